@@ -1,0 +1,89 @@
+"""What an agent knows of its environment, and the records that travel between the rooms.
+
+Nothing here needs JAX: environment workers import this module too. `Transition` and `Progress` are named tuples,
+which JAX treats as pytrees.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One named part of an observation as the environment declares it: `size` entries of the flat vector.
+
+    `low` and `high` hold one bound for each entry of the flat part.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A box of actions with finite bounds, one for each entry of the flattened action."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the flattened action."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Actions `start, …, start + n - 1` in the environment, 0 … n-1 for an agent."""
+
+    n: int
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class MultiDiscrete:
+    """A vector of discrete actions with `nvec[i]` choices in place i."""
+
+    nvec: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An environment's observation leaves, concatenated in this order into one float32 vector, and its actions."""
+
+    observation: tuple[Leaf, ...]
+    action: Continuous | Discrete | MultiDiscrete
+
+    @property
+    def obs_size(self) -> int:
+        """Length of the flat observation vector."""
+        return sum(leaf.size for leaf in self.observation)
+
+
+class Transition(NamedTuple):
+    """One step, or any batch of steps under the same leading axes. `next_obs` is the true successor, never a reset.
+
+    `action` is the agent's, in [-1, 1] for continuous actions. Only `terminated` stops bootstrapping.
+    """
+
+    obs: Any  # [..., obs] float32
+    action: Any  # [..., action] float32
+    reward: Any  # [...] float32
+    next_obs: Any  # [..., obs] float32
+    terminated: Any  # [...] bool
+    truncated: Any  # [...] bool
+
+
+class Progress(NamedTuple):
+    """Where a run stands: single environment steps taken, and the horizon its schedules are laid out for."""
+
+    step: Any  # [] int32
+    horizon: Any  # [] int32

@@ -1,5 +1,8 @@
 """Errors a user can act on. The command line prints them as one sentence, without a traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class EntraxError(Exception):
     """A mistake in what was asked for, or a fault of the environment; the message says what to do.
@@ -8,3 +11,9 @@ class EntraxError(Exception):
     """
 
     exit_code = 2
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """', did you mean …?' with the known name nearest to `name`, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,92 @@
+"""What training asks of an algorithm, and the names algorithms go by."""
+
+import importlib
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+from jaxtyping import Array, PRNGKeyArray, Scalar
+
+from entrax.errors import EntraxError, closest
+from entrax.replay import Uniform
+from entrax.spec import Progress, Spec, Transition
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """How to act, for one observation: a small pytree. All that evaluation, video and export ever see of an agent."""
+
+    def sample(self, obs: Array, progress: Progress, key: PRNGKeyArray) -> tuple[Array, dict[str, Scalar]]:
+        """An action and extras such as its log-probability."""
+        ...
+
+    def mode(self, obs: Array) -> Array:
+        """The action taken when no randomness is wanted."""
+        ...
+
+
+class Agent(Protocol):
+    """An algorithm is a module with these names; `config` is what `resolve` returned."""
+
+    Config: type[eqx.Module]
+
+    def resolve(self, config: Any, spec: Spec) -> Any:
+        """The configuration with everything filled in that depends on `spec`, and numbers as 0-d arrays."""
+        ...
+
+    def init(self, config: Any, spec: Spec, key: PRNGKeyArray) -> Any: ...
+
+    def policy(self, config: Any, state: Any) -> Policy: ...
+
+    def data(self, config: Any) -> Uniform: ...
+
+    def update(
+        self, config: Any, state: Any, batch: Transition, progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Any, dict[str, Scalar]]:
+        """One step of learning from one batch, and what is worth reporting of it."""
+        ...
+
+
+class Entry(NamedTuple):
+    """A line of the registry."""
+
+    module: str
+    actions: str
+    paper: str
+    use: str
+
+
+REGISTRY = {
+    "sac": Entry(
+        module="entrax.agents.sac",
+        actions="continuous",
+        paper="Haarnoja et al. 2018b, arXiv:1812.05905",
+        use="the first choice for continuous control; its temperature tunes itself",
+    ),
+    "sac-value": Entry(
+        module="entrax.agents.sac_value",
+        actions="continuous",
+        paper="Haarnoja et al. 2018a, arXiv:1801.01290",
+        use="the first version, with a state-value network and a reward scale that you tune; to compare and to study",
+    ),
+}
+
+
+def get_agent(name: str) -> ModuleType:
+    """The algorithm called `name` here, or a third party's `module:name` (an importable module with the same names).
+
+    Raises EntraxError if there is none, with the closest name.
+    """
+    if name in REGISTRY:
+        return importlib.import_module(REGISTRY[name].module)
+    if ":" not in name:
+        raise EntraxError(f"There is no agent called {name!r}{closest(name, REGISTRY)}; `entrax agents` lists them.")
+    path, attribute = name.split(":", 1)
+    try:
+        found = getattr(importlib.import_module(path), attribute)
+    except (ImportError, AttributeError) as error:
+        raise EntraxError(f"Agent {name!r} cannot be imported: {error}.") from error
+    missing = [m for m in ("Config", "resolve", "init", "policy", "data", "update") if m not in vars(found)]
+    if missing:
+        raise EntraxError(f"Agent {name!r} lacks {', '.join(missing)}; see entrax.agents.base.Agent.")
+    return found

@@ -1,0 +1,86 @@
+"""A policy together with what stands between it and an environment: the normaliser and the action bounds."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from entrax.spec import Continuous, Progress, Spec
+
+
+class Scaling(eqx.Module):
+    """(obs - mean) / scale."""
+
+    mean: Float[Array | np.ndarray, " obs"]
+    scale: Float[Array | np.ndarray, " obs"]
+
+    def __call__(self, obs: Float[Array | np.ndarray, "*batch obs"]) -> Float[Array, "*batch obs"]:
+        return (obs - self.mean) / self.scale
+
+
+def identity_scaling(spec: Spec) -> Scaling:
+    """Observations as they are."""
+    return Scaling(mean=jnp.zeros(spec.obs_size), scale=jnp.ones(spec.obs_size))
+
+
+def to_bounds(action: Continuous, unit: Float[Array, "*batch action"]) -> Float[Array, "*batch action"]:
+    """Actions in [-1, 1] stretched to the environment's bounds, exactly at both ends."""
+    low, high = jnp.asarray(action.low, jnp.float32), jnp.asarray(action.high, jnp.float32)
+    fraction = 0.5 * (unit + 1.0)
+    return jnp.clip((1.0 - fraction) * low + fraction * high, low, high)
+
+
+class Controller(eqx.Module):
+    """Maps raw observations to actions within the environment's own bounds, for a batch."""
+
+    policy: Any  # a Policy; protocols cannot be checked at run time on every field
+    scaling: Scaling
+    spec: Spec = eqx.field(static=True)
+
+    def mode(self, obs: Float[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
+        """The deterministic actions."""
+        return self._bounded(jax.vmap(self.policy.mode)(self.scaling(obs)))
+
+    def sample(
+        self, obs: Float[Array | np.ndarray, "batch obs"], progress: Progress, keys: PRNGKeyArray
+    ) -> Float[Array, "batch action"]:
+        """Actions drawn from the policy, one key each."""
+        action, _ = jax.vmap(self.policy.sample, (0, None, 0))(self.scaling(obs), progress, keys)
+        return self._bounded(action)
+
+    def _bounded(self, action: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
+        assert isinstance(self.spec.action, Continuous)
+        return to_bounds(self.spec.action, action)
+
+
+@eqx.filter_jit
+def _mode(controller: Controller, obs: Float[np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
+    return controller.mode(obs)
+
+
+@eqx.filter_jit
+def _sample(
+    controller: Controller,
+    obs: Float[np.ndarray, "batch obs"],
+    key: PRNGKeyArray,
+    episodes: Int[np.ndarray, " batch"],
+    t: Int[np.ndarray, ""],
+) -> Float[Array, "batch action"]:
+    keys = jax.vmap(lambda e: jr.fold_in(jr.fold_in(key, e), t))(episodes)
+    return controller.sample(obs, Progress(step=jnp.asarray(0), horizon=jnp.asarray(1)), keys)
+
+
+def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Any:
+    """`act(obs, episode_ids, t) → actions` for evaluation; the draw depends on seed, episode and time only."""
+    if not sample:
+        return lambda obs, episode_ids, t: np.asarray(_mode(controller, obs))
+    key = jr.key(seed)
+
+    def act(obs: np.ndarray, episode_ids: np.ndarray, t: Any) -> np.ndarray:
+        return np.asarray(_sample(controller, obs, key, np.asarray(episode_ids), np.asarray(t)))
+
+    return act

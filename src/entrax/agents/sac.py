@@ -1,0 +1,198 @@
+"""Soft actor-critic with a learned temperature (Haarnoja et al. 2018b, arXiv:1812.05905).
+
+Maximises the expected sum of r + α H(π(·|s)). With the soft value V(s) = E[min_i Q̄_i(s, a) - α log π(a|s)], a ~ π(·|s),
+the critics regress on the soft Bellman backup, the policy is projected onto exp(Q/α), and α holds the entropy at H̄:
+
+    y   = r + γ (1 - terminated) V(s')                      (3)
+    J_Q = ½ E Σ_i (Q_i(s, a) - y)²                          (5)
+    J_π = E [α log π(a|s) - min_i Q_i(s, a)],  a ~ π(·|s)   (7, 9)
+    J_α = E [-α log π(a|s) - α H̄]                           (18)
+    ψ̄   ← ψ̄ + τ (ψ - ψ̄)                                     targets
+
+Each loss is differentiated in its first argument only.
+
+Departs from the paper:
+- the three gradients of one update are taken at the same parameters (Algorithm 1 leaves their order open), which lets
+  them run side by side;
+- the temperature is learned through its logarithm, as in the authors' own code;
+- optionally the critics' hidden layers are normalised (`layer_norm`), the policy and the temperature learn at every
+  `policy_delay`-th update only (Fujimoto et al. 2018), and the temperature may be held fixed.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.gaussian import GaussianPolicy
+from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.nets import TwinQ, follow
+from entrax.replay import Uniform
+from entrax.spec import Progress, Spec, Transition
+
+P = TypeVar("P")
+
+
+class Config(eqx.Module):
+    """Hyperparameters; the defaults are those of table 1 of the paper."""
+
+    learning_rate: float = 3e-4  # λ, for all three
+    discount: float = 0.99  # γ
+    target_rate: float = 0.005  # τ
+    temperature: float | str = "learned"  # α: a number holds it fixed
+    initial_temperature: float = 1.0  # authors' code
+    target_entropy: float | None = None  # H̄; None is -dim(A)
+    batch_size: int = eqx.field(static=True, default=256)
+    replay_size: int = eqx.field(static=True, default=1_000_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
+    layer_norm: bool = eqx.field(static=True, default=False)
+    policy_delay: int = eqx.field(static=True, default=1)
+
+
+class Params(eqx.Module):
+    policy: GaussianPolicy
+    critics: TwinQ
+    log_alpha: Scalar
+
+
+class OptState(eqx.Module):
+    policy: optax.OptState
+    critics: optax.OptState
+    log_alpha: optax.OptState
+
+
+class State(eqx.Module):
+    params: Params
+    targets: TwinQ
+    opt_state: OptState
+    updates: Int[Array, ""]
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Fills the target entropy; raises EntraxError for values outside their range."""
+    action_size = continuous_size(spec, "sac")
+    learned = config.temperature == "learned"
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.policy_delay >= 1, "policy delay", "at least 1", config.policy_delay)
+    require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
+    valid = learned or (not isinstance(config.temperature, str) and config.temperature >= 0)
+    require(valid, "temperature", "'learned' or a number of at least 0", config.temperature)
+    entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
+    return as_arrays(replace(config, target_entropy=entropy))
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, critics_key = jr.split(key)
+    action_size = continuous_size(spec, "sac")
+    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
+    params = Params(
+        policy=GaussianPolicy(spec.obs_size, action_size, config.hidden, policy_key),
+        critics=TwinQ(spec.obs_size, action_size, config.hidden, critics_key, layer_norm=config.layer_norm),
+        log_alpha=jnp.log(jnp.asarray(initial_alpha, jnp.float32)),
+    )
+    adam = optax.adam(config.learning_rate)
+    opt_state = OptState(
+        policy=adam.init(params.policy), critics=adam.init(params.critics), log_alpha=adam.init(params.log_alpha)
+    )
+    return State(params=params, targets=params.critics, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
+
+
+def policy(config: Config, state: State) -> GaussianPolicy:
+    return state.params.policy
+
+
+def data(config: Config) -> Uniform:
+    return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def soft_value(
+    policy: GaussianPolicy, critics: TwinQ, alpha: Scalar, obs: Float[Array, " obs"], key: PRNGKeyArray
+) -> tuple[Scalar, Scalar]:
+    """One draw of V(s) = min_i Q_i(s, a) - α log π(a|s), a ~ π(·|s), and of log π(a|s)."""
+    action, log_pi = policy(obs).sample_and_log_prob(key)
+    return jnp.min(critics(obs, action)) - alpha * log_pi, log_pi
+
+
+def td_target(
+    config: Config, state: State, batch: Transition, key: PRNGKeyArray
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """y of equation 3 for every transition, and log π(a'|s')."""
+    alpha, keys = jnp.exp(state.params.log_alpha), jr.split(key, len(batch.reward))
+    value = partial(soft_value, state.params.policy, state.targets, alpha)
+    v_next, log_pi = jax.vmap(value)(batch.next_obs, keys)
+    return batch.reward + config.discount * jnp.where(batch.terminated, 0.0, v_next), log_pi
+
+
+def critic_loss(critics: TwinQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
+    """J_Q of equation 5, and the mean Q."""
+    q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
+    return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
+
+
+def policy_loss(
+    policy: GaussianPolicy, critics: TwinQ, alpha: Scalar, obs: Float[Array, "batch obs"], key: PRNGKeyArray
+) -> tuple[Scalar, Scalar]:
+    """J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
+    value, log_pi = jax.vmap(partial(soft_value, policy, critics, alpha))(obs, jr.split(key, len(obs)))
+    return -jnp.mean(value), -jnp.mean(log_pi)
+
+
+def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar) -> Scalar:
+    """J_α of equation 18."""
+    return jnp.exp(log_alpha) * (entropy - target_entropy)
+
+
+def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
+    return optax.apply_updates(params, step), opt_state
+
+
+def improve_policy(
+    config: Config, state: State, obs: Float[Array, "batch obs"], key: PRNGKeyArray
+) -> tuple[GaussianPolicy, Scalar, optax.OptState, optax.OptState]:
+    """The policy and log α after one gradient step on J_π and J_α, and their optimisers' states."""
+    p, opt = state.params, state.opt_state
+    gradient = jax.grad(policy_loss, has_aux=True)
+    g_policy, entropy = gradient(p.policy, p.critics, jnp.exp(p.log_alpha), obs, key)
+    policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
+    if not isinstance(config.temperature, str):
+        return policy, p.log_alpha, policy_opt, opt.log_alpha
+    g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, config.target_entropy)
+    log_alpha, alpha_opt = adam_step(config, p.log_alpha, g_alpha, opt.log_alpha)
+    return policy, log_alpha, policy_opt, alpha_opt
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J_Q and, when it is their turn, on J_π and J_α; then the targets follow."""
+    target_key, policy_key = jr.split(key)
+    p, opt = state.params, state.opt_state
+    y, log_pi = td_target(config, state, batch, target_key)
+    (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
+    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+
+    unchanged = (p.policy, p.log_alpha, opt.policy, opt.log_alpha)
+    improve = partial(improve_policy, config, state, batch.obs, policy_key)
+    if config.policy_delay == 1:
+        policy, log_alpha, policy_opt, alpha_opt = improve()
+    else:
+        turn = state.updates % config.policy_delay == 0
+        policy, log_alpha, policy_opt, alpha_opt = jax.lax.cond(turn, improve, lambda: unchanged)
+
+    info = {"critic_loss": j_q, "q": q, "entropy": -jnp.mean(log_pi), "temperature": jnp.exp(p.log_alpha)}
+    state = State(
+        params=Params(policy=policy, critics=critics, log_alpha=log_alpha),
+        targets=follow(state.targets, critics, config.target_rate),
+        opt_state=OptState(policy=policy_opt, critics=critics_opt, log_alpha=alpha_opt),
+        updates=state.updates + 1,
+    )
+    return state, info

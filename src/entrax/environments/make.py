@@ -1,0 +1,28 @@
+"""The choice between environments in this process and in workers."""
+
+import os
+
+from entrax.environments.pool import LocalPool
+from entrax.environments.source import EnvSource
+from entrax.environments.workers import WorkerPool
+from entrax.errors import EntraxError
+
+
+def make_pool(
+    source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None
+) -> LocalPool | WorkerPool:
+    """`count` environments in `workers` processes; 0 is this process, None as many as help.
+
+    One environment stays in this process unless a `step_timeout` (seconds) asks for one that can be killed. Raises
+    EntraxError when a source that cannot travel is to go to a worker.
+    """
+    if workers is None:
+        alone = not source.travels or (count == 1 and step_timeout is None)
+        workers = 0 if alone else min(count, os.cpu_count() or 1)
+    if workers == 0:
+        return LocalPool(source, count)
+    if not source.travels:
+        raise EntraxError(
+            f"The function {source.id} cannot be imported by a worker: move it into a module, or use --workers 0."
+        )
+    return WorkerPool(source, count, min(workers, count), step_timeout)

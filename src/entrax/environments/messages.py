@@ -1,0 +1,71 @@
+"""What a pool and its workers say to each other over a socket, and the arrays they share.
+
+A message is one byte for its kind; b"j" is followed by a length and JSON, b"s" (step) and b"k" (done) by nothing.
+"""
+
+import json
+import mmap
+import socket
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+STEP, DONE, JSON = b"s", b"k", b"j"
+
+
+class Shared(NamedTuple):
+    """One page range for all environments of a pool: the pool writes actions, each worker the rows of its own."""
+
+    action: Float[np.ndarray, "env action"]
+    next_obs: Float[np.ndarray, "env obs"]
+    reward: Float[np.ndarray, " env"]
+    terminated: Bool[np.ndarray, " env"]
+    truncated: Bool[np.ndarray, " env"]
+
+
+def shared_bytes(count: int, obs_size: int, action_size: int) -> int:
+    """Bytes that `shared_arrays` lays out."""
+    return count * (4 * (action_size + obs_size + 1) + 2)
+
+
+def shared_arrays(file: int, count: int, obs_size: int, action_size: int) -> Shared:
+    """The arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
+    memory = mmap.mmap(file, shared_bytes(count, obs_size, action_size))
+    floats = np.frombuffer(memory, np.float32, count * (action_size + obs_size + 1))
+    flags = np.frombuffer(memory, np.bool_, 2 * count, offset=floats.nbytes)
+    action, obs, reward = np.split(floats, [count * action_size, count * (action_size + obs_size)])
+    return Shared(
+        action=action.reshape(count, action_size),
+        next_obs=obs.reshape(count, obs_size),
+        reward=reward,
+        terminated=flags[:count],
+        truncated=flags[count:],
+    )
+
+
+def send_json(connection: socket.socket, content: Any) -> None:
+    """Send one JSON message."""
+    data = json.dumps(content).encode()
+    connection.sendall(JSON + len(data).to_bytes(4, "little") + data)
+
+
+def receive(connection: socket.socket) -> tuple[bytes, Any]:
+    """The next message: its kind, and the content of a JSON one. Raises EOFError when the other side is gone."""
+    kind = _exactly(connection, 1)
+    if kind != JSON:
+        return kind, None
+    return kind, json.loads(_exactly(connection, int.from_bytes(_exactly(connection, 4), "little")))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        try:
+            more = connection.recv(count - len(data))
+        except ConnectionError as error:
+            raise EOFError("The other side is gone.") from error
+        if not more:
+            raise EOFError("The other side is gone.")
+        data += more
+    return data

@@ -1,0 +1,109 @@
+"""Many environments behind one interface, stepped in this process or in workers."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from entrax.environments.slot import Slot
+from entrax.environments.source import EnvSource
+from entrax.spec import Spec
+
+
+class Step(NamedTuple):
+    """What every environment answered, in fresh arrays. `next_obs` is the true successor, also of an episode's end."""
+
+    next_obs: Float[np.ndarray, "env obs"]
+    reward: Float[np.ndarray, " env"]
+    terminated: Bool[np.ndarray, " env"]
+    truncated: Bool[np.ndarray, " env"]
+
+
+class Pool(Protocol):
+    """`count` environments of one kind. Nothing resets by itself: the caller gives every episode its seed.
+
+    Actions are flat and in the environment's own bounds. All methods raise EnvironmentFault when an environment
+    misbehaves.
+    """
+
+    spec: Spec
+    count: int
+
+    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
+        """Start the episodes `{environment: seed}`; their first observations."""
+        ...
+
+    def step(self, actions: Float[np.ndarray, "env action"]) -> Step:
+        """One step of every environment: `send`, then `receive`."""
+        ...
+
+    def send(self, actions: Float[np.ndarray, "env action"]) -> None:
+        """Begin a step of every environment, in workers without waiting for it."""
+        ...
+
+    def receive(self) -> Step:
+        """The outcome of the step that `send` began."""
+        ...
+
+    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
+        """Bring an environment into the middle of an episode; SHA-256 of its last flat observation, in hex."""
+        ...
+
+    def restart(self, index: int) -> None:
+        """Make an environment anew, in a new process if it has one; it must be reset next."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Pool": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class LocalPool:
+    """Environments of this process, stepped one after the other."""
+
+    def __init__(self, source: EnvSource, count: int):
+        self.slots = [Slot(source, index) for index in range(count)]
+        self.spec, self.count = self.slots[0].spec, count
+
+    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
+        return {index: self.slots[index].reset(seed) for index, seed in seeds.items()}
+
+    def step(self, actions: Float[np.ndarray, "env action"]) -> Step:
+        outcomes = [slot.step(action) for slot, action in zip(self.slots, actions, strict=True)]
+        next_obs, reward, terminated, truncated = zip(*outcomes, strict=True)
+        return Step(
+            next_obs=np.stack(next_obs),
+            reward=np.array(reward, np.float32),
+            terminated=np.array(terminated, np.bool_),
+            truncated=np.array(truncated, np.bool_),
+        )
+
+    def send(self, actions: Float[np.ndarray, "env action"]) -> None:
+        self._outcome = self.step(actions)
+
+    def receive(self) -> Step:
+        return self._outcome
+
+    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
+        return self.slots[index].replay(seed, actions)
+
+    def restart(self, index: int) -> None:
+        self.slots[index].restart()
+
+    def close(self) -> None:
+        for slot in self.slots:
+            slot.close()
+
+    def __enter__(self) -> "LocalPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,140 @@
+"""How to make an environment, in a form that a worker process and a run's configuration can hold."""
+
+import importlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+
+from entrax.errors import EntraxError, closest
+
+Factory = Callable[..., gymnasium.Env]
+
+
+@dataclass(frozen=True)
+class EnvSource:
+    """An environment by `id` (Gymnasium's, `module:EnvId` or `module:function`), or by a `factory` of this process."""
+
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    factory: Factory | None = None
+
+    @property
+    def travels(self) -> bool:
+        """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
+        return self.factory is None
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env:
+        """A new environment. Raises EntraxError when there is none of that name or its constructor fails."""
+        kwargs = dict(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
+        with quiet():
+            if self.factory is not None:
+                return self._checked(_call(self.id, self.factory, kwargs))
+            module, _, name = self.id.rpartition(":")
+            if module:
+                _import(module, self.id)
+            if name in gymnasium.registry or not module:
+                return self._checked(_call(self.id, _gymnasium_make(name), kwargs))
+            function = vars(importlib.import_module(module)).get(name)
+            if not callable(function):
+                raise EntraxError(f"Module {module!r} neither registers nor defines an environment {name!r}.")
+            return self._checked(_call(self.id, function, kwargs))
+
+    def _checked(self, env: Any) -> gymnasium.Env:
+        if not isinstance(env, gymnasium.Env):
+            raise EntraxError(f"{self.id!r} made a {type(env).__name__}, not a gymnasium.Env.")
+        return env
+
+    def to_json(self) -> dict[str, Any]:
+        """What config.json holds."""
+        return {"id": self.id, "kwargs": self.kwargs, "travels": self.travels}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "EnvSource":
+        """The source that `to_json` described. Raises EntraxError for a factory that lived in the training process."""
+        if not record["travels"]:
+            raise EntraxError(
+                f"The environment of this run was made by {record['id']}, a function that cannot be imported; "
+                "give the environment again."
+            )
+        return cls(id=record["id"], kwargs=dict(record["kwargs"]))
+
+
+def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> EnvSource:
+    """The source for an id or a function that makes the environment; `kwargs` must be JSON data if it is to travel."""
+    if isinstance(env, EnvSource):
+        return env
+    if isinstance(env, str):
+        return EnvSource(id=env, kwargs=dict(kwargs))
+    if not callable(env):
+        raise EntraxError(f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}.")
+    module, name = getattr(env, "__module__", ""), getattr(env, "__qualname__", type(env).__name__)
+    if module not in ("", "__main__") and "." not in name and "<" not in name:
+        return EnvSource(id=f"{module}:{name}", kwargs=dict(kwargs))
+    return EnvSource(id=name.replace("<", "").replace(">", ""), kwargs=dict(kwargs), factory=env)
+
+
+def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` texts as a dictionary; values are JSON where they parse, else text."""
+    parsed: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise EntraxError(f"--env-arg takes key=value, not {pair!r}.")
+        try:
+            parsed[key] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[key] = value
+    return parsed
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hides what a user cannot act on: Gymnasium's remarks on versions and precision, MuJoCo's on its own models."""
+    _silence_mujoco()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", module="gymnasium")
+        yield
+
+
+def _silence_mujoco() -> None:
+    """MuJoCo 4 prints that HalfCheetah's model uses a deprecated attribute; other warnings of its go on being raised."""
+    try:
+        import mujoco
+    except ImportError:
+        return
+    mujoco.set_mju_user_warning(_mujoco_warning)
+
+
+def _mujoco_warning(message: str) -> None:
+    if "settotalmass" not in message:
+        warnings.warn(f"MuJoCo: {message}", stacklevel=2)
+
+
+def _gymnasium_make(name: str) -> Factory:
+    def make(**kwargs: Any) -> gymnasium.Env:
+        return gymnasium.make(name, disable_env_checker=True, **kwargs)
+
+    return make
+
+
+def _import(module: str, name: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise EntraxError(f"Environment {name!r} cannot be made: {error}.") from error
+
+
+def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> gymnasium.Env:
+    try:
+        return function(**kwargs)
+    except gymnasium.error.UnregisteredEnv as error:
+        raise EntraxError(f"There is no environment {name!r}{closest(name, gymnasium.registry)}") from error
+    except Exception as error:  # a constructor may raise anything; the user needs its words, not its traceback
+        given = f" with {kwargs}" if kwargs else ""
+        raise EntraxError(f"Environment {name!r} cannot be made{given}: {type(error).__name__}: {error}") from error

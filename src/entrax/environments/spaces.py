@@ -1,0 +1,158 @@
+"""Gymnasium's spaces as a Spec, and values between the two."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float
+
+from entrax.errors import EntraxError
+from entrax.spec import Continuous, Discrete, Leaf, MultiDiscrete, Spec
+
+EXACT_INTEGERS = 2**24
+"""Integers up to this size are exact in float32."""
+
+Vector = Float[np.ndarray, " obs"]
+
+
+def spec_of(env: gymnasium.Env) -> Spec:
+    """What an agent needs to know of `env`; raises EntraxError for spaces that entrax cannot take."""
+    leaves = tuple(_leaf(name, space) for name, space in _leaves("observation", env.observation_space))
+    return Spec(observation=leaves, action=_action(env.action_space))
+
+
+def flattener(space: spaces.Space) -> Callable[[Any], Vector]:
+    """A function from an observation to a fresh float32 vector: leaves in Gymnasium's order, discrete ones one-hot.
+
+    The function raises ValueError with a clause about the value when it does not fit the space.
+    """
+    match space:
+        case spaces.Dict():
+            parts = {name: flattener(part) for name, part in space.spaces.items()}
+
+            def flatten_dict(value: Any) -> Vector:
+                if not isinstance(value, dict) or value.keys() != parts.keys():
+                    raise ValueError(f"returned {_kind(value)} where its space has the entries {', '.join(parts)}")
+                return np.concatenate([flatten(value[name]) for name, flatten in parts.items()])
+
+            return flatten_dict
+        case spaces.Tuple():
+            sequence = [flattener(part) for part in space.spaces]
+
+            def flatten_tuple(value: Any) -> Vector:
+                if not isinstance(value, tuple) or len(value) != len(sequence):
+                    raise ValueError(f"returned {_kind(value)} where its space is a tuple of {len(sequence)}")
+                return np.concatenate([flatten(v) for flatten, v in zip(sequence, value, strict=True)])
+
+            return flatten_tuple
+        case spaces.Discrete():
+            return lambda value: _one_hots(value, np.array([space.n]), np.array([space.start]), ())
+        case spaces.MultiDiscrete():
+            return lambda value: _one_hots(value, space.nvec, space.start, space.shape)
+        case _:
+            return lambda value: _flat(value, space)
+
+
+def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.ndarray, " action"]) -> Any:
+    """What `env.step` takes: the flat action clipped to its bounds, in the shape and dtype of the space."""
+    if isinstance(action, Continuous):
+        return np.clip(flat, action.low, action.high).astype(action.dtype).reshape(action.shape)
+    if isinstance(action, Discrete):
+        return np.int64(flat[0]) + action.start
+    return np.asarray(flat, np.int64)
+
+
+def rescale(action: Continuous, unit: Float[np.ndarray, "*batch action"]) -> Float[np.ndarray, "*batch action"]:
+    """Actions in [-1, 1] stretched to the environment's bounds, exactly at both ends."""
+    low, high = np.float32(action.low), np.float32(action.high)
+    fraction = np.float32(0.5) * (unit + np.float32(1.0))
+    return np.clip((np.float32(1.0) - fraction) * low + fraction * high, low, high)
+
+
+def _leaves(name: str, space: spaces.Space) -> Iterator[tuple[str, spaces.Space]]:
+    match space:
+        case spaces.Dict():
+            for key, part in space.spaces.items():
+                yield from _leaves(f"{name}/{key}", part)
+        case spaces.Tuple():
+            for place, part in enumerate(space.spaces):
+                yield from _leaves(f"{name}/{place}", part)
+        case _:
+            yield name, space
+
+
+def _leaf(name: str, space: spaces.Space) -> Leaf:
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        size = spaces.utils.flatdim(space)
+        low, high = np.zeros(size), np.ones(size)
+    elif isinstance(space, spaces.Box):
+        if space.dtype == np.uint8 and len(space.shape) >= 2:
+            raise EntraxError(f"The {name} is an image of shape {space.shape}; entrax takes vectors only, for now.")
+        low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+        if np.issubdtype(space.dtype, np.integer) and max(np.abs(low).max(), np.abs(high).max()) > EXACT_INTEGERS:
+            raise EntraxError(
+                f"The {name} holds integers beyond ±2^24, which float32 cannot tell apart; "
+                "wrap the environment so that it observes smaller numbers."
+            )
+        size = low.size
+    else:
+        raise EntraxError(
+            f"The {name} has space {type(space).__name__}, which entrax cannot flatten; wrap the environment "
+            "(gymnasium.wrappers.TransformObservation) so that it observes a Box, Discrete, Dict or Tuple."
+        )
+    shape = tuple(int(n) for n in space.shape or ())
+    return Leaf(name, shape, str(space.dtype), size, tuple(low.tolist()), tuple(high.tolist()))
+
+
+def _action(space: spaces.Space) -> Continuous | Discrete | MultiDiscrete:
+    match space:
+        case spaces.Box():
+            low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+            if not (np.isfinite(low).all() and np.isfinite(high).all()):
+                raise EntraxError(
+                    "The action space has no finite bounds; wrap the environment in "
+                    "gymnasium.wrappers.RescaleAction or give its Box finite bounds."
+                )
+            if not np.issubdtype(space.dtype, np.floating):
+                raise EntraxError(f"The action space is a Box of {space.dtype}; entrax takes Boxes of floats.")
+            return Continuous(space.shape, str(space.dtype), tuple(low.tolist()), tuple(high.tolist()))
+        case spaces.Discrete():
+            return Discrete(n=int(space.n), start=int(space.start))
+        case spaces.MultiDiscrete():
+            if np.any(space.start) or len(space.shape) != 1:
+                raise EntraxError("The action space is a MultiDiscrete that is no vector or does not start at 0.")
+            return MultiDiscrete(tuple(int(n) for n in space.nvec))
+        case _:
+            raise EntraxError(f"The action space is a {type(space).__name__}; entrax takes Box, Discrete, MultiDiscrete.")
+
+
+def _flat(value: Any, space: spaces.Space) -> Vector:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"returned {_kind(value)} where its space has numbers")
+    if array.shape != space.shape:
+        raise ValueError(f"returned an observation of shape {array.shape} where its space has {space.shape}")
+    if array.dtype.kind == "f" and space.dtype is not None and space.dtype.kind != "f":
+        raise ValueError(f"returned an observation of dtype {array.dtype} where its space has {space.dtype}")
+    flat = array.astype(np.float32).ravel()  # always a copy: the environment may reuse its buffer
+    if not np.isfinite(flat).all():
+        raise ValueError("returned an observation with NaN or infinity")
+    return flat
+
+
+def _one_hots(value: Any, n: np.ndarray, start: np.ndarray, shape: tuple[int, ...]) -> Vector:
+    array = np.asarray(value)
+    if array.shape != shape or array.dtype.kind not in "iu":
+        raise ValueError(f"returned {_kind(value)} where its space has integers of shape {shape}")
+    chosen, sizes = (array - start).ravel(), n.ravel()
+    if (chosen < 0).any() or (chosen >= sizes).any():
+        raise ValueError(f"returned {value}, which is outside its discrete space")
+    flat = np.zeros(sizes.sum(), np.float32)
+    flat[np.concatenate([[0], np.cumsum(sizes)[:-1]]) + chosen] = 1.0
+    return flat
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"

@@ -1,0 +1,69 @@
+"""A process that steps some of a pool's environments: `python -m entrax.environments.worker SOCKET MEMORY`.
+
+Both arguments are inherited file descriptors. The process imports no JAX, ignores SIGINT (the pool's process decides
+what an interrupt means) and ends when its socket closes.
+"""
+
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import numpy as np
+
+from entrax.environments.faults import EnvironmentFault
+from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays
+from entrax.environments.slot import Slot
+from entrax.environments.source import EnvSource
+from entrax.errors import EntraxError
+
+
+def main() -> None:
+    """Serve until the socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        _, setup = receive(connection)
+        sys.path[:] = setup["path"]
+        source = EnvSource(id=setup["id"], kwargs=setup["kwargs"])
+        slots = {index: Slot(source, index) for index in setup["indices"]}
+        shared = shared_arrays(int(sys.argv[2]), setup["count"], setup["obs_size"], setup["action_size"])
+        send_json(connection, {"ready": True})
+        while True:
+            kind, request = receive(connection)
+            try:
+                if kind == STEP:
+                    _step(slots, shared)
+                    connection.sendall(DONE)
+                else:
+                    send_json(connection, _answer(slots, request))
+            except EnvironmentFault as fault:
+                send_json(connection, {"fault": [fault.index, fault.seed, fault.step, fault.cause]})
+            except EntraxError as error:
+                send_json(connection, {"error": str(error)})
+    except EOFError:
+        os._exit(0)  # nobody is left to tell; an environment's threads must not keep the process alive
+
+
+def _step(slots: dict[int, Slot], shared: Shared) -> None:
+    for index, slot in slots.items():
+        next_obs, reward, terminated, truncated = slot.step(shared.action[index])
+        shared.next_obs[index] = next_obs
+        shared.reward[index] = reward
+        shared.terminated[index], shared.truncated[index] = terminated, truncated
+
+
+def _answer(slots: dict[int, Slot], request: dict[str, Any]) -> dict[str, Any]:
+    match request["do"]:
+        case "reset":
+            return {"obs": {i: slots[int(i)].reset(seed).tolist() for i, seed in request["seeds"].items()}}
+        case "replay":
+            actions = np.array(request["actions"], np.float32).reshape(request["shape"])
+            return {"hash": slots[request["index"]].replay(request["seed"], actions)}
+        case other:
+            raise EntraxError(f"A worker does not know what {other!r} means.")
+
+
+if __name__ == "__main__":
+    main()

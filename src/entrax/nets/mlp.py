@@ -1,0 +1,77 @@
+"""Multi-layer perceptrons for one sample, the twin critics made of them, and target networks."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+
+class Linear(eqx.Module):
+    """`x @ weight + bias`; Glorot-uniform weights, zero bias.
+
+    The weight is stored [in, out], so that a batch is one plain matrix product on the CPU.
+    """
+
+    weight: Float[Array, "*stack in out"]
+    bias: Float[Array, "*stack out"]
+
+    def __init__(self, in_size: int, out_size: int, key: PRNGKeyArray):
+        bound = (6.0 / (in_size + out_size)) ** 0.5
+        self.weight = jr.uniform(key, (in_size, out_size), minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(out_size)
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        return x @ self.weight + self.bias
+
+
+def normalise_layer(x: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Layer normalisation without gain and offset (Ba et al. 2016): the linear layer before it has both."""
+    centred = x - jnp.mean(x)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2) + 1e-5)
+
+
+class MLP(eqx.Module):
+    """ReLU layers of the sizes in `hidden`, then a linear one; `layer_norm` normalises before each ReLU."""
+
+    layers: tuple[Linear, ...]
+    layer_norm: bool = eqx.field(static=True)
+
+    def __init__(
+        self, in_size: int, hidden: Sequence[int], out_size: int, key: PRNGKeyArray, *, layer_norm: bool = False
+    ):
+        sizes = (in_size, *hidden, out_size)
+        keys = jr.split(key, len(sizes) - 1)
+        self.layers = tuple(Linear(i, o, k) for i, o, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        self.layer_norm = layer_norm
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        for layer in self.layers[:-1]:
+            x = layer(x)
+            x = jax.nn.relu(normalise_layer(x) if self.layer_norm else x)
+        return self.layers[-1](x)
+
+
+class TwinQ(eqx.Module):
+    """Two state-action values of independent parameters, kept stacked: every array leaf has a leading axis of 2."""
+
+    networks: MLP
+
+    def __init__(
+        self, obs_size: int, action_size: int, hidden: Sequence[int], key: PRNGKeyArray, *, layer_norm: bool = False
+    ):
+        def create(k: PRNGKeyArray) -> MLP:
+            return MLP(obs_size + action_size, hidden, 1, k, layer_norm=layer_norm)
+
+        self.networks = eqx.filter_vmap(create)(jr.split(key, 2))
+
+    def __call__(self, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Float[Array, " 2"]:
+        inputs = jnp.concatenate([obs, action])
+        return eqx.filter_vmap(lambda network: network(inputs)[0])(self.networks)
+
+
+def follow(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:
+    """Target parameters a fraction `rate` of the way to their source: (1 - rate)·target + rate·source."""
+    return jax.tree.map(lambda t, s: t + rate * (s - t), target, source)

@@ -1,0 +1,68 @@
+"""Uniform experience replay (Lin 1992; Mnih et al. 2015) in host memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.spec import Continuous, Spec, Transition
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """What an off-policy agent learns from: `batch_size` transitions drawn uniformly from the last `capacity`."""
+
+    batch_size: int
+    capacity: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise EntraxError(f"The batch size must be at least 1, not {self.batch_size}.")
+        if self.capacity < self.batch_size:
+            raise EntraxError(f"The replay size {self.capacity} must be at least the batch size {self.batch_size}.")
+
+
+class UniformReplay:
+    """A ring of `capacity // envs` times of `envs` transitions each, one array [time, env, ...] per field.
+
+    Pages are touched as they are written, so memory grows with what is stored, to the bytes of `capacity` transitions.
+    """
+
+    def __init__(self, spec: Spec, capacity: int, envs: int):
+        if not isinstance(spec.action, Continuous):
+            raise EntraxError("Replay of discrete actions is not supported yet.")
+        self.times = max(1, capacity // envs)
+        self.envs = envs
+        self.appended = 0
+        """Times written since the start; the ring holds the last `times` of them."""
+        shape = (self.times, envs)
+        self.rows = Transition(
+            obs=np.empty((*shape, spec.obs_size), np.float32),
+            action=np.empty((*shape, spec.action.size), np.float32),
+            reward=np.empty(shape, np.float32),
+            next_obs=np.empty((*shape, spec.obs_size), np.float32),
+            terminated=np.empty(shape, np.bool_),
+            truncated=np.empty(shape, np.bool_),
+        )
+
+    def __len__(self) -> int:
+        return min(self.appended, self.times) * self.envs
+
+    def append(self, step: Transition) -> None:
+        """Store one step of every environment: fields of shape [env, ...]."""
+        place = self.appended % self.times
+        for rows, values in zip(self.rows, step, strict=True):
+            rows[place] = values
+        self.appended += 1
+
+    def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
+        """Independent uniform draws with replacement from what is stored: fields of shape [batches, batch_size, ...]."""
+        if len(self) == 0:
+            raise ValueError("Nothing has been stored yet.")
+        index = rng.integers(len(self), size=(batches, batch_size))
+        return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
+
+    def last(self, times: int) -> Transition:
+        """Copies of the last `times` steps, oldest first: fields of shape [times, env, ...]."""
+        index = np.arange(self.appended - times, self.appended) % self.times
+        return Transition(*(rows[index] for rows in self.rows))

@@ -1,0 +1,1 @@
+"""The loop that turns an agent and an environment into a run."""

@@ -1,0 +1,54 @@
+"""Where learning and acting run. Call `set_up` before anything else touches JAX's devices."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+
+from entrax.errors import EntraxError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """`learner` runs the updates; `actor` is a CPU device of its own, so that acting never queues behind them."""
+
+    learner: jax.Device
+    actor: jax.Device
+
+
+def set_up(device: str | None, threads: int | None) -> Devices:
+    """Choose the devices and turn the compilation cache on; a JAX that is already running keeps what it has.
+
+    `device` is "cpu", "gpu", "tpu" or None for the fastest. Raises EntraxError if there is none of that kind.
+    """
+    if threads is not None:
+        os.environ["NPROC"] = str(threads)  # what XLA sizes its thread pools by
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    try:
+        # A device of its own: one CPU device runs its programs in the order they were handed to it.
+        jax.config.update("jax_num_cpu_devices", 2)
+    except RuntimeError:
+        pass  # The caller has used JAX already: acting then waits for updates, with the same results.
+    try:
+        learner = jax.devices(device)[0]
+    except RuntimeError as error:
+        kinds = sorted({d.platform for d in jax.devices()} | {"cpu"})
+        raise EntraxError(f"There is no device {device!r} here; --device takes {' or '.join(kinds)}.") from error
+    return Devices(learner=learner, actor=jax.devices("cpu")[-1])
+
+
+def put(tree: T, device: jax.Device) -> T:
+    """The tree with its arrays on `device`; other leaves stay as they are."""
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, device), rest)
+
+
+def cache_directory() -> Path:
+    """The user's cache directory for compiled programs, `XDG_CACHE_HOME` minded."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "entrax" / "compiled"

@@ -1,0 +1,69 @@
+"""What a training run is asked for, checked when it is built, and the presets."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from entrax.errors import EntraxError, closest
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the loop. `steps` and `updates_per_step` count single transitions over all environments."""
+
+    steps: int = 100_000
+    envs: int = 1
+    workers: int | None = None  # worker processes; 0 steps the environments in this process
+    updates_per_step: float = 1.0
+    learning_starts: int | None = None  # random first steps; None is a tenth of the steps, at most 10,000
+    chunk: int = 16  # times between two hand-overs of parameters to the actor: its lag
+    normalise_obs: bool = False
+    log_every: int = 1_000
+    eval_every: int | None = None  # None is a tenth of the steps, 0 never
+    eval_episodes: int = 5
+    checkpoint_every: int | None = None  # None is a tenth of the steps, 0 only at the end
+    step_timeout: float | None = None  # seconds an environment may take for one step
+    device: str | None = None  # where learning runs; None is the fastest there is
+    threads: int | None = None  # cores that learning may use
+
+    def __post_init__(self) -> None:
+        at_least = {"steps": 1, "envs": 1, "chunk": 1, "log_every": 1, "eval_episodes": 1, "threads": 1, "workers": 0}
+        at_least |= {"learning_starts": 0, "eval_every": 0, "checkpoint_every": 0}
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise EntraxError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
+        if not self.updates_per_step > 0 or self.updates_per_step == float("inf"):
+            raise EntraxError(f"--updates-per-step must be a positive number, not {self.updates_per_step}.")
+        if self.step_timeout is not None and not self.step_timeout > 0:
+            raise EntraxError(f"--step-timeout must be positive, not {self.step_timeout}.")
+
+    def resolved(self) -> "Options":
+        """The options with every None that means "a fraction of the steps" replaced by its number."""
+        tenth = -(-self.steps // 10)
+        filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        defaults = {"learning_starts": min(10_000, tenth), "eval_every": tenth, "checkpoint_every": tenth}
+        return Options(**filled | {k: v for k, v in defaults.items() if filled[k] is None})
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under one name: options of the loop, and fields of the agent where it has them."""
+
+    options: dict[str, Any]
+    agent: dict[str, Any]
+
+
+PRESETS = {
+    "paper": Preset(options={}, agent={}),
+    "fast": Preset(
+        options={"envs": 8, "updates_per_step": 0.25, "learning_starts": 2_000},
+        agent={"learning_rate": 1e-3, "layer_norm": True, "policy_delay": 2},
+    ),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset called `name`; raises EntraxError with the closest name if there is none."""
+    if name not in PRESETS:
+        raise EntraxError(f"There is no preset called {name!r}{closest(name, PRESETS)}; there are {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,3 +1,22 @@
 """Maximum-entropy reinforcement learning and control as inference in JAX."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["EntraxError", "Run", "load", "train"]
+
+if TYPE_CHECKING:
+    from entrax.api import load as load
+    from entrax.api import train as train
+    from entrax.errors import EntraxError as EntraxError
+    from entrax.training.trained import Run as Run
+
+_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained", "load": "entrax.api", "train": "entrax.api"}
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve the public names on first use, so that importing the package (in a worker, for help) costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'entrax' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

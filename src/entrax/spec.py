@@ -68,6 +68,17 @@ class Spec:
         return sum(leaf.size for leaf in self.observation)
 
 
+def spec_from_json(record: dict[str, Any]) -> Spec:
+    """The spec that `dataclasses.asdict` turned into JSON data: lists become tuples again."""
+
+    def tuples(fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+    action, kinds = tuples(record["action"]), (Continuous, Discrete, MultiDiscrete)
+    kind = next(kind for kind in kinds if kind.__dataclass_fields__.keys() == action.keys())
+    return Spec(observation=tuple(Leaf(**tuples(leaf)) for leaf in record["observation"]), action=kind(**action))
+
+
 class Transition(NamedTuple):
     """One step, or any batch of steps under the same leading axes. `next_obs` is the true successor, never a reset.
 

@@ -1,12 +1,13 @@
-"""What training asks of an algorithm, and the names algorithms go by."""
+"""What training asks of an algorithm."""
 
 import importlib
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray, Scalar
 
+from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError, closest
 from entrax.replay import Uniform
 from entrax.spec import Progress, Spec, Transition
@@ -45,31 +46,6 @@ class Agent(Protocol):
     ) -> tuple[Any, dict[str, Scalar]]:
         """One step of learning from one batch, and what is worth reporting of it."""
         ...
-
-
-class Entry(NamedTuple):
-    """A line of the registry."""
-
-    module: str
-    actions: str
-    paper: str
-    use: str
-
-
-REGISTRY = {
-    "sac": Entry(
-        module="entrax.agents.sac",
-        actions="continuous",
-        paper="Haarnoja et al. 2018b, arXiv:1812.05905",
-        use="the first choice for continuous control; its temperature tunes itself",
-    ),
-    "sac-value": Entry(
-        module="entrax.agents.sac_value",
-        actions="continuous",
-        paper="Haarnoja et al. 2018a, arXiv:1801.01290",
-        use="the first version, with a state-value network and a reward scale that you tune; to compare and to study",
-    ),
-}
 
 
 def get_agent(name: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """A policy together with what stands between it and an environment: the normaliser and the action bounds."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ class Scaling(eqx.Module):
     scale: Float[Array | np.ndarray, " obs"]
 
     def __call__(self, obs: Float[Array | np.ndarray, "*batch obs"]) -> Float[Array, "*batch obs"]:
-        return (obs - self.mean) / self.scale
+        return jnp.asarray((obs - self.mean) / self.scale)
 
 
 def identity_scaling(spec: Spec) -> Scaling:
@@ -68,19 +69,21 @@ def _sample(
     obs: Float[np.ndarray, "batch obs"],
     key: PRNGKeyArray,
     episodes: Int[np.ndarray, " batch"],
-    t: Int[np.ndarray, ""],
+    t: Int[np.ndarray, " batch"],
 ) -> Float[Array, "batch action"]:
-    keys = jax.vmap(lambda e: jr.fold_in(jr.fold_in(key, e), t))(episodes)
+    keys = jax.vmap(lambda e, t: jr.fold_in(jr.fold_in(key, e), t))(episodes, t)
     return controller.sample(obs, Progress(step=jnp.asarray(0), horizon=jnp.asarray(1)), keys)
 
 
-def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Any:
-    """`act(obs, episode_ids, t) → actions` for evaluation; the draw depends on seed, episode and time only."""
+def act_in_episodes(
+    controller: Controller, *, sample: bool, seed: int
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """`act(obs, episodes, t) → actions` for evaluation; the draw depends on seed, episode and time only."""
     if not sample:
-        return lambda obs, episode_ids, t: np.asarray(_mode(controller, obs))
+        return lambda obs, episodes, t: np.asarray(_mode(controller, obs))
     key = jr.key(seed)
 
-    def act(obs: np.ndarray, episode_ids: np.ndarray, t: Any) -> np.ndarray:
-        return np.asarray(_sample(controller, obs, key, np.asarray(episode_ids), np.asarray(t)))
+    def act(obs: np.ndarray, episodes: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.asarray(_sample(controller, obs, key, episodes, t))
 
     return act

@@ -14,7 +14,6 @@ Each loss is differentiated in its first argument only.
 Departs from the paper: the gradients of one update are taken at the same parameters and with the same draw of a ~ π.
 """
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,6 +26,7 @@ from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import MLP, TwinQ, follow
 from entrax.replay import Uniform
 from entrax.spec import Progress, Spec, Transition
+
 
 class Config(eqx.Module):
     """Hyperparameters; the defaults are those of table 1 of the paper, the reward scale that of most of its table 2."""

@@ -28,8 +28,8 @@ def continuous_size(spec: Spec, agent: str) -> int:
 def as_arrays(config: T) -> T:
     """The configuration with every float as a 0-d float32 array, so that another value does not compile again."""
     values: dict[str, Any] = {}
-    for field in fields(config):  # type: ignore[arg-type]
+    for field in fields(config):
         value = getattr(config, field.name)
         if isinstance(value, float) or (type(value) is int and not field.metadata.get("static", False)):
             values[field.name] = jnp.asarray(value, jnp.float32)
-    return replace(config, **values)  # type: ignore[type-var]
+    return replace(config, **values)

@@ -61,13 +61,14 @@ class Slot:
 
     def _outcome(self, action: Float[np.ndarray, " action"]) -> Outcome:
         returned = self.env.step(to_env_action(self.spec.action, action))
-        if not isinstance(returned, tuple) or len(returned) != 5:
+        if len(returned) != 5:
             raise ValueError("returned from step something other than (obs, reward, terminated, truncated, info)")
         obs, reward, terminated, truncated, _ = returned
         flat = self._flatten(obs)
-        if np.shape(reward) != () or np.asarray(reward).dtype.kind not in "fiub":
-            raise ValueError(f"returned a reward that is no number ({type(reward).__name__} of shape {np.shape(reward)})")
-        if not np.isfinite(reward):
+        number = np.asarray(reward)
+        if number.shape != () or number.dtype.kind not in "fiub":
+            raise ValueError(f"returned a reward that is no number ({type(reward).__name__} of shape {number.shape})")
+        if not np.isfinite(number):
             raise ValueError(f"returned the reward {reward}")
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             if not isinstance(flag, bool | np.bool_):

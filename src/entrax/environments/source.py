@@ -71,7 +71,9 @@ def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> En
     if isinstance(env, str):
         return EnvSource(id=env, kwargs=dict(kwargs))
     if not callable(env):
-        raise EntraxError(f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}.")
+        raise EntraxError(
+            f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}."
+        )
     module, name = getattr(env, "__module__", ""), getattr(env, "__qualname__", type(env).__name__)
     if module not in ("", "__main__") and "." not in name and "<" not in name:
         return EnvSource(id=f"{module}:{name}", kwargs=dict(kwargs))
@@ -103,7 +105,7 @@ def quiet() -> Iterator[None]:
 
 
 def _silence_mujoco() -> None:
-    """MuJoCo 4 prints that HalfCheetah's model uses a deprecated attribute; other warnings of its go on being raised."""
+    """MuJoCo 4 prints that HalfCheetah's model uses a deprecated attribute; its other warnings are passed on."""
     try:
         import mujoco
     except ImportError:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -171,7 +171,7 @@ class WorkerPool:
             raise EntraxError(content["error"])
         return content
 
-    def _lost(self, worker: Worker, cause: str) -> Any:
+    def _lost(self, worker: Worker, cause: str) -> NoReturn:
         index = worker.indices[0]
         seed, step = self._episodes[index]
         raise EnvironmentFault(index, seed, step, cause)

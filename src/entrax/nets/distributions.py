@@ -24,7 +24,7 @@ class TanhGaussian(eqx.Module):
     log_std: Float[Array, " action"]
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Float[Array, " action"], Float[Array, ""]]:
-        """A reparameterised action in [-1, 1] and its log density, which is computed from u and so never from a ≈ ±1."""
+        """A reparameterised action in [-1, 1] and its log density, computed from u and so never from a ≈ ±1."""
         noise = jr.normal(key, self.mean.shape, self.mean.dtype)
         u = self.mean + jnp.exp(self.log_std) * noise
         return jnp.tanh(u), jnp.sum(self._log_normal(noise) - log_det_tanh(u))

@@ -56,7 +56,7 @@ class UniformReplay:
         self.appended += 1
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Independent uniform draws with replacement from what is stored: fields of shape [batches, batch_size, ...]."""
+        """Uniform draws, with replacement, from what is stored: fields of shape [batches, batch_size, ...]."""
         if len(self) == 0:
             raise ValueError("Nothing has been stored yet.")
         index = rng.integers(len(self), size=(batches, batch_size))

@@ -32,7 +32,7 @@ def act(
 
 
 class Collector:
-    """Steps every environment of a pool and stores the transitions; restarts ended episodes with a seed of their own."""
+    """Steps every environment of a pool and stores the transitions; every episode has a seed of its own."""
 
     def __init__(self, pool: Pool, replay: UniformReplay, seed: int):
         self.pool, self.replay, self.seed = pool, replay, seed

@@ -1,6 +1,7 @@
 """Where learning and acting run. Call `set_up` before anything else touches JAX's devices."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,11 +31,10 @@ def set_up(device: str | None, threads: int | None) -> Devices:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its thread pools by
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    try:
-        # A device of its own: one CPU device runs its programs in the order they were handed to it.
+    # A JAX that the caller has used already keeps its devices: acting then waits for updates, with the same results.
+    with suppress(RuntimeError):
+        # One CPU device runs its programs in the order they were handed to it, hence one more.
         jax.config.update("jax_num_cpu_devices", 2)
-    except RuntimeError:
-        pass  # The caller has used JAX already: acting then waits for updates, with the same results.
     try:
         learner = jax.devices(device)[0]
     except RuntimeError as error:

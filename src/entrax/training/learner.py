@@ -25,7 +25,7 @@ def update_many(
     key: PRNGKeyArray,
     count: Int[np.ndarray, ""],
 ) -> tuple[PyTree, dict[str, Scalar]]:
-    """`count` updates from the first `count` of `batches` [update, batch, ...]: the new state and the mean of each info.
+    """`count` updates from the first of `batches` [update, batch, ...]: the new state and the mean of each info.
 
     Every length up to that of `batches` runs the same compiled program.
     """

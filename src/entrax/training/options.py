@@ -57,7 +57,7 @@ PRESETS = {
     "paper": Preset(options={}, agent={}),
     "fast": Preset(
         options={"envs": 8, "updates_per_step": 0.25, "learning_starts": 2_000},
-        agent={"learning_rate": 1e-3, "layer_norm": True, "policy_delay": 2},
+        agent={"learning_rate": 1e-3},
     ),
 }
 
@@ -65,5 +65,7 @@ PRESETS = {
 def get_preset(name: str) -> Preset:
     """The preset called `name`; raises EntraxError with the closest name if there is none."""
     if name not in PRESETS:
-        raise EntraxError(f"There is no preset called {name!r}{closest(name, PRESETS)}; there are {', '.join(PRESETS)}.")
+        raise EntraxError(
+            f"There is no preset called {name!r}{closest(name, PRESETS)}; there are {', '.join(PRESETS)}."
+        )
     return PRESETS[name]

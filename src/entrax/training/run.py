@@ -8,7 +8,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -16,6 +15,7 @@ from entrax.agents.controller import Controller, Scaling, act_in_episodes
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
+from entrax.environments.spaces import rescale
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.replay import UniformReplay
@@ -88,9 +88,9 @@ class Training:
                 last = chunk.times == 0
                 if crossed(options.log_every, before, step) or last:
                     stopped |= self._report(self._row(step, updates), hook)
-                if crossed(options.eval_every, before, step) and step < options.steps:
+                if crossed(options.eval_every or 0, before, step) and step < options.steps:
                     stopped |= self._report(self._evaluate(step, updates), hook)
-                if crossed(options.checkpoint_every, before, step) and step < options.steps:
+                if crossed(options.checkpoint_every or 0, before, step) and step < options.steps:
                     self._save("step", step, updates)
                 if stopped:
                     self.run.append_event({"kind": "stopped", "step": step, "message": "The hook stopped the run."})
@@ -123,14 +123,13 @@ class Training:
         task, envs = self.task, self.task.options.envs
         assert isinstance(task.spec.action, Continuous)
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
+        key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
         if not chunk.random:
             policy, scaling = put((policy, scaling), self.devices.actor)
-            key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
-        low, high = np.float32(task.spec.action.low), np.float32(task.spec.action.high)
         for t in range(chunk.times):
             if chunk.random:
                 unit = rng.uniform(-1.0, 1.0, (envs, task.spec.action.size)).astype(np.float32)
-                action = low + (high - low) * (0.5 * (unit + 1.0))
+                action = rescale(task.spec.action, unit)
             else:
                 obs = self.collector.obs
                 acted = act(policy, scaling, task.spec.action, obs, self._progress(chunk), key, np.asarray(t))
@@ -145,10 +144,11 @@ class Training:
         mean, scale = self.normaliser.scaling()
         return Scaling(mean=mean, scale=scale)
 
-    def _controller(self) -> Controller:
+    def controller(self) -> Controller:
+        """The present policy, ready to act."""
         policy = self.task.agent.policy(self.config, self.state)
-        parts = put((policy, self._scaling()), self.devices.actor)
-        return Controller(policy=parts[0], scaling=parts[1], spec=self.task.spec)
+        policy, scaling = put((policy, self._scaling()), self.devices.actor)
+        return Controller(policy=policy, scaling=scaling, spec=self.task.spec)
 
     def _row(self, step: int, updates: int) -> dict[str, Any]:
         ended, infos = self.collector.ended, jax.device_get(self.info)
@@ -167,7 +167,10 @@ class Training:
         return row
 
     def _report(self, row: dict[str, Any], hook: Hook | None) -> bool:
-        """Write a row and show it to the hook; whether the hook asks to stop. Raises EntraxError if learning diverged."""
+        """Write a row and show it to the hook; whether the hook asks to stop.
+
+        Raises EntraxError if learning diverged.
+        """
         self.writer.write(row)
         broken = [k for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)]
         if broken:
@@ -193,11 +196,13 @@ class Training:
         """Episodes of the present policy's mode; the same episode seeds every time, so that rows compare."""
         options, task = self.task.options, self.task
         return evaluate(
-            act_in_episodes(self._controller(), sample=False, seed=task.seed),
+            act_in_episodes(self.controller(), sample=False, seed=task.seed),
             task.source,
             episodes=options.eval_episodes,
             seed=task.seed,
-            workers=0 if options.envs == 1 else options.workers,
+            policy="mode",
+            stream="selection",
+            workers=options.workers,
         )
 
     def _save(self, kind: str, step: int, updates: int) -> None:

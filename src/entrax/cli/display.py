@@ -1,0 +1,97 @@
+"""What a user sees while training runs: a live panel on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from entrax.agents.base import get_agent
+from entrax.training.launch import configure
+
+NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
+
+
+def display_for(env: str, agent: str, preset: str, settings: Mapping[str, Any]) -> "Display":
+    """The display for this output: live on a terminal, else one line a row."""
+    options, _ = configure(get_agent(agent), preset, settings)
+    title = f"{env} · {agent} · {preset}"
+    return LiveDisplay(title, options.steps) if sys.stdout.isatty() else Display(title, options.steps)
+
+
+class Display(AbstractContextManager["Display"]):
+    """Plain lines."""
+
+    def __init__(self, title: str, steps: int):
+        self.title, self.steps = title, steps
+
+    def __enter__(self) -> "Display":
+        print(f"{self.title}: {self.steps:,} steps; compiling", flush=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Show one metrics row."""
+        print(line(row, self.steps), flush=True)
+
+
+class LiveDisplay(Display):
+    """A bar with the time left, and the last numbers under it."""
+
+    def __enter__(self) -> "LiveDisplay":
+        from rich.console import Group
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.text import Text
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.progress = Progress(TextColumn(self.title), *columns)
+        self.task = self.progress.add_task("steps", total=self.steps, rate="compiling")
+        self.numbers, self.evaluated = Text(""), Text("")
+        self.live = Live(Group(self.progress, self.numbers, self.evaluated), refresh_per_second=4)
+        self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.__exit__(kind, error, trace)
+
+    def show(self, row: dict[str, Any]) -> None:
+        if "evaluation" in row:
+            self.evaluated.plain = "  evaluated " + evaluated(row)
+            return
+        rate = f"{row['time']['steps_per_second']:.0f} steps/s"
+        self.progress.update(self.task, completed=min(row["step"], self.steps), rate=rate)
+        self.numbers.plain = "  " + numbers(row)
+
+
+def line(row: Mapping[str, Any], steps: int) -> str:
+    """One row as a line of text."""
+    where = f"{row['step']:>9,}/{steps:,}"
+    if "evaluation" in row:
+        return f"{where}  evaluated {evaluated(row)}"
+    rate = row["time"]["steps_per_second"]
+    left = (steps - row["step"]) / rate if rate > 0 else 0.0
+    return f"{where}  {rate:.0f} steps/s  {duration(left)} left  {numbers(row)}"
+
+
+def evaluated(row: Mapping[str, Any]) -> str:
+    """The evaluation of a row."""
+    result = row["evaluation"]
+    return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']})"
+
+
+def numbers(row: Mapping[str, Any]) -> str:
+    """The numbers of a row that tell most."""
+    there = [(name, row[name]) for name in NUMBERS if row.get(name) is not None]
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in there)
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,46 @@
+"""`entrax evaluate`: play episodes with a trained policy."""
+
+import json
+from collections.abc import Sequence
+
+import click
+
+
+@click.command("evaluate")
+@click.argument("run")
+@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mode.")
+@click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
+@click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
+@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--agent", help="The agent again, when it is a third party's module:name.")
+@click.option("--env", help="The environment again, when the run was trained on a function.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def command(
+    run: str,
+    episodes: int,
+    sample: bool,
+    checkpoint: str,
+    seed: int | None,
+    workers: int | None,
+    agent: str | None,
+    env: str | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Returns of whole episodes of the policy in RUN; their seeds differ from those that chose the best checkpoint."""
+    from entrax.api import load
+
+    loaded = load(run, checkpoint, agent=agent)
+    result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, env=env)
+    if as_json:
+        click.echo(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
+    else:
+        how = "sampled actions" if sample else "the policy's mode"
+        click.echo(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}")
+
+
+def main(arguments: Sequence[str], started: float) -> None:
+    """Run the verb."""
+    command.main(list(arguments), prog_name="entrax evaluate", standalone_mode=False)

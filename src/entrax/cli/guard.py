@@ -1,0 +1,68 @@
+"""What every verb shares: errors as one sentence, and the names other libraries give to things."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from entrax.errors import EntraxError
+
+FOREIGN = {
+    "--gamma": "--discount",
+    "--tau": "--target-rate",
+    "--ent-coef": "--temperature",
+    "--alpha": "--temperature",
+    "--total-timesteps": "--steps",
+    "--n-timesteps": "--steps",
+    "--n-envs": "--envs",
+    "--num-envs": "--envs",
+    "--buffer-size": "--replay-size",
+    "--lr": "--learning-rate",
+    "--policy-lr": "--learning-rate",
+    "--q-lr": "--learning-rate",
+    "--net-arch": "--hidden",
+    "--train-freq": "--updates-per-step",
+    "--gradient-steps": "--updates-per-step",
+    "--utd-ratio": "--updates-per-step",
+    "--env": "the environment's id as the first argument",
+    "--env-id": "the environment's id as the first argument",
+    "--algo": "--agent",
+    "--env-kwargs": "--env-arg",
+    "--normalize": "--normalise-obs",
+    "--normalize-obs": "--normalise-obs",
+    "--track": "--wandb",
+    "--eval-freq": "--eval-every",
+}
+"""Flags of other libraries, and entrax's."""
+
+
+def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
+    """Run a verb. A user's mistake is one sentence on standard error and a non-zero exit; `--debug` shows tracebacks."""
+    debug = "--debug" in arguments
+    try:
+        verb()
+    except click.NoSuchOption as error:
+        name = error.option_name
+        if name in FOREIGN:
+            fail(f"{name} is called {FOREIGN[name]} in entrax.", 2)
+        fail(error.format_message(), 2)
+    except click.ClickException as error:
+        fail(error.format_message(), 2)
+    except click.Abort:
+        sys.exit(130)
+    except EntraxError as error:
+        if debug:
+            raise
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("Interrupted.", 130)
+    except Exception as error:
+        if debug:
+            raise
+        fail(f"{type(error).__name__}: {error} (an unexpected error; --debug shows where)", 1)
+
+
+def fail(sentence: str, code: int) -> None:
+    """Say why and leave."""
+    print(f"entrax: {sentence}", file=sys.stderr)
+    sys.exit(code)

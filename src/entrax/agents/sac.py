@@ -34,6 +34,7 @@ from entrax.agents.gaussian import GaussianPolicy
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import TwinQ, follow
 from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 P = TypeVar("P")
@@ -128,7 +129,8 @@ def td_target(
     alpha, keys = jnp.exp(state.params.log_alpha), jr.split(key, len(batch.reward))
     value = partial(soft_value, state.params.policy, state.targets, alpha)
     v_next, log_pi = jax.vmap(value)(batch.next_obs, keys)
-    return batch.reward + config.discount * jnp.where(batch.terminated, 0.0, v_next), log_pi
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    return backup(batch.reward, config.discount, v_next, batch.terminated), log_pi
 
 
 def critic_loss(critics: TwinQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:

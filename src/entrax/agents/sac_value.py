@@ -25,6 +25,7 @@ from entrax.agents.gaussian import GaussianPolicy
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import MLP, TwinQ, follow
 from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 
@@ -111,7 +112,8 @@ def update(
     """One gradient step on J_V, J_Q and J_π, then ψ̄ follows ψ."""
     p = state.params
     v_next = jax.vmap(state.targets)(batch.next_obs)[:, 0]
-    q_hat = config.reward_scale * batch.reward + config.discount * jnp.where(batch.terminated, 0.0, v_next)
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    q_hat = backup(config.reward_scale * batch.reward, config.discount, v_next, batch.terminated)
 
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, q_hat)
     g_policy, (soft_value, log_pi) = jax.grad(policy_loss, has_aux=True)(p.policy, p.critics, batch.obs, key)

@@ -37,7 +37,7 @@ FOREIGN = {
 
 
 def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
-    """Run a verb. A user's mistake is one sentence on standard error and a non-zero exit; `--debug` shows tracebacks."""
+    """Run a verb. A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks."""
     debug = "--debug" in arguments
     try:
         verb()

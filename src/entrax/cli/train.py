@@ -23,7 +23,7 @@ HELP = {
     "learning_starts": "Random first steps; by default a tenth of the steps, at most 10,000.",
     "chunk": "Steps of every environment between two hand-overs of the policy to the actor.",
     "normalise_obs": "Normalise observations by their running mean and deviation.",
-    "log_every": "Steps between rows of metrics.",
+    "log_every": "Steps between rows of metrics; by default a hundredth of the steps.",
     "eval_every": "Steps between evaluations; 0 is never; by default a tenth of the steps.",
     "eval_episodes": "Episodes of each evaluation.",
     "checkpoint_every": "Steps between checkpoints; 0 is only at the end; by default a tenth of the steps.",

@@ -17,7 +17,7 @@ class Options:
     learning_starts: int | None = None  # random first steps; None is a tenth of the steps, at most 10,000
     chunk: int = 16  # times between two hand-overs of parameters to the actor: its lag
     normalise_obs: bool = False
-    log_every: int = 1_000
+    log_every: int | None = None  # None is a hundredth of the steps
     eval_every: int | None = None  # None is a tenth of the steps, 0 never
     eval_episodes: int = 5
     checkpoint_every: int | None = None  # None is a tenth of the steps, 0 only at the end
@@ -41,7 +41,8 @@ class Options:
         """The options with every None that means "a fraction of the steps" replaced by its number."""
         tenth = -(-self.steps // 10)
         filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        defaults = {"learning_starts": min(10_000, tenth), "eval_every": tenth, "checkpoint_every": tenth}
+        defaults = {"learning_starts": min(10_000, tenth), "log_every": -(-self.steps // 100)}
+        defaults |= {"eval_every": tenth, "checkpoint_every": tenth}
         return Options(**filled | {k: v for k, v in defaults.items() if filled[k] is None})
 
 

@@ -86,11 +86,12 @@ class Training:
                 step, before = chunk.step + chunk.times * options.envs, chunk.step
                 updates = chunk.update + chunk.updates
                 last = chunk.times == 0
-                if crossed(options.log_every, before, step) or last:
+                going_on = step < options.steps
+                if last or (crossed(options.log_every or 0, before, step) and going_on):
                     stopped |= self._report(self._row(step, updates), hook)
-                if crossed(options.eval_every or 0, before, step) and step < options.steps:
+                if going_on and crossed(options.eval_every or 0, before, step):
                     stopped |= self._report(self._evaluate(step, updates), hook)
-                if crossed(options.checkpoint_every or 0, before, step) and step < options.steps:
+                if going_on and crossed(options.checkpoint_every or 0, before, step):
                     self._save("step", step, updates)
                 if stopped:
                     self.run.append_event({"kind": "stopped", "step": step, "message": "The hook stopped the run."})

@@ -1,0 +1,127 @@
+"""The returns of a policy, from episodes that run in parallel and yet do not depend on how many run at once."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Int32
+
+from entrax.environments.make import make_pool
+from entrax.environments.seeds import Stream, episode_seed
+from entrax.environments.source import EnvSource
+from entrax.errors import EntraxError
+
+Act = Callable[
+    [Float32[np.ndarray, "env obs"], Int32[np.ndarray, " env"], Int32[np.ndarray, " env"]],
+    Float[np.ndarray, "env action"],
+]
+"""Actions in the environment's bounds, from observations, each row's episode and its step within the episode.
+
+A policy that samples takes its random key from episode and step, so that its returns don't depend on the rows either.
+"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns and lengths in the order of the episodes; `std` is the population's, over the episodes."""
+
+    mean: float
+    std: float
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    policy: Literal["mode", "sampled"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with the keys mean, std, episodes, returns, lengths and policy."""
+        record = asdict(self)
+        return record | {"returns": list(self.returns), "lengths": list(self.lengths), "episodes": len(self.returns)}
+
+
+def evaluate(
+    act: Act,
+    source: EnvSource,
+    *,
+    episodes: int,
+    seed: int,
+    policy: Literal["mode", "sampled"],
+    envs: int | None = None,
+    workers: int | None = None,
+    pool: Any | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    max_length: int = 100_000,
+) -> Evaluation:
+    """Play `episodes` whole episodes; episode e is seeded by `seed`, `stream` and e alone, whichever row plays it.
+
+    `policy` says what `act` does, for the record. `envs` environments run at once (by default one for each episode up
+    to 10) in a pool of `workers`, or in the given `pool`, which is left open for the next evaluation. `act` always
+    gets as many rows as the pool has, so that a compiled one is compiled once; rows that have run out of episodes
+    play one that is not counted. `progress(done, episodes)` is called after each episode. Episodes that choose among
+    policies take another `stream` of seeds ("selection") than those that measure the chosen one.
+
+    Raises EntraxError for fewer than one episode and for an episode longer than `max_length` steps.
+    """
+    if episodes < 1 or (envs is not None and envs < 1):
+        raise EntraxError(f"An evaluation needs at least one episode and one environment, not {episodes} and {envs}.")
+    with ExitStack() as stack:
+        if pool is None:
+            pool = stack.enter_context(make_pool(source, min(episodes, 10) if envs is None else envs, workers=workers))
+        # Rows beyond the episodes play too, and are cut off at the end.
+        seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
+        returns, lengths = _play(act, pool, seeds, episodes, progress, max_length)
+    return Evaluation(
+        mean=float(np.mean(returns)),
+        std=float(np.std(returns)),
+        returns=tuple(float(value) for value in returns),
+        lengths=tuple(int(value) for value in lengths),
+        policy=policy,
+    )
+
+
+def _play(
+    act: Act,
+    pool: Any,
+    seeds: Sequence[int],
+    episodes: int,
+    progress: Callable[[int, int], None] | None,
+    max_length: int,
+) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"]]:
+    begun = pool.count
+    returns, lengths, finished = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32), np.zeros(len(seeds), bool)
+    episode = np.arange(begun, dtype=np.int32)  # the episode each row plays
+    obs = np.zeros((begun, pool.spec.obs_size), np.float32)
+    _reset(pool, obs, {row: seeds[row] for row in range(begun)})
+    while not finished[:episodes].all():
+        counted = ~finished[episode]
+        step = pool.step(act(obs, episode, lengths[episode] * counted))
+        returns[episode] += np.where(counted, step.reward, 0.0)
+        lengths[episode] += counted
+        obs = np.array(step.next_obs, np.float32)
+        ended = np.flatnonzero(step.terminated | step.truncated)
+        before, finished[episode[ended]] = int(finished[:episodes].sum()), True
+        if progress is not None:
+            for done in range(before, int(finished[:episodes].sum())):
+                progress(done + 1, episodes)
+        for row in ended:
+            if begun < episodes:
+                episode[row], begun = begun, begun + 1
+        _check_lengths(lengths * ~finished, max_length)
+        if not finished[:episodes].all():
+            _reset(pool, obs, {int(row): seeds[episode[row]] for row in ended})
+    return returns[:episodes], lengths[:episodes]
+
+
+def _reset(pool: Any, obs: Float32[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
+    """Begin an episode in the rows of `seeds`, and write what they observe into `obs`."""
+    if seeds:
+        for row, first in pool.reset_many(seeds).items():
+            obs[row] = first
+
+
+def _check_lengths(lengths: Int32[np.ndarray, " episode"], max_length: int) -> None:
+    if lengths.max() >= max_length:
+        raise EntraxError(
+            f"Episode {int(lengths.argmax())} of the evaluation had not ended after {max_length} steps; "
+            "give the environment a time limit, such as --env-arg max_episode_steps=1000."
+        )

@@ -1,0 +1,86 @@
+"""The report of a run as one HTML file that needs nothing else."""
+
+import base64
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from entrax.runs.directory import RunDirectory
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+img, video { max-width: 100%; height: auto; } table { border-collapse: collapse; width: 100%; }
+td { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top; word-break: break-word; }
+td:first-child { color: #666; white-space: nowrap; } .big td { font-size: 1.1rem; }
+@media (prefers-color-scheme: dark) { body { background: #16181c; color: #ddd; } td { border-color: #333; }
+  img { background: #fff; border-radius: 6px; } }
+"""
+
+
+def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
+    """Write report.html from what the run directory holds; `no_video` says why there is no film. Returns its path."""
+    config = run.config
+    title = f"{config['environment']['id']} · {config['agent']} · seed {config['seed']}"
+    parts = [f"<h1>{html.escape(title)}</h1>", _table(_numbers(run), "big")]
+    if run.figure.is_file():
+        parts.append(f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">')
+    if run.video.is_file():
+        parts.append(f'<video controls muted loop src="data:video/mp4;base64,{_base64(run.video)}"></video>')
+    elif no_video is not None:
+        parts.append(f"<p>No video: {html.escape(no_video)}.</p>")
+    for heading, values in (
+        ("Training", config["training"] | {"preset": config["preset"]}),
+        ("Agent", config["agent_config"]),
+        ("Environment", config["environment"]["kwargs"]),
+        ("Versions", config["versions"]),
+    ):
+        if values:
+            parts += [f"<h2>{heading}</h2>", _table(values)]
+    events = [f"{e.get('step') or 0:,}: {e['message']}" for e in run.events() if "message" in e]
+    if events:
+        parts += ["<h2>Events</h2>", *(f"<p>{html.escape(event)}</p>" for event in events)]
+    head = (
+        f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
+    )
+    page = (
+        f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
+    )
+    run.report.write_text(page, encoding="utf-8")
+    return run.report
+
+
+def _numbers(run: RunDirectory) -> dict[str, Any]:
+    rows = run.metrics()
+    numbers: dict[str, Any] = {}
+    finals = [event for event in run.events() if event.get("kind") == "evaluation"]
+    if finals:
+        last = finals[-1]
+        numbers["return"] = f"{last['mean']:.1f} ± {last['std']:.1f} ({last['episodes']} episodes, {last['policy']})"
+    evaluations = [row for row in rows if "evaluation" in row]
+    if evaluations:
+        best = max(evaluations, key=lambda row: row["evaluation"]["mean"])
+        numbers["best while training"] = f"{best['evaluation']['mean']:.1f} at step {best['step']:,}"
+    trained = [row for row in rows if "evaluation" not in row]
+    if trained:
+        last, seconds = trained[-1], trained[-1]["time"]["seconds"]
+        numbers["steps"] = f"{last['step']:,} in {seconds:.0f} s of training ({last['step'] / seconds:.0f} a second)"
+        numbers["updates"] = f"{last['updates']:,} ({last['updates'] / seconds:.0f} a second)"
+    return numbers
+
+
+def _table(values: Mapping[str, Any], style: str = "") -> str:
+    rows = (
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_text(value))}</td></tr>" for name, value in values.items()
+    )
+    return f"<table class='{style}'>{''.join(rows)}</table>"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()

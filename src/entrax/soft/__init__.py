@@ -1,0 +1,21 @@
+"""The soft Bellman equations and their divergences: pure functions of arrays, for one sample. See `operators`."""
+
+from entrax.soft.operators import (
+    entropy,
+    kl_divergence,
+    log_soft_policy,
+    soft_bellman_backup,
+    soft_max,
+    soft_policy,
+    soft_value,
+)
+
+__all__ = [
+    "entropy",
+    "kl_divergence",
+    "log_soft_policy",
+    "soft_bellman_backup",
+    "soft_max",
+    "soft_policy",
+    "soft_value",
+]

@@ -1,0 +1,206 @@
+"""The soft Bellman equations at one state, for one sample; `jax.vmap` makes them anything larger.
+
+    V = α log Σ_a π₀(a) exp(Q(a)/α)           the soft maximum            (1)  soft_max
+    π(a) = π₀(a) exp((Q(a) − V)/α)            exponentiated advantage     (2)  soft_policy, log_soft_policy
+    Q = r + γ (1 − terminated) V(s')          the soft Bellman backup     (3)  soft_bellman_backup
+    V^π = E_π Q − α KL(π ‖ π₀)                any policy's soft value     (4)  soft_value; V = max_π V^π
+
+**Two conventions.** Without a prior π₀ is the counting measure, π₀(a) = 1: then −KL(π ‖ π₀) is the entropy H(π), and
+V lies in [max Q, max Q + α log|A|] (the entropy convention). A prior is normalised over the allowed actions, and V lies
+at or below max Q (the KL convention). Under a uniform prior the policies agree and the values differ by α log|A|.
+
+**Which actions count.** The mask (True: allowed) takes actions away before the prior is normalised; an action whose
+prior is 0 (or below the smallest normal number) is as masked. Q(a) = −∞ means that the action is never taken, but it
+keeps its share of the prior. Excluded actions have probability 0, log-probability −∞, and no gradient. With no action
+left V = −∞, the supremum of nothing, and every probability is 0.
+
+**Temperature 0** gives the hard maximum and its policy, by the same functions and also as a traced value. Actions tie
+when their Q are equal floating-point numbers; ties share probability in proportion to the prior, equally without one.
+A temperature too small to have a finite reciprocal (about 2e-34 in float32) is 0; a negative one gives NaN.
+
+**Gradients** are finite at every temperature ≥ 0. Those of V are equations themselves:
+
+    ∂V/∂Q = π,   ∂V/∂α = H(π) or −KL(π ‖ π₀),   ∂V/∂ log π₀(a) = α π(a) before normalisation                (5)
+
+so at temperature 0 they are the tie-sharing policy and its entropy. The policy is a step function there: its
+derivatives by Q and by the temperature, and so the second derivatives of V, are 0.
+
+Source: Ziebart (2010), Modeling purposeful adaptive behavior with the principle of maximum causal entropy; Levine
+(2018), arXiv:1805.00909.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, ScalarLike
+
+Vector = Float[Array, " action"]
+Scalar = Float[Array, ""]
+
+
+def soft_max(
+    q: Float[Array, " action"],
+    temperature: ScalarLike,
+    prior: Float[Array, " action"] | None = None,
+    mask: Bool[Array, " action"] | None = None,
+) -> Scalar:
+    """Soft maximum V = α log Σ π₀ exp(Q/α), equation (1), in the units of `q`; the hard maximum at temperature 0.
+
+    `prior` holds weights ≥ 0, normalised here; `mask` is True where an action is allowed. See the module on both.
+    """
+    return _soft_max(*_problem(q, temperature, prior, mask))
+
+
+def log_soft_policy(
+    q: Float[Array, " action"],
+    temperature: ScalarLike,
+    prior: Float[Array, " action"] | None = None,
+    mask: Bool[Array, " action"] | None = None,
+) -> Float[Array, " action"]:
+    """Log-probabilities log π = log π₀ + (Q − V)/α, equation (2); −∞ for excluded actions. Arguments as `soft_max`."""
+    return _log_policy(*_problem(q, temperature, prior, mask))
+
+
+def soft_policy(
+    q: Float[Array, " action"],
+    temperature: ScalarLike,
+    prior: Float[Array, " action"] | None = None,
+    mask: Bool[Array, " action"] | None = None,
+) -> Float[Array, " action"]:
+    """Probabilities π = π₀ exp((Q − V)/α), equation (2). Arguments as `soft_max`."""
+    return jnp.exp(log_soft_policy(q, temperature, prior, mask))
+
+
+def entropy(policy: Float[Array, " action"]) -> Scalar:
+    """H(π) = −Σ π log π in nats, with 0 log 0 = 0; no gradient reaches an action of probability 0."""
+    return -jnp.sum(policy * _log_where_positive(policy))
+
+
+def kl_divergence(policy: Float[Array, " action"], prior: Float[Array, " action"]) -> Scalar:
+    """KL(π ‖ π₀) = Σ π log(π/π₀) in nats, both as given (normalised); +∞ if π takes an action that π₀ never takes."""
+    log_ratio = _log_where_positive(policy) - _log_where_positive(prior)
+    return jnp.sum(jnp.where((policy > 0) & (prior <= 0), jnp.inf, policy * log_ratio))
+
+
+def soft_value(
+    q: Float[Array, " action"],
+    policy: Float[Array, " action"],
+    temperature: ScalarLike,
+    prior: Float[Array, " action"] | None = None,
+) -> Scalar:
+    """V^π = E_π Q + α H(π), or E_π Q − α KL(π ‖ π₀) with a prior: equation (4), of any policy. `prior` is normalised.
+
+    `soft_max` is its maximum over policies. Actions of probability 0 don't count, whatever their `q`.
+    """
+    expected_q = jnp.sum(policy * jnp.where(policy > 0, q, 0))
+    if prior is None:
+        return expected_q + temperature * entropy(policy)
+    return expected_q - temperature * kl_divergence(policy, prior)
+
+
+def soft_bellman_backup(
+    reward: ScalarLike, discount: ScalarLike, next_value: ScalarLike, terminated: Bool[Array, ""] | bool
+) -> Scalar:
+    """Q = r + γ (1 − terminated) V(s'), equation (3). A terminal state is worth 0 whatever `next_value` holds there.
+
+    Only termination stops the bootstrap: pass no truncation here.
+    """
+    return reward + discount * jnp.where(terminated, 0, next_value)
+
+
+def _log_where_positive(probability: Vector) -> Vector:
+    """log p, and 0 with no gradient where p is 0."""
+    positive = probability >= jnp.finfo(probability.dtype).tiny
+    return jnp.where(positive, jnp.log(jnp.where(positive, probability, 1)), 0)
+
+
+def _problem(q, temperature, prior, mask) -> tuple[Vector, Scalar, Vector | None]:
+    """The arguments in one dtype: Q (−∞ where excluded), the temperature, and log π₀ (−∞ where excluded) if any."""
+    dtype = jnp.result_type(q, temperature) if prior is None else jnp.result_type(q, temperature, prior)
+    q, temperature = jnp.asarray(q, dtype), jnp.asarray(temperature, dtype)
+    allowed = jnp.ones(q.shape, bool) if mask is None else mask
+    if prior is None:
+        return jnp.where(allowed, q, -jnp.inf), temperature, None
+    allowed = allowed & (prior >= jnp.finfo(dtype).tiny)
+    weight = jnp.where(allowed, prior.astype(dtype), 1)
+    total = jnp.where(jnp.any(allowed), jnp.sum(jnp.where(allowed, weight, 0)), 1)
+    log_prior = jnp.where(allowed, jnp.log(weight) - jnp.log(total), -jnp.inf)
+    return jnp.where(allowed, q, -jnp.inf), temperature, log_prior
+
+
+@jax.custom_jvp
+def _soft_max(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Scalar:
+    return jnp.max(q) + temperature * _log_mass(_scaled_gap(q, temperature), log_prior)
+
+
+@_soft_max.defjvp
+def _soft_max_jvp(primals, tangents):
+    """Equations (5). They divide by nothing, so they hold at temperature 0 as they stand."""
+    q, temperature, log_prior = primals
+    q_dot, temperature_dot, log_prior_dot = tangents
+    gap = _scaled_gap(q, temperature)
+    policy = jnp.exp(_log_policy(q, temperature, log_prior))
+    # H(π) = log Σ e^z − E_π z, and −KL(π ‖ π₀) is the same with π₀ inside the sum.
+    slope = _log_mass(gap, log_prior) - jnp.sum(policy * jnp.where(policy > 0, gap, 0))
+    v_dot = jnp.sum(policy * q_dot) + slope * temperature_dot
+    if log_prior is not None:
+        v_dot += temperature * jnp.sum(policy * log_prior_dot)
+    return _soft_max(q, temperature, log_prior), v_dot
+
+
+def _log_policy(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Vector:
+    gap = _scaled_gap(q, temperature)
+    log_weight = gap if log_prior is None else _plus_log_prior(gap, log_prior)
+    return log_weight - _log_mass(gap, log_prior)
+
+
+def _log_mass(gap: Vector, log_prior: Vector | None) -> Scalar:
+    """log Σ π₀ e^z, so that V = max Q + α log Σ π₀ e^z; 0 if there is no action."""
+    nothing = jnp.all(gap == -jnp.inf)
+    gap = jnp.where(nothing, 0, gap)
+    if log_prior is None:
+        return jnp.where(nothing, 0, jnp.log(jnp.sum(jnp.exp(gap))))  # the sum is in [1, |A|]
+    log_prior = jnp.where(nothing, 0, log_prior)
+    log_sum = jax.nn.logsumexp(_plus_log_prior(gap, log_prior))
+    # At a high temperature the sum is 1 less a little, and α times the rounding of 1 would swamp V: log1p avoids it.
+    spread = jnp.sum(jnp.exp(log_prior) * jnp.expm1(gap))
+    near_one = jnp.log1p(jnp.maximum(spread, -0.5))
+    return jnp.where(nothing, 0, jnp.where(spread > -0.5, near_one, log_sum))
+
+
+def _plus_log_prior(gap: Vector, log_prior: Vector) -> Vector:
+    # Excluded actions stay at −∞ by selection, not by adding: nothing differentiable meets an infinity.
+    excluded = (gap == -jnp.inf) | (log_prior == -jnp.inf)
+    return jnp.where(excluded, -jnp.inf, gap + jnp.where(excluded, 0, log_prior))
+
+
+def _coldest(dtype) -> float:
+    # Below this a temperature is 0, so that 1/α is finite with room to multiply.
+    return float(jnp.finfo(dtype).tiny) * 2.0**14
+
+
+@jax.custom_jvp
+def _scaled_gap(q: Vector, temperature: Scalar) -> Vector:
+    """z = (Q − max Q)/α ≤ 0. At temperature 0: 0 for the best actions, −∞ for the others. Subtract first, then divide.
+
+    Its derivative leaves max Q out: whatever is made of z here does not change when a constant is added to Q.
+    """
+    best = jnp.max(q)
+    gap = q - jnp.where(best == -jnp.inf, 0, best)
+    cold = temperature < _coldest(q.dtype)
+    warm_z = gap / jnp.where(cold, 1, temperature)
+    cold_z = jnp.where(gap < 0, -jnp.inf, gap)
+    return jnp.where(temperature >= 0, jnp.where(cold, cold_z, warm_z), jnp.nan)
+
+
+@_scaled_gap.defjvp
+def _scaled_gap_jvp(primals, tangents):
+    """ż = (Q̇ − z α̇)/α, and 0 where z is −∞ or the temperature 0."""
+    q, temperature = primals
+    q_dot, temperature_dot = tangents
+    z = _scaled_gap(q, temperature)
+    cold = temperature < _coldest(q.dtype)
+    live = jnp.isfinite(z) & ~cold
+    warm = jnp.where(cold, 1, temperature)
+    # z/α can overflow where exp(z) is 0 many times over; a finite number there keeps 0 · ∞ out.
+    slope = jnp.maximum(jnp.where(live, z, 0) / warm, -1e-3 * jnp.finfo(q.dtype).max)
+    return z, jnp.where(live, q_dot, 0) / warm - slope * temperature_dot

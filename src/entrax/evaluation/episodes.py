@@ -46,6 +46,7 @@ def evaluate(
     episodes: int,
     seed: int,
     policy: Literal["mode", "sampled"],
+    stream: Stream = "evaluation",
     envs: int | None = None,
     workers: int | None = None,
     pool: Any | None = None,

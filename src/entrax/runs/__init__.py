@@ -1,0 +1,1 @@
+"""The run directory: configuration, metrics, events and checkpoints. Nothing here learns."""

@@ -1,0 +1,129 @@
+"""A run: one seed and one directory that explains itself.
+
+    config.json      the resolved configuration, with versions
+    metrics.jsonl    one row at each reported step count: the truth that every figure is drawn from
+    events.jsonl     resumes, faults and warnings
+    checkpoints/     see `entrax.runs.checkpoint`
+
+One process writes to a run; any number may read it meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entrax.errors import EntraxError
+from entrax.runs.records import append_line, publish_json, read_json, read_lines, to_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run on disk. Build one with `create` or `open`; `config` is what config.json holds."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDirectory":
+        """Start a run in `path`, which must be empty or not exist yet, and write its configuration.
+
+        Raises EntraxError when the directory holds something already or cannot be written.
+        """
+        path = Path(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
+            # Of two processes that both found it empty, only one makes this directory: the run is the one's who did.
+            (path / "checkpoints").mkdir()
+            publish_json(path / "config.json", {"format": FORMAT, **config})
+        except FileExistsError as error:
+            raise EntraxError(f"{path} is taken already; give --run a directory that does not exist yet.") from error
+        except OSError as error:
+            raise EntraxError(
+                f"The run directory {path} cannot be written ({error.strerror}); choose another with --run."
+            ) from error
+        return cls(path=path, config=to_json({"format": FORMAT, **config}))
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunDirectory":
+        """The run in `path`. Raises EntraxError when there is none, or one of a format this version cannot read."""
+        path = Path(path)
+        if not path.is_dir():
+            raise EntraxError(f"There is no run at {path}: no such directory.")
+        if not (path / "config.json").is_file():
+            raise EntraxError(f"{path} is not a run: it holds no config.json.")
+        config = read_json(path / "config.json")
+        check_format(config, path / "config.json", FORMAT)
+        return cls(path=path, config=config)
+
+    @staticmethod
+    def unused_path(root: str | Path, stem: str) -> Path:
+        """A new, empty directory `root/<stem>_<n>` with the lowest free n from 1 on.
+
+        It is made before it is returned, so that no two processes are ever given the same one.
+        """
+        root = Path(root)
+        stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
+        number = 1
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            while True:
+                path = root / f"{stem}_{number}"
+                try:
+                    path.mkdir()
+                    return path
+                except FileExistsError:
+                    number += 1
+        except OSError as error:
+            raise EntraxError(f"No run directory can be made in {root} ({error.strerror}); choose one with --run.") from error
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def figure(self) -> Path:
+        """Where the learning curve belongs."""
+        return self.path / "learning_curve.png"
+
+    @property
+    def video(self) -> Path:
+        """Where the film of the policy belongs."""
+        return self.path / "video.mp4"
+
+    @property
+    def report(self) -> Path:
+        """Where the report belongs."""
+        return self.path / "report.html"
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one row to metrics.jsonl; numbers that are not finite become null."""
+        append_line(self.path / "metrics.jsonl", row)
+
+    def append_event(self, row: Mapping[str, Any]) -> None:
+        """Add one row to events.jsonl, such as {"kind": "warning", "step": 0, "message": "…"}."""
+        append_line(self.path / "events.jsonl", row)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of metrics.jsonl, oldest first."""
+        return read_lines(self.path / "metrics.jsonl")
+
+    def events(self) -> list[dict[str, Any]]:
+        """All rows of events.jsonl, oldest first."""
+        return read_lines(self.path / "events.jsonl")
+
+
+def check_format(record: Mapping[str, Any], path: Path, known: int) -> None:
+    """Refuse, by EntraxError, a record of a format that is newer than `known` or that is none."""
+    version = record.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise EntraxError(f"{path} is damaged: its format should be a number from 1 on, not {version!r}.")
+    if version > known:
+        raise EntraxError(
+            f"{path} has format {version}, and this version of entrax reads formats up to {known}: install a newer entrax."
+        )

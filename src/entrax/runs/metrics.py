@@ -1,0 +1,60 @@
+"""Metrics on their way to disk: metrics.jsonl is the truth, TensorBoard and Weights & Biases are views of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from entrax.runs.directory import RunDirectory
+
+
+class View(Protocol):
+    """Something that shows metrics rows as they come."""
+
+    name: str
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Show one row."""
+
+    def close(self) -> None:
+        """Finish showing."""
+
+
+class MetricsWriter:
+    """Writes each row to the run and hands it on to the views. A view that fails is dropped; the run goes on."""
+
+    def __init__(self, run: RunDirectory, views: Sequence[View] = ()) -> None:
+        self.run = run
+        self.views = list(views)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append `row` to metrics.jsonl and show it in every view."""
+        self.run.append_metrics(row)
+        for view in list(self.views):
+            try:
+                view.write(row)
+            except Exception as error:  # a network or a full disk elsewhere is no reason to lose the training
+                self._drop(view, error, row.get("step"))
+
+    def close(self) -> None:
+        """Close the views."""
+        for view in list(self.views):
+            try:
+                view.close()
+            except Exception as error:
+                self._drop(view, error, None)
+        self.views = []
+
+    def _drop(self, view: View, error: Exception, step: int | None) -> None:
+        self.views.remove(view)
+        message = f"{view.name} shows nothing from here on: {type(error).__name__}: {error}"
+        self.run.append_event({"kind": "warning", "step": step, "message": message})
+
+
+def scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a row by their slash-separated names ("evaluation/mean"); lists, texts and nulls are left out."""
+    numbers: dict[str, float] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            numbers |= scalars(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[prefix + key] = float(value)
+    return numbers

@@ -1,0 +1,38 @@
+"""TensorBoard as a view of the metrics rows. TensorBoard is imported only when a view is made."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from entrax.errors import EntraxError
+from entrax.runs.metrics import scalars
+from entrax.runs.records import to_json
+
+
+class TensorBoardView:
+    """Writes event files into `folder`; every number of a row becomes a scalar at the row's step."""
+
+    name = "TensorBoard"
+
+    def __init__(self, folder: str | Path) -> None:
+        """Raises EntraxError when TensorBoard is not installed."""
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise EntraxError("TensorBoard is not installed: run `pip install tensorboard`, or leave it off.") from error
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._writer = EventFileWriter(str(folder))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Show one row."""
+        numbers = {name: value for name, value in scalars(to_json(row)).items() if math.isfinite(value)}
+        step = int(numbers.pop("step"))
+        values = [self._summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
+        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()

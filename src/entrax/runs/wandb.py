@@ -1,0 +1,35 @@
+"""Weights & Biases as a view of the metrics rows. The package is imported only when a view is made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from entrax.errors import EntraxError
+from entrax.runs.directory import RunDirectory
+from entrax.runs.metrics import scalars
+from entrax.runs.records import to_json
+
+
+class WandbView:
+    """Logs every number of a row at the row's step, in a Weights & Biases run named like the run's directory."""
+
+    name = "Weights & Biases"
+
+    def __init__(self, run: RunDirectory, project: str) -> None:
+        """Raises EntraxError when the package is not installed or a run cannot be started."""
+        try:
+            import wandb
+        except ImportError as error:
+            raise EntraxError("Weights & Biases is not installed: run `pip install wandb`, or leave it off.") from error
+        try:
+            self._run = wandb.init(project=project, name=run.path.name, config=run.config, dir=str(run.path))
+        except Exception as error:
+            raise EntraxError(f"Weights & Biases could not start a run: {error}") from error
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Show one row."""
+        numbers = scalars(to_json(row))
+        self._run.log(numbers, step=int(numbers.pop("step")))
+
+    def close(self) -> None:
+        """Finish the Weights & Biases run."""
+        self._run.finish()

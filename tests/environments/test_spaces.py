@@ -1,0 +1,101 @@
+"""Flattening against Gymnasium's own, and actions against the bounds of their space."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from entrax.environments.spaces import flattener, rescale, spec_of, to_env_action
+from entrax.errors import EntraxError
+from entrax.spec import Continuous, Discrete, MultiDiscrete
+
+UNIT = spaces.Box(-1.0, 1.0, (1,), np.float32)
+MIXED = spaces.Dict(
+    {
+        "z": spaces.Discrete(4, start=-1),
+        "a": spaces.Tuple((spaces.Box(-1.0, 1.0, (2, 3), np.float32), spaces.MultiDiscrete([2, 3], start=[1, -1]))),
+        "m": spaces.Dict({"bits": spaces.MultiBinary((2, 2)), "bytes": spaces.Box(0, 255, (5,), np.uint8)}),
+    }
+)
+
+
+class Spaces(gymnasium.Env):
+    """An environment of which only the spaces matter."""
+
+    def __init__(self, observation: spaces.Space, action: spaces.Space = UNIT):
+        self.observation_space, self.action_space = observation, action
+
+
+@pytest.mark.parametrize("space", [*MIXED.spaces.values(), MIXED], ids=["tuple", "dict", "discrete", "mixed"])
+def test_flattens_as_gymnasium_does(space: spaces.Space) -> None:
+    space.seed(0)
+    flatten = flattener(space)
+    for _ in range(20):
+        obs = space.sample()
+        np.testing.assert_array_equal(flatten(obs), spaces.utils.flatten(space, obs).astype(np.float32))
+
+
+def test_the_spec_lists_the_leaves_in_the_order_of_the_vector() -> None:
+    spec = spec_of(Spaces(MIXED))
+    assert [leaf.name.partition("/")[2] for leaf in spec.observation] == ["a/0", "a/1", "m/bits", "m/bytes", "z"]
+    assert [leaf.size for leaf in spec.observation] == [6, 5, 4, 5, 4]
+    assert spec.obs_size == spaces.utils.flatdim(MIXED)
+    assert all(len(leaf.low) == len(leaf.high) == leaf.size for leaf in spec.observation)
+
+
+def test_flattening_copies() -> None:
+    buffer = np.ones(3, np.float32)
+    flat = flattener(spaces.Box(-9.0, 9.0, (3,), np.float32))(buffer)
+    buffer[:] = 5.0
+    np.testing.assert_array_equal(flat, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (spaces.Box(0, 255, (8, 8, 3), np.uint8), "image"),
+        (spaces.Box(0, 2**24 + 1, (2,), np.int64), "integers beyond"),
+        (spaces.Text(5), "Text"),
+        (spaces.Dict({"camera": spaces.Box(0, 255, (8, 8), np.uint8)}), "camera"),
+    ],
+)
+def test_observations_that_do_not_fit_are_refused(space: spaces.Space, words: str) -> None:
+    with pytest.raises(EntraxError, match=words):
+        spec_of(Spaces(space))
+
+
+def test_kinds_of_actions() -> None:
+    box = spaces.Box(np.array([-2.0, 0.0]), np.array([1.0, 5.0]), dtype=np.float64)
+    assert spec_of(Spaces(UNIT, box)).action == Continuous((2,), "float64", (-2.0, 0.0), (1.0, 5.0))
+    assert spec_of(Spaces(UNIT, spaces.Discrete(3, start=7))).action == Discrete(n=3, start=7)
+    assert spec_of(Spaces(UNIT, spaces.MultiDiscrete([2, 5]))).action == MultiDiscrete(nvec=(2, 5))
+
+
+@pytest.mark.parametrize("bound", [-np.inf, np.inf])
+def test_unbounded_actions_are_refused_with_advice(bound: float) -> None:
+    low, high = min(bound, 0.0), max(bound, 0.0)
+    with pytest.raises(EntraxError, match=r"finite bounds.*gymnasium\.wrappers"):
+        spec_of(Spaces(UNIT, spaces.Box(low, high, (1,), np.float32)))
+
+
+def test_rescale_reaches_both_bounds_exactly_and_stays_inside() -> None:
+    low, high = tuple(np.float32([-0.4, 1e-3, -7.1]).tolist()), tuple(np.float32([0.4, 3e5, -0.3]).tolist())
+    action = Continuous((3,), "float32", low, high)
+    ends = rescale(action, np.array([[-1, -1, -1], [1, 1, 1]], np.float32))
+    np.testing.assert_array_equal(ends, np.float32([low, high]))
+    unit = np.random.default_rng(0).uniform(-1, 1, (5000, 3)).astype(np.float32)
+    scaled = rescale(action, unit)
+    assert (scaled >= np.float32(low)).all()
+    assert (scaled <= np.float32(high)).all()
+    expected = np.array(low) + (unit.astype(np.float64) + 1) / 2 * (np.array(high) - np.array(low))
+    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_step_is_given() -> None:
+    box = Continuous((2, 1), "float64", (-1.0, 0.0), (1.0, 2.0))
+    given = to_env_action(box, np.array([-9.0, 9.0], np.float32))
+    assert given.shape == (2, 1)
+    assert given.dtype == np.float64
+    np.testing.assert_array_equal(given, [[-1.0], [2.0]])
+    assert to_env_action(Discrete(n=3, start=7), np.array([2.0], np.float32)) == 9
+    np.testing.assert_array_equal(to_env_action(MultiDiscrete((2, 5)), np.array([1.0, 4.0], np.float32)), [1, 4])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,6 +21,7 @@ class Step(NamedTuple):
     truncated: Bool[np.ndarray, " env"]
 
 
+@runtime_checkable
 class Pool(Protocol):
     """`count` environments of one kind. Nothing resets by itself: the caller gives every episode its seed.
 

@@ -63,6 +63,11 @@ class UniformReplay:
         return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
 
     def last(self, times: int) -> Transition:
-        """Copies of the last `times` steps, oldest first: fields of shape [times, env, ...]."""
+        """Copies of the last `times` steps, oldest first: fields of shape [times, env, ...].
+
+        Raises ValueError if fewer are stored.
+        """
+        if times > min(self.appended, self.times):
+            raise ValueError(f"Of {times} times only {min(self.appended, self.times)} are stored.")
         index = np.arange(self.appended - times, self.appended) % self.times
         return Transition(*(rows[index] for rows in self.rows))

@@ -1,0 +1,88 @@
+"""What may be asked of a run, and what a preset makes of it."""
+
+import pytest
+
+from entrax.agents import sac, sac_value
+from entrax.errors import EntraxError
+from entrax.training.launch import configure
+from entrax.training.options import PRESETS, Options, get_preset
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("steps", -5, "--steps must be at least 1, not -5."),
+        ("steps", 0, "--steps must be at least 1, not 0."),
+        ("envs", 0, "--envs must be at least 1, not 0."),
+        ("workers", -1, "--workers must be at least 0, not -1."),
+        ("chunk", 0, "--chunk must be at least 1, not 0."),
+        ("learning_starts", -1, "--learning-starts must be at least 0, not -1."),
+        ("log_every", 0, "--log-every must be at least 1, not 0."),
+        ("eval_every", -1, "--eval-every must be at least 0, not -1."),
+        ("eval_episodes", 0, "--eval-episodes must be at least 1, not 0."),
+        ("checkpoint_every", -1, "--checkpoint-every must be at least 0, not -1."),
+        ("threads", 0, "--threads must be at least 1, not 0."),
+        ("updates_per_step", 0.0, "--updates-per-step must be a positive number, not 0.0."),
+        ("updates_per_step", -1.0, "--updates-per-step must be a positive number, not -1.0."),
+        ("updates_per_step", float("nan"), "--updates-per-step must be a positive number, not nan."),
+        ("updates_per_step", float("inf"), "--updates-per-step must be a positive number, not inf."),
+        ("step_timeout", 0.0, "--step-timeout must be positive, not 0.0."),
+    ],
+)
+def test_impossible_options_are_refused(field, value, sentence):
+    with pytest.raises(EntraxError) as error:
+        Options(**{field: value})
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
+def test_unsaid_intervals_are_a_tenth_of_the_steps(steps, tenth):
+    options = Options(steps=steps).resolved()
+    assert (options.learning_starts, options.eval_every, options.checkpoint_every) == (tenth, tenth, tenth)
+
+
+def test_random_steps_are_at_most_ten_thousand_unless_asked_for():
+    assert Options(steps=1_000_000).resolved().learning_starts == 10_000
+    assert Options(steps=1_000_000, learning_starts=20_000).resolved().learning_starts == 20_000
+
+
+def test_resolved_options_resolve_to_themselves():
+    options = Options(steps=1234, envs=3).resolved()
+    assert options.resolved() == options
+
+
+def test_a_preset_beats_the_defaults_and_a_setting_beats_the_preset():
+    plain, _ = configure(sac, "paper", {"steps": 100})
+    fast, config = configure(sac, "fast", {"steps": 100})
+    own, own_config = configure(sac, "fast", {"steps": 100, "envs": 3, "learning_rate": 0.125})
+    assert plain.envs == Options().envs != fast.envs == PRESETS["fast"].options["envs"]
+    assert own.envs == 3
+    assert config.learning_rate == PRESETS["fast"].agent["learning_rate"] != sac.Config().learning_rate
+    assert own_config.learning_rate == 0.125
+    assert own.updates_per_step == fast.updates_per_step
+
+
+def test_paper_is_the_published_configuration():
+    options, config = configure(sac, "paper", {})
+    assert options.updates_per_step == 1.0
+    assert config == sac.Config()
+    assert (config.learning_rate, config.discount, config.target_rate, config.batch_size) == (3e-4, 0.99, 0.005, 256)
+
+
+def test_a_preset_leaves_out_what_an_agent_does_not_have():
+    _, config = configure(sac_value, "fast", {})
+    assert config.learning_rate == PRESETS["fast"].agent["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("learning_rat", "learning_rate"), ("step", "steps"), ("batchsize", "batch_size")]
+)
+def test_a_misspelt_setting_is_answered_with_the_right_one(wrong, right):
+    with pytest.raises(EntraxError) as error:
+        configure(sac, "paper", {wrong: 1})
+    assert f"There is no setting {wrong!r}, did you mean {right!r}?" in str(error.value)
+
+
+def test_a_misspelt_preset_is_answered_with_the_right_one():
+    with pytest.raises(EntraxError, match=r"no preset called 'fsat', did you mean 'fast'\?"):
+        get_preset("fsat")

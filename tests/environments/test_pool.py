@@ -134,7 +134,6 @@ def test_a_restarted_environment_goes_on() -> None:
             np.testing.assert_array_equal(pool.reset_many({0: 3})[0], first)
 
 
-@pytest.mark.xfail(reason="a fault leaves the other workers' answers unread, and the next request reads them")
 def test_after_a_fault_no_stale_answer_is_read() -> None:
     with make_pool(toy(fault="raise"), 2, workers=2) as pool:
         first = pool.reset_many({0: 1, 1: 2})
@@ -146,16 +145,14 @@ def test_after_a_fault_no_stale_answer_is_read() -> None:
     np.testing.assert_array_equal([again[0], again[1]], [first[0], first[1]])
 
 
-@pytest.mark.parametrize(
-    "workers", [0, pytest.param(1, marks=pytest.mark.xfail(reason="workers share one entry for each action"))]
-)
+@pytest.mark.parametrize("workers", [0, 1])
 def test_several_choices_at_once(workers: int) -> None:
     with make_pool(EnvSource(id="toys:Choices", kwargs={"many": True}), 1, workers) as pool:
         pool.reset_many({0: 1})
         np.testing.assert_array_equal(pool.step(np.array([[2.0, 3.0]], np.float32)).next_obs, [[2.0, 3.0]])
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.xfail(reason="the worker dies of it"))])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_stepping_an_ended_episode_is_a_mistake_of_the_caller(workers: int) -> None:
     with make_pool(toy(length=1), 1, workers) as pool:
         pool.reset_many({0: 1})
@@ -164,7 +161,6 @@ def test_stepping_an_ended_episode_is_a_mistake_of_the_caller(workers: int) -> N
             pool.step(np.zeros((1, 2), np.float32))
 
 
-@pytest.mark.xfail(reason="a worker doesn't know what the user's script registered")
 def test_an_id_registered_by_the_script_can_be_made_in_a_pool() -> None:
     script = (
         "import gymnasium\n"

@@ -37,7 +37,6 @@ def test_names_with_a_module() -> None:
             "toys:not_an_environment",
             {},
             "int",
-            marks=pytest.mark.xfail(reason="_call is annotated to return an Env before that has been checked"),
         ),
     ],
 )

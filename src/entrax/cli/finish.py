@@ -26,10 +26,8 @@ def publish(run: Run, *, video: bool) -> None:
         {config["agent"]: run.metrics()}, directory.figure, f"{config['environment']['id']}, {config['agent']}"
     )
     print(f"figure  {directory.figure}")
-    why_not = "it was not asked for"
-    if video:
-        why_not = film(run)
-        print(f"video   {directory.video}" if why_not is None else f"video   none: {why_not}")
+    why_not = film(run) if video else "it was not asked for"
+    print(f"video   {directory.video}" if why_not is None else f"video   none: {why_not}")
     print(f"report  {write_report(directory, no_video=why_not)}")
     print(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")
 

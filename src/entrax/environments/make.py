@@ -19,6 +19,8 @@ def make_pool(
     if workers is None:
         alone = not source.travels or (count == 1 and step_timeout is None)
         workers = 0 if alone else min(count, os.cpu_count() or 1)
+    if workers == 0 and step_timeout is not None:
+        raise EntraxError("--step-timeout needs --workers of at least 1: only another process can be stopped.")
     if workers == 0:
         return LocalPool(source, count)
     if not source.travels:

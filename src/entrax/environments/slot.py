@@ -11,6 +11,7 @@ from jaxtyping import Float
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
+from entrax.errors import EntraxError
 
 Outcome = tuple[Float[np.ndarray, " obs"], float, bool, bool]
 
@@ -37,6 +38,8 @@ class Slot:
         """One step with a flat action in the environment's bounds: (next_obs, reward, terminated, truncated)."""
         if not self.running:
             raise RuntimeError(f"Environment {self.index} was stepped after its episode had ended.")
+        if not np.isfinite(action).all():
+            raise EntraxError(f"The policy chose an action that is not finite for environment {self.index}.")
         self.steps += 1
         return self._guarded(lambda: self._outcome(action))
 

@@ -26,7 +26,13 @@ class EnvSource:
     @property
     def travels(self) -> bool:
         """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
-        return self.factory is None
+        registered = gymnasium.registry.get(self.id)
+        return self.factory is None and not (registered is not None and callable(registered.entry_point))
+
+    def registration(self) -> str | None:
+        """Gymnasium's registration of the id as JSON, for a process that lacks what a script has registered."""
+        registered = gymnasium.registry.get(self.id)
+        return None if registered is None or not self.travels else registered.to_json()
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
         """A new environment. Raises EntraxError when there is none of that name or its constructor fails."""
@@ -62,6 +68,14 @@ class EnvSource:
                 "give the environment again."
             )
         return cls(id=record["id"], kwargs=dict(record["kwargs"]))
+
+
+def register(registration: str | None) -> None:
+    """Make an id known that another process had registered."""
+    if registration is not None:
+        spec = gymnasium.envs.registration.EnvSpec.from_json(registration)
+        if spec.id not in gymnasium.registry:
+            gymnasium.registry[spec.id] = spec
 
 
 def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> EnvSource:
@@ -132,7 +146,7 @@ def _import(module: str, name: str) -> None:
         raise EntraxError(f"Environment {name!r} cannot be made: {error}.") from error
 
 
-def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> gymnasium.Env:
+def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> Any:
     try:
         return function(**kwargs)
     except gymnasium.error.UnregisteredEnv as error:

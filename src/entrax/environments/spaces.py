@@ -64,6 +64,17 @@ def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.
     return np.asarray(flat, np.int64)
 
 
+def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
+    """Entries of the flat action."""
+    match action:
+        case Continuous():
+            return action.size
+        case Discrete():
+            return 1
+        case MultiDiscrete():
+            return len(action.nvec)
+
+
 def rescale(action: Continuous, unit: Float[np.ndarray, "*batch action"]) -> Float[np.ndarray, "*batch action"]:
     """Actions in [-1, 1] stretched to the environment's bounds, exactly at both ends."""
     low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays
 from entrax.environments.slot import Slot
-from entrax.environments.source import EnvSource
+from entrax.environments.source import EnvSource, register
 from entrax.errors import EntraxError
 
 
@@ -27,7 +27,12 @@ def main() -> None:
         _, setup = receive(connection)
         sys.path[:] = setup["path"]
         source = EnvSource(id=setup["id"], kwargs=setup["kwargs"])
-        slots = {index: Slot(source, index) for index in setup["indices"]}
+        register(setup["registration"])
+        try:
+            slots = {index: Slot(source, index) for index in setup["indices"]}
+        except EntraxError as error:
+            send_json(connection, {"error": f"In a worker process: {error}"})
+            raise EOFError from error
         shared = shared_arrays(int(sys.argv[2]), setup["count"], setup["obs_size"], setup["action_size"])
         send_json(connection, {"ready": True})
         while True:
@@ -42,6 +47,8 @@ def main() -> None:
                 send_json(connection, {"fault": [fault.index, fault.seed, fault.step, fault.cause]})
             except EntraxError as error:
                 send_json(connection, {"error": str(error)})
+            except RuntimeError as error:
+                send_json(connection, {"misuse": str(error)})
     except EOFError:
         os._exit(0)  # nobody is left to tell; an environment's threads must not keep the process alive
 

@@ -19,8 +19,8 @@ from entrax.environments.messages import DONE, STEP, receive, send_json, shared_
 from entrax.environments.pool import Step
 from entrax.environments.slot import Slot
 from entrax.environments.source import EnvSource
+from entrax.environments.spaces import action_size
 from entrax.errors import EntraxError
-from entrax.spec import Continuous
 
 START_SECONDS = 120.0
 
@@ -62,18 +62,22 @@ class WorkerPool:
         probe = Slot(source, 0)  # the constructor's mistakes are reported from here, and the spec is needed first
         self.spec = probe.spec
         probe.close()
-        action_size = self.spec.action.size if isinstance(self.spec.action, Continuous) else 1
-        sizes = {"count": count, "obs_size": self.spec.obs_size, "action_size": action_size}
+        sizes = {"count": count, "obs_size": self.spec.obs_size, "action_size": action_size(self.spec.action)}
         with tempfile.TemporaryFile() as file:
             file.truncate(shared_bytes(**sizes))
             self._memory = os.dup(file.fileno())
         self._shared = shared_arrays(self._memory, **sizes)
-        self._setup = {"id": source.id, "kwargs": source.kwargs, "path": sys.path, **sizes}
+        self._setup = {
+            "id": source.id,
+            "kwargs": source.kwargs,
+            "registration": source.registration(),
+            "path": sys.path,
+            **sizes,
+        }
         self._episodes: list[tuple[int | None, int]] = [(None, 0)] * count  # (seed, steps), for messages
         groups = [list(map(int, group)) for group in np.array_split(np.arange(count), workers)]
         self._workers = [Worker(group, self._setup, self._memory) for group in groups]
-        for worker in self._workers:
-            self._expect(worker, START_SECONDS)
+        self._answers(self._workers, START_SECONDS)
 
     def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
         asked = []
@@ -84,8 +88,8 @@ class WorkerPool:
                     self._episodes[index] = (seed, 0)
                 self._tell(worker, {"do": "reset", "seeds": mine})
                 asked.append(worker)
-        answers = [self._expect(worker, self.step_timeout)["obs"] for worker in asked]
-        return {int(i): np.array(obs, np.float32) for answer in answers for i, obs in answer.items()}
+        answers = self._answers(asked, self.step_timeout)
+        return {int(i): np.array(obs, np.float32) for answer in answers for i, obs in answer["obs"].items()}
 
     def step(self, actions: Float[np.ndarray, "env action"]) -> Step:
         self.send(actions)
@@ -98,10 +102,7 @@ class WorkerPool:
             self._tell(worker, None)
 
     def receive(self) -> Step:
-        deadline = None if self.step_timeout is None else time.monotonic() + self.step_timeout
-        for worker in self._workers:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            self._expect(worker, left)
+        self._answers(self._workers, self.step_timeout)
         shared = self._shared
         return Step(
             next_obs=shared.next_obs.copy(),
@@ -155,6 +156,21 @@ class WorkerPool:
         except OSError:
             self._lost(worker, f"lost its worker process (exit status {worker.process.poll()})")
 
+    def _answers(self, workers: list[Worker], timeout: float | None) -> list[dict[str, Any]]:
+        """One answer of each, all of them read before the first fault is raised: none must be left for later."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        answers, faults = [], []
+        for worker in workers:
+            try:
+                answers.append(
+                    self._expect(worker, None if deadline is None else max(0.0, deadline - time.monotonic()))
+                )
+            except (EntraxError, RuntimeError) as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+        return answers
+
     def _expect(self, worker: Worker, timeout: float | None) -> dict[str, Any]:
         try:
             kind, content = worker.answer(timeout)
@@ -169,6 +185,8 @@ class WorkerPool:
             raise EnvironmentFault(*content["fault"])
         if "error" in content:
             raise EntraxError(content["error"])
+        if "misuse" in content:
+            raise RuntimeError(content["misuse"])
         return content
 
     def _lost(self, worker: Worker, cause: str) -> NoReturn:

@@ -79,7 +79,9 @@ class RunDirectory:
                 except FileExistsError:
                     number += 1
         except OSError as error:
-            raise EntraxError(f"No run directory can be made in {root} ({error.strerror}); choose one with --run.") from error
+            raise EntraxError(
+                f"No run directory can be made in {root} ({error.strerror}); choose one with --run."
+            ) from error
 
     @property
     def checkpoints(self) -> Path:
@@ -125,5 +127,5 @@ def check_format(record: Mapping[str, Any], path: Path, known: int) -> None:
         raise EntraxError(f"{path} is damaged: its format should be a number from 1 on, not {version!r}.")
     if version > known:
         raise EntraxError(
-            f"{path} has format {version}, and this version of entrax reads formats up to {known}: install a newer entrax."
+            f"{path} has format {version}, and this entrax reads formats up to {known}: install a newer one."
         )

@@ -22,7 +22,9 @@ class TensorBoardView:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
-            raise EntraxError("TensorBoard is not installed: run `pip install tensorboard`, or leave it off.") from error
+            raise EntraxError(
+                "TensorBoard is not installed: run `pip install tensorboard`, or leave it off."
+            ) from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._writer = EventFileWriter(str(folder))
 

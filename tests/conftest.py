@@ -1,0 +1,23 @@
+"""What every test shares: run-time checks of shapes and types, JAX on the CPU, and one thread for each test process."""
+
+import os
+from pathlib import Path
+
+# All of this must be in place before JAX or the package is imported.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("MPLBACKEND", "agg")
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "entrax" / "tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores: threads inside them would only fight
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+
+from hypothesis import settings  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("entrax", "beartype.beartype")
+
+# The time of an example is mostly compilation, so a deadline would measure that; the same examples each time.
+settings.register_profile("entrax", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.load_profile("entrax")

@@ -32,14 +32,11 @@ def record(
     if unable is not None:
         return unable
     try:
-        frames, fps = _frames(source, act, seed)
+        _write(*_frames(source, act, seed), path)
     except EntraxError as error:
-        return f"the environment cannot be rendered: {error}"
+        return f"the environment cannot be filmed: {error}"
     except Exception as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
         return f"rendering failed: {type(error).__name__}: {error}"
-    if not frames:
-        return "the environment rendered no frames"
-    _write(frames, fps, path)
     return None
 
 
@@ -88,17 +85,10 @@ def _write(frames: list[np.ndarray], fps: float, path: Path) -> None:
 
     height, width = frames[0].shape[:2]
     every = max(1, round(fps / 30))  # 30 frames a second are enough to look at
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps / every,
-        quality=None,
-        bitrate="500k",
-        output_params=["-vf", f"scale={min(WIDTH, width)}:-2", "-movflags", "+faststart"],
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
-    for frame in frames[::every]:
-        writer.send(frame)
-    writer.close()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps / every}", "-i", "-"]
+    command += ["-vf", f"scale={min(WIDTH, width)}:-2", "-pix_fmt", "yuv420p", "-b:v", "500k", str(path)]
+    # Its own writer would fork, which is unsafe beside JAX's threads; this starts a process without.
+    done = subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames[::every]), capture_output=True)
+    if done.returncode != 0:
+        raise EntraxError(f"the film could not be encoded: {done.stderr.decode(errors='replace').strip()[-200:]}")

@@ -2,15 +2,13 @@
 
 import os
 
-from entrax.environments.pool import LocalPool
+from entrax.environments.pool import LocalPool, Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
 from entrax.errors import EntraxError
 
 
-def make_pool(
-    source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None
-) -> LocalPool | WorkerPool:
+def make_pool(source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None) -> Pool:
     """`count` environments in `workers` processes; 0 is this process, None as many as help.
 
     One environment stays in this process unless a `step_timeout` (seconds) asks for one that can be killed. Raises

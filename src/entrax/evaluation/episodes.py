@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from entrax.environments.make import make_pool
+from entrax.environments.pool import Pool
 from entrax.environments.seeds import Stream, episode_seed
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
@@ -49,7 +50,7 @@ def evaluate(
     stream: Stream = "evaluation",
     envs: int | None = None,
     workers: int | None = None,
-    pool: Any | None = None,
+    pool: Pool | None = None,
     progress: Callable[[int, int], None] | None = None,
     max_length: int = 100_000,
 ) -> Evaluation:
@@ -67,7 +68,8 @@ def evaluate(
         raise EntraxError(f"An evaluation needs at least one episode and one environment, not {episodes} and {envs}.")
     with ExitStack() as stack:
         if pool is None:
-            pool = stack.enter_context(make_pool(source, min(episodes, 10) if envs is None else envs, workers=workers))
+            count = min(episodes, 10) if envs is None else envs
+            pool = stack.enter_context(make_pool(source, count, workers=workers))
         # Rows beyond the episodes play too, and are cut off at the end.
         seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
         returns, lengths = _play(act, pool, seeds, episodes, progress, max_length)
@@ -82,7 +84,7 @@ def evaluate(
 
 def _play(
     act: Act,
-    pool: Any,
+    pool: Pool,
     seeds: Sequence[int],
     episodes: int,
     progress: Callable[[int, int], None] | None,
@@ -113,7 +115,7 @@ def _play(
     return returns[:episodes], lengths[:episodes]
 
 
-def _reset(pool: Any, obs: Float32[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
+def _reset(pool: Pool, obs: Float32[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
     """Begin an episode in the rows of `seeds`, and write what they observe into `obs`."""
     if seeds:
         for row, first in pool.reset_many(seeds).items():

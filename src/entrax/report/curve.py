@@ -24,7 +24,7 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
     from matplotlib import pyplot
 
     panels = [(key, label) for key, label in PANELS if any(_series(rows, key)[0].size for rows in runs.values())]
-    layout = [["return"] * len(panels), [key for key, _ in panels]] if panels else [["return"]]
+    layout: list[Any] = [["return"] * len(panels), [key for key, _ in panels]] if panels else [["return"]]
     heights = [2.4, 1.0] if panels else [1.0]
     figure, axes = pyplot.subplot_mosaic(layout, figsize=(9, 6), height_ratios=heights, layout="constrained")
     for colour, (name, rows) in zip(COLOURS * (1 + len(runs) // len(COLOURS)), runs.items(), strict=False):

@@ -45,9 +45,8 @@ def unflatten(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     for name in arrays:
         if name not in wanted:
             raise EntraxError(f"The array {name!r} has no place here: was it saved by another agent or configuration?")
-    return structure.unflatten(
-        [_restored(path_name(path), leaf, arrays) if _is_array(leaf) else leaf for path, leaf in leaves]
-    )
+    restored = [_restored(path_name(path), leaf, arrays) if _is_array(leaf) else leaf for path, leaf in leaves]
+    return tree_util.tree_unflatten(structure, restored)
 
 
 def path_name(path: tuple[Any, ...]) -> str:

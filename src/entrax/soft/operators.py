@@ -29,19 +29,23 @@ Source: Ziebart (2010), Modeling purposeful adaptive behavior with the principle
 (2018), arXiv:1805.00909.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
 
-Vector = Float[Array, " action"]
+Vector = Float[Array | np.ndarray, " action"]
+Mask = Bool[Array | np.ndarray, " action"]
 Scalar = Float[Array, ""]
 
 
 def soft_max(
-    q: Float[Array, " action"],
+    q: Vector,
     temperature: ScalarLike,
-    prior: Float[Array, " action"] | None = None,
-    mask: Bool[Array, " action"] | None = None,
+    prior: Vector | None = None,
+    mask: Mask | None = None,
 ) -> Scalar:
     """Soft maximum V = α log Σ π₀ exp(Q/α), equation (1), in the units of `q`; the hard maximum at temperature 0.
 
@@ -51,41 +55,41 @@ def soft_max(
 
 
 def log_soft_policy(
-    q: Float[Array, " action"],
+    q: Vector,
     temperature: ScalarLike,
-    prior: Float[Array, " action"] | None = None,
-    mask: Bool[Array, " action"] | None = None,
+    prior: Vector | None = None,
+    mask: Mask | None = None,
 ) -> Float[Array, " action"]:
     """Log-probabilities log π = log π₀ + (Q − V)/α, equation (2); −∞ for excluded actions. Arguments as `soft_max`."""
     return _log_policy(*_problem(q, temperature, prior, mask))
 
 
 def soft_policy(
-    q: Float[Array, " action"],
+    q: Vector,
     temperature: ScalarLike,
-    prior: Float[Array, " action"] | None = None,
-    mask: Bool[Array, " action"] | None = None,
+    prior: Vector | None = None,
+    mask: Mask | None = None,
 ) -> Float[Array, " action"]:
     """Probabilities π = π₀ exp((Q − V)/α), equation (2). Arguments as `soft_max`."""
     return jnp.exp(log_soft_policy(q, temperature, prior, mask))
 
 
-def entropy(policy: Float[Array, " action"]) -> Scalar:
+def entropy(policy: Vector) -> Scalar:
     """H(π) = −Σ π log π in nats, with 0 log 0 = 0; no gradient reaches an action of probability 0."""
     return -jnp.sum(policy * _log_where_positive(policy))
 
 
-def kl_divergence(policy: Float[Array, " action"], prior: Float[Array, " action"]) -> Scalar:
+def kl_divergence(policy: Vector, prior: Vector) -> Scalar:
     """KL(π ‖ π₀) = Σ π log(π/π₀) in nats, both as given (normalised); +∞ if π takes an action that π₀ never takes."""
     log_ratio = _log_where_positive(policy) - _log_where_positive(prior)
     return jnp.sum(jnp.where((policy > 0) & (prior <= 0), jnp.inf, policy * log_ratio))
 
 
 def soft_value(
-    q: Float[Array, " action"],
-    policy: Float[Array, " action"],
+    q: Vector,
+    policy: Vector,
     temperature: ScalarLike,
-    prior: Float[Array, " action"] | None = None,
+    prior: Vector | None = None,
 ) -> Scalar:
     """V^π = E_π Q + α H(π), or E_π Q − α KL(π ‖ π₀) with a prior: equation (4), of any policy. `prior` is normalised.
 
@@ -104,16 +108,18 @@ def soft_bellman_backup(
 
     Only termination stops the bootstrap: pass no truncation here.
     """
-    return reward + discount * jnp.where(terminated, 0, next_value)
+    return jnp.asarray(reward + discount * jnp.where(terminated, 0, next_value))
 
 
-def _log_where_positive(probability: Vector) -> Vector:
+def _log_where_positive(probability: Vector) -> Float[Array, " action"]:
     """log p, and 0 with no gradient where p is 0."""
     positive = probability >= jnp.finfo(probability.dtype).tiny
     return jnp.where(positive, jnp.log(jnp.where(positive, probability, 1)), 0)
 
 
-def _problem(q, temperature, prior, mask) -> tuple[Vector, Scalar, Vector | None]:
+def _problem(
+    q: Vector, temperature: ScalarLike, prior: Vector | None, mask: Mask | None
+) -> tuple[Vector, Scalar, Vector | None]:
     """The arguments in one dtype: Q (−∞ where excluded), the temperature, and log π₀ (−∞ where excluded) if any."""
     dtype = jnp.result_type(q, temperature) if prior is None else jnp.result_type(q, temperature, prior)
     q, temperature = jnp.asarray(q, dtype), jnp.asarray(temperature, dtype)
@@ -121,7 +127,7 @@ def _problem(q, temperature, prior, mask) -> tuple[Vector, Scalar, Vector | None
     if prior is None:
         return jnp.where(allowed, q, -jnp.inf), temperature, None
     allowed = allowed & (prior >= jnp.finfo(dtype).tiny)
-    weight = jnp.where(allowed, prior.astype(dtype), 1)
+    weight = jnp.where(allowed, jnp.asarray(prior, dtype), 1)
     total = jnp.where(jnp.any(allowed), jnp.sum(jnp.where(allowed, weight, 0)), 1)
     log_prior = jnp.where(allowed, jnp.log(weight) - jnp.log(total), -jnp.inf)
     return jnp.where(allowed, q, -jnp.inf), temperature, log_prior
@@ -133,7 +139,7 @@ def _soft_max(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Scala
 
 
 @_soft_max.defjvp
-def _soft_max_jvp(primals, tangents):
+def _soft_max_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """Equations (5). They divide by nothing, so they hold at temperature 0 as they stand."""
     q, temperature, log_prior = primals
     q_dot, temperature_dot, log_prior_dot = tangents
@@ -147,10 +153,10 @@ def _soft_max_jvp(primals, tangents):
     return _soft_max(q, temperature, log_prior), v_dot
 
 
-def _log_policy(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Vector:
+def _log_policy(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Float[Array, " action"]:
     gap = _scaled_gap(q, temperature)
     log_weight = gap if log_prior is None else _plus_log_prior(gap, log_prior)
-    return log_weight - _log_mass(gap, log_prior)
+    return jnp.asarray(log_weight) - _log_mass(gap, log_prior)
 
 
 def _log_mass(gap: Vector, log_prior: Vector | None) -> Scalar:
@@ -173,7 +179,7 @@ def _plus_log_prior(gap: Vector, log_prior: Vector) -> Vector:
     return jnp.where(excluded, -jnp.inf, gap + jnp.where(excluded, 0, log_prior))
 
 
-def _coldest(dtype) -> float:
+def _coldest(dtype: Any) -> float:
     # Below this a temperature is 0, so that 1/α is finite with room to multiply.
     return float(jnp.finfo(dtype).tiny) * 2.0**14
 
@@ -193,7 +199,7 @@ def _scaled_gap(q: Vector, temperature: Scalar) -> Vector:
 
 
 @_scaled_gap.defjvp
-def _scaled_gap_jvp(primals, tangents):
+def _scaled_gap_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """ż = (Q̇ − z α̇)/α, and 0 where z is −∞ or the temperature 0."""
     q, temperature = primals
     q_dot, temperature_dot = tangents

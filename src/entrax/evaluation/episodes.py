@@ -92,16 +92,17 @@ def _play(
 ) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"]]:
     begun = pool.count
     returns, lengths, finished = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32), np.zeros(len(seeds), bool)
-    episode = np.arange(begun, dtype=np.int32)  # the episode each row plays
+    episode, t = np.arange(begun, dtype=np.int32), np.zeros(begun, np.int32)  # what each row plays, and how far it is
     obs = np.zeros((begun, pool.spec.obs_size), np.float32)
     _reset(pool, obs, {row: seeds[row] for row in range(begun)})
     while not finished[:episodes].all():
         counted = ~finished[episode]
-        step = pool.step(act(obs, episode, lengths[episode] * counted))
+        step = pool.step(act(obs, episode.copy(), t))
         returns[episode] += np.where(counted, step.reward, 0.0)
         lengths[episode] += counted
         obs = np.array(step.next_obs, np.float32)
         ended = np.flatnonzero(step.terminated | step.truncated)
+        t = np.where(step.terminated | step.truncated, 0, t + 1).astype(np.int32)
         before, finished[episode[ended]] = int(finished[:episodes].sum()), True
         if progress is not None:
             for done in range(before, int(finished[:episodes].sum())):

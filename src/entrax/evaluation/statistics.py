@@ -1,6 +1,7 @@
 """What a few seeds say: location, spread and how sure one can be of it."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +21,7 @@ class Summary:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, Any]:
         """The fields as plain data."""
         return asdict(self)
 

@@ -1,11 +1,12 @@
 """Metrics on their way to disk: metrics.jsonl is the truth, TensorBoard and Weights & Biases are views of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from entrax.runs.directory import RunDirectory
 
 
+@runtime_checkable
 class View(Protocol):
     """Something that shows metrics rows as they come."""
 

@@ -1,0 +1,217 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint
+from entrax.runs.checkpoint import available, checkpoint_name, load, save
+from entrax.runs.directory import RunDirectory
+
+dtypes = st.sampled_from(["float32", "float64", "float16", "int32", "uint32", "int64", "uint8", "bool"])
+arrays = hnp.arrays(dtypes, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)).map(np.asarray)
+
+
+class Crash(BaseException):
+    """The process dies here; nothing of the package may catch it."""
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "run", {"seed": 0})
+
+
+def put(run, kind, step, value=None, keep=3):
+    return save(
+        run, checkpoint_name(kind, step), {"w": np.full(3, step if value is None else value)}, {"step": step}, keep=keep
+    )
+
+
+@settings(max_examples=15)  # each waits for the disk
+@given(stored=st.dictionaries(st.text(max_size=8).filter(lambda name: name != "__metadata__"), arrays, max_size=4))
+def test_arrays_come_back_byte_for_byte(tmp_path_factory, stored):
+    run = RunDirectory.create(tmp_path_factory.mktemp("run"), {})
+    save(run, "step-000000001", stored, {"step": 1, "nan": float("nan")})
+    back, meta = load(run)
+    assert meta == {"step": 1, "nan": None}
+    assert back.keys() == stored.keys()
+    for name, array in stored.items():
+        assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
+        assert back[name].tobytes() == array.tobytes()
+
+
+def test_arrays_that_are_not_contiguous_are_stored_by_value(run):
+    array = np.arange(12.0).reshape(3, 4).T[::2]
+    save(run, "final-000000001", {"w": array}, {})
+    np.testing.assert_array_equal(load(run)[0]["w"], array)
+
+
+def test_latest_best_and_final(run):
+    for step in (0, 10, 20):
+        put(run, "step", step)
+    put(run, "best", 10)
+    assert load(run)[1] == load(run, "latest")[1] == {"step": 20}
+    assert load(run, "best")[1] == {"step": 10}
+    assert load(run, "step-000000010")[1] == {"step": 10}
+    put(run, "best", 20)
+    put(run, "final", 20, value=-1)
+    assert load(run)[0]["w"][0] == load(run, "final")[0]["w"][0] == -1
+    assert available(run) == sorted(available(run), key=lambda name: name[-9:])
+    assert set(available(run)) == {
+        "step-000000000",
+        "step-000000010",
+        "step-000000020",
+        "best-000000020",
+        "final-000000020",
+    }
+
+
+def test_only_the_last_periodic_ones_stay(run):
+    put(run, "best", 1)
+    for step in (9, 99, 1_000_000_000, 10_000_000_000):  # by number, not by letter
+        put(run, "step", step, keep=2)
+    assert set(available(run)) == {"best-000000001", "step-1000000000", "step-10000000000"}
+    assert {path.name for path in run.checkpoints.iterdir()} == set(available(run))
+
+
+def test_an_unknown_checkpoint_is_answered_with_those_there_are(run):
+    with pytest.raises(EntraxError, match="no checkpoint 'latest': the run has none yet"):
+        load(run)
+    put(run, "step", 5)
+    for which in ("best", "final", "step-000000006", "../run", ".", ""):
+        with pytest.raises(EntraxError, match="there are step-000000005"):
+            load(run, which)
+
+
+@pytest.mark.parametrize("name", ["step-5", "latest", "../step-000000005", "step-000000005.partial"])
+def test_only_names_of_checkpoints_are_saved(run, name):
+    with pytest.raises(ValueError, match="checkpoint_name"):
+        save(run, name, {}, {})
+
+
+def test_a_dtype_that_cannot_be_read_back_is_refused_before_anything_is_written(run):
+    with pytest.raises(EntraxError, match="'z' has dtype complex64"):
+        save(run, "step-000000001", {"z": np.zeros(1, np.complex64)}, {})
+    assert list(run.checkpoints.iterdir()) == []
+
+
+def operations(monkeypatch):
+    """Wraps every call by which a save changes the disk; returns a list of one: the calls left until the crash."""
+    left = [10**9]
+
+    def dying(function):
+        def call(*arguments, **named):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
+            return function(*arguments, **named)
+
+        return call
+
+    for owner, name in ((os, "rename"), (os, "fsync"), (shutil, "rmtree"), (os, "mkdir")):
+        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
+    monkeypatch.setattr(checkpoint, "write_bytes", dying(checkpoint.write_bytes))
+    return left
+
+
+@pytest.mark.parametrize("step", [30, 40])  # 30 is there already and is replaced; 40 is new and pushes 10 out
+def test_wherever_a_save_is_killed_every_visible_checkpoint_is_whole_and_none_is_lost(run, monkeypatch, step):
+    for earlier in (10, 20, 30):
+        put(run, "step", earlier)
+    before = shutil.copytree(run.checkpoints, run.path / "before")
+    left = operations(monkeypatch)
+    for moment in range(40):
+        left[0] = 10**9
+        shutil.rmtree(run.checkpoints)
+        shutil.copytree(before, run.checkpoints)
+        left[0] = moment
+        try:
+            put(run, "step", step, value=-1)
+        except Crash:
+            crashed = True
+        else:
+            crashed = False
+        left[0] = 10**9
+        steps = {load(run, name)[1]["step"] for name in available(run)}
+        assert steps >= {20, 30}
+        assert steps <= {10, 20, 30, step}
+        values = load(run)[0]["w"].tolist()
+        assert values in ([30.0] * 3, [-1.0] * 3)
+        put(run, "step", 50)  # the next save cleans up and works
+        assert {path.name for path in run.checkpoints.iterdir()} == set(available(run))
+        assert {load(run, name)[1]["step"] for name in available(run)} >= {30, 50}
+        if not crashed:
+            assert moment > 8  # so it was killed at each of the calls before
+            return
+    pytest.fail("the save never finished")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(run, monkeypatch):
+    put(run, "step", 1)
+
+    def full(path, data):
+        path.write_bytes(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    with pytest.raises(EntraxError, match="No space left on device"):
+        put(run, "step", 2)
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-000000001"]
+    assert load(run)[1] == {"step": 1}
+
+
+def damage_cut(path):
+    (path / "state.safetensors").write_bytes((path / "state.safetensors").read_bytes()[:-1])
+
+
+def damage_header(path):
+    size = (path / "state.safetensors").stat().st_size
+    (path / "state.safetensors").write_bytes(b"\xff" * size)
+
+
+def damage_record(path):
+    (path / "meta.json").write_text(json.dumps({"format": 1}))
+
+
+def damage_newer(path):
+    (path / "meta.json").write_text(json.dumps({"format": 2}))
+
+
+def damage_missing(path):
+    (path / "state.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (damage_cut, "bytes where"),
+        (damage_header, "is damaged"),
+        (damage_record, "lacks 'files'"),
+        (damage_newer, "install a newer one"),
+        (damage_missing, r"holds no state\.safetensors"),
+        (lambda path: (path / "meta.json").unlink(), r"holds no meta\.json"),
+        (lambda path: (path / "meta.json").write_text("{"), "is not valid JSON"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(run, damage, sentence):
+    damage(put(run, "step", 1))
+    with pytest.raises(EntraxError, match=sentence):
+        load(run)
+
+
+def test_nothing_is_ever_unpickled(run):
+    place = put(run, "step", 1)
+    size = (place / "state.safetensors").stat().st_size
+    payload = b"cos\nsystem\n(S'touch " + str(run.path / "owned").encode() + b"'\ntR."
+    (place / "state.safetensors").write_bytes(payload.ljust(size))
+    (place / "meta.json").write_text(
+        json.dumps({"format": 1, "files": {"state.safetensors": {"bytes": len(payload.ljust(size))}}, "meta": {}})
+    )
+    with pytest.raises(EntraxError, match="is damaged"):
+        load(run)
+    assert not (run.path / "owned").exists()

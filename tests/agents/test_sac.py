@@ -119,9 +119,13 @@ def test_updates_equal_the_float64_reference(case):
             ref.assert_close(read(state.params), reference.params)
             ref.assert_close(ref.twins(state.targets), reference.targets)
             for moment, place in (("mu", 1), ("nu", 2)):
-                actual = read(jax.tree.map(
-                    lambda adam, moment=moment: getattr(adam[0], moment), state.opt_state, is_leaf=lambda x: type(x) is tuple
-                ))
+                actual = read(
+                    jax.tree.map(
+                        lambda adam, moment=moment: getattr(adam[0], moment),
+                        state.opt_state,
+                        is_leaf=lambda x: type(x) is tuple,
+                    )
+                )
                 expected = {name: moments[place] for name, moments in reference.moments.items()}
                 ref.assert_close(actual, expected, rtol=2e-4, atol=1e-6)
 
@@ -163,7 +167,13 @@ def test_target_entropy_is_minus_the_action_size_by_default():
     assert configured(target_entropy=0.5).target_entropy == 0.5
 
 
-NUMBERS = {"learning_rate": 1e-3, "discount": 0.9, "target_rate": 0.1, "target_entropy": 0.0, "initial_temperature": 0.5}
+NUMBERS = {
+    "learning_rate": 1e-3,
+    "discount": 0.9,
+    "target_rate": 0.1,
+    "target_entropy": 0.0,
+    "initial_temperature": 0.5,
+}
 
 
 def test_other_numbers_do_not_compile_again():

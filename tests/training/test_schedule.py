@@ -10,11 +10,11 @@ from entrax.training.schedule import chunks, crossed
 
 
 @st.composite
-def asked(draw, steps=st.integers(1, 400)):
+def asked(draw):
     """Options, and their updates per step in exact hundredths."""
     hundredths = draw(st.one_of(st.integers(1, 300), st.sampled_from([1, 7, 25, 33, 100, 2000])))
     options = Options(
-        steps=draw(steps),
+        steps=draw(st.integers(1, 400)),
         envs=draw(st.integers(1, 9)),
         chunk=draw(st.integers(1, 20)),
         updates_per_step=hundredths / 100,

@@ -169,8 +169,8 @@ def _log_mass(gap: Vector, log_prior: Vector | None) -> Scalar:
     log_sum = jax.nn.logsumexp(_plus_log_prior(gap, log_prior))
     # At a high temperature the sum is 1 less a little, and α times the rounding of 1 would swamp V: log1p avoids it.
     spread = jnp.sum(jnp.exp(log_prior) * jnp.expm1(gap))
-    near_one = jnp.log1p(jnp.maximum(spread, -0.5))
-    return jnp.where(nothing, 0, jnp.where(spread > -0.5, near_one, log_sum))
+    near_one = jnp.log1p(jnp.maximum(spread, -0.25))
+    return jnp.where(nothing, 0, jnp.where(spread > -0.25, near_one, log_sum))
 
 
 def _plus_log_prior(gap: Vector, log_prior: Vector) -> Vector:

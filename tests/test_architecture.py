@@ -1,0 +1,213 @@
+"""The arrows between the rooms, read from the imports of the source, and what must stay out of a quick start."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import entrax
+
+PACKAGE = Path(entrax.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_FILE = 350
+
+# What each room may import besides itself and `errors`. A room that is not here yet has no arrow drawn: draw it.
+_BASE = {"spec", "soft"}
+_LEARNERS = _BASE | {"estimators", "nets", "replay"}
+_EXACT = _BASE | {"problems", "exact"}
+_TRAINING = _LEARNERS | {"agents", "environments", "problems", "evaluation", "runs"}
+_STUDIES = _TRAINING | _EXACT | {"training", "tabular", "inverse", "search"}
+_ROOMS = _STUDIES | {"studies", "cluster", "report"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "spec": set(),
+    "soft": set(),
+    "estimators": _BASE,
+    "nets": _BASE,
+    "replay": _BASE,
+    "agents": _LEARNERS,
+    "problems": _BASE,
+    "environments": {"spec", "problems"},
+    "exact": _BASE | {"problems"},
+    "tabular": _BASE | {"problems"},
+    "inverse": _EXACT,
+    "search": _BASE,
+    "runs": {"spec"},
+    "evaluation": _BASE | {"environments", "problems"},
+    "training": _TRAINING,
+    "studies": _STUDIES,
+    "cluster": _STUDIES | {"studies"},
+    "report": {"spec", "runs", "environments"},  # environments: to render what the video shows
+    "api": _ROOMS,
+    "cli": _ROOMS | {"api"},
+}
+MAY_IMPORT["__init__"] = {*MAY_IMPORT["cli"]}  # for names resolved lazily and for the type checker
+
+# The one room of each of these, imported inside functions so that nothing else pays for them.
+HOME = {
+    "imageio": "report",
+    "imageio_ffmpeg": "report",
+    "matplotlib": "report",
+    "ray": "cluster",
+    "tensorboard": "runs",
+    "wandb": "runs",
+}
+WITHOUT_JAX = {"spec", "errors", "environments", "__init__", "api"}
+JAX = {"jax", "jaxlib", "equinox", "optax"}
+UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
+
+
+class Import(NamedTuple):
+    """`module` imported by `file` on `line`; `lazy` inside a function or for the type checker only."""
+
+    file: Path
+    line: int
+    module: str
+    lazy: bool
+
+    @property
+    def top(self) -> str:
+        return self.module.split(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(PACKAGE)}:{self.line} imports {self.module}"
+
+
+def room(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_names(node: ast.stmt) -> list[str]:
+    """Full names: `from entrax import agents` and `from entrax.agents import sac` both name the room they mean."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports hide which room is meant"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports_below(node: ast.AST, file: Path, lazy: bool = False) -> list[Import]:
+    found = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            found += [Import(file, child.lineno, name, lazy) for name in imported_names(child)]
+        inside = lazy or is_type_checking(child) or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        found += imports_below(child, file, inside)
+    return found
+
+
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+IMPORTS = [imported for file, tree in TREES.items() for imported in imports_below(tree, file)]
+OURS = [imported for imported in IMPORTS if imported.module.startswith("entrax.")]
+
+
+def module_of(imported: Import) -> Path | None:
+    """The file of ours that an import names, be it `entrax.agents.sac` or a name inside it."""
+    for parts in (imported.module.split(".")[1:], imported.module.split(".")[1:-1]):
+        if parts and (file := PACKAGE.joinpath(*parts).with_suffix(".py")).is_file():
+            return file
+    return None
+
+
+def refuse(broken: list) -> None:
+    assert not broken, "\n" + "\n".join(map(str, broken))
+
+
+def test_the_imports_were_read():
+    assert {room(file) for file in FILES} <= MAY_IMPORT.keys(), "draw the new room's arrows in MAY_IMPORT"
+    assert {"jax", "numpy", "entrax"} <= {imported.top for imported in IMPORTS}
+    assert any(imported.lazy for imported in IMPORTS)
+
+
+def test_rooms_import_downward_only():
+    def allowed(imported: Import) -> bool:
+        here, there = room(imported.file), imported.module.split(".")[1]
+        # entrax.__version__ and the like: names of the package itself, which imports nothing at once
+        return there in {here, "errors"} | MAY_IMPORT[here] or there.startswith("__")
+
+    refuse([imported for imported in OURS if not allowed(imported)])
+
+
+def test_the_arrows_have_no_cycle():
+    order, left = [], {name: targets - {name} for name, targets in MAY_IMPORT.items()}
+    while left:
+        ready = [name for name, targets in left.items() if not targets & left.keys()]
+        assert ready, f"cycle among {sorted(left)}"
+        order += ready
+        left = {name: targets for name, targets in left.items() if name not in ready}
+    assert len(order) == len(MAY_IMPORT)
+
+
+def test_no_algorithm_is_imported_by_a_sibling():
+    """An algorithm is a module of agents/ that defines `init` and `update`; the registry knows it by its name only."""
+
+    def is_algorithm(tree: ast.Module) -> bool:
+        return {"init", "update"} <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+    algorithms = {file for file, tree in TREES.items() if room(file) == "agents" and is_algorithm(tree)}
+    assert {file.stem for file in algorithms} >= {"sac", "sac_value"}
+    refuse([imported for imported in OURS if room(imported.file) == "agents" and module_of(imported) in algorithms])
+
+
+def test_no_verb_is_imported_by_another():
+    verbs = {PACKAGE / "cli" / f"{verb}.py" for verb in ("agents", "evaluate", "report", "train")}
+    assert verbs <= set(FILES)
+    refuse([imported for imported in OURS if imported.file in verbs and module_of(imported) in verbs])
+
+
+def test_heavy_helpers_stay_in_their_room_and_are_imported_lazily():
+    helpers = [imported for imported in IMPORTS if imported.top in HOME]
+    assert "matplotlib" in {imported.top for imported in helpers}
+    refuse([imported for imported in helpers if room(imported.file) != HOME[imported.top] or not imported.lazy])
+
+
+def test_the_stepping_side_does_not_import_jax():
+    refuse([i for i in IMPORTS if i.top in JAX and not i.lazy and room(i.file) in WITHOUT_JAX])
+
+
+def test_nothing_is_unpickled_or_evaluated():
+    refuse([imported for imported in IMPORTS if imported.top in UNSAFE])
+    calls = [(file, node) for file, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    unsafe = [
+        f"{file.relative_to(PACKAGE)}:{call.lineno} {ast.unparse(call)}"
+        for file, call in calls
+        if (isinstance(call.func, ast.Name) and call.func.id in {"eval", "exec", "compile", "hasattr"})
+        or any(word.arg == "allow_pickle" and ast.unparse(word.value) != "False" for word in call.keywords)
+    ]
+    refuse(unsafe)
+
+
+def test_files_are_short_enough_to_read():
+    lengths = {file.relative_to(PACKAGE): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    refuse([f"{file} has {lines} lines" for file, lines in lengths.items() if lines > LONGEST_FILE])
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        (
+            "import entrax",
+            JAX | HOME.keys() | {"numpy", "scipy", "gymnasium", "mujoco", "click", "rich", "safetensors"},
+        ),
+        ("import entrax; entrax.train; entrax.load", HOME.keys() | {"mujoco"}),
+        ("import entrax.environments.worker", JAX | HOME.keys()),
+        ("import sys, entrax.cli; entrax.cli.main(['--help'])", JAX | HOME.keys() | {"numpy", "gymnasium", "mujoco"}),
+    ],
+)
+def test_what_an_import_leaves_out(statement, absent):
+    script = (
+        f"import sys\ntry:\n    exec({statement!r})\nexcept SystemExit:\n    pass\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(ended.stderr.split())
+    assert "entrax" in loaded
+    assert not loaded & set(absent)

@@ -59,17 +59,17 @@ class Controller(eqx.Module):
 
 
 @eqx.filter_jit
-def _mode(controller: Controller, obs: Float[np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
+def _mode(controller: Controller, obs: Float[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
     return controller.mode(obs)
 
 
 @eqx.filter_jit
 def _sample(
     controller: Controller,
-    obs: Float[np.ndarray, "batch obs"],
+    obs: Float[Array | np.ndarray, "batch obs"],
     key: PRNGKeyArray,
-    episodes: Int[np.ndarray, " batch"],
-    t: Int[np.ndarray, " batch"],
+    episodes: Int[Array | np.ndarray, " batch"],
+    t: Int[Array | np.ndarray, " batch"],
 ) -> Float[Array, "batch action"]:
     keys = jax.vmap(lambda e, t: jr.fold_in(jr.fold_in(key, e), t))(episodes, t)
     return controller.sample(obs, Progress(step=jnp.asarray(0), horizon=jnp.asarray(1)), keys)

@@ -1,9 +1,9 @@
 """Checks and conversions that `resolve` of every agent needs."""
 
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from entrax.errors import EntraxError
@@ -26,10 +26,5 @@ def continuous_size(spec: Spec, agent: str) -> int:
 
 
 def as_arrays(config: T) -> T:
-    """The configuration with every float as a 0-d float32 array, so that another value does not compile again."""
-    values: dict[str, Any] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, float) or (type(value) is int and not field.metadata.get("static", False)):
-            values[field.name] = jnp.asarray(value, jnp.float32)
-    return replace(config, **values)
+    """The configuration with every number as a 0-d float32 array, so that another value does not compile again."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf, jnp.float32), config)

@@ -20,10 +20,10 @@ def act(
     policy: Any,
     scaling: Scaling,
     action: Continuous,
-    obs: Float[np.ndarray, "env obs"],
+    obs: Float[Array | np.ndarray, "env obs"],
     progress: Progress,
     key: PRNGKeyArray,
-    t: Int[np.ndarray, ""],
+    t: Int[Array | np.ndarray, ""],
 ) -> tuple[Float[Array, "env action"], Float[Array, "env action"]]:
     """Drawn actions, in [-1, 1] and in the environment's bounds."""
     keys = jr.split(jr.fold_in(key, t), len(obs))

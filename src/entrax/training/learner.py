@@ -23,7 +23,7 @@ def update_many(
     scaling: Scaling | None,
     progress: Progress,
     key: PRNGKeyArray,
-    count: Int[np.ndarray, ""],
+    count: Int[Array | np.ndarray, ""],
 ) -> tuple[PyTree, dict[str, Scalar]]:
     """`count` updates from the first of `batches` [update, batch, ...]: the new state and the mean of each info.
 

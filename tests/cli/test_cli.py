@@ -1,0 +1,139 @@
+"""The command line as a user meets it: what it writes, and what it answers to mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from entrax.cli import VERBS, main, usage
+from entrax.errors import EntraxError
+
+SMALL = ["--steps", "300", "--learning-starts", "100", "--batch-size", "16", "--hidden", "8,8", "--episodes", "2"]
+
+
+def entrax(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "entrax.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, env=dict(os.environ))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A small run, made by the command line, and what it printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = entrax("train", "Pendulum-v1", *SMALL, "--seed", "5", "--run", "run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done.stdout
+
+
+def test_training_ends_with_an_evaluation_and_says_where_everything_is(trained: tuple[Path, str]) -> None:
+    run, printed = trained
+    assert "over 2 new episodes" in printed
+    for what, file in (("figure", "learning_curve.png"), ("video", "video.mp4"), ("report", "report.html")):
+        assert f"{what}  run/{file}" in " ".join(printed.split("\n")).replace("   ", "  ")
+        assert (run / file).stat().st_size > 1000
+    assert (run / "checkpoints" / "final-000000300" / "state.safetensors").is_file()
+
+
+def test_evaluate_prints_one_json_object(trained: tuple[Path, str]) -> None:
+    run, _ = trained
+    mode, again, sampled = (
+        json.loads(entrax("evaluate", "run", "--episodes", "3", "--json", *flags, cwd=run.parent).stdout)
+        for flags in ((), (), ("--sample", "--checkpoint", "best"))
+    )
+    assert mode == again
+    assert mode["policy"] == "mode"
+    assert sampled["policy"] == "sampled"
+    assert mode["episodes"] == len(mode["returns"]) == 3
+    assert mode["mean"] == pytest.approx(sum(mode["returns"]) / 3)
+    assert sampled["returns"] != mode["returns"]
+
+
+def test_the_configuration_explains_the_run(trained: tuple[Path, str]) -> None:
+    config = json.loads((trained[0] / "config.json").read_text())
+    assert config["agent"] == "sac"
+    assert config["seed"] == 5
+    assert config["environment"]["id"] == "Pendulum-v1"
+    assert config["agent_config"]["hidden"] == [8, 8]
+    assert config["training"]["steps"] == 300
+    assert config["training"]["learning_starts"] == 100
+
+
+def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None:
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in rows if "evaluation" not in row]
+    assert steps == sorted(set(steps))
+    assert rows[-1]["updates"] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "HalfChetah-v5"], ["HalfChetah-v5", "did you mean 'HalfCheetah-v5'"]),
+        (["train", "Pendulum-v1", "--agent", "sca"], ["'sca'", "did you mean 'sac'"]),
+        (["train", "Pendulum-v1", "--stepz", "3"], ["--stepz", "--steps"]),
+        (["train", "Pendulum-v1", "--gamma", "0.9"], ["--gamma is called --discount"]),
+        (["train", "Pendulum-v1", "--tau", "0.9"], ["--tau is called --target-rate"]),
+        (["train", "Pendulum-v1", "--ent-coef", "0.1"], ["--ent-coef is called --temperature"]),
+        (["train", "Pendulum-v1", "--total-timesteps", "9"], ["--total-timesteps is called --steps"]),
+        (["train", "Pendulum-v1", "--n-envs", "9"], ["--n-envs is called --envs"]),
+        (["train", "Pendulum-v1", "--num-envs", "9"], ["--num-envs is called --envs"]),
+        (["train", "Pendulum-v1", "--steps", "-5"], ["--steps must be at least 1, not -5"]),
+        (["train", "Pendulum-v1", "--batch-size", "0"], ["batch size must be at least 1"]),
+        (["train", "Pendulum-v1", "--temperature", "warm"], ["temperature", "'learned'", "warm"]),
+        (["train", "Pendulum-v1", "--preset", "fasst"], ["'fasst'", "did you mean 'fast'"]),
+        (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
+        (["train", "CartPole-v1"], ["continuous", "discrete"]),
+        (["evaluate", "nowhere"], ["no run at nowhere"]),
+        (["trian"], ["'trian'", "did you mean 'train'"]),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert len(said.strip().splitlines()) == 1
+    assert said.startswith("entrax")
+    for word in words:
+        assert word in said
+    assert (tmp_path / "taken" / "thesis.txt").read_text() == "mine"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_without_a_name_never_collides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        main(["train", "Pendulum-v1", *SMALL, "--eval-every", "0", "--no-video"])
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["Pendulum-v1_sac_0_1", "Pendulum-v1_sac_0_2"]
+
+
+def test_debug_raises_what_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EntraxError, match="nowhere"):
+        main(["evaluate", "nowhere", "--debug"])
+
+
+def test_help_names_every_verb_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    assert all(verb in usage() for verb in VERBS)
+    script = "import sys; from entrax.cli import usage; usage(); print({'jax', 'click', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_agents_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["agents"])
+    said = capsys.readouterr().out
+    assert "sac-value" in said
+    assert "1801.01290" in said

@@ -1,94 +1,168 @@
 """A film of a policy, rendered without a screen."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.errors import EntraxError
 
-PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
-MOST_SECONDS = 20.0
+MUJOCO_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
+BACKENDS = ("egl", "osmesa", "glfw")  # MuJoCo's, the ones that need no screen first
+PROBE_SECONDS = 60
 WIDTH = 480
+PICTURES_PER_SECOND = 30  # enough to look at; the film runs at the environment's own speed all the same
+# About constant quality, capped so that 20 seconds stay below 1.5 MB: the report holds the film in itself.
+ENCODING = ["-c:v", "libx264", "-crf", "25", "-maxrate", "500k", "-bufsize", "500k", "-pix_fmt", "yuv420p"]
+
+Picture = UInt8[np.ndarray, "height width 3"]
 
 
 def record(
-    source: EnvSource, act: Callable[[np.ndarray, np.ndarray, np.ndarray], Any], path: Path, seed: int
+    source: EnvSource,
+    act: Callable[[np.ndarray, np.ndarray, np.ndarray], Any],
+    path: Path,
+    seed: int,
+    max_seconds: float = 20.0,
 ) -> str | None:
-    """Film one episode, at most 20 seconds of it, as an MP4 at `path`; why there is no film, or None if there is.
+    """Film `max_seconds` of the policy's episodes as an MP4 at `path`; why there is no film, or None if there is one.
 
     `act(obs [1, obs], episodes [1], t [1])` gives the actions [1, action] in the environment's bounds. Without OpenGL,
     or for an environment that does not render, nothing is written and nothing raised.
     """
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    unable = _prepare_opengl()
+    backend, unable = _working_backend(source)
     if unable is not None:
         return unable
+    aside = path.with_name(f".{path.name}.partial")
     try:
-        _write(*_frames(source, act, seed), path)
+        with _environment_variables(backend):
+            _film(source, act, aside, seed, max_seconds)
+        os.replace(aside, path)
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
     except Exception as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
         return f"rendering failed: {type(error).__name__}: {error}"
+    finally:
+        aside.unlink(missing_ok=True)
     return None
 
 
-def _prepare_opengl() -> str | None:
-    """Choose a headless OpenGL for MuJoCo, tried in a process of its own since a bad one may crash."""
-    if sys.platform != "linux" or os.environ.get("MUJOCO_GL") or os.environ.get("DISPLAY"):
-        return None
-    for backend in ("egl", "osmesa"):
-        command = [sys.executable, "-W", "ignore", "-c", PROBE]
-        try:
-            found = subprocess.run(command, env=os.environ | {"MUJOCO_GL": backend}, capture_output=True, timeout=60)
-        except subprocess.TimeoutExpired:
-            continue
-        if found.returncode == 0:
-            os.environ["MUJOCO_GL"] = backend
-            return None
-    return "no headless OpenGL was found (neither EGL nor OSMesa)"
+def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
+    """Environment variables under which `source` renders, and a reason if there are none."""
+    if source.travels:
+        command = ["-m", "entrax.report.probe", json.dumps(source.to_json())]
+    else:
+        command = ["-c", MUJOCO_PROBE]  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
+    chosen = {"SDL_VIDEODRIVER": os.environ.get("SDL_VIDEODRIVER", "dummy")}
+    reasons = []
+    for backend in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else BACKENDS:
+        chosen["MUJOCO_GL"] = backend
+        reason = _probe([sys.executable, "-W", "ignore", *command], chosen)
+        if reason is None:
+            return chosen, None
+        reasons.append(f"{backend}: {reason}")
+    if "pygame" in reasons[0] and "not installed" in reasons[0]:
+        reasons = reasons[:1]  # the same whatever the OpenGL
+    return chosen, f"the environment does not render here ({'; '.join(reasons)})"
 
 
-def _frames(source: EnvSource, act: Callable[..., Any], seed: int) -> tuple[list[np.ndarray], float]:
+def _probe(command: list[str], variables: Mapping[str, str]) -> str | None:
+    """Why the command fails under these environment variables, or None if it does not."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    environment = os.environ | variables | {"PYTHONPATH": path}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"no picture within {PROBE_SECONDS} seconds"
+    if done.returncode < 0:
+        return f"the process that tried died of signal {-done.returncode}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return None if done.returncode == 0 else (lines or ["no reason given"])[-1]
+
+
+@contextmanager
+def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set for the time of the film only: what the user runs afterwards is to find them as they were."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _film(source: EnvSource, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
     env = source.make(render_mode="rgb_array")
     try:
-        spec, flatten = spec_of(env), flattener(env.observation_space)
-        fps = float(env.metadata.get("render_fps") or 30)
-        obs, _ = env.reset(seed=episode_seed(seed, 0, 0, stream="video"))
-        frames, t, ended = [_frame(env)], 0, False
-        while not ended and t < MOST_SECONDS * fps:
-            action = act(flatten(obs)[None], np.zeros(1, np.int32), np.full(1, t, np.int32))
-            obs, _, terminated, truncated, _ = env.step(to_env_action(spec.action, np.asarray(action)[0]))
-            ended, t = bool(terminated or truncated), t + 1
-            frames.append(_frame(env))
-        return frames, fps
+        steps_per_second = float(env.metadata.get("render_fps") or PICTURES_PER_SECOND)
+        every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
+        steps = max(1, round(max_seconds * steps_per_second))
+        _encode(_pictures(env, act, seed, steps, every), steps_per_second / every, path)
     finally:
         env.close()
 
 
-def _frame(env: Any) -> np.ndarray:
-    frame = env.render()
-    if not isinstance(frame, np.ndarray) or frame.ndim != 3:
+def _pictures(env: Any, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
+    """A picture of every `every`-th of `steps` steps, over as many episodes as they last."""
+    spec, flatten = spec_of(env), flattener(env.observation_space)
+    obs, episode, t, ended = None, -1, 0, True
+    for step in range(steps):
+        if ended:
+            episode, t = episode + 1, 0
+            obs, _ = env.reset(seed=episode_seed(seed, 0, episode, stream="video"))
+        if step % every == 0:
+            yield _picture(env)
+        action = act(flatten(obs)[None], np.full(1, episode, np.int32), np.full(1, t, np.int32))
+        obs, _, terminated, truncated, _ = env.step(to_env_action(spec.action, np.asarray(action)[0]))
+        ended, t = bool(terminated or truncated), t + 1
+
+
+def _picture(env: Any) -> Picture:
+    picture = env.render()
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3:
         raise EntraxError("render() returned no image")
-    return np.ascontiguousarray(frame[:, :, :3], np.uint8)
+    return np.ascontiguousarray(picture[:, :, :3], np.uint8)
 
 
-def _write(frames: list[np.ndarray], fps: float, path: Path) -> None:
+def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
+    """Encode the pictures one by one as they come: twenty seconds of them would fill a gigabyte."""
     import imageio_ffmpeg
 
-    height, width = frames[0].shape[:2]
-    every = max(1, round(fps / 30))  # 30 frames a second are enough to look at
+    first = next(pictures)
+    height, width = first.shape[:2]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
-    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps / every}", "-i", "-"]
-    command += ["-vf", f"scale={min(WIDTH, width)}:-2", "-pix_fmt", "yuv420p", "-b:v", "500k", str(path)]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
+    # H.264 takes even sizes only. "faststart" lets a browser begin before it has everything.
+    scale = f"scale={min(WIDTH, width) // 2 * 2}:-2"
+    command += ["-vf", scale, *ENCODING, "-movflags", "+faststart", "-f", "mp4", str(path)]
     # Its own writer would fork, which is unsafe beside JAX's threads; this starts a process without.
-    done = subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames[::every]), capture_output=True)
-    if done.returncode != 0:
-        raise EntraxError(f"the film could not be encoded: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
+        assert encoder.stdin is not None
+        assert encoder.stderr is not None
+        try:
+            encoder.stdin.write(first.tobytes())
+            for picture in pictures:
+                encoder.stdin.write(picture.tobytes())
+            encoder.stdin.close()
+        except BrokenPipeError:
+            pass  # the encoder gave up; it says why below
+        except BaseException:
+            encoder.kill()
+            raise
+        words = encoder.stderr.read().decode(errors="replace").strip()
+    if encoder.returncode != 0:
+        raise EntraxError(f"the film could not be encoded: {words[-200:]}")

@@ -96,9 +96,9 @@ class Training:
                 if stopped:
                     self.run.append_event({"kind": "stopped", "step": step, "message": "The hook stopped the run."})
                     break
+        self._save("final", step, updates)
         if options.eval_every:
             self._report(self._evaluate(step, updates), hook)
-        self._save("final", step, updates)
         return self.run
 
     def seconds(self) -> float:

@@ -35,8 +35,8 @@ $(READY): requirements.lock pyproject.toml
 	    echo "$$found cannot make a virtual environment: install its venv module (on Debian, python3-venv)." >&2; exit 2; }; \
 	fi
 	@echo "Installing the pinned packages into .venv: one to five minutes, most of it downloading. Later runs skip this."
-	@$(PIP) install --quiet -r requirements.lock
-	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) install -qq -r requirements.lock
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 train: $(READY) ## train, evaluate, draw: HalfCheetah-v5 in under five minutes, or ENV=... STEPS=... ARGS=...
@@ -62,7 +62,7 @@ wheel: $(READY) ## build dist/entrax-*.whl
 	@$(BIN)/python -m build --wheel --no-isolation
 
 lock: $(READY) ## resolve pyproject.toml into requirements.lock
-	@$(PIP) install --quiet pip-tools
+	@$(PIP) install -qq pip-tools
 	@{ echo '# Every package that entrax, its tests and its TensorBoard logs need, pinned. Written by `make lock` from pyproject.toml.'; \
 	  $(BIN)/pip-compile --quiet --upgrade --extra dev --extra tensorboard --allow-unsafe --strip-extras --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file - pyproject.toml \

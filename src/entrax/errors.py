@@ -14,6 +14,6 @@ class EntraxError(Exception):
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """', did you mean …?' with the known name nearest to `name`, or nothing when none is near."""
+    """The end of a sentence: ", did you mean …?" with the known name nearest to `name`, or "." when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f", did you mean {near[0]!r}?" if near else "."

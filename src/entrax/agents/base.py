@@ -56,7 +56,7 @@ def get_agent(name: str) -> ModuleType:
     if name in REGISTRY:
         return importlib.import_module(REGISTRY[name].module)
     if ":" not in name:
-        raise EntraxError(f"There is no agent called {name!r}{closest(name, REGISTRY)}; `entrax agents` lists them.")
+        raise EntraxError(f"`entrax agents` lists no agent called {name!r}{closest(name, REGISTRY)}")
     path, attribute = name.split(":", 1)
     try:
         found = getattr(importlib.import_module(path), attribute)

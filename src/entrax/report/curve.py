@@ -21,7 +21,7 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
     """Draw the metrics rows of each named run into a PNG at `path`.
 
     Above: the return of training episodes (faint, and smoothed) and of evaluations (points, with the middle 80 per cent
-    of their episodes) over environment steps. Below: entropy, temperature and critic loss, as far as the rows have them.
+    of their episodes) over environment steps. Below: entropy, temperature and critic loss, where the rows have them.
     """
     import matplotlib
 
@@ -29,9 +29,9 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
     from matplotlib import pyplot
 
     panels = [(key, label) for key, label in PANELS if any(series(rows, key)[0].size for rows in runs.values())]
-    layout = [["return"] * len(panels), [key for key, _ in panels]] if panels else [["return"]]
+    layout: list[Any] = [["return"] * len(panels), [key for key, _ in panels]] if panels else [["return"]]
     heights = [2.4, 1.0] if panels else [1.0]
-    style = {"font.size": 11, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
+    style: Any = {"font.size": 11, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
     with pyplot.rc_context(style | {"axes.edgecolor": "#999999"}):
         figure, axes = pyplot.subplot_mosaic(layout, figsize=(9, 6), height_ratios=heights, layout="constrained")
         for place, (name, rows) in enumerate(runs.items()):

@@ -17,7 +17,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter, View
 from entrax.runs.versions import versions
 from entrax.training.devices import set_up
-from entrax.training.options import Options, get_preset
+from entrax.training.options import Options, check_types, get_preset
 from entrax.training.run import Hook, Task, Training
 from entrax.training.trained import Run
 
@@ -38,6 +38,8 @@ def train(
 ) -> Run:
     """See `entrax.api.train`."""
     started = time.perf_counter() if started is None else started
+    if seed < 0:
+        raise EntraxError(f"--seed must be at least 0, not {seed}.")
     if steps is not None:
         settings["steps"] = steps
     module = get_agent(agent)
@@ -53,7 +55,12 @@ def train(
         options=options,
         seed=seed,
     )
-    module.data(task.config)  # refuses impossible sizes before anything is written
+    capacity = module.data(task.config).capacity
+    if options.chunk * options.envs > capacity:
+        raise EntraxError(
+            f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of {capacity}: "
+            "lower --chunk or raise --replay-size."
+        )
     path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
     described = {
         "versions": versions(),
@@ -86,8 +93,10 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Opt
     config_names = {f.name for f in fields(agent.Config)}
     for name in settings:
         if name not in option_names | config_names:
-            raise EntraxError(f"There is no setting {name!r}{closest(name, option_names | config_names)}.")
+            raise EntraxError(f"There is no setting {name!r}{closest(name, option_names | config_names)}")
     of_preset = chosen.options | {k: v for k, v in chosen.agent.items() if k in config_names}
     values = of_preset | dict(settings)
+    check_types(Options, values)
+    check_types(agent.Config, values)
     options = Options(**{k: v for k, v in values.items() if k in option_names}).resolved()
     return options, agent.Config(**{k: v for k, v in values.items() if k in config_names})

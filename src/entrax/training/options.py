@@ -1,7 +1,9 @@
 """What a training run is asked for, checked when it is built, and the presets."""
 
+import types
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from entrax.errors import EntraxError, closest
 
@@ -66,7 +68,31 @@ PRESETS = {
 def get_preset(name: str) -> Preset:
     """The preset called `name`; raises EntraxError with the closest name if there is none."""
     if name not in PRESETS:
-        raise EntraxError(
-            f"There is no preset called {name!r}{closest(name, PRESETS)}; there are {', '.join(PRESETS)}."
-        )
+        raise EntraxError(f"Of the presets {', '.join(PRESETS)} none is called {name!r}{closest(name, PRESETS)}")
     return PRESETS[name]
+
+
+def check_types(settings: type, values: Mapping[str, Any]) -> None:
+    """Raises EntraxError for the first of `values` that the dataclass `settings` has a field of another type for."""
+    hints = get_type_hints(settings)
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise EntraxError(f"{name} must be {_words(hints[name])}, not {value!r}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and bool(value) and all(_fits(part, int) and part > 0 for part in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _words(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_words(part) for part in get_args(hint) if part is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return "a tuple of positive integers"
+    return {int: "an integer", float: "a number", bool: "True or False", str: "a text"}.get(hint, str(hint))

@@ -196,15 +196,16 @@ class Training:
     def evaluation(self) -> Evaluation:
         """Episodes of the present policy's mode; the same episode seeds every time, so that rows compare."""
         options, task = self.task.options, self.task
-        return evaluate(
-            act_in_episodes(self.controller(), sample=False, seed=task.seed),
-            task.source,
-            episodes=options.eval_episodes,
-            seed=task.seed,
-            policy="mode",
-            stream="selection",
-            workers=options.workers,
-        )
+        with make_pool(task.source, min(options.eval_episodes, 10), options.workers, options.step_timeout) as pool:
+            return evaluate(
+                act_in_episodes(self.controller(), sample=False, seed=task.seed),
+                task.source,
+                episodes=options.eval_episodes,
+                seed=task.seed,
+                policy="mode",
+                stream="selection",
+                pool=pool,
+            )
 
     def _save(self, kind: str, step: int, updates: int) -> None:
         policy = self.task.agent.policy(self.config, self.state)

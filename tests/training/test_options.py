@@ -84,5 +84,5 @@ def test_a_misspelt_setting_is_answered_with_the_right_one(wrong, right):
 
 
 def test_a_misspelt_preset_is_answered_with_the_right_one():
-    with pytest.raises(EntraxError, match=r"no preset called 'fsat', did you mean 'fast'\?"):
+    with pytest.raises(EntraxError, match=r"none is called 'fsat', did you mean 'fast'\?"):
         get_preset("fsat")

@@ -5,7 +5,7 @@ STEPS ?=
 ARGS ?=
 # What `make train` does when no ENV is given.
 TRAIN_ENV := HalfCheetah-v5
-TRAIN_ARGS := --preset fast
+TRAIN_ARGS := --preset fast --steps 120000
 
 BIN := .venv/bin
 READY := .venv/.ready

@@ -28,7 +28,9 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     if run.figure.is_file():
         parts.append(f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">')
     if run.video.is_file():
-        parts.append(f'<video controls muted loop src="data:video/mp4;base64,{_base64(run.video)}"></video>')
+        parts.append(
+            f'<video controls muted loop playsinline src="data:video/mp4;base64,{_base64(run.video)}"></video>'
+        )
     elif no_video is not None:
         parts.append(f"<p>No video: {html.escape(no_video)}.</p>")
     for heading, values in (
@@ -59,7 +61,7 @@ def _numbers(run: RunDirectory) -> dict[str, Any]:
     if finals:
         last = finals[-1]
         numbers["return"] = f"{last['mean']:.1f} ± {last['std']:.1f} ({last['episodes']} episodes, {last['policy']})"
-    evaluations = [row for row in rows if "evaluation" in row]
+    evaluations = [row for row in rows if "evaluation" in row and row["evaluation"]["mean"] is not None]
     if evaluations:
         best = max(evaluations, key=lambda row: row["evaluation"]["mean"])
         numbers["best while training"] = f"{best['evaluation']['mean']:.1f} at step {best['step']:,}"

@@ -63,7 +63,10 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
         command = ["-m", "entrax.report.probe", json.dumps(source.to_json())]
     else:
         command = ["-c", MUJOCO_PROBE]  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
-    chosen = {"SDL_VIDEODRIVER": os.environ.get("SDL_VIDEODRIVER", "dummy")}
+    # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.
+    chosen = {
+        name: os.environ.get(name, value) for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "1"))
+    }
     reasons = []
     for backend in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else BACKENDS:
         chosen["MUJOCO_GL"] = backend
@@ -108,12 +111,30 @@ def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
 def _film(source: EnvSource, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
     env = source.make(render_mode="rgb_array")
     try:
+        _follow(env)
         steps_per_second = float(env.metadata.get("render_fps") or PICTURES_PER_SECOND)
         every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
         steps = max(1, round(max_seconds * steps_per_second))
         _encode(_pictures(env, act, seed, steps, every), steps_per_second / every, path)
     finally:
         env.close()
+
+
+def _follow(env: Any) -> None:
+    """Keep a MuJoCo body in the picture: Gymnasium's own view of HalfCheetah, Ant and Swimmer stands where it began.
+
+    Their models have a camera that follows; it is taken unless the environment was given one or already tracks a body.
+    """
+    import mujoco
+    from gymnasium.envs.mujoco import MujocoEnv
+
+    inner = env.unwrapped
+    if not isinstance(inner, MujocoEnv) or inner.camera_id is not None or inner.camera_name is not None:
+        return
+    renderer = inner.mujoco_renderer
+    following = mujoco.mj_name2id(inner.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+    if following >= 0 and "trackbodyid" not in (renderer.default_cam_config or {}):
+        renderer.camera_id = following
 
 
 def _pictures(env: Any, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:

@@ -1,0 +1,55 @@
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|minutes|sample-efficiency|all] [its options]`.
+
+Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+
+from harness import HERE, RIVALS, THEIRS, say
+
+BENCHMARKS = {
+    "speed": "speed.py",
+    "startup": "startup.py",
+    "minutes": "minutes.py",
+    "sample-efficiency": "sample_efficiency.py",
+}
+NEED_RIVALS = {"speed", "minutes"}
+REQUIREMENTS = HERE / "requirements-rivals.txt"
+
+
+def install_rivals() -> None:
+    """Create .bench-venv with the pinned rivals, unless it is there as the requirements have it."""
+    ready, wanted = RIVALS / ".ready", REQUIREMENTS.read_text()
+    if ready.exists() and ready.read_text() == wanted:
+        return
+    say(f"Installing Stable-Baselines3 and SBX into {RIVALS.name}: some minutes, once.")
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(RIVALS)], check=True)
+    pip = [str(THEIRS), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    first = [line for line in wanted.splitlines() if line.startswith("torch==")]
+    subprocess.run([*pip, *first], check=True)  # alone, so that no other package has a say in which build it is
+    subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
+    ready.write_text(wanted)
+
+
+def main() -> None:
+    """Run what is asked for, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Options after the name go to the benchmark itself.")
+    parser.add_argument("name", nargs="?", choices=[*BENCHMARKS, "all"])
+    arguments, options = parser.parse_known_args()
+    if options and arguments.name not in BENCHMARKS:
+        parser.error(f"{' '.join(options)}: options need the name of one benchmark before them.")
+    names = ["speed", "startup"] if arguments.name is None else [arguments.name]
+    for name in BENCHMARKS if arguments.name == "all" else names:
+        if name in NEED_RIVALS:
+            install_rivals()
+        say(f"== {name}, {time.strftime('%H:%M')}")
+        done = subprocess.run([sys.executable, str(HERE / BENCHMARKS[name]), *options], check=False)
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()

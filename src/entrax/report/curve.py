@@ -41,10 +41,11 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
                 axes[key].plot(*series(rows, key), color=colour, linewidth=1.4)
         axes["return"].set(ylabel="return of an episode", xlabel="environment steps")
         axes["return"].set_title(title, loc="left", fontsize=14, fontweight="bold", pad=12)
-        axes["return"].legend(frameon=False, loc="best", fontsize=10)
+        if axes["return"].get_legend_handles_labels()[0]:
+            axes["return"].legend(frameon=False, loc="best", fontsize=10)
         for key, label in panels:
             _dress_panel(axes[key], label, [series(rows, key)[1] for rows in runs.values()])
-        last = max((row["step"] for rows in runs.values() for row in rows), default=1)
+        last = max([1, *(row["step"] for rows in runs.values() for row in rows)])
         for axis in axes.values():
             _dress(axis, last)
         figure.savefig(path, dpi=130)

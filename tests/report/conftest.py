@@ -1,0 +1,10 @@
+"""The toys are made in other processes too, so they must be importable there."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _importable_toys(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))

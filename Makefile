@@ -65,8 +65,7 @@ lock: $(READY) ## resolve pyproject.toml into requirements.lock
 	@$(PIP) install -qq pip-tools
 	@{ echo '# Every package that entrax, its tests and its TensorBoard logs need, pinned. Written by `make lock` from pyproject.toml.'; \
 	  $(BIN)/pip-compile --quiet --upgrade --extra dev --extra tensorboard --allow-unsafe --strip-extras --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file - pyproject.toml \
-	  | sed -e '/^#/d' -e '/^$$/d'; } > requirements.lock.new
+	    --output-file - pyproject.toml | sed -e '/^#/d' -e '/^-/d' -e '/^$$/d'; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 
 clean: ## remove .venv and what tools leave behind; runs/ stays

@@ -132,6 +132,50 @@ def test_help_names_every_verb_and_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "set()"
 
 
+OWN = """
+import gymnasium
+import numpy as np
+from entrax.agents.sac import Config, data, init, policy, resolve, update
+
+
+class Line(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-10.0, 10.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+    def __init__(self, length=10):
+        self.length = length
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.full(1, self.t, np.float32), float(action[0]), False, self.t == self.length, {}
+
+
+gymnasium.register(id="Line-v0", entry_point="own.things:Line")
+"""
+
+
+@pytest.mark.parametrize("env", ["own.things:Line-v0", "own.things:Line"])
+def test_an_environment_and_an_agent_of_ones_own(
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").write_text("")
+    (tmp_path / "own" / "things.py").write_text(OWN)
+    flags = ["--agent", "own:things", "--env-arg", "length=7", "--envs", "2", "--no-video", "--run", "run"]
+    main(["train", env, *SMALL, *flags])
+    with pytest.raises(SystemExit):
+        main(["evaluate", "run"])
+    assert "--agent own:things" in capsys.readouterr().err
+    main(["evaluate", "run", "--agent", "own:things", "--episodes", "2", "--json"])
+    assert json.loads(capsys.readouterr().out)["lengths"] == [7, 7]
+
+
 def test_agents_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:
     main(["agents"])
     said = capsys.readouterr().out

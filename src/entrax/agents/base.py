@@ -59,8 +59,9 @@ def get_agent(name: str) -> ModuleType:
         raise EntraxError(f"`entrax agents` lists no agent called {name!r}{closest(name, REGISTRY)}")
     path, attribute = name.split(":", 1)
     try:
-        found = getattr(importlib.import_module(path), attribute)
-    except (ImportError, AttributeError) as error:
+        module = importlib.import_module(path)
+        found = vars(module)[attribute] if attribute in vars(module) else importlib.import_module(f"{path}.{attribute}")
+    except ImportError as error:
         raise EntraxError(f"Agent {name!r} cannot be imported: {error}.") from error
     missing = [m for m in ("Config", "resolve", "init", "policy", "data", "update") if m not in vars(found)]
     if missing:

@@ -1,6 +1,7 @@
 """The command line: one file per verb, loaded when the verb is used."""
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     from entrax.cli.guard import guarded
 
+    sys.path.append(os.getcwd())  # for module:name of the user's own, found last so that it shadows nothing
     guarded(lambda: importlib.import_module(f"entrax.cli.{verb}").main(arguments[1:], started), arguments)
 
 

@@ -69,14 +69,19 @@ class Spec:
 
 
 def spec_from_json(record: dict[str, Any]) -> Spec:
-    """The spec that `dataclasses.asdict` turned into JSON data: lists become tuples again."""
+    """The spec that `dataclasses.asdict` turned into JSON data: tuples are lists there, and infinite bounds null."""
 
-    def tuples(fields: dict[str, Any]) -> dict[str, Any]:
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    def bounds(values: list[float | None], missing: float) -> tuple[float, ...]:
+        return tuple(missing if value is None else value for value in values)
 
-    action, kinds = tuples(record["action"]), (Continuous, Discrete, MultiDiscrete)
+    def restored(fields: dict[str, Any]) -> dict[str, Any]:
+        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        ends = {"low": -np.inf, "high": np.inf}
+        return tuples | {name: bounds(fields[name], end) for name, end in ends.items() if name in fields}
+
+    action, kinds = restored(record["action"]), (Continuous, Discrete, MultiDiscrete)
     kind = next(kind for kind in kinds if kind.__dataclass_fields__.keys() == action.keys())
-    return Spec(observation=tuple(Leaf(**tuples(leaf)) for leaf in record["observation"]), action=kind(**action))
+    return Spec(observation=tuple(Leaf(**restored(leaf)) for leaf in record["observation"]), action=kind(**action))
 
 
 class Transition(NamedTuple):

@@ -1,0 +1,1 @@
+"""Problems given whole, with constructors and a small library."""

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
-from entrax.spec import Continuous, Progress, Spec
+from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Spec
+
+FINISHED = Progress(step=np.asarray(1, np.int32), horizon=np.asarray(1, np.int32))
+"""Where a trained policy stands: its schedules have run out."""
 
 
 class Scaling(eqx.Module):
@@ -28,8 +31,14 @@ def identity_scaling(spec: Spec) -> Scaling:
     return Scaling(mean=jnp.zeros(spec.obs_size), scale=jnp.ones(spec.obs_size))
 
 
-def to_bounds(action: Continuous, unit: Float[Array, "*batch action"]) -> Float[Array, "*batch action"]:
-    """Actions in [-1, 1] stretched to the environment's bounds, exactly at both ends."""
+def to_bounds(
+    action: Continuous | Discrete | MultiDiscrete, unit: Num[Array, "*batch action"]
+) -> Float[Array, "*batch action"]:
+    """The agent's actions as environments take them, flat: those in [-1, 1] stretched to the bounds, exactly at both
+    ends; the integers of discrete ones as they are, in float32.
+    """
+    if not isinstance(action, Continuous):
+        return unit.astype(jnp.float32)
     low, high = jnp.asarray(action.low, jnp.float32), jnp.asarray(action.high, jnp.float32)
     fraction = 0.5 * (unit + 1.0)
     return jnp.clip((1.0 - fraction) * low + fraction * high, low, high)
@@ -44,17 +53,13 @@ class Controller(eqx.Module):
 
     def mode(self, obs: Float[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
         """The deterministic actions."""
-        return self._bounded(jax.vmap(self.policy.mode)(self.scaling(obs)))
+        return to_bounds(self.spec.action, jax.vmap(self.policy.mode)(self.scaling(obs)))
 
     def sample(
         self, obs: Float[Array | np.ndarray, "batch obs"], progress: Progress, keys: PRNGKeyArray
     ) -> Float[Array, "batch action"]:
         """Actions drawn from the policy, one key each."""
         action, _ = jax.vmap(self.policy.sample, (0, None, 0))(self.scaling(obs), progress, keys)
-        return self._bounded(action)
-
-    def _bounded(self, action: Float[Array, "batch action"]) -> Float[Array, "batch action"]:
-        assert isinstance(self.spec.action, Continuous)
         return to_bounds(self.spec.action, action)
 
 
@@ -72,7 +77,7 @@ def _sample(
     t: Int[Array | np.ndarray, " batch"],
 ) -> Float[Array, "batch action"]:
     keys = jax.vmap(lambda e, t: jr.fold_in(jr.fold_in(key, e), t))(episodes, t)
-    return controller.sample(obs, Progress(step=jnp.asarray(0), horizon=jnp.asarray(1)), keys)
+    return controller.sample(obs, FINISHED, keys)
 
 
 def act_in_episodes(

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import click
 
-from entrax.agents.registry import REGISTRY
+from entrax.agents.registry import FIRST_CHOICE, REGISTRY
 
 
 @click.command("agents")
 def command() -> None:
-    """List the agents: the actions they take, their paper, and when to use them."""
+    """List the agents: the action spaces they take, their paper, and when to use them."""
     for name, entry in REGISTRY.items():
-        click.echo(f"{name}\n  actions  {entry.actions}\n  paper    {entry.paper}\n  use      {entry.use}")
+        spaces = [f"{space} (default)" if FIRST_CHOICE[space] == name else space for space in entry.actions]
+        click.echo(f"{name}\n  actions  {', '.join(spaces)}\n  paper    {entry.paper}\n  use      {entry.use}")
 
 
 def main(arguments: Sequence[str], started: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from entrax.errors import EntraxError
 from entrax.spec import Continuous, Discrete, Leaf, MultiDiscrete, Spec
@@ -64,6 +64,19 @@ def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.
     return np.asarray(flat, np.int64)
 
 
+def as_env_actions(
+    action: Continuous | Discrete | MultiDiscrete, flat: Num[np.ndarray, "batch action"]
+) -> Num[np.ndarray, "batch *shape"]:
+    """A batch of flat actions in the shape of the space, as a user wants to see them: integers where it is discrete."""
+    match action:
+        case Continuous():
+            return flat.reshape(len(flat), *action.shape)
+        case Discrete():
+            return flat[:, 0].astype(np.int64) + action.start
+        case MultiDiscrete():
+            return flat.astype(np.int64)
+
+
 def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
     """Entries of the flat action."""
     match action:
@@ -75,8 +88,27 @@ def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
             return len(action.nvec)
 
 
-def rescale(action: Continuous, unit: Float[np.ndarray, "*batch action"]) -> Float[np.ndarray, "*batch action"]:
-    """Actions in [-1, 1] stretched to the environment's bounds, exactly at both ends."""
+def random_actions(
+    action: Continuous | Discrete | MultiDiscrete, rng: np.random.Generator, count: int
+) -> Num[np.ndarray, "count action"]:
+    """Uniform actions as an agent has them: float32 in [-1, 1], or int32 from 0 where they are discrete."""
+    match action:
+        case Continuous():
+            return rng.uniform(-1.0, 1.0, (count, action.size)).astype(np.float32)
+        case Discrete():
+            return rng.integers(action.n, size=(count, 1), dtype=np.int32)
+        case MultiDiscrete():
+            return rng.integers(action.nvec, size=(count, len(action.nvec)), dtype=np.int32)
+
+
+def rescale(
+    action: Continuous | Discrete | MultiDiscrete, unit: Num[np.ndarray, "*batch action"]
+) -> Float[np.ndarray, "*batch action"]:
+    """An agent's actions as environments take them, flat: those in [-1, 1] stretched to the bounds, exactly at both
+    ends; the integers of discrete ones as they are, in float32.
+    """
+    if not isinstance(action, Continuous):
+        return unit.astype(np.float32)
     low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
     fraction = np.float32(0.5) * (unit + np.float32(1.0))
     return np.clip((np.float32(1.0) - fraction) * low + fraction * high, low, high)

@@ -1,5 +1,8 @@
 """Networks, and the distributions that policies draw from."""
 
+from entrax.nets.discrete import DuelingQ as DuelingQ
+from entrax.nets.discrete import Options as Options
+from entrax.nets.discrete import TwinOptions as TwinOptions
 from entrax.nets.distributions import TanhGaussian as TanhGaussian
 from entrax.nets.mlp import MLP as MLP
 from entrax.nets.mlp import TwinQ as TwinQ

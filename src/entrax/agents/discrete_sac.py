@@ -1,0 +1,220 @@
+"""Soft actor-critic for discrete actions (Christodoulou 2019, arXiv:1910.07207).
+
+The critics and the policy have an output for every action, so that expectations over actions are sums:
+
+    V(s) = Σ_a π(a|s) min_i Q̄_i(s, a) + α H(π(·|s))            (10)
+    y    = r + γ (1 - terminated) V(s')
+    J_Q  = ½ E Σ_i (Q_i(s, a) - y)²
+    J_π  = -E [Σ_a π(a|s) min_i Q_i(s, a) + α H(π(·|s))]        (12)
+    J_α  = α E [H(π(·|s)) - H̄]                                  (11)
+    Q̄    ← Q̄ + τ (Q - Q̄)                                       targets
+
+Each loss is differentiated in its first argument only.
+
+**The target entropy** H̄ decides how random the policy is. A share of the greatest entropy that suits one number of
+actions does not suit another: 0.98 log|A| fails on Atari's 18, and with two actions even 0.89 log|A| is far from
+greedy. By default H̄ therefore means the same for every |A|: the entropy of a policy that takes one action except with
+probability `slip`, and any other then, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is
+annealed from `initial_entropy_share` of the greatest entropy (Xu et al. 2021, arXiv:2112.02852, anneal it too), unless
+`target_entropy` gives it.
+
+Departs from the paper:
+- the gradients of one update are taken at the same parameters;
+- the targets follow at every update, and the temperature is learned through its logarithm or held fixed;
+- MultiDiscrete actions, as `entrax.agents.choices` tells; the minimum of the critics is taken for each option.
+"""
+
+import math
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.choices import Choices, choices_of
+from entrax.agents.schedule import Anneal
+from entrax.agents.settings import as_arrays, require
+from entrax.nets import Options, TwinOptions, follow
+from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
+from entrax.spec import Progress, Spec, Transition
+
+
+class Config(eqx.Module):
+    """Hyperparameters. Entropies are in nats."""
+
+    learning_rate: float = 3e-4  # λ, for all three
+    discount: float = 0.99  # γ
+    target_rate: float = 0.005  # τ
+    temperature: float | str = "learned"  # α: a number holds it fixed
+    initial_temperature: float = 1.0
+    target_entropy: float | None = None  # H̄ after annealing; None is that of `slip`
+    slip: float = 0.1  # probability of not taking the first choice that the target entropy stands for
+    initial_entropy_share: float = 0.98  # H̄ at first, as a share of log|A|
+    anneal_fraction: float = 0.5  # the part of the run in which H̄ changes
+    batch_size: int = eqx.field(static=True, default=64)
+    replay_size: int = eqx.field(static=True, default=1_000_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
+    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+
+
+class Params(eqx.Module):
+    policy: Options
+    critics: TwinOptions
+    log_alpha: Scalar
+
+
+class State(eqx.Module):
+    params: Params
+    targets: TwinOptions
+    opt_state: optax.OptState
+    choices: Choices = eqx.field(static=True)
+
+
+class CategoricalPolicy(eqx.Module):
+    """π(a|s) = softmax of the network's outputs. Satisfies the `Policy` protocol."""
+
+    network: Options
+    choices: Choices = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        return self.choices.policy(self.network(obs), 1.0)
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
+        action, log_prob = self.choices.draw(self(obs), key)
+        return action, {"log_prob": log_prob}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+        return self.choices.best(self.network(obs))
+
+
+def default_target_entropy(choices: Choices, slip: float) -> float:
+    """Σ_i h(slip) + slip log(n_i - 1): one option is taken except with probability `slip`, and then any other.
+
+    A choice of n options is at most uniform, however great the slip.
+    """
+    total = 0.0
+    for n in choices.sizes:
+        p = min(slip, 1.0 - 1.0 / n)
+        spread = 0.0 if p == 0 else -p * math.log(p / (n - 1)) - (1.0 - p) * math.log1p(-p)
+        total += spread
+    return total
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Fills the target entropy; raises EntraxError for values outside their range."""
+    choices = choices_of(spec, "discrete-sac", config.joint_limit)
+    learned = config.temperature == "learned"
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
+    valid = learned or (not isinstance(config.temperature, str) and config.temperature >= 0)
+    require(valid, "temperature", "'learned' or a number of at least 0", config.temperature)
+    require(0 < config.slip < 1, "slip", "between 0 and 1", config.slip)
+    require(0 <= config.initial_entropy_share <= 1, "initial entropy share", "in [0, 1]", config.initial_entropy_share)
+    require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
+    target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
+    most = choices.most_entropy
+    require(0 <= target <= most * (1 + 1e-6), "target entropy", f"in [0, {most:.4g}], the greatest there is", target)
+    return as_arrays(replace(config, target_entropy=target))
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, critics_key = jr.split(key)
+    choices = choices_of(spec, "discrete-sac", config.joint_limit)
+    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
+    params = Params(
+        policy=Options(spec.obs_size, choices.shape, config.hidden, policy_key),
+        critics=TwinOptions(spec.obs_size, choices.shape, config.hidden, critics_key),
+        log_alpha=jnp.log(jnp.asarray(initial_alpha, jnp.float32)),
+    )
+    opt_state = optax.adam(config.learning_rate).init(params)
+    return State(params=params, targets=params.critics, opt_state=opt_state, choices=choices)
+
+
+def policy(config: Config, state: State) -> CategoricalPolicy:
+    return CategoricalPolicy(network=state.params.policy, choices=state.choices)
+
+
+def data(config: Config) -> Uniform:
+    return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def target_entropy(config: Config, choices: Choices, progress: Progress) -> Scalar:
+    """H̄ at this point of the run."""
+    assert config.target_entropy is not None
+    initial = jnp.maximum(config.initial_entropy_share * choices.most_entropy, config.target_entropy)
+    return Anneal(start=initial, end=config.target_entropy, fraction=config.anneal_fraction)(progress)
+
+
+def soft_value(
+    network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, " obs"]
+) -> tuple[Scalar, Scalar]:
+    """V(s) of equation 10, with these critics and this policy, and H(π(·|s))."""
+    pi = CategoricalPolicy(network=network, choices=choices)(obs)
+    return choices.soft_value(jnp.min(critics(obs), axis=0), pi, alpha), choices.entropy(pi)
+
+
+def td_target(config: Config, state: State, batch: Transition) -> Float[Array, " batch"]:
+    """y for every transition."""
+    p = state.params
+    v_next, _ = jax.vmap(lambda s: soft_value(p.policy, state.targets, state.choices, jnp.exp(p.log_alpha), s))(
+        batch.next_obs
+    )
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    return backup(batch.reward, config.discount, v_next, batch.terminated)
+
+
+def critic_loss(
+    critics: TwinOptions, choices: Choices, batch: Transition, y: Float[Array, " batch"]
+) -> tuple[Scalar, Scalar]:
+    """J_Q, and the mean Q."""
+
+    def q_of_both(obs: Float[Array, " obs"], action: Int[Array, " action"]) -> Float[Array, " 2"]:
+        return jax.vmap(choices.q_of, (0, None))(critics(obs), action)
+
+    q = jax.vmap(q_of_both)(batch.obs, batch.action)  # [batch, 2]
+    return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
+
+
+def policy_loss(
+    network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, "batch obs"]
+) -> tuple[Scalar, Scalar]:
+    """J_π of equation 12, and the mean entropy."""
+    value, entropy = jax.vmap(lambda s: soft_value(network, critics, choices, alpha, s))(obs)
+    return -jnp.mean(value), jnp.mean(entropy)
+
+
+def temperature_loss(log_alpha: Scalar, entropy: Scalar, target: Scalar) -> Scalar:
+    """J_α of equation 11."""
+    return jnp.exp(log_alpha) * (entropy - target)
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J_Q, J_π and J_α, then the targets follow. `key` is not used."""
+    p, choices = state.params, state.choices
+    alpha = jnp.exp(p.log_alpha)
+    y = td_target(config, state, batch)
+    (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, choices, batch, y)
+    g_policy, entropy = jax.grad(policy_loss, has_aux=True)(p.policy, p.critics, choices, alpha, batch.obs)
+    target = target_entropy(config, choices, progress)
+    if isinstance(config.temperature, str):
+        g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, target)
+    else:
+        g_alpha = jnp.zeros_like(p.log_alpha)
+
+    # Adam is elementwise, so one Adam over Params is the paper's four; where a gradient is always 0 it never moves.
+    gradients = Params(policy=g_policy, critics=g_critics, log_alpha=g_alpha)
+    steps, opt_state = optax.adam(config.learning_rate).update(gradients, state.opt_state)
+    params = optax.apply_updates(p, steps)
+    info = {"critic_loss": j_q, "q": q, "entropy": entropy, "temperature": alpha, "target_entropy": target}
+    targets = follow(state.targets, params.critics, config.target_rate)
+    return State(params=params, targets=targets, opt_state=opt_state, choices=choices), info

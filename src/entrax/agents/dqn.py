@@ -1,0 +1,211 @@
+"""Deep Q-learning, hard and soft (Mnih et al. 2015; Haarnoja et al. 2017, arXiv:1702.08165, for discrete actions).
+
+One network estimates Q; the temperature α says of what. With α > 0 it is the soft optimum, and actions are drawn from
+the Boltzmann policy; α = 0 is the ordinary one, with ε-greedy actions. The equations are the same:
+
+    V(s) = α log Σ_a exp(Q̄(s, a)/α)          max_a Q̄(s, a) at α = 0              (1)
+    y    = r + γ (1 - terminated) V(s')                                            (2)
+    J    = ½ E (Q(s, a) - y)²                                                      (3)
+    π(a|s) = (1 - ε) exp((Q(s, a) - V(s))/α) + ε / |A|                             (4)
+    Q̄    ← Q̄ + τ (Q - Q̄) at every k-th update                                    targets
+
+Double Q-learning (van Hasselt et al. 2016) lets Q choose and Q̄ judge: with π of equation 4 at ε = 0,
+
+    V(s) = Σ_a π(a|s) Q̄(s, a) + α H(π(·|s))   Q̄(s, argmax_a Q(s, a)) at α = 0    (5)
+
+in place of (1). α and ε may each be annealed, in a straight line over the first part of the run.
+
+Departs from the papers:
+- the errors are not clipped, Adam takes the place of RMSProp, and the targets follow slowly (τ < 1, k = 1) as later
+  algorithms have them; `target_rate 1` with a `target_period` copies them at once, as published;
+- actions that tie at α = 0 share probability, also in (5);
+- MultiDiscrete actions, as `entrax.agents.choices` tells;
+- with `dueling` the network has two streams (Wang et al. 2016).
+
+Steps are single: returns of several steps need a replay of sequences.
+"""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.choices import Choices, choices_of
+from entrax.agents.schedule import Anneal
+from entrax.agents.settings import as_arrays, require
+from entrax.nets import DuelingQ, Options, follow
+from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
+from entrax.spec import Progress, Spec, Transition
+
+Network = Options | DuelingQ
+
+
+class Config(eqx.Module):
+    """Hyperparameters. What is None depends on the temperature and is filled by `resolve`."""
+
+    learning_rate: float = 1e-3
+    discount: float = 0.99  # γ
+    temperature: float = 0.0  # α, at first
+    final_temperature: float | None = None  # α after annealing; None is no annealing
+    exploration: float | None = None  # ε at first; None is 1 at temperature 0, and 0 above
+    final_exploration: float | None = None  # ε after annealing; None is 0.05 at final temperature 0, and 0 above
+    anneal_fraction: float = 0.2  # the part of the run in which α and ε change
+    target_rate: float = 0.005  # τ
+    target_period: int = eqx.field(static=True, default=1)  # k
+    double: bool | None = eqx.field(static=True, default=None)  # None is True at temperature 0 only
+    dueling: bool = eqx.field(static=True, default=False)
+    batch_size: int = eqx.field(static=True, default=64)
+    replay_size: int = eqx.field(static=True, default=1_000_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
+    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+
+
+class Params(eqx.Module):
+    critic: Network
+
+
+class State(eqx.Module):
+    params: Params
+    targets: Network
+    opt_state: optax.OptState
+    updates: Int[Array, ""]
+    choices: Choices = eqx.field(static=True)
+
+
+class ValuePolicy(eqx.Module):
+    """π of equation 4: Boltzmann in Q, and with probability ε any action. Satisfies the `Policy` protocol."""
+
+    critic: Network
+    temperature: Anneal
+    exploration: Anneal
+    choices: Choices = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, " obs"], progress: Progress) -> Float[Array, "choice option"]:
+        epsilon = self.exploration(progress)
+        boltzmann = self.choices.policy(self.critic(obs), self.temperature(progress))
+        return (1.0 - epsilon) * boltzmann + epsilon * self.choices.uniform()
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
+        action, log_prob = self.choices.draw(self(obs, progress), key)
+        return action, {"log_prob": log_prob}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+        return self.choices.best(self.critic(obs))
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Fills what depends on the temperature; raises EntraxError for values outside their range."""
+    choices_of(spec, "dqn", config.joint_limit)
+    final = config.temperature if config.final_temperature is None else config.final_temperature
+    epsilon = float(config.temperature == 0) if config.exploration is None else config.exploration
+    final_epsilon = 0.05 * (final == 0) if config.final_exploration is None else config.final_exploration
+    double = bool(config.temperature == 0) if config.double is None else config.double
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
+    require(final >= 0, "final temperature", "at least 0", final)
+    require(0 <= epsilon <= 1, "exploration", "in [0, 1]", epsilon)
+    require(0 <= final_epsilon <= 1, "final exploration", "in [0, 1]", final_epsilon)
+    require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
+    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.target_period >= 1, "target period", "at least 1", config.target_period)
+    filled = replace(
+        config, final_temperature=final, exploration=epsilon, final_exploration=final_epsilon, double=double
+    )
+    return as_arrays(filled)
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    choices = choices_of(spec, "dqn", config.joint_limit)
+    critic: Network
+    if config.dueling:
+        critic = DuelingQ(spec.obs_size, choices.sizes, config.hidden, key)
+    else:
+        critic = Options(spec.obs_size, choices.shape, config.hidden, key)
+    params = Params(critic=critic)
+    return State(
+        params=params,
+        targets=critic,
+        opt_state=optax.adam(config.learning_rate).init(params),
+        updates=jnp.zeros((), jnp.int32),
+        choices=choices,
+    )
+
+
+def policy(config: Config, state: State) -> ValuePolicy:
+    return ValuePolicy(
+        critic=state.params.critic,
+        temperature=temperature(config),
+        exploration=exploration(config),
+        choices=state.choices,
+    )
+
+
+def data(config: Config) -> Uniform:
+    return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def temperature(config: Config) -> Anneal:
+    """α along the run."""
+    assert config.final_temperature is not None
+    return Anneal(start=config.temperature, end=config.final_temperature, fraction=config.anneal_fraction)
+
+
+def exploration(config: Config) -> Anneal:
+    """ε along the run."""
+    assert config.exploration is not None
+    assert config.final_exploration is not None
+    return Anneal(start=config.exploration, end=config.final_exploration, fraction=config.anneal_fraction)
+
+
+def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) -> Float[Array, " batch"]:
+    """y of equation 2 for every transition."""
+    choices = state.choices
+
+    def value(obs: Float[Array, " obs"]) -> Scalar:
+        q_bar = state.targets(obs)
+        if not config.double:
+            return choices.soft_max(q_bar, alpha)  # (1)
+        return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha), alpha)  # (5)
+
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    return backup(batch.reward, config.discount, jax.vmap(value)(batch.next_obs), batch.terminated)
+
+
+def critic_loss(
+    params: Params, choices: Choices, batch: Transition, y: Float[Array, " batch"]
+) -> tuple[Scalar, tuple[Scalar, Float[Array, "batch choice option"]]]:
+    """J of equation 3; with the mean of Q(s, a), and Q(s, ·) of every transition."""
+    q = jax.vmap(params.critic)(batch.obs)
+    q_taken = jax.vmap(choices.q_of)(q, batch.action)
+    return 0.5 * jnp.mean((q_taken - y) ** 2), (jnp.mean(q_taken), q)
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J; the targets follow when it is their turn. `key` is not used."""
+    alpha, choices = temperature(config)(progress), state.choices
+    y = td_target(config, state, batch, alpha)
+    gradient = jax.value_and_grad(critic_loss, has_aux=True)
+    (loss, (q_taken, q)), g = gradient(state.params, choices, batch, y)
+    step, opt_state = optax.adam(config.learning_rate).update(g, state.opt_state)
+    params, updates = optax.apply_updates(state.params, step), state.updates + 1
+
+    rate = jnp.where(updates % config.target_period == 0, config.target_rate, 0.0)
+    entropy = jax.vmap(lambda q: choices.entropy(choices.policy(q, alpha)))(q)
+    info = {
+        "critic_loss": loss,
+        "q": q_taken,
+        "entropy": jnp.mean(entropy),
+        "temperature": alpha,
+        "exploration": exploration(config)(progress),
+    }
+    targets = follow(state.targets, params.critic, rate)
+    return State(params=params, targets=targets, opt_state=opt_state, updates=updates, choices=choices), info

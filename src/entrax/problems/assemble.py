@@ -1,0 +1,173 @@
+"""From entries, one for each branch, to the padded arrays of `FiniteMDP`; and what all constructors share."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+
+from entrax.errors import EntraxError
+from entrax.problems.checks import check_discount, first
+
+MAX_STATES = np.iinfo(np.int32).max - 1
+
+
+class Entries(NamedTuple):
+    """Branches one after another: `row` is s·A + a, and successor S is the end of the episode."""
+
+    row: Int[np.ndarray, " entry"]
+    successor: Integer[np.ndarray, " entry"]
+    probability: Float[np.ndarray, " entry"]
+    reward: Float[np.ndarray, " entry"] | None
+
+    def take(self, which: Any) -> "Entries":
+        """Some of the entries."""
+        reward = None if self.reward is None else self.reward[which]
+        return Entries(self.row[which], self.successor[which], self.probability[which], reward)
+
+
+def assemble(
+    states: int, actions: int, entries: Entries, reward: Float[np.ndarray, "state action"] | None = None
+) -> dict[str, Any]:
+    """Successor, probability, reward and outcome reward, with branches to the same successor merged.
+
+    The reward is that of the entries, or the table `reward`. Branches that pay differently are kept apart, and the
+    outcome reward is None when no row has any. Each row is divided by its sum where that is within rounding of one.
+    """
+    possible = entries.probability != 0
+    entries = merge(sort(entries if possible.all() else entries.take(possible), states), states)
+    new_row = np.diff(entries.row, prepend=-1) != 0
+    start = np.flatnonzero(new_row)
+    count = np.diff(start, append=len(entries.row))
+    branch = np.arange(len(entries.row)) - np.repeat(start, count)
+    width, rows = max(int(count.max(initial=0)), 1), states * actions
+    where = entries.row * width + branch
+    fields: dict[str, Any] = {
+        "successor": np.full(rows * width, states, np.int32),
+        "probability": np.zeros(rows * width),
+        "outcome_reward": None,
+    }
+    fields["successor"][where] = entries.successor
+    fields["probability"][where] = rescaled(entries.probability, start, count)
+    if reward is None:
+        assert entries.reward is not None
+        reward = np.zeros(rows)
+        reward[entries.row[start]] = expected(entries, start, count)
+        if np.any(np.diff(entries.reward) * ~new_row[1:]):
+            fields["outcome_reward"] = np.zeros(rows * width)
+            fields["outcome_reward"][where] = entries.reward
+    shape = (states, actions, width)
+    fields = {name: None if array is None else array.reshape(shape) for name, array in fields.items()}
+    return fields | {"reward": reward.reshape(states, actions)}
+
+
+def sort(entries: Entries, states: int) -> Entries:
+    """The entries by row and successor, and by reward where the same successor pays differently."""
+    key = entries.row * np.int64(states + 1) + entries.successor
+    if np.any(key[1:] < key[:-1]):
+        order = np.argsort(key, kind="stable")
+        entries, key = entries.take(order), key[order]
+    same = key[1:] == key[:-1]
+    if entries.reward is not None and np.any(same & (entries.reward[1:] != entries.reward[:-1])):
+        entries = entries.take(np.lexsort((entries.reward, key)))
+    return entries
+
+
+def merge(entries: Entries, states: int) -> Entries:
+    """Sorted entries with those of equal row, successor and reward made one."""
+    same = (entries.row[1:] == entries.row[:-1]) & (entries.successor[1:] == entries.successor[:-1])
+    if entries.reward is not None:
+        same &= entries.reward[1:] == entries.reward[:-1]
+    if not same.any():
+        return entries
+    start = np.flatnonzero(np.concatenate([[True], ~same]))
+    merged = entries.take(start)
+    return merged._replace(probability=np.add.reduceat(entries.probability, start))
+
+
+def rescaled(
+    probability: Float[np.ndarray, " entry"], start: Int[np.ndarray, " row"], count: Int[np.ndarray, " row"]
+) -> Float[np.ndarray, " entry"]:
+    """Rows that miss a sum of one by rounding are divided by it; others are left for the check to refuse."""
+    total = np.add.reduceat(probability, start) if len(start) else np.ones(0)
+    near = np.abs(total - 1) <= 1e-8
+    return probability / np.repeat(np.where(near, total, 1), count)
+
+
+def expected(
+    entries: Entries, start: Int[np.ndarray, " row"], count: Int[np.ndarray, " row"]
+) -> Float[np.ndarray, " row"]:
+    """The mean reward of each row, and exactly the reward of a row whose branches all pay the same."""
+    reward = entries.reward
+    if reward is None or not len(start):
+        return np.zeros(len(start))
+    lowest, highest = np.minimum.reduceat(reward, start), np.maximum.reduceat(reward, start)
+    mean = np.add.reduceat(rescaled(entries.probability, start, count) * reward, start)
+    return np.where(lowest == highest, lowest, mean)
+
+
+def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Initial distribution, terminal states, prior, mask, discount and horizon as `FiniteMDP` has them."""
+    if states < 1 or actions < 1:
+        raise EntraxError("A problem needs at least one state and one action.")
+    if states > MAX_STATES:
+        raise EntraxError(f"{states} states are more than the {MAX_STATES} that 32-bit indices reach.")
+    check_discount(options.get("discount", 1.0))
+    terminal = flags(options.get("terminal", ()), states, "terminal")
+    mask, prior = options.get("mask"), options.get("prior")
+    if mask is not None:
+        mask = table(mask, states, actions, "mask").astype(bool) | terminal[:, None]
+    return {
+        "initial": distribution(options.get("initial"), terminal),
+        "terminal": terminal,
+        "mask": mask,
+        "prior": None if prior is None else table(prior, states, actions, "prior").astype(float),
+        "discount": options.get("discount", 1.0),
+        "horizon": options.get("horizon"),
+    }
+
+
+def live_rows(fields: Mapping[str, Any], actions: int) -> Bool[np.ndarray, "state action"]:
+    """Where a state is not terminal and the mask allows the action."""
+    live = np.repeat(~fields["terminal"][:, None], actions, 1)
+    return live if fields["mask"] is None else live & fields["mask"]
+
+
+def flags(given: Any, states: int, name: str) -> Bool[np.ndarray, " state"]:
+    """One boolean for each state, from that or from a list of states."""
+    given = np.asarray(given)
+    if given.dtype == bool:
+        if given.shape != (states,):
+            raise EntraxError(f"{name} has shape {given.shape}: it must be ({states},), one entry for each state.")
+        return given.copy()
+    chosen = np.zeros(states, bool)
+    given = given.reshape(-1).astype(np.int64)
+    if (bad := first((given < 0) | (given >= states))) is not None:
+        raise EntraxError(f"{name} names state {given[bad]}, but states are 0 to {states - 1}.")
+    chosen[given] = True
+    return chosen
+
+
+def distribution(given: Any, terminal: Bool[np.ndarray, " state"]) -> Float[np.ndarray, " state"]:
+    """The initial distribution, from itself, from one state, or uniform over the states that are not terminal."""
+    states = len(terminal)
+    if given is None:
+        if terminal.all():
+            raise EntraxError("Every state is terminal, so an episode has nowhere to start: give `initial`.")
+        return ~terminal / np.count_nonzero(~terminal)
+    given = np.asarray(given)
+    if given.ndim == 0 and given.dtype.kind in "iu":
+        return flags(given, states, "initial").astype(float)
+    if given.shape != (states,):
+        raise EntraxError(f"initial has shape {given.shape}: it must be ({states},), or the number of a state.")
+    return given.astype(float)
+
+
+def table(given: Any, states: int, actions: int, name: str) -> np.ndarray:
+    """An array with one entry for each state and action."""
+    given = np.asarray(given)
+    if given.shape != (states, actions):
+        raise EntraxError(
+            f"{name} has shape {given.shape}: it must be {(states, actions)}, one entry for each state and action."
+        )
+    return given

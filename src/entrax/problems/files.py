@@ -1,0 +1,90 @@
+"""Finite problems in `.npz` files."""
+
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.problems.checks import FIELDS, check_shapes
+
+if TYPE_CHECKING:
+    from entrax.problems.finite import FiniteMDP
+
+FORMAT = 1
+SCALARS = {"format": "iu", "discount": "f", "horizon": "iu"}
+REQUIRED = {"format", "discount", "successor", "probability", "reward", "initial", "terminal"}
+
+
+def save(mdp: "FiniteMDP", path: Path) -> None:
+    """See `FiniteMDP.save`."""
+    arrays = {name: getattr(mdp, name) for name in FIELDS}
+    arrays |= {"format": np.int64(FORMAT), "discount": np.float64(mdp.discount)}
+    if mdp.horizon is not None:
+        arrays["horizon"] = np.int64(mdp.horizon)
+    held: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    try:
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **held)
+    except OSError as error:
+        raise EntraxError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """See `FiniteMDP.load`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            headers = {info.filename.removesuffix(".npy"): header(archive, info) for info in archive.infolist()}
+            check_headers(headers)
+            fields: dict[str, Any] = {name: read(archive, name) for name in headers}
+    except OSError as error:
+        raise EntraxError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {error}.") from error
+    del fields["format"]
+    fields["discount"] = float(fields["discount"])
+    fields["horizon"] = int(fields["horizon"]) if "horizon" in fields else None
+    return fields
+
+
+def header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array, after checking that the file holds just as many bytes as they need."""
+    with archive.open(info) as member:
+        shape, dtype = read_header(member)
+        needed = dtype.itemsize
+        for size in shape:
+            needed *= size
+        if member.tell() + needed != info.file_size:
+            raise ValueError(f"{info.filename} has {info.file_size} bytes, not those of its shape {shape}")
+    return shape, dtype
+
+
+def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type from the header of an `.npy` stream; only C order and plain types."""
+    version = np.lib.format.read_magic(member)
+    if version != (1, 0):
+        raise ValueError(f"an array has format version {version}")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    if dtype.hasobject or (fortran and len(shape) > 1):
+        raise ValueError(f"an array has type {dtype}" if dtype.hasobject else "an array is in Fortran order")
+    return shape, dtype
+
+
+def check_headers(headers: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
+    """All arrays are there, none is unknown, and shapes and types fit together."""
+    names = set(headers)
+    if missing := REQUIRED - names:
+        raise ValueError(f"it has no array {min(missing)!r}")
+    if strange := names - FIELDS.keys() - SCALARS.keys():
+        raise ValueError(f"it has an unknown array {min(strange)!r}")
+    for name, kinds in SCALARS.items():
+        if name in headers and (headers[name][0] != () or headers[name][1].kind not in kinds):
+            raise ValueError(f"{name} is no single number")
+    check_shapes({name: headers[name] for name in FIELDS if name in headers})
+
+
+def read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array."""
+    with archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)

@@ -1,0 +1,238 @@
+"""Problems from dense tables, sparse matrices, lists of transitions and observed data: the fields of a `FiniteMDP`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+
+from entrax.errors import EntraxError, closest
+from entrax.problems.assemble import Entries, assemble, live_rows, settings, table
+from entrax.problems.checks import at, first
+
+Fields = dict[str, Any]
+
+
+def from_dense(transition: Any, reward: Any, options: Mapping[str, Any]) -> Fields:
+    """See `FiniteMDP.from_dense`."""
+    transition, reward = np.asarray(transition, float), np.asarray(reward, float)
+    shape = transition.shape
+    if len(shape) != 3 or shape[2] - shape[0] not in (0, 1):
+        hint = "; np.moveaxis(transition, 0, 1) puts states first" if len(shape) == 3 and shape[1] == shape[2] else ""
+        raise EntraxError(f"transition has shape {shape}: it must be (states, actions, states){hint}.")
+    states, actions, _ = shape
+    if reward.shape != shape:
+        reward = table(reward, states, actions, "reward")
+    fields = settings(states, actions, options)
+    where = np.nonzero((transition != 0) & live_rows(fields, actions)[..., None])
+    row, probability = where[0] * actions + where[1], transition[where]
+    return built(fields, actions, row, where[2], probability, reward[where] if reward.ndim == 3 else reward)
+
+
+def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, Any]) -> Fields:
+    """See `FiniteMDP.from_sparse`."""
+    from scipy import sparse
+
+    matrices = [sparse.csr_array(matrix, dtype=float) for matrix in transition]
+    if not matrices:
+        raise EntraxError("A problem needs at least one action: transition holds no matrix.")
+    states, actions = matrices[0].shape[0], len(matrices)
+    for action, matrix in enumerate(matrices):
+        if matrix.shape != matrices[0].shape or matrix.shape[1] - states not in (0, 1):
+            raise EntraxError(f"The matrix of action {action} has shape {matrix.shape}: it must be {(states, states)}.")
+    fields = settings(states, actions, options)
+    entries = [matrix.tocoo() for matrix in matrices]
+    row = np.concatenate([entry.row * np.int64(actions) + action for action, entry in enumerate(entries)])
+    successor = np.concatenate([entry.col for entry in entries])
+    probability = np.concatenate([entry.data for entry in entries])
+    if isinstance(reward, Sequence) and all(map(sparse.issparse, reward)):
+        rewards = outcome_rewards([sparse.csr_array(matrix, dtype=float) for matrix in reward], matrices, entries)
+    else:
+        rewards = table(reward, states, actions, "reward").astype(float)
+    return built(fields, actions, row, successor, probability, rewards)
+
+
+def outcome_rewards(rewards: list[Any], matrices: list[Any], entries: list[Any]) -> Float[np.ndarray, " entry"]:
+    """The reward of each transition, 0 where a matrix of rewards holds none."""
+    shapes, wanted = [matrix.shape for matrix in rewards], [matrix.shape for matrix in matrices]
+    if shapes != wanted:
+        raise EntraxError(f"The matrices of rewards have shapes {shapes}: they must be those of transition, {wanted}.")
+    found = [matrix[entry.row, entry.col] for matrix, entry in zip(rewards, entries, strict=True)]
+    return np.concatenate([np.asarray(values.todense() if values.ndim > 1 else values).ravel() for values in found])
+
+
+def built(
+    fields: Fields,
+    actions: int,
+    row: Int[np.ndarray, " entry"],
+    successor: Integer[np.ndarray, " entry"],
+    probability: Float[np.ndarray, " entry"],
+    reward: np.ndarray,
+) -> Fields:
+    """All fields from entries and settings; the reward is one of each entry, or a table."""
+    live = live_rows(fields, actions)
+    kept = live.ravel()[row]
+    if (bad := first(kept & ~(probability >= 0))) is not None:
+        where = at(divmod(int(row[bad]), actions))
+        raise EntraxError(f"{where} leads to state {successor[bad]} with probability {probability[bad]}.")
+    of_entries = reward.ndim == 1
+    if of_entries and (bad := first(kept & ~np.isfinite(reward))) is not None:
+        where = at(divmod(int(row[bad]), actions))
+        raise EntraxError(f"The reward of {where} is {reward[bad]} when it leads to state {successor[bad]}.")
+    entries = Entries(row, successor, probability, reward if of_entries else None)
+    entries = entries if kept.all() else entries.take(kept)
+    expected = None if of_entries else np.where(live, reward, 0.0)
+    return fields | assemble(len(live), actions, entries, expected)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Transitions as arrays of equal length; `states` and `actions` are the sizes of the problem."""
+
+    state: Int[np.ndarray, " entry"]
+    action: Int[np.ndarray, " entry"]
+    probability: Float[np.ndarray, " entry"]
+    next_state: Int[np.ndarray, " entry"]
+    reward: Float[np.ndarray, " entry"]
+    terminated: Bool[np.ndarray, " entry"]
+    states: int
+    actions: int
+
+    @staticmethod
+    def read(
+        state: Any,
+        action: Any,
+        probability: Any,
+        next_state: Any,
+        reward: Any,
+        terminated: Any,
+        states: int | None,
+        actions: int | None,
+    ) -> "Columns":
+        """Columns of the right types and lengths, with indices in range. A single number stands for all entries."""
+        state, action = indices(state, "state"), indices(action, "action")
+        next_state = indices(next_state, "next_state")
+        if not state.size:
+            raise EntraxError("There are no transitions.")
+        numbers = {
+            "action": action,
+            "probability": np.asarray(probability, float),
+            "next_state": next_state,
+            "reward": np.asarray(reward, float),
+            "terminated": np.asarray(terminated).astype(bool),
+        }
+        for name, column in numbers.items():
+            if column.shape not in ((), state.shape):
+                raise EntraxError(f"{name} has shape {column.shape} and state {state.shape}: they must be the same.")
+        numbers = {name: np.broadcast_to(column, state.shape) for name, column in numbers.items()}
+        states = int(max(state.max(), next_state.max())) + 1 if states is None else states
+        actions = int(action.max()) + 1 if actions is None else actions
+        for name, column, size in (
+            ("state", state, states),
+            ("next_state", next_state, states),
+            ("action", action, actions),
+        ):
+            if (bad := first((column < 0) | (column >= size))) is not None:
+                raise EntraxError(f"Transition {bad[0]} has {name} {column[bad]}: it must be in 0 to {size - 1}.")
+        return Columns(state=state, **numbers, states=states, actions=actions)
+
+    @property
+    def row(self) -> Int[np.ndarray, " entry"]:
+        """s·A + a of each transition."""
+        return self.state * np.int64(self.actions) + self.action
+
+
+def indices(given: Any, name: str) -> Int[np.ndarray, " entry"]:
+    """A column of whole numbers."""
+    column = np.asarray(given)
+    if column.size and column.dtype.kind not in "iu":
+        raise EntraxError(f"{name} has type {column.dtype}: it must hold integers.")
+    return column.astype(np.int64, copy=False)
+
+
+def from_transitions(
+    transitions: Iterable[Any], states: int | None, actions: int | None, options: Mapping[str, Any]
+) -> Fields:
+    """See `FiniteMDP.from_transitions`."""
+    rows = list(transitions)
+    for number, row in enumerate(rows):
+        if len(row) != 6:
+            raise EntraxError(f"Transition {number} is {row}: it must be (s, a, p, s', r, terminated).")
+    if not rows:
+        raise EntraxError("There are no transitions.")
+    state, action, probability, next_state, reward, terminated = zip(*rows, strict=True)
+    columns = Columns.read(state, action, probability, next_state, reward, terminated, states, actions)
+    return from_columns(columns, options)
+
+
+def from_columns(columns: Columns, options: Mapping[str, Any]) -> Fields:
+    """See `FiniteMDP.from_columns`."""
+    seen = np.zeros((columns.states, columns.actions), bool)
+    seen.ravel()[columns.row[columns.probability != 0]] = True
+    options = dict(options)
+    if "terminal" not in options:
+        options["terminal"] = ended(columns, seen)
+    fields = settings(columns.states, columns.actions, options)
+    allowed = seen if fields["mask"] is None else seen & fields["mask"]
+    allowed |= fields["terminal"][:, None]
+    if (bad := first(~allowed.any(1))) is not None:
+        raise EntraxError(f"State {bad[0]} has no transitions: name it in `terminal` if nothing happens there.")
+    fields["mask"] = None if allowed.all() else allowed
+    successor = np.where(columns.terminated, columns.states, columns.next_state)
+    return built(fields, columns.actions, columns.row, successor, columns.probability, columns.reward)
+
+
+def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fields:
+    """See `FiniteMDP.from_data`."""
+    if unseen not in ("mask", "error"):
+        raise EntraxError(f"unseen is {unseen!r}: it must be 'mask' or 'error'{closest(unseen, ('mask', 'error'))}")
+    states, actions = columns.states, columns.actions
+    seen = np.zeros((states, actions), bool)
+    seen.ravel()[columns.row] = True
+    options = dict(options)
+    if "terminal" not in options:
+        options["terminal"] = unmentioned(columns, seen) if unseen == "mask" else ended(columns, seen)
+    terminal = settings(states, actions, options)["terminal"]
+    missing = ~seen & ~terminal[:, None]
+    if unseen == "error" and (bad := first(missing)) is not None:
+        raise EntraxError(f"The data hold no transition of {at(bad)}: unseen='mask' takes such actions away.")
+    if (bad := first(~seen.any(1) & ~terminal)) is not None:
+        raise EntraxError(
+            f"The data enter state {bad[0]} but never leave it: leave those transitions out, or name it in `terminal`."
+        )
+    return from_columns(estimated(columns), options)
+
+
+def ended(columns: Columns, seen: Bool[np.ndarray, "state action"]) -> Bool[np.ndarray, " state"]:
+    """States that are only ever entered by termination, and never left."""
+    entered = np.zeros(columns.states, bool)
+    entered[columns.next_state[columns.terminated & (columns.probability > 0)]] = True
+    return entered & unmentioned(columns, seen)
+
+
+def unmentioned(columns: Columns, seen: Bool[np.ndarray, "state action"]) -> Bool[np.ndarray, " state"]:
+    """States that are never left, nor entered but by termination."""
+    live = np.zeros(columns.states, bool)
+    live[columns.next_state[~columns.terminated & (columns.probability > 0)]] = True
+    return ~live & ~seen.any(1)
+
+
+def estimated(columns: Columns) -> Columns:
+    """Frequencies and mean rewards of each (s, a, s', terminated), the maximum-likelihood model."""
+    end = columns.states + columns.next_state
+    outcome = np.where(columns.terminated, end, columns.next_state)
+    key = columns.row * np.int64(2 * columns.states) + outcome
+    _, where, which, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    row = columns.row[where]
+    visits = np.bincount(row, weights=count, minlength=columns.states * columns.actions)
+    return Columns(
+        state=columns.state[where],
+        action=columns.action[where],
+        probability=count / visits[row],
+        next_state=columns.next_state[where],
+        reward=np.bincount(which, weights=columns.reward) / count,
+        terminated=columns.terminated[where],
+        states=columns.states,
+        actions=columns.actions,
+    )

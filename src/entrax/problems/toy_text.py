@@ -1,0 +1,107 @@
+"""Problems from environments that carry their own table, as Gymnasium's toy-text environments do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from entrax.errors import EntraxError, closest
+from entrax.problems.layout import Layout
+from entrax.problems.tables import Columns, Fields, from_columns
+
+MOVES = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←"}
+"""What the actions of Gymnasium's grids do."""
+
+
+def from_gymnasium(env: Any, options: Mapping[str, Any]) -> Fields:
+    """See `FiniteMDP.from_gymnasium`."""
+    made = make(env) if isinstance(env, str) else env
+    try:
+        columns, initial = read(made.unwrapped)
+    finally:
+        if made is not env:
+            made.close()
+    options = dict(options)
+    if "initial" not in options:
+        if initial is None:
+            raise EntraxError(f"{name_of(made)} does not say where episodes start: give `initial`.")
+        options["initial"] = initial
+    if "terminal" not in options:
+        start = np.asarray(options["initial"])
+        start = start > 0 if start.ndim else np.arange(columns.states) == start
+        options["terminal"] = over(columns, start)
+    return from_columns(columns, options)
+
+
+def make(name: str) -> Any:
+    """A new environment by its Gymnasium id, without a time limit's wrapper mattering."""
+    import gymnasium
+
+    try:
+        return gymnasium.make(name)
+    except gymnasium.error.NameNotFound:
+        known = closest(name, gymnasium.registry)
+        raise EntraxError(f"Gymnasium has no environment {name!r}{known}") from None
+    except (gymnasium.error.Error, ImportError) as error:
+        raise EntraxError(f"{name} could not be made: {error}") from error
+
+
+def name_of(env: Any) -> str:
+    """How an environment is named in a sentence."""
+    spec = getattr(env, "spec", None)
+    return type(env.unwrapped).__name__ if spec is None else spec.id
+
+
+def read(env: Any) -> tuple[Columns, Any]:
+    """The transitions of an unwrapped environment, and its initial distribution or None."""
+    given = getattr(env, "P", None)
+    if given is None:
+        raise EntraxError(f"{name_of(env)} has no table of transitions `P`, so it cannot be planned for exactly.")
+    items = given.items() if isinstance(given, Mapping) else enumerate(given)
+    rows = [
+        (s, a, p, next_s, r, terminated)
+        for s, actions in items
+        for a, branches in (actions.items() if isinstance(actions, Mapping) else enumerate(actions))
+        for p, next_s, r, terminated in branches
+    ]
+    if not rows:
+        raise EntraxError(f"The table `P` of {name_of(env)} is empty.")
+    state, action, probability, next_state, reward, terminated = map(np.array, zip(*rows, strict=True))
+    columns = Columns.read(state, action, probability, next_state, reward, terminated, len(given), None)
+    return columns, getattr(env, "initial_state_distrib", None)
+
+
+def over(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
+    """States that episodes only ever end in: entered by termination, and not while the episode goes on.
+
+    What is reached while it goes on is found from `start`; a table may have live rows for states in which no episode
+    goes on, such as CliffWalking's goal, and rows of states that no episode meets, such as some of Taxi's.
+    """
+    from scipy import sparse
+    from scipy.sparse import csgraph
+
+    going = ~columns.terminated & (columns.probability > 0)
+    nodes = columns.states + 1  # the last one leads to every start
+    source = np.concatenate([columns.state[going], np.full(int(start.sum()), columns.states)])
+    target = np.concatenate([columns.next_state[going], np.flatnonzero(start)])
+    graph = sparse.csr_array((np.ones(len(source)), (source, target)), shape=(nodes, nodes))
+    met = np.zeros(nodes, bool)
+    met[csgraph.breadth_first_order(graph, columns.states, return_predecessors=False)] = True
+    entered = np.zeros(columns.states, bool)
+    entered[columns.next_state[columns.terminated & (columns.probability > 0)]] = True
+    return entered & ~met[:-1]
+
+
+def layout_of(env: Any) -> Layout | None:
+    """The map of one of Gymnasium's grids, to print and to draw; None for any other environment."""
+    env = env.unwrapped
+    moves = MOVES.get(type(env).__name__)
+    if moves is None:
+        return None
+    if moves == MOVES["FrozenLakeEnv"]:
+        text = "\n".join(b"".join(row).decode() for row in env.desc)
+        return Layout.parse(text, moves)
+    rows, columns = env.shape
+    cliff = "S" + "X" * (columns - 2) + "G"
+    return Layout.parse("\n".join(["." * columns] * (rows - 1) + [cliff]), moves)

@@ -65,11 +65,17 @@ def sort(entries: Entries, states: int) -> Entries:
     """The entries by row and successor, and by reward where the same successor pays differently."""
     key = entries.row * np.int64(states + 1) + entries.successor
     if np.any(key[1:] < key[:-1]):
-        order = np.argsort(key, kind="stable")
+        order = np.argsort(key)
         entries, key = entries.take(order), key[order]
+    if entries.reward is None:
+        return entries
     same = key[1:] == key[:-1]
-    if entries.reward is not None and np.any(same & (entries.reward[1:] != entries.reward[:-1])):
-        entries = entries.take(np.lexsort((entries.reward, key)))
+    if np.any(same & (entries.reward[1:] != entries.reward[:-1])):
+        again = np.flatnonzero(np.append(same, False) | np.append(False, same))  # few: sorting all would take long
+        order = again[np.lexsort((entries.reward[again], key[again]))]
+        reward, probability = entries.reward.copy(), entries.probability.copy()
+        reward[again], probability[again] = reward[order], probability[order]
+        entries = entries._replace(reward=reward, probability=probability)
     return entries
 
 

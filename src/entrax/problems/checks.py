@@ -113,9 +113,9 @@ def check_distributions(mdp: "FiniteMDP", live: np.ndarray) -> None:
 
 def first(wrong: np.ndarray) -> tuple[int, ...] | None:
     """The index of the first true entry, or None."""
-    place = int(wrong.argmax())
-    index = tuple(int(i) for i in np.unravel_index(place, wrong.shape))
-    return index if wrong.size and wrong[index] else None
+    if not wrong.any():
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(wrong.argmax()), wrong.shape))
 
 
 def at(index: tuple[int, ...]) -> str:

@@ -52,3 +52,49 @@ def outcomes(layout: Layout, slip: float) -> tuple[Int[np.ndarray, "state action
     steps = {direction: layout.step(direction).astype(np.int32) for direction in ring}
     reached = [[steps[ring[(ring.index(move) + turn) % 4]] for turn in turns] for move in layout.moves]
     return np.moveaxis(np.array(reached), 2, 0), chance
+
+
+TWO_PASSAGES = """
+###########
+#....#....#
+#.........#
+#....#....#
+#S...#...G#
+#....#....#
+#....#....#
+#.........#
+#....#....#
+###########
+"""
+"""Two passages through a wall: the upper one is 2 rows off the straight way, the lower one 3."""
+
+
+def two_passages(closed: str | None = None) -> Layout:
+    """A maze with two ways to its goal: 12 steps by the upper passage, 14 by the lower; `closed` shuts one of them.
+
+    A hard-optimal policy only knows the upper one; a soft one keeps both. After the maze of Haarnoja et al. (2017),
+    arXiv:1702.08165, on what is left of a policy when its passage is shut.
+    """
+    shut = {None: None, "upper": 2, "lower": 7}
+    if closed not in shut:
+        raise EntraxError(f"closed is {closed!r}: it must be 'upper', 'lower' or None.")
+    rows = TWO_PASSAGES.strip().split("\n")
+    number = shut[closed]
+    return Layout.parse("\n".join(row[:5] + "#" + row[6:] if i == number else row for i, row in enumerate(rows)))
+
+
+ALIASED = Layout.parse(".....\nX#G#X")
+ALIASED_OBSERVATION = (0, 1, 2, 1, 3, 4, 5, 4)
+"""What the agent sees in each state of the aliased gridworld: the second and the fourth cell look alike."""
+
+
+def aliased_gridworld(**options: Unpack[Options]) -> FiniteMDP:
+    """David Silver's example: five cells in a row, a skull below the first and the last, treasure below the middle.
+
+    Every step costs 1, so without discount the return is minus the number of steps; the skull costs 100 more. States
+    0 to 4 are the row, in which episodes begin; 5 and 7 the skulls, 6 the treasure. A policy that sees only
+    `ALIASED_OBSERVATION` must be stochastic in states 1 and 3: with P(east) = ½ there, and steps towards the middle
+    at the ends, the steps to the treasure are 5, 4, 1, 4, 5. Source: Silver (2015), lectures on reinforcement
+    learning, lecture 7.
+    """
+    return gridworld(ALIASED, step_reward=-1.0, goal_reward=0.0, pit_reward=-100.0, **options)

@@ -3,6 +3,8 @@
 Parameters are nested lists of (weight, bias); nothing here calls the package but to read its parameters.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -103,3 +105,25 @@ def assert_close(actual, expected, rtol=2e-5, atol=2e-6):
     for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert np.shape(a) == np.shape(e)
         np.testing.assert_allclose(a, e, rtol=rtol, atol=atol)
+
+
+def discrete_spec(action):
+    """The observations of SPEC, with another kind of action."""
+    return Spec(observation=SPEC.observation, action=action)
+
+
+def discrete_batch(seed, nvec):
+    """`batch`, with integer actions in place of the continuous ones."""
+    action = np.random.default_rng(seed + 1000).integers(nvec, size=(BATCH, len(nvec)), dtype=np.int32)
+    return batch(seed)._replace(action=action)
+
+
+def combinations(options, sizes):
+    """[batch, choice, option] as sums [batch, combination], in the order of nested loops, the last choice innermost."""
+    places = list(itertools.product(*map(range, sizes)))
+    return jnp.stack([sum(options[:, i, a] for i, a in enumerate(place)) for place in places], axis=1)
+
+
+def combination(action, nvec):
+    """The place of each action [batch, entry] in the order of `combinations`."""
+    return np.array([list(itertools.product(*map(range, nvec))).index(tuple(a)) for a in action.tolist()])

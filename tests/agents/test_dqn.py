@@ -1,0 +1,233 @@
+"""Deep Q-learning against a float64 reference that enumerates every combination of options."""
+
+from dataclasses import asdict
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import reference64 as ref
+
+from entrax.agents import dqn
+from entrax.errors import EntraxError
+from entrax.spec import Discrete, MultiDiscrete, Progress
+
+PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
+update = eqx.filter_jit(dqn.update)
+
+
+def configured(action=Discrete(3), **fields):  # noqa: B008
+    config = dqn.Config(batch_size=ref.BATCH, replay_size=1000, hidden=ref.HIDDEN, **fields)
+    return dqn.resolve(config, ref.discrete_spec(action))
+
+
+def start(config, action=Discrete(3)):  # noqa: B008
+    """A state whose biases are not 0 and whose targets differ from the critic."""
+    state = dqn.init(config, ref.discrete_spec(action), jr.key(0))
+    networks = ref.shaken((state.params.critic, state.targets), 1)
+    return eqx.tree_at(lambda s: (s.params.critic, s.targets), state, networks)
+
+
+def read(critic):
+    """The layers of a plain network, or of a dueling one's three parts."""
+    if isinstance(critic, dqn.DuelingQ):
+        return [ref.layers(part) for part in (critic.trunk, critic.value, critic.advantage.network)]
+    return [ref.layers(critic.network)]
+
+
+class Reference:
+    """Q-learning in float64 over the table of all combinations."""
+
+    def __init__(self, state, nvec, sizes, *, alpha, double, target_rate, target_period):
+        self.nvec, self.sizes, self.alpha, self.double = nvec, sizes, alpha, double
+        self.target_rate, self.target_period, self.updates = target_rate, target_period, 0
+        self.net, self.target = read(state.params.critic), read(state.targets)
+        self.moments, self.jitted = ref.fresh(self.net), jax.jit(self.step)
+
+    def q(self, net, obs):
+        if len(net) == 1:
+            options = ref.forward(net[0], obs).reshape(len(obs), len(self.sizes), max(self.sizes))
+            return ref.combinations(options, self.sizes)
+        features = jnp.maximum(ref.forward(net[0], obs), 0.0)
+        advantage = ref.forward(net[2], features).reshape(len(obs), len(self.sizes), max(self.sizes))
+        # The mean over all combinations is the sum of the means over each choice's options.
+        table = ref.combinations(advantage, self.sizes)
+        return ref.forward(net[1], features) + table - table.mean(axis=1, keepdims=True)
+
+    def value(self, net, target, obs):
+        q_bar, q = self.q(target, obs), self.q(net, obs)
+        if self.alpha == 0:
+            return q_bar[jnp.arange(len(obs)), q.argmax(axis=1)] if self.double else q_bar.max(axis=1)
+        if not self.double:
+            return self.alpha * jnp.log(jnp.sum(jnp.exp(q_bar / self.alpha), axis=1))
+        pi = jnp.exp(q / self.alpha) / jnp.sum(jnp.exp(q / self.alpha), axis=1, keepdims=True)
+        return jnp.sum(pi * (q_bar - self.alpha * jnp.log(pi)), axis=1)
+
+    def step(self, net, target, moments, b, place):
+        y = b.reward + 0.9 * (1.0 - b.terminated) * self.value(net, target, b.next_obs)
+
+        def loss(net):
+            return 0.5 * jnp.mean((self.q(net, b.obs)[jnp.arange(ref.BATCH), place] - y) ** 2)
+
+        value, gradient = jax.value_and_grad(loss)(net)
+        net, moments = ref.adam(net, gradient, moments, 1e-3)
+        return value, net, moments, ref.mix(target, net, self.target_rate)
+
+    def update(self, b):
+        place = ref.combination(b.action, self.nvec)
+        with jax.enable_x64(True):
+            b = b._replace(**{k: np.asarray(getattr(b, k), np.float64) for k in ("obs", "next_obs", "reward")})
+            self.loss, self.net, self.moments, target = self.jitted(self.net, self.target, self.moments, b, place)
+        self.updates += 1
+        if self.updates % self.target_period == 0:
+            self.target = target
+
+
+MANY = MultiDiscrete((3, 2))
+CASES = {
+    "hard": (Discrete(3), {"double": False}),
+    "double": (Discrete(3), {}),
+    "soft": (Discrete(3), {"temperature": 0.3}),
+    "combinations, soft and double": (
+        MANY,
+        {"temperature": 0.3, "double": True, "target_rate": 1.0, "target_period": 2},
+    ),
+    "entry by entry, hard": (MANY, {"joint_limit": 1, "double": False}),
+    "entry by entry, soft, dueling": (MANY, {"joint_limit": 1, "temperature": 0.3, "dueling": True}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_updates_equal_the_float64_reference(case):
+    action, fields = CASES[case]
+    config = configured(action, discount=0.9, **fields)
+    state = start(config, action)
+    nvec = (3,) if action == Discrete(3) else action.nvec
+    reference = Reference(
+        state,
+        nvec,
+        nvec if "joint_limit" in fields or len(nvec) == 1 else (6,),
+        alpha=fields.get("temperature", 0.0),
+        double=fields.get("double", "temperature" not in fields),
+        target_rate=fields.get("target_rate", 0.005),
+        target_period=fields.get("target_period", 1),
+    )
+    for i in range(3):
+        batch = ref.discrete_batch(10 + i, nvec)
+        state, info = update(config, state, batch, PROGRESS, jr.key(0))
+        reference.update(batch)
+        np.testing.assert_allclose(info["critic_loss"], reference.loss, rtol=1e-5)
+        ref.assert_close(read(state.params.critic), reference.net)
+        ref.assert_close(read(state.targets), reference.target)
+
+
+def test_a_vanishing_temperature_is_temperature_zero():
+    cold = {"exploration": 0.0, "final_exploration": 0.0, "double": False}
+    states = []
+    for temperature in (0.0, 1e-7):
+        config = configured(temperature=temperature, **cold)
+        state = start(config)
+        for i in range(3):
+            state, _ = update(config, state, ref.discrete_batch(i, (3,)), PROGRESS, jr.key(0))
+        states.append(state)
+        policy = dqn.policy(config, state)
+        probabilities = policy(jnp.ones(ref.OBS), PROGRESS)
+        assert probabilities.max() == 1.0
+        assert np.argmax(probabilities[0]) == policy.mode(jnp.ones(ref.OBS))[0]
+    ref.assert_close(read(states[0].params.critic), read(states[1].params.critic), rtol=1e-6, atol=1e-6)
+
+
+def test_exploration_and_temperature_are_annealed_by_progress():
+    config = configured(temperature=0.4, final_temperature=0.0, exploration=0.8, anneal_fraction=0.5)
+    state, batch = start(config), ref.discrete_batch(0, (3,))
+    for step, alpha, epsilon in ((0, 0.4, 0.8), (25, 0.2, 0.425), (50, 0.0, 0.05), (100, 0.0, 0.05)):
+        progress = Progress(step=np.asarray(step, np.int32), horizon=np.asarray(100, np.int32))
+        _, info = update(config, state, batch, progress, jr.key(0))
+        np.testing.assert_allclose([info["temperature"], info["exploration"]], [alpha, epsilon], atol=1e-6)
+
+
+@pytest.mark.parametrize(("alpha", "epsilon"), [(0.5, 0.0), (0.0, 0.3), (0.5, 0.3)])
+def test_actions_are_boltzmann_but_for_the_exploration(alpha, epsilon):
+    config = configured(MANY, temperature=alpha, exploration=epsilon, final_exploration=epsilon)
+    policy = dqn.policy(config, start(config, MANY))
+    obs = jnp.asarray([0.3, -0.2, 0.9])
+    q = np.asarray(policy.critic(obs)[0], np.float64)
+    boltzmann = (q == q.max()) * 1.0 if alpha == 0 else np.exp(q / alpha) / np.exp(q / alpha).sum()
+    expected = (1 - epsilon) * boltzmann + epsilon / 6
+    drawn, extras = jax.jit(jax.vmap(lambda key: policy.sample(obs, PROGRESS, key)))(jr.split(jr.key(0), 20_000))
+    place = ref.combination(np.asarray(drawn), MANY.nvec)
+    np.testing.assert_allclose(np.exp(extras["log_prob"]), expected[place], rtol=1e-4)
+    error = np.sqrt(expected * (1 - expected) / len(place))
+    assert (np.abs(np.bincount(place, minlength=6) / len(place) - expected) <= 4 * error + 1e-12).all()
+    assert ref.combination(np.asarray(policy.mode(obs))[None], MANY.nvec)[0] == q.argmax()
+
+
+def test_truncation_does_not_enter_the_update_and_termination_cuts_off():
+    config = configured()
+    state, batch = start(config), ref.discrete_batch(0, (3,))
+    one, _ = update(config, state, batch, PROGRESS, jr.key(1))
+    other, _ = update(config, state, batch._replace(truncated=~batch.truncated), PROGRESS, jr.key(1))
+    assert eqx.tree_equal(one, other)
+    moved = np.where(batch.terminated[:, None], 1e30, batch.next_obs).astype(np.float32)
+    other, _ = update(config, state, batch._replace(next_obs=moved), PROGRESS, jr.key(1))
+    assert eqx.tree_equal(one, other)
+
+
+def test_other_numbers_do_not_compile_again():
+    traces = []
+
+    @eqx.filter_jit
+    def counted(config, state, batch):
+        traces.append(1)
+        return dqn.update(config, state, batch, PROGRESS, jr.key(0))
+
+    for fields in ({}, {"learning_rate": 1e-4, "discount": 0.5, "target_rate": 0.1, "final_exploration": 0.2}):
+        config = configured(**fields)
+        counted(config, start(config), ref.discrete_batch(0, (3,)))
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, (1.0, 0.05, 0.0, True)),
+        ({"temperature": 0.1}, (0.0, 0.0, 0.1, False)),
+        ({"temperature": 0.1, "final_temperature": 0.0}, (0.0, 0.05, 0.0, False)),
+        ({"exploration": 0.5, "final_exploration": 0.1, "double": False}, (0.5, 0.1, 0.0, False)),
+    ],
+)
+def test_what_depends_on_the_temperature(fields, expected):
+    config = configured(**fields)
+    numbers = [config.exploration, config.final_exploration, config.final_temperature]
+    np.testing.assert_allclose(numbers, expected[:3], rtol=1e-6)
+    assert config.double is expected[3]
+    # A run's configuration is resolved again when it is loaded.
+    again = dqn.Config(**{k: v if isinstance(v, bool | int | tuple) else float(v) for k, v in asdict(config).items()})
+    assert eqx.tree_equal(dqn.resolve(again, ref.discrete_spec(Discrete(3))), config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
+        ("discount", -0.1, "The discount must be in [0, 1], not -0.1."),
+        ("temperature", -1.0, "The temperature must be at least 0, not -1.0."),
+        ("final_temperature", -1.0, "The final temperature must be at least 0, not -1.0."),
+        ("exploration", 1.5, "The exploration must be in [0, 1], not 1.5."),
+        ("final_exploration", -0.5, "The final exploration must be in [0, 1], not -0.5."),
+        ("anneal_fraction", 2.0, "The anneal fraction must be in [0, 1], not 2.0."),
+        ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
+        ("target_period", 0, "The target period must be at least 1, not 0."),
+    ],
+)
+def test_values_out_of_range_are_refused(field, value, sentence):
+    with pytest.raises(EntraxError) as error:
+        configured(**{field: value})
+    assert str(error.value) == sentence
+
+
+def test_continuous_actions_are_refused():
+    with pytest.raises(EntraxError, match="'dqn' needs discrete actions"):
+        dqn.resolve(dqn.Config(), ref.SPEC)

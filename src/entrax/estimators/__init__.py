@@ -1,0 +1,61 @@
+"""Estimators of returns, scores and gradients: pure functions of one trajectory, or of one sample.
+
+`returns`, `scores`, `baselines`, `policy_gradient`, `dice`, and `equivalence` for what ties the policy gradient to soft
+Q-learning.
+"""
+
+from entrax.estimators.baselines import fit_linear_baseline, mean_baseline, optimal_baseline
+from entrax.estimators.dice import dice_objective, dice_return, magic_box
+from entrax.estimators.equivalence import SoftQGradient, path_inconsistency, soft_q_gradient
+from entrax.estimators.policy_gradient import (
+    likelihood_ratio_objective,
+    reinforce_objective,
+    reinforce_weights,
+    return_weights,
+    soft_reward,
+    weighted_likelihood_objective,
+)
+from entrax.estimators.returns import (
+    differential_return,
+    discounted_return,
+    gae,
+    lambda_return,
+    n_step_return,
+    reward_to_go,
+)
+from entrax.estimators.scores import (
+    gaussian_linear_log_probability,
+    gaussian_linear_score,
+    score,
+    softmax_linear_log_probability,
+    softmax_linear_score,
+)
+
+__all__ = [
+    "SoftQGradient",
+    "dice_objective",
+    "dice_return",
+    "differential_return",
+    "discounted_return",
+    "fit_linear_baseline",
+    "gae",
+    "gaussian_linear_log_probability",
+    "gaussian_linear_score",
+    "lambda_return",
+    "likelihood_ratio_objective",
+    "magic_box",
+    "mean_baseline",
+    "n_step_return",
+    "optimal_baseline",
+    "path_inconsistency",
+    "reinforce_objective",
+    "reinforce_weights",
+    "return_weights",
+    "reward_to_go",
+    "score",
+    "soft_q_gradient",
+    "soft_reward",
+    "softmax_linear_log_probability",
+    "softmax_linear_score",
+    "weighted_likelihood_objective",
+]

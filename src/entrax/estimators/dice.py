@@ -1,0 +1,53 @@
+"""DiCE: one objective whose derivatives of every order are unbiased, for any stochastic computation graph.
+
+    □(x) = exp(x − ⊥x)                              the magic box: 1, with ∇□(x) = □(x) ∇x                    (1)
+    L = Σ_c □(Σ_{w ∈ W_c} log p(w)) c               c a cost, W_c the stochastic nodes that influence it      (2)
+    + Σ_w (1 − □(log p(w))) b_w                     a baseline: value 0, first derivative −b_w ∇log p(w)      (3)
+
+⊥ stops the gradient. E ∇ⁿL = ∇ⁿ E Σ c, also where costs depend on the parameters themselves. The baseline reduces the
+variance of first derivatives, and leaves every order unbiased if b_w does not depend on w or on what comes after it.
+
+Source: Foerster et al. (2018), arXiv:1802.05098, equations (5) to (8).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, ScalarLike
+
+Nodes = Float[Array | np.ndarray, " node"]
+Series = Float[Array | np.ndarray, " time"]
+Scalar = Float[Array, ""]
+
+
+def magic_box(log_probability: Float[Array, "..."]) -> Float[Array, "..."]:
+    """□(x) of equation (1)."""
+    return jnp.exp(log_probability - jax.lax.stop_gradient(log_probability))
+
+
+def dice_objective(
+    cost: Float[Array | np.ndarray, " cost"],
+    log_probability: Nodes,
+    influences: Bool[Array | np.ndarray, "cost node"],
+    baseline: Nodes | ScalarLike = 0.0,
+) -> Scalar:
+    """L of equations (2) and (3) for any graph: `influences[c, w]` is True where node w influences cost c.
+
+    Nodes are whatever was sampled: actions, latent variables. Its value is Σ c. The baseline is held constant.
+    """
+    log_probability = jnp.asarray(log_probability)
+    along = jnp.sum(jnp.where(influences, log_probability, 0), axis=1)
+    correction = (1 - magic_box(log_probability)) * jax.lax.stop_gradient(baseline)
+    return jnp.sum(magic_box(along) * cost) + jnp.sum(correction)
+
+
+def dice_return(
+    log_probability: Series, reward: Series, discount: ScalarLike, baseline: Series | ScalarLike = 0.0
+) -> Scalar:
+    """L for a trajectory: the discounted return, each reward influenced by the actions up to its step.
+
+    `baseline` is in the units of the reward to go from its step; its weight γ^t is applied here.
+    """
+    power = discount ** jnp.arange(reward.shape[0])
+    causal = jnp.tril(jnp.ones((reward.shape[0],) * 2, bool))
+    return dice_objective(power * reward, log_probability, causal, power * baseline)

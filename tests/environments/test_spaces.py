@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from entrax.environments.spaces import flattener, rescale, spec_of, to_env_action
+from entrax.environments.spaces import as_env_actions, flattener, random_actions, rescale, spec_of, to_env_action
 from entrax.errors import EntraxError
 from entrax.spec import Continuous, Discrete, MultiDiscrete
 
@@ -99,3 +99,39 @@ def test_what_step_is_given() -> None:
     np.testing.assert_array_equal(given, [[-1.0], [2.0]])
     assert to_env_action(Discrete(n=3, start=7), np.array([2.0], np.float32)) == 9
     np.testing.assert_array_equal(to_env_action(MultiDiscrete((2, 5)), np.array([1.0, 4.0], np.float32)), [1, 4])
+
+
+@pytest.mark.parametrize(
+    ("action", "nvec"), [(Discrete(n=3, start=7), (3,)), (MultiDiscrete((2, 5, 1)), (2, 5, 1))], ids=str
+)
+def test_random_integers_are_uniform_from_0(action: Discrete | MultiDiscrete, nvec: tuple[int, ...]) -> None:
+    drawn = random_actions(action, np.random.default_rng(0), 20_000)
+    assert drawn.dtype == np.int32
+    assert drawn.shape == (20_000, len(nvec))
+    for column, n in zip(drawn.T, nvec, strict=True):
+        counts = np.bincount(column, minlength=n)
+        assert len(counts) == n
+        assert np.abs(counts / 20_000 - 1 / n).max() <= 4 * np.sqrt((1 - 1 / n) / n / 20_000)
+    given = rescale(action, drawn)
+    assert given.dtype == np.float32
+    np.testing.assert_array_equal(given, drawn)
+
+
+def test_random_numbers_fill_the_unit_box() -> None:
+    box = Continuous((2, 1), "float64", (-3.0, 0.0), (1.0, 2.0))
+    drawn = random_actions(box, np.random.default_rng(0), 1000)
+    assert drawn.dtype == np.float32
+    assert drawn.shape == (1000, 2)
+    assert (np.abs(drawn) <= 1).all()
+    assert (drawn.max(axis=0) > 0.99).all()
+    assert (drawn.min(axis=0) < -0.99).all()
+
+
+def test_batches_in_the_shape_of_the_space() -> None:
+    flat = np.array([[0.0, 4.0], [1.0, 2.0]], np.float32)
+    box = Continuous((2, 1), "float64", (-1.0, 0.0), (1.0, 2.0))
+    assert as_env_actions(box, flat).shape == (2, 2, 1)
+    np.testing.assert_array_equal(as_env_actions(Discrete(n=5, start=7), flat[:, 1:]), [11, 9])
+    many = as_env_actions(MultiDiscrete((2, 5)), flat)
+    assert many.dtype == np.int64
+    np.testing.assert_array_equal(many, flat)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from entrax.errors import EntraxError
-from entrax.problems.checks import check_discount, first
+from entrax.problems.checks import TOLERANCE, check_discount, first
 
 MAX_STATES = np.iinfo(np.int32).max - 1
 
@@ -32,7 +32,7 @@ def assemble(
     """Successor, probability, reward and outcome reward, with branches to the same successor merged.
 
     The reward is that of the entries, or the table `reward`. Branches that pay differently are kept apart, and the
-    outcome reward is None when no row has any. Each row is divided by its sum where that is within rounding of one.
+    outcome reward is None when no row has any. Rows that sum to one within 1e-8 are divided by their sum.
     """
     possible = entries.probability != 0
     entries = merge(sort(entries if possible.all() else entries.take(possible), states), states)
@@ -94,10 +94,11 @@ def merge(entries: Entries, states: int) -> Entries:
 def rescaled(
     probability: Float[np.ndarray, " entry"], start: Int[np.ndarray, " row"], count: Int[np.ndarray, " row"]
 ) -> Float[np.ndarray, " entry"]:
-    """Rows that miss a sum of one by rounding are divided by it; others are left for the check to refuse."""
+    """Rows that nearly sum to one are divided by their sum; others are left for the check to refuse."""
     total = np.add.reduceat(probability, start) if len(start) else np.ones(0)
-    near = np.abs(total - 1) <= 1e-8
-    return probability / np.repeat(np.where(near, total, 1), count)
+    miss = np.abs(total - 1)
+    near = (miss <= TOLERANCE[8]) & (miss > count * np.finfo(float).eps)  # that is rounding: dividing changes nothing
+    return probability / np.repeat(np.where(near, total, 1), count) if near.any() else probability
 
 
 def expected(

@@ -21,8 +21,10 @@ from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
 from entrax.problems import checks
+from entrax.problems.columns import Columns
 
 Table = Float[Array | np.ndarray, "state action"]
+Column = ArrayLike | float | int
 Branches = Float[Array | np.ndarray, "state action branch"]
 
 
@@ -125,30 +127,39 @@ class FiniteMDP(eqx.Module):
         cls,
         *,
         state: ArrayLike,
-        action: ArrayLike,
-        probability: ArrayLike,
-        next_state: ArrayLike,
-        reward: ArrayLike,
-        terminated: ArrayLike,
+        action: Column,
+        probability: Column,
+        next_state: Column,
+        reward: Column,
+        terminated: Column,
         states: int | None = None,
         actions: int | None = None,
         **options: Unpack[Options],
     ) -> "FiniteMDP":
-        """As `from_transitions`, from one array for each entry of the tuples; for millions of transitions."""
+        """As `from_transitions`, from one array for each entry of the tuples; for millions of transitions.
+
+        A single number stands for all of them."""
         from entrax.problems import tables
 
-        columns = tables.Columns.read(state, action, probability, next_state, reward, terminated, states, actions)
-        return cls(**tables.from_columns(columns, options))
+        columns = {
+            "state": state,
+            "action": action,
+            "probability": probability,
+            "next_state": next_state,
+            "reward": reward,
+            "terminated": terminated,
+        }
+        return cls(**tables.from_columns(Columns.read(columns, states, actions), options))
 
     @classmethod
     def from_data(
         cls,
         *,
         state: ArrayLike,
-        action: ArrayLike,
-        reward: ArrayLike,
-        next_state: ArrayLike,
-        terminated: ArrayLike,
+        action: Column,
+        reward: Column,
+        next_state: Column,
+        terminated: Column,
         unseen: str,
         states: int | None = None,
         actions: int | None = None,
@@ -163,8 +174,15 @@ class FiniteMDP(eqx.Module):
         """
         from entrax.problems import tables
 
-        columns = tables.Columns.read(state, action, 1.0, next_state, reward, terminated, states, actions)
-        return cls(**tables.from_data(columns, unseen, options))
+        columns = {
+            "state": state,
+            "action": action,
+            "probability": 1.0,
+            "next_state": next_state,
+            "reward": reward,
+            "terminated": terminated,
+        }
+        return cls(**tables.from_data(Columns.read(columns, states, actions), unseen, options))
 
     @classmethod
     def from_gymnasium(cls, env: Any, **options: Unpack[Options]) -> "FiniteMDP":
@@ -177,6 +195,16 @@ class FiniteMDP(eqx.Module):
         from entrax.problems import toy_text
 
         return cls(**toy_text.from_gymnasium(env, options))
+
+    def to_sparse(self) -> list[Any]:
+        """One SciPy CSR array of shape (S, S + 1) for each action, the last column the end; as `from_sparse` takes."""
+        from entrax.problems import tables
+
+        return tables.to_sparse(np.asarray(self.successor), np.asarray(self.probability))
+
+    def to_dense(self) -> Float[np.ndarray, "state action next"]:
+        """Transition probabilities of shape (S, A, S + 1), the last column the end; as `from_dense` takes."""
+        return np.stack([matrix.toarray() for matrix in self.to_sparse()], axis=1)
 
     @classmethod
     def load(cls, path: str | Path) -> "FiniteMDP":

@@ -1,15 +1,15 @@
 """Problems from dense tables, sparse matrices, lists of transitions and observed data: the fields of a `FiniteMDP`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer
+from jaxtyping import Float, Int, Integer
 
 from entrax.errors import EntraxError, closest
 from entrax.problems.assemble import Entries, assemble, live_rows, settings, table
 from entrax.problems.checks import at, first
+from entrax.problems.columns import Columns
 
 Fields = dict[str, Any]
 
@@ -53,6 +53,23 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     return built(fields, actions, row, successor, probability, rewards)
 
 
+def to_sparse(
+    successor: Integer[np.ndarray, "state action branch"], probability: Float[np.ndarray, "state action branch"]
+) -> list[Any]:
+    """See `FiniteMDP.to_sparse`."""
+    from scipy import sparse
+
+    states, actions, _ = successor.shape
+    matrices = []
+    for action in range(actions):
+        possible = probability[:, action] > 0
+        start = np.concatenate([[0], np.cumsum(possible.sum(1))])
+        entries = (probability[:, action][possible], successor[:, action][possible], start)
+        matrices.append(sparse.csr_array(entries, shape=(states, states + 1)))
+        matrices[-1].sum_duplicates()
+    return matrices
+
+
 def outcome_rewards(rewards: list[Any], matrices: list[Any], entries: list[Any]) -> Float[np.ndarray, " entry"]:
     """The reward of each transition, 0 where a matrix of rewards holds none."""
     shapes, wanted = [matrix.shape for matrix in rewards], [matrix.shape for matrix in matrices]
@@ -86,71 +103,6 @@ def built(
     return fields | assemble(len(live), actions, entries, expected)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Transitions as arrays of equal length; `states` and `actions` are the sizes of the problem."""
-
-    state: Int[np.ndarray, " entry"]
-    action: Int[np.ndarray, " entry"]
-    probability: Float[np.ndarray, " entry"]
-    next_state: Int[np.ndarray, " entry"]
-    reward: Float[np.ndarray, " entry"]
-    terminated: Bool[np.ndarray, " entry"]
-    states: int
-    actions: int
-
-    @staticmethod
-    def read(
-        state: Any,
-        action: Any,
-        probability: Any,
-        next_state: Any,
-        reward: Any,
-        terminated: Any,
-        states: int | None,
-        actions: int | None,
-    ) -> "Columns":
-        """Columns of the right types and lengths, with indices in range. A single number stands for all entries."""
-        state, action = indices(state, "state"), indices(action, "action")
-        next_state = indices(next_state, "next_state")
-        if not state.size:
-            raise EntraxError("There are no transitions.")
-        numbers = {
-            "action": action,
-            "probability": np.asarray(probability, float),
-            "next_state": next_state,
-            "reward": np.asarray(reward, float),
-            "terminated": np.asarray(terminated).astype(bool),
-        }
-        for name, column in numbers.items():
-            if column.shape not in ((), state.shape):
-                raise EntraxError(f"{name} has shape {column.shape} and state {state.shape}: they must be the same.")
-        numbers = {name: np.broadcast_to(column, state.shape) for name, column in numbers.items()}
-        states = int(max(state.max(), next_state.max())) + 1 if states is None else states
-        actions = int(action.max()) + 1 if actions is None else actions
-        for name, column, size in (
-            ("state", state, states),
-            ("next_state", next_state, states),
-            ("action", action, actions),
-        ):
-            if (bad := first((column < 0) | (column >= size))) is not None:
-                raise EntraxError(f"Transition {bad[0]} has {name} {column[bad]}: it must be in 0 to {size - 1}.")
-        return Columns(state=state, **numbers, states=states, actions=actions)
-
-    @property
-    def row(self) -> Int[np.ndarray, " entry"]:
-        """s·A + a of each transition."""
-        return self.state * np.int64(self.actions) + self.action
-
-
-def indices(given: Any, name: str) -> Int[np.ndarray, " entry"]:
-    """A column of whole numbers."""
-    column = np.asarray(given)
-    if column.size and column.dtype.kind not in "iu":
-        raise EntraxError(f"{name} has type {column.dtype}: it must hold integers.")
-    return column.astype(np.int64, copy=False)
-
-
 def from_transitions(
     transitions: Iterable[Any], states: int | None, actions: int | None, options: Mapping[str, Any]
 ) -> Fields:
@@ -161,18 +113,17 @@ def from_transitions(
             raise EntraxError(f"Transition {number} is {row}: it must be (s, a, p, s', r, terminated).")
     if not rows:
         raise EntraxError("There are no transitions.")
-    state, action, probability, next_state, reward, terminated = zip(*rows, strict=True)
-    columns = Columns.read(state, action, probability, next_state, reward, terminated, states, actions)
-    return from_columns(columns, options)
+    names = ("state", "action", "probability", "next_state", "reward", "terminated")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return from_columns(Columns.read(columns, states, actions), options)
 
 
 def from_columns(columns: Columns, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_columns`."""
-    seen = np.zeros((columns.states, columns.actions), bool)
-    seen.ravel()[columns.row[columns.probability != 0]] = True
+    seen = columns.seen()
     options = dict(options)
     if "terminal" not in options:
-        options["terminal"] = ended(columns, seen)
+        options["terminal"] = columns.entered(columns.ends) & ~columns.entered(columns.goes_on) & ~seen.any(1)
     fields = settings(columns.states, columns.actions, options)
     allowed = seen if fields["mask"] is None else seen & fields["mask"]
     allowed |= fields["terminal"][:, None]
@@ -188,11 +139,11 @@ def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fiel
     if unseen not in ("mask", "error"):
         raise EntraxError(f"unseen is {unseen!r}: it must be 'mask' or 'error'{closest(unseen, ('mask', 'error'))}")
     states, actions = columns.states, columns.actions
-    seen = np.zeros((states, actions), bool)
-    seen.ravel()[columns.row] = True
+    seen = columns.seen()
     options = dict(options)
     if "terminal" not in options:
-        options["terminal"] = unmentioned(columns, seen) if unseen == "mask" else ended(columns, seen)
+        over = ~columns.entered(columns.goes_on) & ~seen.any(1)
+        options["terminal"] = over if unseen == "mask" else over & columns.entered(columns.ends)
     terminal = settings(states, actions, options)["terminal"]
     missing = ~seen & ~terminal[:, None]
     if unseen == "error" and (bad := first(missing)) is not None:
@@ -202,20 +153,6 @@ def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fiel
             f"The data enter state {bad[0]} but never leave it: leave those transitions out, or name it in `terminal`."
         )
     return from_columns(estimated(columns), options)
-
-
-def ended(columns: Columns, seen: Bool[np.ndarray, "state action"]) -> Bool[np.ndarray, " state"]:
-    """States that are only ever entered by termination, and never left."""
-    entered = np.zeros(columns.states, bool)
-    entered[columns.next_state[columns.terminated & (columns.probability > 0)]] = True
-    return entered & unmentioned(columns, seen)
-
-
-def unmentioned(columns: Columns, seen: Bool[np.ndarray, "state action"]) -> Bool[np.ndarray, " state"]:
-    """States that are never left, nor entered but by termination."""
-    live = np.zeros(columns.states, bool)
-    live[columns.next_state[~columns.terminated & (columns.probability > 0)]] = True
-    return ~live & ~seen.any(1)
 
 
 def estimated(columns: Columns) -> Columns:

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from entrax.errors import EntraxError, closest
+from entrax.problems.columns import Columns
 from entrax.problems.layout import Layout
-from entrax.problems.tables import Columns, Fields, from_columns
+from entrax.problems.tables import Fields, from_columns
 
 MOVES = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←"}
 """What the actions of Gymnasium's grids do."""
@@ -67,8 +68,9 @@ def read(env: Any) -> tuple[Columns, Any]:
     ]
     if not rows:
         raise EntraxError(f"The table `P` of {name_of(env)} is empty.")
-    state, action, probability, next_state, reward, terminated = map(np.array, zip(*rows, strict=True))
-    columns = Columns.read(state, action, probability, next_state, reward, terminated, len(given), None)
+    names = ("state", "action", "probability", "next_state", "reward", "terminated")
+    given_columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    columns = Columns.read(given_columns, len(given), None)
     return columns, getattr(env, "initial_state_distrib", None)
 
 
@@ -81,16 +83,14 @@ def over(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray
     from scipy import sparse
     from scipy.sparse import csgraph
 
-    going = ~columns.terminated & (columns.probability > 0)
+    going = columns.goes_on
     nodes = columns.states + 1  # the last one leads to every start
     source = np.concatenate([columns.state[going], np.full(int(start.sum()), columns.states)])
     target = np.concatenate([columns.next_state[going], np.flatnonzero(start)])
     graph = sparse.csr_array((np.ones(len(source)), (source, target)), shape=(nodes, nodes))
     met = np.zeros(nodes, bool)
     met[csgraph.breadth_first_order(graph, columns.states, return_predecessors=False)] = True
-    entered = np.zeros(columns.states, bool)
-    entered[columns.next_state[columns.terminated & (columns.probability > 0)]] = True
-    return entered & ~met[:-1]
+    return columns.entered(columns.ends) & ~met[:-1]
 
 
 def layout_of(env: Any) -> Layout | None:

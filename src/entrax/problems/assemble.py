@@ -119,7 +119,8 @@ def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str,
         raise EntraxError("A problem needs at least one state and one action.")
     if states > MAX_STATES:
         raise EntraxError(f"{states} states are more than the {MAX_STATES} that 32-bit indices reach.")
-    check_discount(options.get("discount", 1.0))
+    discount = options.get("discount", 1.0)
+    check_discount(discount)
     terminal = flags(options.get("terminal", ()), states, "terminal")
     mask, prior = options.get("mask"), options.get("prior")
     if mask is not None:
@@ -129,7 +130,7 @@ def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str,
         "terminal": terminal,
         "mask": mask,
         "prior": None if prior is None else table(prior, states, actions, "prior").astype(float),
-        "discount": options.get("discount", 1.0),
+        "discount": float(discount) if isinstance(discount, int | np.number) else discount,
         "horizon": options.get("horizon"),
     }
 
@@ -148,6 +149,8 @@ def flags(given: Any, states: int, name: str) -> Bool[np.ndarray, " state"]:
             raise EntraxError(f"{name} has shape {given.shape}: it must be ({states},), one entry for each state.")
         return given.copy()
     chosen = np.zeros(states, bool)
+    if given.size and given.dtype.kind not in "iu":
+        raise EntraxError(f"{name} has type {given.dtype}: it must be a list of states, or one boolean for each.")
     given = given.reshape(-1).astype(np.int64)
     if (bad := first((given < 0) | (given >= states))) is not None:
         raise EntraxError(f"{name} names state {given[bad]}, but states are 0 to {states - 1}.")

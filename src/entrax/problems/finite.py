@@ -106,7 +106,7 @@ class FiniteMDP(eqx.Module):
     @classmethod
     def from_transitions(
         cls,
-        transitions: Iterable[tuple[int, int, float, int, float, bool]],
+        transitions: Iterable[tuple[Any, ...]],
         *,
         states: int | None = None,
         actions: int | None = None,

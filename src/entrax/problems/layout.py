@@ -40,6 +40,8 @@ class Layout:
                 raise EntraxError(f"Row {number} of the map has {len(row)} cells, and row 0 has {len(rows[0])}.")
             if strange := set(row) - known:
                 raise EntraxError(f"Row {number} of the map has {min(strange)!r}: cells are . # S G X, or F and H.")
+        if not moves or not set(moves) <= DIRECTIONS.keys():
+            raise EntraxError(f"The moves are {moves!r}: they must be arrows, one of ↑→↓← for each action.")
         if all(cell == WALL for row in rows for cell in row):
             raise EntraxError("The map has nothing but walls.")
         return cls(rows, moves)

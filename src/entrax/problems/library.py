@@ -114,6 +114,8 @@ def chain(
     A step left off the first state earns `left_reward` and a step right off the last one `right_reward`, by action;
     both stay. With a small left reward it takes patience to be right.
     """
+    if length < 1:
+        raise EntraxError(f"A chain needs a length of at least 1, not {length}.")
     state, action, slipped = (axis.ravel() for axis in np.indices((length, 2, 2)))
     step = np.where(action == slipped, -1, 1)
     return FiniteMDP.from_columns(

@@ -18,8 +18,9 @@ def from_dense(transition: Any, reward: Any, options: Mapping[str, Any]) -> Fiel
     """See `FiniteMDP.from_dense`."""
     transition, reward = np.asarray(transition, float), np.asarray(reward, float)
     shape = transition.shape
-    if len(shape) != 3 or shape[2] - shape[0] not in (0, 1):
-        hint = "; np.moveaxis(transition, 0, 1) puts states first" if len(shape) == 3 and shape[1] == shape[2] else ""
+    swapped = len(shape) == 3 and shape[1] == shape[2] != shape[0] and reward.shape[:2] != shape[:2]
+    if len(shape) != 3 or shape[2] - shape[0] not in (0, 1) or swapped:
+        hint = "; np.moveaxis(transition, 0, 1) puts states first" if swapped else ""
         raise EntraxError(f"transition has shape {shape}: it must be (states, actions, states){hint}.")
     states, actions, _ = shape
     if reward.shape != shape:

@@ -47,7 +47,7 @@ from jaxtyping import Array, Bool, Float, Integer, ScalarLike
 
 from entrax.errors import EntraxError
 from entrax.problems.finite import FiniteMDP
-from entrax.soft import log_soft_policy, soft_max
+from entrax.soft import log_soft_policy, soft_max, soft_policy
 
 COLDEST = 1e-300  # so that 1/α is finite with room to multiply
 
@@ -183,7 +183,7 @@ def decisions(mdp: FiniteMDP, horizon: int | None) -> int:
 
 def action_values(model: GraphicalModel, next_value: StateValue, exact: bool) -> ActionValue:
     """Q_t from V_{t+1}: equations (1) and (2) of the exact posterior, or (1') and (2'). −∞ where not allowed."""
-    after = _survival(model, next_value, exact)[model.successor]
+    after = survival_values(model, next_value, exact)[model.successor]
     if not exact:
         q = model.reward + jnp.sum(model.probability * after, axis=-1)
     elif model.outcome_reward is None:
@@ -206,12 +206,24 @@ def start_log_evidence(model: GraphicalModel, value: StateValue, exact: bool) ->
     return jnp.sum(model.initial * value) / model.temperature
 
 
-def _survival(model: GraphicalModel, next_value: StateValue, exact: bool) -> Float[Array, " state_and_end"]:
+def survival_values(model: GraphicalModel, next_value: StateValue, exact: bool) -> Float[Array, " state_and_end"]:
+    """U of every state and of the end, from V_{t+1}: equation (1) or (1')."""
     value = jnp.append(next_value, 0)
     if not exact:
         return model.discount * value
-    chance = jnp.stack([model.discount, 1 - model.discount])
-    return jax.vmap(lambda v: soft_max(jnp.stack([v, jnp.zeros_like(v)]), model.temperature, chance))(value)
+    lives_or_not = jnp.stack([value, jnp.zeros_like(value)], axis=-1)
+    return jax.vmap(soft_max, (0, None, None))(lives_or_not, model.temperature, _survival_chances(model))
+
+
+def survival_beliefs(model: GraphicalModel, next_value: StateValue) -> Float[Array, " state_and_end"]:
+    """γ exp((V_{t+1} − U)/α): how likely the exact posterior holds it that the discount spares a step to each state."""
+    value = jnp.append(next_value, 0)
+    lives_or_not = jnp.stack([value, jnp.zeros_like(value)], axis=-1)
+    return jax.vmap(soft_policy, (0, None, None))(lives_or_not, model.temperature, _survival_chances(model))[:, 0]
+
+
+def _survival_chances(model: GraphicalModel) -> Float[Array, "2"]:
+    return jnp.stack([model.discount, 1 - model.discount])
 
 
 def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action branch"]) -> ActionValue:

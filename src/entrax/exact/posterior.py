@@ -4,7 +4,7 @@ Both are Markov chains that follow from the values of `messages`, with Q_t and V
 exact one and (1')–(3) for the variational one:
 
     π_t(a|s) = π₀(a|s) exp((Q_t(s,a) − V_t(s))/α)                  p(a_t | s_t, O_{t:T})                        (5)
-    p̂_t(k|s,a) = γ p_k exp((r(s,a,k) + V_{t+1}(s'_k) − Q_t(s,a))/α)   p(s_{t+1} | s_t, a_t, O_{t:T})              (6)
+    p̂_t(k|s,a) = γ p_k exp((r(s,a,k) + V_{t+1}(s'_k) − Q_t)/α)      p(s_{t+1} | s_t, a_t, O_{t:T})              (6)
     p̂_t(k|s,a) = γ p_k                                            the variational posterior's                  (6')
     optimism_t(s) = V_t(s) exact − V_t(s) variational ≥ 0                                                      (7)
 
@@ -33,6 +33,8 @@ from entrax.exact.messages import (
     graphical_model,
     log_policy,
     start_log_evidence,
+    survival_beliefs,
+    survival_values,
 )
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_policy
@@ -142,16 +144,16 @@ def _policy(posterior: Posterior, after: Array) -> Array:
 
 @eqx.filter_jit
 def _dynamics(posterior: Posterior, after: Array) -> Array:
-    """Equation (6). Each exponent with log γp added is at most 0: no factor overflows by itself."""
+    """Equation (6): the belief in a branch times that in surviving it, each normalised whatever V/α is rounded to."""
     model = posterior.model
-    true = model.discount * model.probability
     if not posterior.exact:
-        return true
-    q = _q(posterior, after)
-    reward = model.reward[..., None] if model.outcome_reward is None else model.outcome_reward
-    used = true > 0
-    gap = jnp.where(used, reward + jnp.append(after, 0)[model.successor] - q[..., None], -jnp.inf)
-    return jnp.exp(jnp.log(jnp.where(used, true, 1)) + gap / model.temperature)
+        return model.discount * model.probability
+    outcome = survival_values(model, after, exact=True)[model.successor]
+    if model.outcome_reward is not None:
+        outcome += model.outcome_reward
+    over_branches = jax.vmap(jax.vmap(soft_policy, (0, None, 0)), (0, None, 0))
+    believed = over_branches(outcome, model.temperature, model.probability)
+    return believed * survival_beliefs(model, after)[model.successor]
 
 
 @eqx.filter_jit

@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,22 +34,26 @@ def save(mdp: "FiniteMDP", path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """See `FiniteMDP.load`."""
     try:
+        size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
-            headers = {info.filename.removesuffix(".npy"): header(archive, info) for info in archive.infolist()}
+            headers = {info.filename.removesuffix(".npy"): header(archive, info, size) for info in archive.infolist()}
             check_headers(headers)
             fields: dict[str, Any] = {name: read(archive, name) for name in headers}
     except OSError as error:
         raise EntraxError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {error}.") from error
-    del fields["format"]
+    if fields.pop("format") != FORMAT:
+        raise EntraxError(f"{path} was saved by another version of entrax: it must have format {FORMAT}.")
     fields["discount"] = float(fields["discount"])
     fields["horizon"] = int(fields["horizon"]) if "horizon" in fields else None
     return fields
 
 
-def header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array, after checking that the file holds just as many bytes as they need."""
+def header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array, after checking that it is in the file of `size` bytes, as it stands and whole."""
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
+        raise ValueError(f"{info.filename} is packed, or larger than the file")
     with archive.open(info) as member:
         shape, dtype = read_header(member)
         needed = dtype.itemsize
@@ -60,7 +64,7 @@ def header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, 
     return shape, dtype
 
 
-def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type from the header of an `.npy` stream; only C order and plain types."""
     version = np.lib.format.read_magic(member)
     if version != (1, 0):

@@ -24,7 +24,8 @@ from entrax.problems import checks
 from entrax.problems.columns import Columns
 
 Table = Float[Array | np.ndarray, "state action"]
-Column = ArrayLike | float | int
+Number = float | int
+Column = ArrayLike | Number
 Branches = Float[Array | np.ndarray, "state action branch"]
 
 
@@ -40,7 +41,7 @@ class Options(TypedDict, total=False):
     terminal: ArrayLike
     prior: ArrayLike | None
     mask: ArrayLike | None
-    discount: float
+    discount: Number
     horizon: int | None
 
 

@@ -7,17 +7,17 @@ from jaxtyping import Int
 
 from entrax.errors import EntraxError
 from entrax.problems.assemble import Entries, assemble, settings
-from entrax.problems.finite import FiniteMDP, Options
+from entrax.problems.finite import FiniteMDP, Number, Options
 from entrax.problems.layout import GOAL, PIT, START, Layout
 
 
 def gridworld(
     layout: Layout | str,
     *,
-    slip: float = 0.0,
-    step_reward: float = 0.0,
-    goal_reward: float = 1.0,
-    pit_reward: float = -1.0,
+    slip: Number = 0.0,
+    step_reward: Number = 0.0,
+    goal_reward: Number = 1.0,
+    pit_reward: Number = -1.0,
     **options: Unpack[Options],
 ) -> FiniteMDP:
     """A grid in which actions step up, right, down and left; see `Layout` for maps and the numbering of states.
@@ -45,7 +45,7 @@ def gridworld(
     return FiniteMDP(**fields | assemble(states, actions, entries))
 
 
-def outcomes(layout: Layout, slip: float) -> tuple[Int[np.ndarray, "state action outcome"], np.ndarray]:
+def outcomes(layout: Layout, slip: Number) -> tuple[Int[np.ndarray, "state action outcome"], np.ndarray]:
     """Where each action may lead, and with which probabilities: ahead, and to either side."""
     ring = "↑→↓←"
     turns, chance = ((0, 1, -1), np.array([1 - slip, slip / 2, slip / 2])) if slip > 0 else ((0,), np.ones(1))

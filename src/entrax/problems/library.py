@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from entrax.errors import EntraxError
 from entrax.problems.assemble import settings
-from entrax.problems.finite import FiniteMDP, Options
+from entrax.problems.finite import FiniteMDP, Number, Options
 
 
 def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Unpack[Options]) -> FiniteMDP:
@@ -51,7 +51,12 @@ def distinct(rng: np.random.Generator, rows: int, count: int, size: int) -> Int[
 
 
 def forest(
-    ages: int = 3, *, wait_reward: float = 4.0, cut_reward: float = 2.0, fire: float = 0.1, **options: Unpack[Options]
+    ages: int = 3,
+    *,
+    wait_reward: Number = 4.0,
+    cut_reward: Number = 2.0,
+    fire: Number = 0.1,
+    **options: Unpack[Options],
 ) -> FiniteMDP:
     """A forest that is let grow (action 0) or cut (action 1) each year, and burns down with probability `fire`.
 
@@ -76,12 +81,12 @@ def forest(
 
 def inventory(
     capacity: int = 3,
-    demand: Sequence[float] = (0.25, 0.5, 0.25),
+    demand: Sequence[Number] = (0.25, 0.5, 0.25),
     *,
-    price: float = 8.0,
-    order_cost: float = 4.0,
-    unit_cost: float = 2.0,
-    holding_cost: float = 1.0,
+    price: Number = 8.0,
+    order_cost: Number = 4.0,
+    unit_cost: Number = 2.0,
+    holding_cost: Number = 1.0,
     **options: Unpack[Options],
 ) -> FiniteMDP:
     """Stock is ordered each month before a random demand: state s is the stock, action a the units ordered, a ≤ M − s.
@@ -107,7 +112,12 @@ def inventory(
 
 
 def chain(
-    length: int, *, slip: float = 0.0, left_reward: float = 0.0, right_reward: float = 1.0, **options: Unpack[Options]
+    length: int,
+    *,
+    slip: Number = 0.0,
+    left_reward: Number = 0.0,
+    right_reward: Number = 1.0,
+    **options: Unpack[Options],
 ) -> FiniteMDP:
     """States in a row; action 0 steps left and 1 right, the other way with probability `slip`. It never ends.
 
@@ -130,7 +140,7 @@ def chain(
 
 
 def random_walk(
-    length: int, *, cost: float = 0.0, exit_rewards: tuple[float, float] = (0.0, 0.0), **options: Unpack[Options]
+    length: int, *, cost: Number = 0.0, exit_rewards: tuple[Number, Number] = (0.0, 0.0), **options: Unpack[Options]
 ) -> FiniteMDP:
     """States 0 to `length`, of which the first and last are exits; action 0 steps down and 1 up, at `cost` a step.
 
@@ -157,7 +167,7 @@ def random_walk(
 
 
 def safe_or_risky(
-    *, win: float = 2.0, loss: float = -4.0, chance: float = 0.5, **options: Unpack[Options]
+    *, win: Number = 2.0, loss: Number = -4.0, chance: Number = 0.5, **options: Unpack[Options]
 ) -> FiniteMDP:
     """One decision: safe (action 0) earns nothing; risky (action 1) earns `win` with probability `chance`, else `loss`.
 

@@ -1,0 +1,117 @@
+"""Problems saved and loaded again are the same; files that are broken or hostile are refused before they are used."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems_reference import agree, random_table
+
+from entrax.errors import EntraxError
+from entrax.problems import FiniteMDP, forest, safe_or_risky
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_saved_and_loaded_is_the_same(tmp_path_factory, seed):
+    transition, reward, options = random_table(seed)
+    path = tmp_path_factory.mktemp("npz") / "problem.npz"
+    mdp = FiniteMDP.from_dense(transition, reward, **options)
+    mdp.save(path)
+    assert agree(FiniteMDP.load(str(path)), mdp)
+
+
+def test_outcome_rewards_survive(tmp_path):
+    safe_or_risky().save(tmp_path / "a.npz")
+    assert agree(FiniteMDP.load(tmp_path / "a.npz"), safe_or_risky())
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    forest(discount=0.9).save(tmp_path / "problem.npz")
+    with np.load(tmp_path / "problem.npz", allow_pickle=False) as saved:
+        return dict(saved)
+
+
+def written(path, arrays):
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reward": None}, "no array 'reward'"),
+        ({"surprise": np.zeros(1)}, "unknown array 'surprise'"),
+        ({"reward": np.zeros((2, 2))}, "reward has shape (2, 2): it must be (3, 2)"),
+        ({"terminal": np.zeros(3)}, "terminal has type float64"),
+        ({"discount": np.zeros(2)}, "discount is no single number"),
+        ({"discount": np.float64(3.0)}, "discount is 3.0"),
+        ({"format": np.int64(99)}, "must have format 1"),
+        ({"horizon": np.int64(0)}, "horizon is 0"),
+        ({"probability": np.zeros((3, 2, 2))}, "(state 0, action 0) sum to 0"),
+        ({"reward": np.array([["x", "y"]] * 3, dtype=object)}, "type object"),
+        ({"probability": np.zeros((3, 2, 2), order="F")}, "Fortran"),
+    ],
+)
+def test_a_file_with_a_fault_is_refused(tmp_path, arrays, change, words):
+    arrays = {name: array for name, array in (arrays | change).items() if array is not None}
+    with pytest.raises(EntraxError) as caught:
+        FiniteMDP.load(written(tmp_path / "bad.npz", arrays))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    for content in (b"", b"no archive", b"PK\x03\x04 and then nothing"):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(EntraxError, match=r"bad\.npz is no problem that entrax saved, or it is broken"):
+            FiniteMDP.load(tmp_path / "bad.npz")
+    with pytest.raises(EntraxError, match="No such file"):
+        FiniteMDP.load(tmp_path / "none.npz")
+    with pytest.raises(EntraxError, match="cannot be written"):
+        forest().save(tmp_path / "nowhere" / "a.npz")
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.99])
+def test_a_file_cut_short_is_refused(tmp_path, keep):
+    forest().save(tmp_path / "a.npz")
+    content = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(EntraxError, match="broken"):
+        FiniteMDP.load(tmp_path / "a.npz")
+
+
+def test_every_flipped_byte_is_refused_or_harmless(tmp_path):
+    forest().save(tmp_path / "a.npz")
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    refused = 0
+    for place in range(0, len(content), 37):
+        broken = bytearray(content)
+        broken[place] ^= 0xFF
+        (tmp_path / "b.npz").write_bytes(broken)
+        try:
+            assert agree(FiniteMDP.load(tmp_path / "b.npz"), forest())  # say, a time stamp
+        except EntraxError:
+            refused += 1
+    assert refused > len(content) / 37 / 2
+
+
+def test_a_header_that_promises_a_terabyte_is_refused_before_anything_is_read(tmp_path, arrays):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 20, 1 << 10, 128)}
+    )
+    path = written(tmp_path / "big.npz", {name: array for name, array in arrays.items() if name != "probability"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("probability.npy", header.getvalue() + bytes(64))
+    with pytest.raises(EntraxError, match="not those of its shape"):
+        FiniteMDP.load(path)
+
+
+def test_a_packed_file_is_refused_for_it_may_unpack_to_anything(tmp_path, arrays):
+    np.savez_compressed(tmp_path / "packed.npz", **arrays)
+    with pytest.raises(EntraxError, match="is packed"):
+        FiniteMDP.load(tmp_path / "packed.npz")

@@ -46,7 +46,8 @@ def read(params):
 class Reference:
     """The same algorithm in float64 over the table of all combinations."""
 
-    def __init__(self, state, nvec, sizes, *, learned, target_entropy):
+    def __init__(self, state, nvec, sizes, *, learned, target_entropy, pessimism):
+        self.pessimism = pessimism
         self.nvec, self.sizes, self.learned, self.target_entropy = nvec, sizes, learned, target_entropy
         self.params, self.targets = read(state.params), twins(state.targets)
         self.moments = {name: ref.fresh(part) for name, part in self.params.items()}
@@ -60,9 +61,10 @@ class Reference:
         return weight / weight.sum(axis=1, keepdims=True)
 
     def values(self, policy, critics, alpha, obs):
-        """V and the entropy, the minimum taken of every option."""
-        least = jnp.minimum(*(self.options(net, obs) for net in critics))
-        pi, q = self.pi(policy, obs), ref.combinations(least, self.sizes)
+        """V and the entropy; of each option the critics' mean at κ = 0, their minimum at κ = 1."""
+        one, other = (self.options(net, obs) for net in critics)
+        q_hat = (1 - self.pessimism) * (one + other) / 2 + self.pessimism * jnp.minimum(one, other)
+        pi, q = self.pi(policy, obs), ref.combinations(q_hat, self.sizes)
         return jnp.sum(pi * (q - alpha * jnp.log(pi)), axis=1), -jnp.sum(pi * jnp.log(pi), axis=1)
 
     def step(self, params, targets, moments, b, place):
@@ -99,9 +101,9 @@ class Reference:
 
 CASES = {
     "learned temperature": (THREE, {"initial_temperature": 0.5}),
-    "fixed temperature": (THREE, {"temperature": 0.2}),
+    "fixed temperature, minimum": (THREE, {"temperature": 0.2, "pessimism": 1.0}),
     "combinations": (MANY, {"initial_temperature": 0.5}),
-    "entry by entry": (MANY, {"initial_temperature": 0.5, "joint_limit": 1}),
+    "entry by entry, in between": (MANY, {"initial_temperature": 0.5, "joint_limit": 1, "pessimism": 0.3}),
 }
 
 
@@ -117,6 +119,7 @@ def test_updates_equal_the_float64_reference(case):
         nvec,
         nvec if "joint_limit" in fields or action is THREE else (6,),
         learned="temperature" not in fields,
+        pessimism=fields.get("pessimism", 0.0),
         target_entropy=0.5 * (0.9 * np.log(np.prod(nvec))) + 0.5 * 0.4,  # halfway: 30 of 0.6 · 100
     )
     for i in range(3):
@@ -189,6 +192,7 @@ def test_a_fixed_temperature_stays_to_the_bit():
         ("initial_temperature", 0.0, "The initial temperature must be positive, not 0.0."),
         ("target_entropy", 1.2, "The target entropy must be in [0, 1.099], the greatest there is, not 1.2."),
         ("target_entropy", -0.1, "The target entropy must be in [0, 1.099], the greatest there is, not -0.1."),
+        ("pessimism", 1.1, "The pessimism must be in [0, 1], not 1.1."),
         ("slip", 0.0, "The slip must be between 0 and 1, not 0.0."),
         ("initial_entropy_share", 1.5, "The initial entropy share must be in [0, 1], not 1.5."),
         ("anneal_fraction", -1.0, "The anneal fraction must be in [0, 1], not -1.0."),

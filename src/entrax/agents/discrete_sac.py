@@ -2,10 +2,11 @@
 
 The critics and the policy have an output for every action, so that expectations over actions are sums:
 
-    V(s) = Σ_a π(a|s) min_i Q̄_i(s, a) + α H(π(·|s))            (10)
+    Q̂    = ½ (Q_1 + Q_2) - κ ½ |Q_1 - Q_2|                     min_i Q_i at κ = 1
+    V(s) = Σ_a π(a|s) Q̂(s, a) + α H(π(·|s)), Q̂ of the targets  (10)
     y    = r + γ (1 - terminated) V(s')
     J_Q  = ½ E Σ_i (Q_i(s, a) - y)²
-    J_π  = -E [Σ_a π(a|s) min_i Q_i(s, a) + α H(π(·|s))]        (12)
+    J_π  = -E [Σ_a π(a|s) Q̂(s, a) + α H(π(·|s))]               (12)
     J_α  = α E [H(π(·|s)) - H̄]                                  (11)
     Q̄    ← Q̄ + τ (Q - Q̄)                                       targets
 
@@ -15,13 +16,14 @@ Each loss is differentiated in its first argument only.
 actions does not suit another: 0.98 log|A| fails on Atari's 18, and with two actions even 0.89 log|A| is far from
 greedy. By default H̄ therefore means the same for every |A|: the entropy of a policy that takes one action except with
 probability `slip`, and any other then, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is
-annealed from `initial_entropy_share` of the greatest entropy (Xu et al. 2021, arXiv:2112.02852, anneal it too), unless
-`target_entropy` gives it.
+reached from `initial_entropy_share` of the greatest entropy by annealing, as in Xu et al. 2021, arXiv:2112.02852.
 
 Departs from the paper:
+- κ = 1 is published, and κ = 0 the default: the smaller of two estimates says less for what has seldom been tried, and
+  with few actions and no other noise nothing makes up for that (Zhou et al. 2022, arXiv:2209.10081, average as well);
 - the gradients of one update are taken at the same parameters;
 - the targets follow at every update, and the temperature is learned through its logarithm or held fixed;
-- MultiDiscrete actions, as `entrax.agents.choices` tells; the minimum of the critics is taken for each option.
+- MultiDiscrete actions, as `entrax.agents.choices` tells; the critics are compared option by option.
 """
 
 import math
@@ -46,12 +48,13 @@ from entrax.spec import Progress, Spec, Transition
 class Config(eqx.Module):
     """Hyperparameters. Entropies are in nats."""
 
-    learning_rate: float = 3e-4  # λ, for all three
+    learning_rate: float = 1e-3  # λ, for all three
     discount: float = 0.99  # γ
     target_rate: float = 0.005  # τ
     temperature: float | str = "learned"  # α: a number holds it fixed
-    initial_temperature: float = 1.0
+    initial_temperature: float = 0.1
     target_entropy: float | None = None  # H̄ after annealing; None is that of `slip`
+    pessimism: float = 0.0  # κ: 0 is the mean of the critics, 1 their minimum
     slip: float = 0.1  # probability of not taking the first choice that the target entropy stands for
     initial_entropy_share: float = 0.98  # H̄ at first, as a share of log|A|
     anneal_fraction: float = 0.5  # the part of the run in which H̄ changes
@@ -116,6 +119,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
     valid = learned or (not isinstance(config.temperature, str) and config.temperature >= 0)
     require(valid, "temperature", "'learned' or a number of at least 0", config.temperature)
+    require(0 <= config.pessimism <= 1, "pessimism", "in [0, 1]", config.pessimism)
     require(0 < config.slip < 1, "slip", "between 0 and 1", config.slip)
     require(0 <= config.initial_entropy_share <= 1, "initial entropy share", "in [0, 1]", config.initial_entropy_share)
     require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
@@ -154,17 +158,19 @@ def target_entropy(config: Config, choices: Choices, progress: Progress) -> Scal
 
 
 def soft_value(
-    network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, " obs"]
+    config: Config, network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, " obs"]
 ) -> tuple[Scalar, Scalar]:
     """V(s) of equation 10, with these critics and this policy, and H(π(·|s))."""
+    q_1, q_2 = critics(obs)
+    q_hat = 0.5 * (q_1 + q_2 - config.pessimism * jnp.abs(q_1 - q_2))
     pi = CategoricalPolicy(network=network, choices=choices)(obs)
-    return choices.soft_value(jnp.min(critics(obs), axis=0), pi, alpha), choices.entropy(pi)
+    return choices.soft_value(q_hat, pi, alpha), choices.entropy(pi)
 
 
 def td_target(config: Config, state: State, batch: Transition) -> Float[Array, " batch"]:
     """y for every transition."""
     p = state.params
-    v_next, _ = jax.vmap(lambda s: soft_value(p.policy, state.targets, state.choices, jnp.exp(p.log_alpha), s))(
+    v_next, _ = jax.vmap(lambda s: soft_value(config, p.policy, state.targets, state.choices, jnp.exp(p.log_alpha), s))(
         batch.next_obs
     )
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
@@ -184,10 +190,15 @@ def critic_loss(
 
 
 def policy_loss(
-    network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, "batch obs"]
+    network: Options,
+    config: Config,
+    critics: TwinOptions,
+    choices: Choices,
+    alpha: Scalar,
+    obs: Float[Array, "batch obs"],
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 12, and the mean entropy."""
-    value, entropy = jax.vmap(lambda s: soft_value(network, critics, choices, alpha, s))(obs)
+    value, entropy = jax.vmap(lambda s: soft_value(config, network, critics, choices, alpha, s))(obs)
     return -jnp.mean(value), jnp.mean(entropy)
 
 
@@ -204,7 +215,7 @@ def update(
     alpha = jnp.exp(p.log_alpha)
     y = td_target(config, state, batch)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, choices, batch, y)
-    g_policy, entropy = jax.grad(policy_loss, has_aux=True)(p.policy, p.critics, choices, alpha, batch.obs)
+    g_policy, entropy = jax.grad(policy_loss, has_aux=True)(p.policy, config, p.critics, choices, alpha, batch.obs)
     target = target_entropy(config, choices, progress)
     if isinstance(config.temperature, str):
         g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, target)

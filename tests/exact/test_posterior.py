@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from entrax.errors import EntraxError
-from entrax.exact.messages import evidence_lower_bound, first_value, forward_messages, graphical_model, log_evidence
+from entrax.exact.messages import evidence_lower_bound, forward_messages, log_evidence
 from entrax.exact.posterior import optimism, posterior, variational_posterior
 from entrax.problems import FiniteMDP, garnet, random_walk, safe_or_risky
 
@@ -183,10 +183,9 @@ def test_the_counting_measure_is_a_bonus_for_the_number_of_actions():
 
 
 def test_the_evidence_alone_takes_no_memory_for_the_horizon():
-    model = graphical_model(SLIPPERY, 1.0)
-
     def bytes_needed(horizon):
-        return first_value.lower(model, horizon, exact=True).compile().compiled.memory_analysis().temp_size_in_bytes
+        evidence = jax.jit(lambda reward: log_evidence(replace(SLIPPERY, reward=reward), 1.0, horizon))
+        return evidence.lower(SLIPPERY.reward).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_needed(10_000) <= bytes_needed(10)
 

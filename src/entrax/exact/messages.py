@@ -39,6 +39,8 @@ carries a relative rounding error near T × 1e-16, hence a probability an absolu
 Source: Levine (2018), arXiv:1805.00909, sections 2 and 3; Ziebart (2010), for (1')–(3).
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -91,14 +93,12 @@ def log_evidence(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = 
     on the outcome. `horizon` overrides the problem's own. Raises EntraxError in 32-bit mode, without a horizon, and for
     a temperature that is not positive and finite.
     """
-    model, horizon = graphical_model(mdp, temperature), decisions(mdp, horizon)
-    return start_log_evidence(model, first_value(model, horizon, exact=True), exact=True)
+    return _evidence(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=True)
 
 
 def evidence_lower_bound(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
     """The largest lower bound on `log_evidence` of a policy under the true dynamics, equation (4'); same arguments."""
-    model, horizon = graphical_model(mdp, temperature), decisions(mdp, horizon)
-    return start_log_evidence(model, first_value(model, horizon, exact=False), exact=False)
+    return _evidence(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=False)
 
 
 def backward_messages(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Messages:
@@ -106,11 +106,7 @@ def backward_messages(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | No
 
     Takes memory T × S × (A + 1). `posterior` keeps T × S and gives the rest for the times that are asked for.
     """
-    model, horizon = graphical_model(mdp, temperature), decisions(mdp, horizon)
-    value = all_values(model, horizon, exact=True)
-    return Messages(
-        state=value / model.temperature, state_action=all_action_values(model, value, exact=True) / model.temperature
-    )
+    return _backward(graphical_model(mdp, temperature), decisions(mdp, horizon))
 
 
 def forward_messages(
@@ -121,8 +117,7 @@ def forward_messages(
     Column S is an episode that is over; one that has reached a terminal state stays there. So at every t the sum over
     columns of exp(forward) β_t, with β_t(S) = 1, is the evidence.
     """
-    model, horizon = graphical_model(mdp, temperature), decisions(mdp, horizon)
-    return _forward(model, horizon)
+    return _forward(graphical_model(mdp, temperature), decisions(mdp, horizon))
 
 
 def graphical_model(mdp: FiniteMDP, temperature: ScalarLike) -> GraphicalModel:
@@ -130,8 +125,13 @@ def graphical_model(mdp: FiniteMDP, temperature: ScalarLike) -> GraphicalModel:
     if jnp.result_type(float) != jnp.float64:
         raise EntraxError("Exact inference needs 64-bit floats: call it under jax.enable_x64(True).")
     _check_temperature(temperature)
+    arrays = replace(mdp, discount=jnp.asarray(mdp.discount, jnp.float64), horizon=None)
+    return _graphical_model(arrays, jnp.asarray(temperature, jnp.float64))
 
-    def array(values: Array | np.ndarray | ScalarLike) -> Array:
+
+@eqx.filter_jit
+def _graphical_model(mdp: FiniteMDP, temperature: Float[Array, ""]) -> GraphicalModel:
+    def array(values: Array | np.ndarray) -> Array:
         return jnp.asarray(values, jnp.float64)
 
     allowed = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
@@ -149,8 +149,8 @@ def graphical_model(mdp: FiniteMDP, temperature: ScalarLike) -> GraphicalModel:
         reward=jnp.where(allowed, array(mdp.reward), 0),
         outcome_reward=outcome_reward,
         terminal=jnp.asarray(mdp.terminal),
-        discount=array(mdp.discount),
-        temperature=array(temperature),
+        discount=jnp.asarray(mdp.discount),
+        temperature=temperature,
     )
 
 
@@ -233,14 +233,21 @@ def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action
 
 
 @eqx.filter_jit
-def first_value(model: GraphicalModel, horizon: int, exact: bool) -> StateValue:
-    """V_0 alone. Differentiating it keeps T × S numbers: each step's working arrays are made again on the way back."""
+def _evidence(model: GraphicalModel, horizon: int, exact: bool) -> Float[Array, ""]:
+    """From V_0 alone. Differentiating it keeps T × S numbers: each step's arrays are made again on the way back."""
 
     @jax.checkpoint
     def step(value: StateValue, _: None) -> tuple[StateValue, None]:
         return state_values(model, action_values(model, value, exact)), None
 
-    return jax.lax.scan(step, jnp.zeros_like(model.initial), length=horizon)[0]
+    return start_log_evidence(model, jax.lax.scan(step, jnp.zeros_like(model.initial), length=horizon)[0], exact)
+
+
+@eqx.filter_jit
+def _backward(model: GraphicalModel, horizon: int) -> Messages:
+    value = all_values(model, horizon, exact=True)
+    q = all_action_values(model, value, exact=True)
+    return Messages(state=value / model.temperature, state_action=q / model.temperature)
 
 
 @eqx.filter_jit

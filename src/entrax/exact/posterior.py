@@ -108,12 +108,12 @@ def posterior(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = Non
 
     Raises EntraxError in 32-bit mode, without a horizon, and for a temperature that is not positive and finite.
     """
-    return _infer(mdp, temperature, horizon, exact=True)
+    return _infer(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=True)
 
 
 def variational_posterior(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Posterior:
     """The best posterior with the true dynamics: the maximum-entropy policy. Arguments and errors as `posterior`."""
-    return _infer(mdp, temperature, horizon, exact=False)
+    return _infer(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=False)
 
 
 def optimism(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, "time_and_end state"]:
@@ -122,14 +122,18 @@ def optimism(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None
     Its expectation over p_0 at t = 0, divided by α, is at most the gap between log evidence and bound, and is all of it
     where there is one initial state. Arguments and errors as `posterior`.
     """
-    model, horizon = graphical_model(mdp, temperature), decisions(mdp, horizon)
-    return all_values(model, horizon, exact=True) - all_values(model, horizon, exact=False)
+    return _optimism(graphical_model(mdp, temperature), decisions(mdp, horizon))
 
 
-def _infer(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None, exact: bool) -> Posterior:
-    model = graphical_model(mdp, temperature)
-    value = all_values(model, decisions(mdp, horizon), exact)
+@eqx.filter_jit
+def _infer(model: GraphicalModel, horizon: int, exact: bool) -> Posterior:
+    value = all_values(model, horizon, exact)
     return Posterior(value=value, log_evidence=start_log_evidence(model, value[0], exact), model=model, exact=exact)
+
+
+@eqx.filter_jit
+def _optimism(model: GraphicalModel, horizon: int) -> Array:
+    return all_values(model, horizon, exact=True) - all_values(model, horizon, exact=False)
 
 
 @eqx.filter_jit

@@ -1,0 +1,224 @@
+"""Soft Bellman sweeps over all states at once, laid out for speed.
+
+    Q(s,a) = r(s,a) + γ Σ_k p_k V(s'_k)             (1)  action_values
+    V(s)   = α log Σ_a π₀(a) exp(Q(s,a)/α)          (2)  soft_maximum; the hard maximum at α = 0
+    π(a|s) = π₀(a) exp((Q(s,a) − V(s))/α)           (3)  soft_maximiser
+
+The equations are those of `entrax.soft.operators`, which state the conventions and which the tests hold these against.
+They are written out again because a sweep is bound by memory: with the state as the last axis, and actions and
+branches unrolled, the compiler makes one multi-threaded loop of (1) and (2) that reads every array once; the same
+equations as a batched `vmap` take five to ten times as long.
+
+An excluded action has reward −∞. A terminal state keeps one action, of reward 0 and leading nowhere, so that its value
+is 0 in both conventions without a special case.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from entrax.problems.finite import FiniteMDP
+
+ByState = Float[Array, " state"]
+ByAction = Float[Array, "action state"]
+Scalar = Float[Array, ""]
+
+UNROLL = 64  # terms written out in one loop body; beyond this the compiler takes too long, and a scan is used
+_COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # as in soft.operators: a temperature below this is 0
+
+
+class Sweep(eqx.Module):
+    """A problem with the state as the last axis: what a sweep reads. Index S is the end of an episode."""
+
+    successor: Int[Array, "action branch state"]
+    probability: Float[Array, "action branch state"]
+    reward: ByAction  # −∞ where the action is excluded
+    log_prior: ByAction | None  # normalised; None is the counting measure (the entropy convention)
+    discount: Scalar
+
+
+class Rows(eqx.Module):
+    """The transitions of one policy: row s of P_π has `weight[r, s]` at column `successor[r, s]`."""
+
+    successor: Int[Array, "row state"]
+    weight: Float[Array, "row state"]
+
+
+@eqx.filter_jit
+def make_sweep(mdp: FiniteMDP, kl: bool) -> Sweep:
+    """`mdp` with the state last, in float64. `kl`: with its prior normalised (uniform if None), else without one."""
+    terminal = jnp.asarray(mdp.terminal)[:, None]
+    alive = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
+    prior = None
+    if mdp.prior is not None:
+        prior = jnp.asarray(mdp.prior, jnp.float64)
+        alive &= prior >= jnp.finfo(jnp.float64).tiny
+    first = jnp.arange(mdp.actions) == 0
+    alive = jnp.where(terminal, first, alive)
+    reward = jnp.where(terminal, 0.0, jnp.asarray(mdp.reward, jnp.float64))
+    log_prior = None
+    if kl:
+        weight = jnp.where(alive, 1.0 if prior is None else jnp.where(terminal, 1.0, prior), 0.0)
+        total = jnp.sum(weight, axis=1, keepdims=True)
+        log_prior = jnp.where(alive, jnp.log(jnp.where(alive, weight, 1.0)) - jnp.log(total), -jnp.inf).T
+    return Sweep(
+        successor=jnp.transpose(jnp.asarray(mdp.successor).astype(jnp.int32), (1, 2, 0)),
+        probability=jnp.transpose(jnp.asarray(mdp.probability, jnp.float64), (1, 2, 0)),
+        reward=jnp.where(alive, reward, -jnp.inf).T,
+        log_prior=log_prior,
+        discount=jnp.asarray(mdp.discount, jnp.float64),
+    )
+
+
+def expectation(successor: Int[Array, "row state"], weight: Float[Array, "row state"], v: ByState) -> ByState:
+    """Σ_r weight[r] v(successor[r]) for every state, with v(S) = 0."""
+    padded = jnp.append(v, 0.0)
+    if weight.shape[0] <= UNROLL:
+        return _terms(successor, weight, padded)
+    total = jnp.zeros_like(v)
+    return jax.lax.scan(lambda t, row: (t + row[1] * _look_up(padded, row[0]), None), total, (successor, weight))[0]
+
+
+def action_values(sweep: Sweep, v: ByState) -> ByAction:
+    """Q of equation (1), −∞ for excluded actions."""
+    actions, branches, _ = sweep.successor.shape
+    if actions * branches <= UNROLL:
+        return jnp.stack(_action_rows(sweep, v))
+
+    def one(_: None, action: tuple[Array, Array, Array]) -> tuple[None, ByState]:
+        successor, probability, reward = action
+        return None, reward + sweep.discount * expectation(successor, probability, v)
+
+    return jax.lax.scan(one, None, (sweep.successor, sweep.probability, sweep.reward))[1]
+
+
+def soft_maximum(q: ByAction | Sequence[ByState], temperature: Scalar, log_prior: ByAction | None) -> ByState:
+    """V of equation (2), of rows of Q by action: at most `UNROLL` of them are fused with whatever computed them."""
+    rows, priors = _as_rows(q), None if log_prior is None else _as_rows(log_prior)
+    if priors is not None:  # what the prior never does is excluded
+        rows = _each(lambda q_a, p: jnp.where(p == -jnp.inf, -jnp.inf, q_a), rows, priors)
+    best = _fold(jnp.maximum, rows)
+    gaps = _each(lambda q_a: _scaled_gap(q_a, best, temperature), rows)
+    if priors is None:
+        return best + temperature * jnp.log(_fold(jnp.add, _each(jnp.exp, gaps)))
+    mass = _fold(jnp.add, _each(lambda z, p: jnp.exp(z + p), gaps, priors))
+    # At a high temperature the mass is 1 less a little, and α times the rounding of 1 would swamp V: log1p avoids it.
+    spread = _fold(jnp.add, _each(lambda z, p: jnp.exp(p) * jnp.expm1(z), gaps, priors))
+    return best + temperature * jnp.where(spread > -0.25, jnp.log1p(jnp.maximum(spread, -0.25)), jnp.log(mass))
+
+
+def soft_maximiser(q: ByAction, temperature: Scalar, log_prior: ByAction | None) -> ByAction:
+    """π of equation (3); at α = 0 the best actions share, in proportion to the prior or equally."""
+    rows, priors = _as_rows(q), None if log_prior is None else _as_rows(log_prior)
+    if priors is not None:
+        rows = _each(lambda q_a, p: jnp.where(p == -jnp.inf, -jnp.inf, q_a), rows, priors)
+    best = _fold(jnp.maximum, rows)
+    masses = _each(lambda q_a: jnp.exp(_scaled_gap(q_a, best, temperature)), rows)
+    if priors is not None:
+        masses = _each(lambda mass, p: mass * jnp.exp(p), masses, priors)
+    total = _fold(jnp.add, masses)
+    shares = _each(lambda mass: mass / total, masses)
+    return shares if isinstance(shares, jax.Array) else jnp.stack(shares)
+
+
+def backup(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
+    """T V: equations (1) and (2) in one pass over the problem."""
+    actions, branches, _ = sweep.successor.shape
+
+    def rows() -> ByAction | list[ByState]:
+        return _action_rows(sweep, v) if actions * branches <= UNROLL else action_values(sweep, v)
+
+    def hard() -> ByState:
+        return _fold(jnp.maximum, rows())  # a prior of 0 has already made the reward −∞
+
+    return jax.lax.cond(temperature < _COLDEST, hard, lambda: soft_maximum(rows(), temperature, sweep.log_prior))
+
+
+def policy_rows(sweep: Sweep, policy: ByAction) -> Rows:
+    """P_π of any policy: every branch of every action, weighted by π."""
+    _, _, states = sweep.successor.shape
+    weight = policy[:, None, :] * sweep.probability
+    return Rows(successor=sweep.successor.reshape(-1, states), weight=weight.reshape(-1, states))
+
+
+def greedy_rows(sweep: Sweep, q: ByAction) -> Rows:
+    """P_π of the first best action of each state: A times fewer rows than `policy_rows`."""
+    best, successor, probability = q[0], sweep.successor[0], sweep.probability[0]
+    if q.shape[0] > UNROLL:
+        chosen = jnp.argmax(q, axis=0)[None, None, :]
+        successor, probability = (
+            jnp.take_along_axis(x, chosen, axis=0)[0] for x in (sweep.successor, sweep.probability)
+        )
+        return Rows(successor=successor, weight=probability)
+    for action in range(1, q.shape[0]):
+        better = q[action] > best
+        best = jnp.where(better, q[action], best)
+        successor = jnp.where(better, sweep.successor[action], successor)
+        probability = jnp.where(better, sweep.probability[action], probability)
+    return Rows(successor=successor, weight=probability)
+
+
+def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
+    """A bound on |computed T V − T V| at any state.
+
+    A sum of K products and the reward is off by at most (K + 2) units of |r| + γ max|V|. In (2) the exponentials and
+    the logarithm are taken to be within 8 units of the last place, |z| e^z ≤ 1/e for each of A terms, and
+    log Σ ≤ log A or, with a prior, at least log of the smallest π₀. A unit here is `eps`, twice the rounding of one
+    operation.
+    """
+    actions, branches, _ = sweep.successor.shape
+    reward = jnp.max(jnp.where(jnp.isfinite(sweep.reward), jnp.abs(sweep.reward), 0.0))
+    size = reward + jnp.max(jnp.abs(v))
+    log_sum = jnp.log(1.0 * actions)
+    if sweep.log_prior is not None:
+        log_sum += jnp.max(jnp.where(jnp.isfinite(sweep.log_prior), -sweep.log_prior, 0.0))
+    soft = temperature * (2 * actions + 24 + 8 * log_sum)
+    return jnp.finfo(jnp.float64).eps * ((branches + 4) * size + soft)
+
+
+def _terms(successor: Array, weight: Array, padded: Array) -> Array:
+    return sum(
+        (weight[row] * _look_up(padded, successor[row]) for row in range(1, weight.shape[0])),
+        weight[0] * _look_up(padded, successor[0]),
+    )
+
+
+def _look_up(padded: Array, index: Array) -> Array:
+    return padded.at[index].get(mode="promise_in_bounds")  # the problem was checked when it was built
+
+
+def _action_rows(sweep: Sweep, v: ByState) -> list[ByState]:
+    padded = jnp.append(v, 0.0)
+    return [
+        sweep.reward[a] + sweep.discount * _terms(sweep.successor[a], sweep.probability[a], padded)
+        for a in range(sweep.reward.shape[0])
+    ]
+
+
+def _as_rows(q: ByAction | Sequence[ByState]) -> Array | list[Array]:
+    if isinstance(q, jax.Array):
+        return q if q.shape[0] > UNROLL else [q[a] for a in range(q.shape[0])]
+    return list(q)
+
+
+def _fold(operation: Callable[[Array, Array], Array], rows: Array | list[Array]) -> Array:
+    if isinstance(rows, list):
+        return reduce(operation, rows)
+    return jnp.max(rows, axis=0) if operation is jnp.maximum else jnp.sum(rows, axis=0)
+
+
+def _each(function: Callable[..., Array], *columns: Array | list[Array]) -> Array | list[Array]:
+    if isinstance(columns[0], list):
+        return [function(*row) for row in zip(*columns, strict=True)]
+    return function(*columns)
+
+
+def _scaled_gap(q: Array, best: Array, temperature: Scalar) -> Array:
+    """z = (Q − max Q)/α ≤ 0; at temperature 0: 0 for the best actions and −∞ for the others."""
+    cold = temperature < _COLDEST
+    gap = q - best
+    return jnp.where(cold, jnp.where(gap < 0, -jnp.inf, 0.0), gap / jnp.where(cold, 1.0, temperature))

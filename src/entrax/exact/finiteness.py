@@ -1,0 +1,2 @@
+def check_finite(*a) -> None:
+    pass

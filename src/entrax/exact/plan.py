@@ -1,0 +1,128 @@
+"""Plan in a finite problem: its soft-optimal value and policy at any temperature, with a certified error.
+
+    solution = plan(mdp, temperature=0.1)
+
+solves V = T V, (T V)(s) = α log Σ_a π₀(a|s) exp((r(s,a) + γ E V(s'))/α), and returns V with Q and the policy
+π ∝ π₀ exp(Q/α). Temperature 0 is classical planning by the same functions. In the 'entropy' convention π₀ counts
+actions (all that the mask and a positive prior allow); in the 'kl' convention it is the problem's prior, normalised,
+and uniform if the problem has none.
+
+Sources: Ziebart (2010), Modeling purposeful adaptive behavior with the principle of maximum causal entropy; Puterman
+(1994), Markov decision processes. The methods are described in `solvers` and the error bound in `certificate`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ScalarLike
+
+from entrax.errors import EntraxError, closest
+from entrax.exact.average import solve_average
+from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, make_sweep
+from entrax.exact.certificate import contraction_bound, enclosure_bound, modulus
+from entrax.exact.finite_horizon import solve_finite_horizon
+from entrax.exact.finiteness import check_finite
+from entrax.exact.implicit import attach_gradient, smooth_policy
+from entrax.exact.solution import Solution, finish, is_traced, read_off
+from entrax.exact.solvers import Found, newton, value_iteration
+from entrax.problems.finite import FiniteMDP
+
+METHODS = ("auto", "value-iteration", "policy-iteration", "newton-krylov")
+CONVENTIONS = ("entropy", "kl")
+OBJECTIVES = ("discounted", "average")
+_MAX_ITERATIONS = {"value-iteration": 10_000_000, "policy-iteration": 1_000, "newton-krylov": 1_000}
+_FEW_SWEEPS = 0.6  # a discount below which value iteration needs fewer sweeps than Newton's method products
+
+
+def plan(
+    mdp: FiniteMDP,
+    temperature: ScalarLike,
+    *,
+    method: str = "auto",
+    convention: str = "entropy",
+    objective: str = "discounted",
+    horizon: int | None = None,
+    tolerance: float = 1e-9,
+    max_iterations: int | None = None,
+) -> Solution:
+    """The soft-optimal value, Q and policy of `mdp` at `temperature` ≥ 0 (in units of reward).
+
+    `objective` is 'discounted' (by the problem's discount; 1 is the undiscounted episodic objective) or 'average'.
+    A `horizon` (the problem's own, if it has one) counts decisions and makes the answer depend on time. `tolerance`
+    is on the value error, in the maximum norm: the solve ends when it is certified or rounding allows no more, and
+    `error_bound` says what was reached. `method` is one of `METHODS`; `auto` chooses.
+
+    Differentiable in reward, probability, prior, discount and temperature, to first order, by the implicit function
+    theorem. Inside `jax.jit` or `jax.grad` nothing that depends on values can be checked: see that the problem is
+    finite beforehand.
+
+    Raises `EntraxError` for a wrong argument, in 32-bit mode, for an undiscounted problem whose value is not shown to
+    be finite, and for an average reward that may depend on where one starts.
+    """
+    _check(mdp, temperature, method, convention, objective)
+    horizon = mdp.horizon if horizon is None else horizon
+    alpha = jnp.asarray(temperature, jnp.float64)
+    sweep = make_sweep(mdp, convention == "kl")
+    traced = is_traced((mdp, temperature))
+    if objective == "average":
+        return solve_average(mdp, sweep, alpha, method, tolerance, max_iterations)
+    if horizon is not None:
+        return solve_finite_horizon(mdp, sweep, alpha, horizon)
+    if not traced and float(mdp.discount) == 1.0:
+        check_finite(mdp, sweep, float(alpha), convention)
+    if method == "auto":
+        method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
+    limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
+    greedy = not traced and float(alpha) == 0.0
+    found = _solve(*jax.lax.stop_gradient((sweep, alpha)), method, tolerance, limit, greedy)
+    bound = _certify(*jax.lax.stop_gradient((sweep, alpha, found.value)), tolerance)
+    if traced:
+        value = attach_gradient(mdp, sweep, alpha, found.value)
+        q = action_values(sweep, value)
+        q, policy = finish(mdp, q, smooth_policy(mdp, sweep, alpha, q))
+    else:
+        value = found.value
+        q, policy = read_off(mdp, sweep, alpha, value)
+    return Solution(
+        value=value,
+        q=q,
+        policy=policy,
+        iterations=found.iterations,
+        residual=found.residual,
+        error_bound=bound,
+        converged=found.converged,
+        method=method,
+    )
+
+
+def _solve(sweep: Sweep, alpha: Scalar, method: str, tolerance: float, limit: int, greedy: bool) -> Found:
+    start = jnp.zeros(sweep.reward.shape[1])
+    beta = modulus(sweep)
+    wanted = jnp.asarray(tolerance, jnp.float64)
+    if method == "value-iteration":
+        return value_iteration(sweep, alpha, start, wanted, beta, limit)
+    return newton(sweep, alpha, start, wanted, beta, limit, greedy=greedy, exact=method == "policy-iteration")
+
+
+def _certify(sweep: Sweep, alpha: Scalar, value: ByState, tolerance: float) -> Scalar:
+    bound = contraction_bound(sweep, alpha, value)
+    if is_traced(bound) or float(bound) <= tolerance:
+        return bound
+    return jnp.minimum(bound, enclosure_bound(sweep, alpha, value))
+
+
+def _check(mdp: FiniteMDP, temperature: ScalarLike, method: str, convention: str, objective: str) -> None:
+    if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
+        raise EntraxError(
+            "exact planning needs 64-bit floats: call jax.config.update('jax_enable_x64', True), "
+            "or use jax.enable_x64(), first."
+        )
+    for name, value, known in (
+        ("method", method, METHODS),
+        ("convention", convention, CONVENTIONS),
+        ("objective", objective, OBJECTIVES),
+    ):
+        if value not in known:
+            raise EntraxError(f"{name} {value!r} is not one of {', '.join(known)}{closest(value, known)}")
+    if not is_traced(temperature) and not 0 <= np.asarray(temperature).item() < np.inf:
+        raise EntraxError(f"the temperature must be a number ≥ 0, not {np.asarray(temperature).item()}.")

@@ -1,0 +1,56 @@
+"""What a planner returns, and how Q and policy are read off a value."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, soft_maximiser
+from entrax.problems.finite import FiniteMDP
+
+
+class Solution(eqx.Module):
+    """The answer of `plan`.
+
+    With a horizon T the arrays lead with time: `value[t]` has T − t decisions to go, t = 0, …, T; `q` and `policy`
+    have t < T. For an average reward `value` is relative: 0 at the first state.
+
+    `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names;
+    +∞ when nothing could be certified. `residual` is max|T V − V|. `converged` is False when `max_iterations` ended
+    the solve. An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
+    """
+
+    value: Float[Array, "*time state"]
+    q: Float[Array, "*steps state action"]
+    policy: Float[Array, "*steps state action"]
+    iterations: Any
+    residual: Scalar
+    error_bound: Scalar
+    converged: Any
+    average_reward: Scalar | None = None
+    method: str = eqx.field(static=True, default="")
+    error_norm: str = eqx.field(static=True, default="max over states")
+
+
+@eqx.filter_jit
+def read_off(
+    mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState
+) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
+    """Q and the soft policy of V, each (S, A), as `Solution` has them."""
+    q = action_values(sweep, value)
+    return finish(mdp, q, soft_maximiser(q, temperature, sweep.log_prior).T)
+
+
+def finish(
+    mdp: FiniteMDP, q: ByAction, policy: Float[Array, "state action"]
+) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
+    """Q with the state first, and both with what is said of terminal states."""
+    terminal = jnp.asarray(mdp.terminal)[:, None]
+    return jnp.where(terminal, 0.0, q.T), jnp.where(terminal, 1.0 / mdp.actions, policy)
+
+
+def is_traced(tree: object) -> bool:
+    """Whether any array in `tree` is abstract, as inside `jax.jit` and `jax.grad`."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,148 @@
+"""Fixed points of the soft Bellman operator T, in compiled loops: value iteration and Newton's method.
+
+Newton's method on V = T V is soft policy iteration: T is convex with derivative γ P_π at V, π being the soft policy
+of V, so a step solves (I − γ P_π) d = T V − V and, solved exactly, lands on the value of π. Solved only as far as a
+forcing term η asks, |b − A d| ≤ η |b|, it is inexact policy iteration; η falls with the residual, which keeps the
+local convergence faster than linear, and is tightened whenever the residual stops falling, which makes the method
+policy iteration in the end.
+
+Sources: Puterman and Brumelle (1979), On the convergence of policy iteration in stationary dynamic programming;
+Eisenstat and Walker (1996), Choosing the forcing terms in an inexact Newton method; Gargiani, Liao-McPherson, Zanelli
+and Lygeros (2023), Inexact GMRES policy iteration for large-scale Markov decision processes, arXiv:2211.04299.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from entrax.exact.bellman import (
+    ByState,
+    Rows,
+    Scalar,
+    Sweep,
+    action_values,
+    backup,
+    expectation,
+    greedy_rows,
+    policy_rows,
+    rounding,
+    soft_maximiser,
+)
+from entrax.exact.krylov import bicgstab
+
+_PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is tightened
+_FORCING = 1e-2  # the first forcing term, and the largest
+_MAX_PRODUCTS = 4000  # of one linear solve; a slow one is better continued from a better policy
+
+
+class Found(NamedTuple):
+    """A value with max|T V − V| = `residual` after `iterations`, and `products` with P in all, sweeps included.
+
+    `converged`: the residual is as small as was asked, or as rounding allows.
+    """
+
+    value: ByState
+    residual: Scalar
+    iterations: Int[Array, ""]
+    products: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def residual_target(sweep: Sweep, temperature: Scalar, v: ByState, tolerance: Scalar, modulus: Scalar) -> Scalar:
+    """The residual that shows max|V* − V| ≤ `tolerance` if T contracts by `modulus`; at least what rounding allows."""
+    unit = rounding(sweep, temperature, v)
+    return jnp.maximum(tolerance * (1 - modulus) - unit, unit)
+
+
+@eqx.filter_jit
+def value_iteration(
+    sweep: Sweep, temperature: Scalar, start: ByState, tolerance: Scalar, modulus: Scalar, max_iterations: int
+) -> Found:
+    """V ← T V until the residual shows `tolerance`, see `residual_target`."""
+
+    def unfinished(found: Found) -> Array:
+        return ~found.converged & (found.iterations < max_iterations)
+
+    def step(found: Found) -> Found:
+        value = backup(sweep, temperature, found.value)
+        residual = jnp.max(jnp.abs(value - found.value))
+        done = residual <= residual_target(sweep, temperature, value, tolerance, modulus)
+        return Found(value, residual, found.iterations + 1, found.products + 1, done)
+
+    zero = jnp.asarray(0)
+    return jax.lax.while_loop(unfinished, step, Found(start, jnp.asarray(jnp.inf), zero, zero, zero > 0))
+
+
+class _Newton(NamedTuple):
+    value: ByState
+    backed_up: ByState
+    residual: Scalar
+    best: Scalar
+    waited: Int[Array, ""]
+    forcing: Scalar
+    iterations: Int[Array, ""]
+    products: Int[Array, ""]
+
+
+@eqx.filter_jit
+def newton(
+    sweep: Sweep,
+    temperature: Scalar,
+    start: ByState,
+    tolerance: Scalar,
+    modulus: Scalar,
+    max_iterations: int,
+    greedy: bool = False,
+    exact: bool = False,
+) -> Found:
+    """Inexact Newton–Krylov policy iteration; with `exact` every policy is evaluated to rounding (policy iteration).
+
+    `greedy` follows the first best action instead of the soft policy (for temperature 0, with fewer transitions).
+    """
+
+    def unfinished(s: _Newton) -> Array:
+        target = residual_target(sweep, temperature, s.value, tolerance, modulus)
+        return (s.residual > target) & (s.iterations < max_iterations) & jnp.isfinite(s.residual)
+
+    def step(s: _Newton) -> _Newton:
+        gap = s.backed_up - s.value
+        q = action_values(sweep, s.value)
+        rows = greedy_rows(sweep, q) if greedy else policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
+        target = residual_target(sweep, temperature, s.value, tolerance, modulus)
+        wanted = jnp.maximum((1e-14 if exact else s.forcing) * s.residual, 0.2 * target)
+        solved = bicgstab(lambda x: residual_operator(rows, sweep.discount, x), gap, wanted, _MAX_PRODUCTS)
+        better = (solved.residual < s.residual) & jnp.all(jnp.isfinite(solved.x))
+        value = jnp.where(better, s.value + solved.x, s.backed_up)
+        backed_up = backup(sweep, temperature, value)
+        residual = jnp.max(jnp.abs(backed_up - value))
+        progress = residual < 0.9 * s.best
+        waited = jnp.where(progress, 0, s.waited + 1)
+        stuck = waited >= _PATIENCE
+        eisenstat_walker = jnp.minimum(_FORCING, (residual / s.residual) ** 1.5)
+        forcing = jnp.where(progress, jnp.maximum(eisenstat_walker, 1e-6), s.forcing)
+        return _Newton(
+            value=value,
+            backed_up=backed_up,
+            residual=residual,
+            best=jnp.minimum(s.best, residual),
+            waited=jnp.where(stuck, 0, waited),
+            forcing=jnp.where(stuck, jnp.maximum(0.1 * s.forcing, 1e-12), forcing),
+            iterations=s.iterations + 1,
+            products=s.products + solved.products + 2,
+        )
+
+    backed_up = backup(sweep, temperature, start)
+    residual = jnp.max(jnp.abs(backed_up - start))
+    zero = jnp.asarray(0)
+    begin = _Newton(start, backed_up, residual, residual, zero, jnp.asarray(_FORCING), zero, zero + 1)
+    end = jax.lax.while_loop(unfinished, step, begin)
+    done = end.residual <= residual_target(sweep, temperature, end.value, tolerance, modulus)
+    return Found(end.value, end.residual, end.iterations, end.products, done)
+
+
+def residual_operator(rows: Rows, discount: Scalar, x: ByState) -> ByState:
+    """(I − γ P_π) x."""
+    return x - discount * expectation(rows.successor, rows.weight, x)

@@ -10,6 +10,7 @@ VERBS = {
     "train": "train an agent on an environment",
     "evaluate": "play episodes with a trained policy",
     "report": "write the report of a run: figure, video, numbers",
+    "plan": "solve a finite problem exactly: Gymnasium's tables, maps, .npz",
     "agents": "list the agents and when to use which",
 }
 

@@ -63,6 +63,11 @@ class Layout:
         """Row and column of each state."""
         return np.argwhere(self.state >= 0)
 
+    @cached_property
+    def directions(self) -> Int[np.ndarray, "action 2"]:
+        """The step of each action, down and to the right."""
+        return np.array([DIRECTIONS[move] for move in self.moves])
+
     def where(self, letter: str) -> Bool[np.ndarray, " state"]:
         """Which states have this letter."""
         return self.cells[tuple(self.place.T)] == letter.encode()

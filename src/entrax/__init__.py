@@ -4,15 +4,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EntraxError", "Run", "load", "train"]
+__all__ = ["EntraxError", "Run", "load", "resume", "train"]
 
 if TYPE_CHECKING:
     from entrax.api import load as load
+    from entrax.api import resume as resume
     from entrax.api import train as train
     from entrax.errors import EntraxError as EntraxError
     from entrax.training.trained import Run as Run
 
-_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained", "load": "entrax.api", "train": "entrax.api"}
+_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained"} | dict.fromkeys(
+    ("load", "resume", "train"), "entrax.api"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def train(
     env: str | Callable[[], gymnasium.Env],
-    agent: str = "sac",
+    agent: str | None = None,
     *,
     steps: int | None = None,
     seed: int = 0,
@@ -27,13 +27,14 @@ def train(
     hook: Hook | None = None,
     views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
     started: float | None = None,
+    resume: bool = False,
     **settings: Any,
 ) -> Run:
     """Train `agent` on `env` and return the finished run.
 
     Args:
         env: a Gymnasium id, `module:EnvId`, or a function that makes the environment.
-        agent: a name that `entrax agents` lists, or `module:name`.
+        agent: a name that `entrax agents` lists, or `module:name`; by default the first choice for the actions.
         steps: environment steps, over all parallel environments.
         seed: everything random follows from it.
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
@@ -42,6 +43,7 @@ def train(
         hook: called with every metrics row; training stops early when it returns True.
         views: further places that rows are shown, such as TensorBoard.
         started: `time.perf_counter()` when the clock of training seconds starts; by default now.
+        resume: take `run` up again if it is there, and start it if not.
         **settings: fields of `entrax.training.options.Options` and of the agent's `Config`.
 
     Raises EntraxError, in one sentence, for anything that cannot be: an unknown name or setting, a value out of range,
@@ -60,20 +62,58 @@ def train(
         hook=hook,
         views=views,
         started=started,
+        resume=resume,
         **settings,
     )
 
 
-def load(path: str | Path, checkpoint: str = "latest", *, agent: str | None = None) -> Run:
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    device: str | None = None,
+    agent: str | None = None,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+    hook: Hook | None = None,
+    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
+    started: float | None = None,
+) -> Run:
+    """Take up the run in directory `path` where it was last saved; it ends as if it had never been interrupted.
+
+    Args:
+        path: the run's directory.
+        steps: train for more steps than were asked for; schedules keep the horizon they had.
+        device: learn on another device.
+        agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
+        env: the environment again, needed when it is `module:name` or a function.
+        hook: called with every metrics row; training stops early when it returns True.
+        views: further places that rows are shown.
+        started: `time.perf_counter()` when the clock of training seconds starts; by default now.
+
+    Raises EntraxError when there is no such run, another process is training it, or nothing whole is left of it.
+    """
+    from entrax.training.resume import resume as take_up
+
+    return take_up(path, steps=steps, device=device, agent=agent, env=env, hook=hook, views=views, started=started)
+
+
+def load(
+    path: str | Path,
+    checkpoint: str = "latest",
+    *,
+    agent: str | None = None,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+) -> Run:
     """The run in directory `path` with the policy of one of its checkpoints.
 
     Args:
         path: the run's directory.
         checkpoint: "latest", "best", "final", or a checkpoint's name.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
+        env: the environment again, needed when it is `module:name` or a function.
 
     Raises EntraxError when there is no such run or checkpoint, or it cannot be read.
     """
     from entrax.training.trained import load as load_trained
 
-    return load_trained(path, checkpoint, agent=agent)
+    return load_trained(path, checkpoint, agent=agent, env=env)

@@ -47,12 +47,22 @@ class Discrete:
     n: int
     start: int = 0
 
+    @property
+    def size(self) -> int:
+        """Number of entries of the flattened action."""
+        return 1
+
 
 @dataclass(frozen=True)
 class MultiDiscrete:
     """A vector of discrete actions with `nvec[i]` choices in place i."""
 
     nvec: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the flattened action."""
+        return len(self.nvec)
 
 
 @dataclass(frozen=True)

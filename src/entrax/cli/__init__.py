@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train an agent on an environment",
+    "resume": "go on with a run that was interrupted, to the byte",
     "evaluate": "play episodes with a trained policy",
     "report": "write the report of a run: figure, video, numbers",
+    "verify": "check that everything of a run is whole",
+    "fingerprint": "print hashes of what a run came to",
     "plan": "solve a finite problem exactly: Gymnasium's tables, maps, .npz",
     "agents": "list the agents and when to use which",
 }

@@ -6,17 +6,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from entrax.agents.base import get_agent
-from entrax.training.launch import configure
+from entrax.runs.directory import RunDirectory
 
 NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
 
 
-def display_for(env: str, agent: str, preset: str, settings: Mapping[str, Any]) -> "Display":
+def for_output(title: str, steps: int) -> "Display":
     """The display for this output: live on a terminal, else one line a row."""
-    options, _ = configure(get_agent(agent), preset, settings)
-    title = f"{env} · {agent} · {preset}"
-    return LiveDisplay(title, options.steps) if sys.stdout.isatty() else Display(title, options.steps)
+    return LiveDisplay(title, steps) if sys.stdout.isatty() else Display(title, steps)
 
 
 class Display(AbstractContextManager["Display"]):
@@ -33,6 +30,10 @@ class Display(AbstractContextManager["Display"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+    def tell(self, sentence: str) -> None:
+        """Say something once."""
+        print(sentence, flush=True)
 
     def show(self, row: dict[str, Any]) -> None:
         """Show one metrics row."""
@@ -95,3 +96,17 @@ def numbers(row: Mapping[str, Any]) -> str:
 def duration(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def views(directory: RunDirectory, tensorboard: bool, project: str | None) -> list[Any]:
+    """The further places that rows are shown."""
+    chosen: list[Any] = []
+    if tensorboard:
+        from entrax.runs.tensorboard import TensorBoardView
+
+        chosen.append(TensorBoardView(directory.path / "tensorboard"))
+    if project is not None:
+        from entrax.runs.wandb import WandbView
+
+        chosen.append(WandbView(directory, project))
+    return chosen

@@ -14,7 +14,7 @@ import click
 @click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
 @click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
-@click.option("--env", help="The environment again, when the run was trained on a function.")
+@click.option("--env", help="The environment again, when it is a module:name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
@@ -32,8 +32,8 @@ def command(
     """Returns of whole episodes of the policy in RUN; their seeds differ from those that chose the best checkpoint."""
     from entrax.api import load
 
-    loaded = load(run, checkpoint, agent=agent)
-    result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, env=env)
+    loaded = load(run, checkpoint, agent=agent, env=env)
+    result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers)
     if as_json:
         click.echo(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
     else:

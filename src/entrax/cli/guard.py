@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from entrax.errors import EntraxError
+from entrax.training.interrupts import Interrupted
 
 FOREIGN = {
     "--gamma": "--discount",
@@ -54,8 +55,8 @@ def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
         if debug:
             raise
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        fail("Interrupted.", 130)
+    except KeyboardInterrupt as error:
+        fail(str(error) or "Interrupted.", error.exit_code if isinstance(error, Interrupted) else 130)
     except Exception as error:
         if debug:
             raise

@@ -10,13 +10,14 @@ import click
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the policy.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
+@click.option("--env", help="The environment again, when it is a module:name.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(run: str, checkpoint: str, video: bool, agent: str | None, debug: bool) -> None:
+def command(run: str, checkpoint: str, video: bool, agent: str | None, env: str | None, debug: bool) -> None:
     """Write RUN's report.html, one file with figure, film, configuration and numbers."""
     from entrax.api import load
     from entrax.cli.finish import publish
 
-    publish(load(run, checkpoint, agent=agent), video=video)
+    publish(load(run, checkpoint, agent=agent, env=env), video=video)
 
 
 def main(arguments: Sequence[str], started: float) -> None:

@@ -8,7 +8,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import click
 
 from entrax.agents.base import get_agent
-from entrax.cli.display import display_for
+from entrax.agents.registry import REGISTRY
+from entrax.cli.display import for_output, views
 from entrax.cli.finish import finish
 from entrax.environments.source import parse_env_args
 from entrax.errors import EntraxError
@@ -20,13 +21,16 @@ HELP = {
     "envs": "Environments that are stepped together.",
     "workers": "Processes that step them; 0 is this one. By default one environment stays here, more get workers.",
     "updates_per_step": "Updates of the agent per environment step: any positive ratio.",
-    "learning_starts": "Random first steps; by default a tenth of the steps, at most 10,000.",
+    "learning_starts": "Random first steps; by default a tenth of the horizon, at most 10,000.",
     "chunk": "Steps of every environment between two hand-overs of the policy to the actor.",
     "normalise_obs": "Normalise observations by their running mean and deviation.",
-    "log_every": "Steps between rows of metrics; by default a hundredth of the steps.",
-    "eval_every": "Steps between evaluations; 0 is never; by default a tenth of the steps.",
+    "log_every": "Steps between rows of metrics; by default a hundredth of the horizon.",
+    "eval_every": "Steps between evaluations; 0 is never; by default a tenth of the horizon.",
     "eval_episodes": "Episodes of each evaluation.",
-    "checkpoint_every": "Steps between checkpoints; 0 is only at the end; by default a tenth of the steps.",
+    "horizon": "Steps that schedules, and defaults given as a fraction of the steps, refer to; by default all steps.",
+    "checkpoint_every": "Steps between checkpoints, besides those by time; 0 is none.",
+    "checkpoint_seconds": "Seconds of training between checkpoints; 0 is none by time.",
+    "restart_envs": "How many times a fault of an environment is answered by a new one and a new episode.",
     "step_timeout": "Seconds an environment may take to answer; its worker is then stopped.",
     "device": "Where learning runs: cpu, gpu or tpu; by default the fastest there is.",
     "threads": "Cores that learning may use.",
@@ -36,10 +40,11 @@ HELP = {
 
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["env"]),
-    click.Option(["--agent"], default="sac", show_default=True, help="A name of `entrax agents`, or module:name."),
+    click.Option(["--agent"], help="A name of `entrax agents`, or module:name; by default the first choice for ENV."),
     click.Option(["--preset"], default="paper", show_default=True, help=f"One of {', '.join(PRESETS)}."),
     click.Option(["--seed"], type=int, default=0, show_default=True),
     click.Option(["--run"], help="The run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
+    click.Option(["--resume"], is_flag=True, help="Take the run up again if it is there, else start it."),
     click.Option(["--env-arg"], multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable."),
     click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
     click.Option(["--video/--no-video"], default=True, help="Film the trained policy. [video]"),
@@ -98,20 +103,28 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def agent_named(arguments: Sequence[str]) -> str:
+def agent_named(arguments: Sequence[str]) -> str | None:
     """The value of --agent, looked up before the parser is built, since the parser's flags depend on it."""
     for place, argument in enumerate(arguments):
         if argument.startswith("--agent="):
             return argument.removeprefix("--agent=")
         if argument == "--agent" and place + 1 < len(arguments):
             return arguments[place + 1]
-    return "sac"
+    return None
+
+
+def agent_options(agent: str | None) -> list[click.Parameter]:
+    """The flags of one agent, or of all of them while it is not known which it will be."""
+    flags: dict[str | None, click.Parameter] = {}
+    for name in REGISTRY if agent is None else [agent]:
+        for flag in field_options(get_agent(name).Config, f"A field of {name}."):
+            flags.setdefault(flag.name, flag)
+    return list(flags.values())
 
 
 def main(arguments: Sequence[str], started: float) -> None:
     """Run the verb; `started` is when the process did."""
-    agent = agent_named(arguments)
-    flags = field_options(Options, "") + field_options(get_agent(agent).Config, f"A field of {agent}.")
+    flags = field_options(Options, "") + agent_options(agent_named(arguments))
 
     def run(**given: Any) -> None:
         train(given, started)
@@ -128,8 +141,15 @@ def train(given: dict[str, Any], started: float) -> None:
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
     if settings.get("hidden") == ():
         raise EntraxError("--hidden needs at least one width.")
-    get_preset(given["preset"])
-    with display_for(given["env"], given["agent"], given["preset"], settings) as display:
+    steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", Options.steps))
+    title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
+
+    def begin(directory: RunDirectory) -> list[Any]:
+        if given["agent"] is None:
+            display.tell(f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)")
+        return views(directory, given["tensorboard"], given["wandb"])
+
+    with for_output(title, steps) as display:
         trained = launch(
             given["env"],
             given["agent"],
@@ -138,22 +158,9 @@ def train(given: dict[str, Any], started: float) -> None:
             preset=given["preset"],
             env_args=parse_env_args(given["env_arg"]),
             hook=display.show,
-            views=lambda directory: views(directory, given["tensorboard"], given["wandb"]),
+            views=begin,
             started=started,
+            resume=given["resume"],
             **settings,
         )
     finish(trained, episodes=given["episodes"], video=given["video"])
-
-
-def views(directory: RunDirectory, tensorboard: bool, project: str | None) -> list[Any]:
-    """The further places that rows are shown."""
-    chosen: list[Any] = []
-    if tensorboard:
-        from entrax.runs.tensorboard import TensorBoardView
-
-        chosen.append(TensorBoardView(directory.path / "tensorboard"))
-    if project is not None:
-        from entrax.runs.wandb import WandbView
-
-        chosen.append(WandbView(directory, project))
-    return chosen

@@ -22,25 +22,27 @@ class Shared(NamedTuple):
     reward: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
+    stepping: Bool[np.ndarray, " env"]  # set while an environment is stepped, to tell which one took its worker down
 
 
 def shared_bytes(count: int, obs_size: int, action_size: int) -> int:
     """Bytes that `shared_arrays` lays out."""
-    return count * (4 * (action_size + obs_size + 1) + 2)
+    return count * (4 * (action_size + obs_size + 1) + 3)
 
 
 def shared_arrays(file: int, count: int, obs_size: int, action_size: int) -> Shared:
     """The arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
     memory = mmap.mmap(file, shared_bytes(count, obs_size, action_size))
     floats = np.frombuffer(memory, np.float32, count * (action_size + obs_size + 1))
-    flags = np.frombuffer(memory, np.bool_, 2 * count, offset=floats.nbytes)
+    flags = np.frombuffer(memory, np.bool_, 3 * count, offset=floats.nbytes)
     action, obs, reward = np.split(floats, [count * action_size, count * (action_size + obs_size)])
     return Shared(
         action=action.reshape(count, action_size),
         next_obs=obs.reshape(count, obs_size),
         reward=reward,
         terminated=flags[:count],
-        truncated=flags[count:],
+        truncated=flags[count : 2 * count],
+        stepping=flags[2 * count :],
     )
 
 

@@ -52,8 +52,11 @@ class Pool(Protocol):
         """Bring an environment into the middle of an episode; SHA-256 of its last flat observation, in hex."""
         ...
 
-    def restart(self, index: int) -> None:
-        """Make an environment anew, in a new process if it has one; it must be reset next."""
+    def restart(self, index: int) -> set[int]:
+        """Make an environment anew, in a new process if its own is gone.
+
+        Returns the environments that must be reset or replayed next: `index`, and those that lost that process too.
+        """
         ...
 
     def close(self) -> None: ...
@@ -94,8 +97,9 @@ class LocalPool:
     def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
         return self.slots[index].replay(seed, actions)
 
-    def restart(self, index: int) -> None:
+    def restart(self, index: int) -> set[int]:
         self.slots[index].restart()
+        return {index}
 
     def close(self) -> None:
         for slot in self.slots:

@@ -55,7 +55,11 @@ def main() -> None:
 
 def _step(slots: dict[int, Slot], shared: Shared) -> None:
     for index, slot in slots.items():
-        next_obs, reward, terminated, truncated = slot.step(shared.action[index])
+        shared.stepping[index] = True
+        try:
+            next_obs, reward, terminated, truncated = slot.step(shared.action[index])
+        finally:  # not reached by an environment that hangs or ends the process
+            shared.stepping[index] = False
         shared.next_obs[index] = next_obs
         shared.reward[index] = reward
         shared.terminated[index], shared.truncated[index] = terminated, truncated
@@ -68,6 +72,9 @@ def _answer(slots: dict[int, Slot], request: dict[str, Any]) -> dict[str, Any]:
         case "replay":
             actions = np.array(request["actions"], np.float32).reshape(request["shape"])
             return {"hash": slots[request["index"]].replay(request["seed"], actions)}
+        case "restart":
+            slots[request["index"]].restart()
+            return {}
         case other:
             raise EntraxError(f"A worker does not know what {other!r} means.")
 

@@ -47,6 +47,19 @@ class Worker:
             raise TimeoutError
         return receive(self.socket)
 
+    def alive(self) -> bool:
+        """Whether the process is there to be asked."""
+        return self.socket.fileno() >= 0 and self.process.poll() is None
+
+    def exit_status(self) -> int:
+        """The status of a process whose socket was found closed; one that lingers is killed."""
+        self.socket.close()
+        try:
+            return self.process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.returncode
+
     def kill(self) -> None:
         """End the process at once: after a timeout, what it may still answer must never be read."""
         self.socket.close()
@@ -118,13 +131,17 @@ class WorkerPool:
         self._tell(worker, request | {"actions": actions.ravel().tolist(), "shape": list(actions.shape)})
         return self._expect(worker, None)["hash"]
 
-    def restart(self, index: int) -> None:
-        """A new process for all environments that shared one with `index`: each must be reset or replayed next."""
+    def restart(self, index: int) -> set[int]:
         old = self._worker_of(index)
-        old.kill()
+        if old.alive():
+            self._tell(old, {"do": "restart", "index": index})
+            self._expect(old, START_SECONDS)
+            return {index}
+        self._shared.stepping[old.indices] = False
         new = Worker(old.indices, self._setup, self._memory)
         self._workers[self._workers.index(old)] = new
         self._expect(new, START_SECONDS)
+        return set(old.indices)
 
     def close(self) -> None:
         for worker in self._workers:
@@ -154,7 +171,7 @@ class WorkerPool:
         try:
             worker.socket.sendall(STEP) if request is None else send_json(worker.socket, request)
         except OSError:
-            self._lost(worker, f"lost its worker process (exit status {worker.process.poll()})")
+            self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})")
 
     def _answers(self, workers: list[Worker], timeout: float | None) -> list[dict[str, Any]]:
         """One answer of each, all of them read before the first fault is raised: none must be left for later."""
@@ -178,7 +195,7 @@ class WorkerPool:
             worker.kill()
             self._lost(worker, f"did not answer within {self.step_timeout or START_SECONDS:g} s")
         except (EOFError, OSError):
-            self._lost(worker, f"lost its worker process (exit status {worker.process.wait()})")
+            self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})")
         if kind == DONE:
             return {}
         if "fault" in content:
@@ -190,6 +207,6 @@ class WorkerPool:
         return content
 
     def _lost(self, worker: Worker, cause: str) -> NoReturn:
-        index = worker.indices[0]
+        index = next((i for i in worker.indices if self._shared.stepping[i]), worker.indices[0])
         seed, step = self._episodes[index]
         raise EnvironmentFault(index, seed, step, cause)

@@ -29,8 +29,6 @@ class UniformReplay:
     """
 
     def __init__(self, spec: Spec, capacity: int, envs: int):
-        if not isinstance(spec.action, Continuous):
-            raise EntraxError("Replay of discrete actions is not supported yet.")
         self.times = max(1, capacity // envs)
         self.envs = envs
         self.appended = 0
@@ -38,7 +36,9 @@ class UniformReplay:
         shape = (self.times, envs)
         self.rows = Transition(
             obs=np.empty((*shape, spec.obs_size), np.float32),
-            action=np.empty((*shape, spec.action.size), np.float32),
+            action=np.empty(
+                (*shape, spec.action.size), np.float32 if isinstance(spec.action, Continuous) else np.int32
+            ),
             reward=np.empty(shape, np.float32),
             next_obs=np.empty((*shape, spec.obs_size), np.float32),
             terminated=np.empty(shape, np.bool_),
@@ -61,6 +61,27 @@ class UniformReplay:
             raise ValueError("Nothing has been stored yet.")
         index = rng.integers(len(self), size=(batches, batch_size))
         return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
+
+    def packed(self, times: int) -> bytes:
+        """The last `times` steps as bytes, each the fields of its transitions one after the other: a log's rows."""
+        rows = np.empty(times, self._packed_dtype)
+        for name, values in self.last(times)._asdict().items():
+            rows[name] = values
+        return rows.tobytes()
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one packed step."""
+        return self._packed_dtype.itemsize
+
+    def unpack(self, packed: bytes) -> None:
+        """Append the steps that `packed` gave."""
+        for step in np.frombuffer(packed, self._packed_dtype):
+            self.append(Transition(*(step[name] for name in Transition._fields)))
+
+    @property
+    def _packed_dtype(self) -> np.dtype:
+        return np.dtype([(name, rows.dtype, rows.shape[1:]) for name, rows in self.rows._asdict().items()])
 
     def last(self, times: int) -> Transition:
         """Copies of the last `times` steps, oldest first: fields of shape [times, env, ...].

@@ -1,33 +1,37 @@
 """Checkpoints of a run: arrays as safetensors, the rest as JSON, published whole or not at all.
 
     checkpoints/step-000010000/state.safetensors    the arrays
-    checkpoints/step-000010000/meta.json            {"format", "files": {name: {"bytes"}}, "meta": the caller's}
+    checkpoints/step-000010000/meta.json            {"format", "meta": the caller's}
+    checkpoints/step-000010000/SHA256SUMS           the SHA-256 of both, as `sha256sum --check` reads it
 
 A checkpoint is written aside under a hidden name, flushed to the disk, and renamed into place. Names are
-"<kind>-<step>": `step` for the periodic ones, of which the last few are kept; `final`; and `best`, which holds the
-policy that evaluated best. What `load` calls the latest, the best and the final one follows from the names alone, so
-there is no pointer that a crash could leave behind. Reading trusts nothing: safetensors and JSON only, sizes checked.
+"<kind>-<step>": `step` for those that a run can be resumed from, of which the last few are kept; `final`; and `best`,
+which holds the policy that evaluated best. What `load` calls the latest, the best and the final one follows from the
+names alone, so there is no pointer that a crash could leave behind. Reading trusts nothing: plain files of safetensors
+and JSON only, their hashes checked before they are read. (Format 1 had sizes in meta.json in place of hashes.)
 """
 
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_arrays
 
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory, check_format
-from entrax.runs.records import dumps, read_json, sync_directory, write_bytes
+from entrax.runs.records import CannotWrite, dumps, open_plain, read_json, sync_directory, write_bytes
 
-FORMAT = 1
+FORMAT = 2
 KINDS = ("step", "best", "final")
-STATE, META = "state.safetensors", "meta.json"
+STATE, META, SUMS = "state.safetensors", "meta.json", "SHA256SUMS"
+KEEP = 3
+"""How many resumable checkpoints stay."""
 _NAME = re.compile(r"(step|best|final)-(\d{9,})")
 
 
@@ -39,7 +43,7 @@ def checkpoint_name(kind: str, step: int) -> str:
 
 
 def save(
-    run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], *, keep: int = 3
+    run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], *, keep: int = KEEP
 ) -> Path:
     """Publish `arrays` and `meta` (JSON data) as the checkpoint `name`, as `checkpoint_name` gives it.
 
@@ -50,34 +54,60 @@ def save(
     if keep < 1:
         raise ValueError(f"At least one periodic checkpoint must be kept, not {keep}")
     folder = run.checkpoints
+    files = _contents(arrays, meta)
     try:
         _clear(folder)
-        aside = _write_aside(folder, name, arrays, meta)
+        aside = _write_aside(folder, name, files)
         _publish(aside, folder / name)
         _drop_old(folder, kind, keep if kind == "step" else 1)
     except OSError as error:
         shutil.rmtree(_partial(folder, name), ignore_errors=True)  # a full disk needs the room
-        raise EntraxError(f"The checkpoint {folder / name} could not be written ({error.strerror}).") from error
+        raise CannotWrite(folder / name, sum(map(len, files.values())), error) from error
     return folder / name
 
 
-def load(run: RunDirectory, which: str = "latest") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(
+    run: RunDirectory, which: str = "latest", groups: Collection[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the metadata of a checkpoint: "latest", "best", "final", or one by its name.
 
-    "latest" is the periodic or final one with the most steps. Raises EntraxError listing the checkpoints there are when
-    there is no such one, and naming the file when one is damaged.
+    "latest" is the resumable or final one with the most steps. With `groups`, only the arrays whose path begins with
+    one of them are read. Raises EntraxError listing the checkpoints there are when there is no such one, and naming the
+    file when one is damaged.
     """
-    path = _place(run.checkpoints, resolve(run, which))
-    if not (path / META).is_file():
-        raise EntraxError(f"The checkpoint {path} is damaged: it holds no {META}.")
+    name = resolve(run, which)
+    meta = load_meta(run, name)
+    path = _place(run.checkpoints, name) / STATE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [key for key in file.keys() if groups is None or key.split("/")[0] in groups]  # noqa: SIM118
+            return {key: np.asarray(file.get_tensor(key)) for key in names}, meta
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise EntraxError(f"{path} is damaged: {error}.") from error
+
+
+def load_meta(run: RunDirectory, name: str) -> dict[str, Any]:
+    """The metadata of the checkpoint `name`, after checking its files' hashes. Raises EntraxError naming a damaged one.
+
+    Reads every byte of the checkpoint, in blocks, and takes up no memory for the arrays.
+    """
+    path = _place(run.checkpoints, name)
+    if path.is_symlink():
+        raise EntraxError(f"The checkpoint {path} is damaged: it is a link.")
+    for file in (META, STATE):
+        if not (path / file).is_file():
+            raise EntraxError(f"The checkpoint {path} is damaged: it holds no {file}.")
+    if not (path / SUMS).exists():
+        return _load_meta_without_hashes(path)
+    digests = {file: _digest(path / file) for file in (META, STATE)}
+    with open_plain(path / SUMS) as sums:
+        written = sums.read(1024)
+    if written != _sums(digests):
+        wrong = [file for file in digests if f"{digests[file]}  {file}\n".encode() not in written] or [SUMS]
+        raise EntraxError(f"{path / wrong[0]} is damaged: its SHA-256 is not the one in {SUMS}.")
     record = read_json(path / META)
     check_format(record, path / META, FORMAT)
-    data = _checked_bytes(path / STATE, record)
-    try:
-        arrays = load_arrays(data)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise EntraxError(f"{path / STATE} is damaged: {error}.") from error
-    return arrays, record["meta"]
+    return _field(record, "meta", path / META)
 
 
 def resolve(run: RunDirectory, which: str) -> str:
@@ -103,6 +133,26 @@ def available(run: RunDirectory) -> list[str]:
     return sorted(names, key=lambda name: (_parse(name)[1], name.startswith("final")))
 
 
+def drop_after(run: RunDirectory, name: str) -> None:
+    """Remove the resumable checkpoints that come after `name`: of a future that the run will not have."""
+    for other in available(run):
+        if _parse(other)[0] == "step" and _parse(other) > _parse(name):
+            os.rename(_place(run.checkpoints, other), run.checkpoints / f".{other}.old")
+    _clear(run.checkpoints)
+
+
+def keep_aside(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays that are evidence rather than a checkpoint to faults/<name>.safetensors; where they are."""
+    place = run.path / "faults" / f"{name}.safetensors"
+    data = save_arrays({key: _storable(key, array) for key, array in arrays.items()})
+    try:
+        place.parent.mkdir(exist_ok=True)
+        write_bytes(place, data)
+    except OSError as error:
+        raise CannotWrite(place, len(data), error) from error
+    return place
+
+
 def _parse(name: str) -> tuple[str, int]:
     match = _NAME.fullmatch(name)
     if match is None:
@@ -110,13 +160,29 @@ def _parse(name: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def _write_aside(folder: Path, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Path:
-    data = save_arrays({key: _storable(key, array) for key, array in arrays.items()})
+def _contents(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> dict[str, bytes]:
+    record = {"format": FORMAT, "meta": meta}
+    files = {
+        META: (dumps(record, indent=2) + "\n").encode(),
+        STATE: save_arrays({key: _storable(key, array) for key, array in arrays.items()}),
+    }
+    return files | {SUMS: _sums({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})}
+
+
+def _sums(digests: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+
+
+def _digest(path: Path) -> str:
+    with open_plain(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_aside(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
     aside = _partial(folder, name)
     aside.mkdir(parents=True)
-    write_bytes(aside / STATE, data)
-    record = {"format": FORMAT, "files": {STATE: {"bytes": len(data)}}, "meta": meta}
-    write_bytes(aside / META, (dumps(record, indent=2) + "\n").encode())
+    for file, data in files.items():
+        write_bytes(aside / file, data)
     sync_directory(aside)
     return aside
 
@@ -172,14 +238,20 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _checked_bytes(path: Path, record: Mapping[str, Any]) -> bytes:
-    try:
-        expected = record["files"][path.name]["bytes"]
-        record["meta"]
-    except (KeyError, TypeError) as error:
-        raise EntraxError(f"{path.with_name(META)} is damaged: it lacks {error}.") from error
-    if not path.is_file():
-        raise EntraxError(f"The checkpoint {path.parent} is damaged: it holds no {path.name}.")
-    if path.stat().st_size != expected:
-        raise EntraxError(f"{path} is damaged: it has {path.stat().st_size} bytes where {expected} were written.")
-    return path.read_bytes()
+def _load_meta_without_hashes(path: Path) -> dict[str, Any]:
+    """Format 1: a size is all there is to check."""
+    record = read_json(path / META)
+    check_format(record, path / META, FORMAT)
+    if record["format"] > 1:
+        raise EntraxError(f"The checkpoint {path} is damaged: it holds no {SUMS}.")
+    expected = _field(_field(_field(record, "files", path / META), STATE, path / META), "bytes", path / META)
+    size = (path / STATE).stat().st_size
+    if size != expected:
+        raise EntraxError(f"{path / STATE} is damaged: it has {size} bytes where {expected} were written.")
+    return _field(record, "meta", path / META)
+
+
+def _field(record: Any, name: str, path: Path) -> Any:
+    if not isinstance(record, dict) or name not in record:
+        raise EntraxError(f"{path} is damaged: it lacks {name!r}.")
+    return record[name]

@@ -8,15 +8,27 @@
 One process writes to a run; any number may read it meanwhile.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from entrax.errors import EntraxError
-from entrax.runs.records import append_line, publish_json, read_json, read_lines, to_json
+from entrax.runs.records import (
+    append_line,
+    cut_log,
+    dumps,
+    log_is_whole,
+    log_record,
+    publish_json,
+    read_json,
+    read_lines,
+    to_json,
+)
 
-FORMAT = 1
+FORMAT = 2
+"""1: no replay log, and checkpoints that cannot be resumed from; 2: the present one."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +39,17 @@ class RunDirectory:
     config: dict[str, Any]
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDirectory":
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, again: bool = False) -> "RunDirectory":
         """Start a run in `path`, which must be empty or not exist yet, and write its configuration.
 
-        Raises EntraxError when the directory holds something already or cannot be written.
+        With `again`, what a process that was killed right here left behind is no hindrance. Raises EntraxError when
+        the directory holds something already or cannot be written.
         """
         path = Path(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            if again and not (path / "config.json").exists():
+                _clear_beginnings(path)
             if any(path.iterdir()):
                 raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
             # Of two processes that both found it empty, only one makes this directory: the run is the one's who did.
@@ -107,6 +122,29 @@ class RunDirectory:
         """Add one row to metrics.jsonl; numbers that are not finite become null."""
         append_line(self.path / "metrics.jsonl", row)
 
+    def metrics_record(self) -> dict[str, Any]:
+        """Flush metrics.jsonl to the disk; its length and SHA-256, for a checkpoint."""
+        return log_record(self.path / "metrics.jsonl")
+
+    def metrics_are_whole(self, record: Mapping[str, Any]) -> bool:
+        """Whether metrics.jsonl still begins as it did at `record`."""
+        return log_is_whole(self.path / "metrics.jsonl", record)
+
+    def cut_metrics(self, record: Mapping[str, Any]) -> None:
+        """Drop the rows that came after `record`."""
+        cut_log(self.path / "metrics.jsonl", record)
+
+    def config_digest(self) -> str:
+        """SHA-256 of the configuration, without the two settings that a resumed run may change."""
+        training = {k: v for k, v in self.config["training"].items() if k not in ("steps", "device")}
+        return hashlib.sha256(dumps(self.config | {"training": training}).encode()).hexdigest()
+
+    def with_training(self, **settings: Any) -> "RunDirectory":
+        """The run with other settings under `training`, published in config.json."""
+        config = self.config | {"training": self.config["training"] | settings}
+        publish_json(self.path / "config.json", config)
+        return RunDirectory(path=self.path, config=to_json(config))
+
     def append_event(self, row: Mapping[str, Any]) -> None:
         """Add one row to events.jsonl, such as {"kind": "warning", "step": 0, "message": "…"}."""
         append_line(self.path / "events.jsonl", row)
@@ -118,6 +156,14 @@ class RunDirectory:
     def events(self) -> list[dict[str, Any]]:
         """All rows of events.jsonl, oldest first."""
         return read_lines(self.path / "events.jsonl")
+
+
+def _clear_beginnings(path: Path) -> None:
+    """Remove what `create` makes before it publishes config.json."""
+    for partial in path.glob(".config.json.*.partial"):
+        partial.unlink()
+    if (path / "checkpoints").is_dir() and not any((path / "checkpoints").iterdir()):
+        (path / "checkpoints").rmdir()
 
 
 def check_format(record: Mapping[str, Any], path: Path, known: int) -> None:

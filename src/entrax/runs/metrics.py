@@ -12,6 +12,9 @@ class View(Protocol):
 
     name: str
 
+    def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show the rows of a run that is taken up again, and nothing else that was shown of it before."""
+
     def write(self, row: Mapping[str, Any]) -> None:
         """Show one row."""
 

@@ -1,18 +1,50 @@
 """Strict JSON on disk: whole files published atomically, and logs of one object a line.
 
-JSON knows no NaN and no infinity, so numbers that are not finite are written as null.
+JSON knows no NaN and no infinity, so numbers that are not finite are written as null. Files are opened for reading only
+if they are plain files: a run directory may come from a stranger.
 """
 
+import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from entrax.errors import EntraxError
+
+
+class CannotWrite(EntraxError):
+    """A file could not be written, as on a full disk; what was published before is as it was."""
+
+    exit_code = 5
+
+    def __init__(self, path: Path, size: int, error: OSError):
+        super().__init__(
+            f"{path} could not be written ({error.strerror}): it needs {size:,} bytes. What was saved before is whole, "
+            "and `entrax resume` goes on from there."
+        )
+
+
+LARGEST_JSON = 64 * 2**20  # bytes; none of ours comes near
+
+
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file for reading. Raises EntraxError when it is missing, a link, or no plain file."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise EntraxError(f"{path} is damaged: it cannot be opened as a plain file ({error.strerror}).") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise EntraxError(f"{path} is damaged: it is no plain file.")
+    return open(descriptor, "rb")
 
 
 def to_json(value: Any) -> Any:
@@ -76,9 +108,13 @@ def publish_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in the file `path`; EntraxError when the file is damaged."""
+    with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_JSON:
+            raise EntraxError(f"{path} is damaged: it is larger than any file of its kind.")
+        text = file.read()
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also a broken encoding and an endless integer
         raise EntraxError(f"{path} is damaged: it is not valid JSON ({error}).") from error
     if not isinstance(value, dict):
         raise EntraxError(f"{path} is damaged: it should hold a JSON object, not a {type(value).__name__}.")
@@ -88,18 +124,48 @@ def read_json(path: Path) -> dict[str, Any]:
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Add `row` as one line. A last line that a crash cut short is dropped first, so that the log stays readable."""
     line = (dumps(row) + "\n").encode()
-    with open(path, "a+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        if end > 0:
-            file.seek(end - 1)
-            if file.read(1) != b"\n":
-                _drop_torn_line(file, end)
-        file.write(line)
+    try:
+        with open(path, "a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end > 0:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":
+                    _drop_torn_line(file, end)
+            file.write(line)
+    except OSError as error:
+        raise CannotWrite(path, len(line), error) from error
 
 
 def _drop_torn_line(file: Any, end: int) -> None:
     file.seek(0)
     file.truncate(file.read(end).rfind(b"\n") + 1)
+
+
+def log_record(path: Path) -> dict[str, Any]:
+    """Flush a log to the disk; its length and SHA-256, by which `cut_log` comes back to it."""
+    if not path.exists():
+        return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256")
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+
+
+def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the log still begins as it did when `log_record` gave `record`."""
+    if record["bytes"] == 0:
+        return True
+    with open_plain(path) as file:
+        data = file.read(record["bytes"])
+    return len(data) == record["bytes"] and hashlib.sha256(data).hexdigest() == record["sha256"]
+
+
+def cut_log(path: Path, record: Mapping[str, Any]) -> None:
+    """Drop what was appended after `record`."""
+    if path.exists() and path.stat().st_size > record["bytes"]:
+        with open(path, "r+b") as file:
+            file.truncate(record["bytes"])
+            os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -110,11 +176,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    *lines, _unfinished = path.read_bytes().split(b"\n")
+    with open_plain(path) as file:
+        *lines, _unfinished = file.read().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise EntraxError(f"Line {number} of {path} is damaged: it is not valid JSON ({error}).") from error
         if not isinstance(row, dict):
             raise EntraxError(f"Line {number} of {path} is damaged: it should hold a JSON object.")

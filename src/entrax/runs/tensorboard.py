@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,14 @@ class TensorBoardView:
                 "TensorBoard is not installed: run `pip install tensorboard`, or leave it off."
             ) from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        for earlier in Path(folder).glob("events.out.tfevents.*"):
+            earlier.unlink()  # of a run that is taken up again; its rows come back by `begin`
         self._writer = EventFileWriter(str(folder))
+
+    def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show the rows of a run that is taken up again."""
+        for row in rows:
+            self.write(row)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Show one row."""

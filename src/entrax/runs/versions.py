@@ -1,7 +1,10 @@
 """Which versions of what a run was made with."""
 
+import hashlib
 import platform
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
 from entrax import __version__
 
@@ -9,8 +12,29 @@ PACKAGES = ("jax", "jaxlib", "equinox", "optax", "gymnasium", "mujoco", "numpy")
 
 
 def versions() -> dict[str, str | None]:
-    """Versions by name, for config.json: entrax, Python and the packages results depend on. None: not installed."""
-    return {"entrax": __version__, **{name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
+    """Versions by name: entrax, Python, the packages and the CPU that results depend on. None: not installed."""
+    packages = {name: _version(name) for name in PACKAGES}
+    return {"entrax": __version__, **packages, "python": platform.python_version(), "cpu": cpu_features()}
+
+
+def differences(recorded: Mapping[str, str | None]) -> list[str]:
+    """What changed since `recorded` that may change results in their last bits, a clause each."""
+    now = versions()
+    return [
+        f"{'the features of the CPU' if name == 'cpu' else name} changed from {before} to {now[name]}"
+        for name, before in recorded.items()
+        if name in now and name != "python" and now[name] != before
+    ]
+
+
+def cpu_features() -> str:
+    """The machine's kind and a digest of its CPU's features, which decide what code is compiled."""
+    flags = ""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        lines = information.read_text(errors="replace").splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
 
 
 def _version(package: str) -> str | None:

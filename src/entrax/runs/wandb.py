@@ -1,6 +1,6 @@
 """Weights & Biases as a view of the metrics rows. The package is imported only when a view is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entrax.errors import EntraxError
@@ -24,6 +24,11 @@ class WandbView:
             self._run = wandb.init(project=project, name=run.path.name, config=run.config, dir=str(run.path))
         except Exception as error:
             raise EntraxError(f"Weights & Biases could not start a run: {error}") from error
+
+    def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show the rows of a run that is taken up again, in a Weights & Biases run of its own."""
+        for row in rows:
+            self.write(row)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Show one row."""

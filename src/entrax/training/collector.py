@@ -1,62 +1,103 @@
 """Collecting: the environments in the middle of their episodes, and what happens to them step by step."""
 
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from entrax.agents.controller import Scaling, to_bounds
-from entrax.environments.pool import Pool
+from entrax.environments.faults import EnvironmentFault
+from entrax.environments.pool import Pool, Step
 from entrax.environments.seeds import episode_seed
 from entrax.replay import UniformReplay
-from entrax.spec import Continuous, Progress, Transition
+from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
+
+Choose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From observations [env, obs] to actions, as the agent sees them and as the environment takes them."""
 
 
-@eqx.filter_jit
-def act(
-    policy: Any,
-    scaling: Scaling,
-    action: Continuous,
-    obs: Float[Array | np.ndarray, "env obs"],
-    progress: Progress,
-    key: PRNGKeyArray,
-    t: Int[Array | np.ndarray, ""],
-) -> tuple[Float[Array, "env action"], Float[Array, "env action"]]:
-    """Drawn actions, in [-1, 1] and in the environment's bounds."""
-    keys = jr.split(jr.fold_in(key, t), len(obs))
-    unit, _ = jax.vmap(policy.sample, (0, None, 0))(scaling(obs), progress, keys)
-    return unit, to_bounds(action, unit)
+class Actor:
+    """Draws actions from a policy that is handed over now and then; one compiled program serves every hand-over."""
+
+    def __init__(self, action: Continuous | Discrete | MultiDiscrete, device: jax.Device):
+        self.action, self.device = action, device
+        self._compiled: Any = None
+
+    def hand_over(self, policy: Any, scaling: Scaling, progress: Progress, key: PRNGKeyArray) -> None:
+        """Take what to act with from now on; its arrays may still be on their way from the learner."""
+        arrays, rest = eqx.partition((policy, scaling, progress, key), _is_array)
+        leaves, structure = jax.tree.flatten(arrays)
+        self._leaves = jax.device_put(leaves, self.device)
+        if self._compiled is None:
+            # Plain leaves: taking a module apart at every step would cost more than the network.
+            def act(leaves: list[Any], obs: Any, t: Any) -> tuple[Any, Any]:
+                policy, scaling, progress, key = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+                keys = jr.split(jr.fold_in(key, t), len(obs))
+                unit, _ = jax.vmap(policy.sample, (0, None, 0))(scaling(obs), progress, keys)
+                return unit, to_bounds(self.action, unit)
+
+            self._compiled = jax.jit(act)
+
+    def __call__(self, obs: Float[np.ndarray, "env obs"], t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Actions [env, action] for the t-th step since the hand-over, in [-1, 1] and in the environment's bounds."""
+        unit, action = self._compiled(self._leaves, obs, np.int32(t))
+        return np.asarray(unit), np.asarray(action)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
 class Collector:
-    """Steps every environment of a pool and stores the transitions; every episode has a seed of its own."""
+    """Steps every environment of a pool and stores the transitions; every episode has a seed of its own.
 
-    def __init__(self, pool: Pool, replay: UniformReplay, seed: int):
+    `start` or `restore` comes first. Up to `restarts_allowed` faults of environments are answered by a new episode in a
+    new environment; `note` is told of each, and of any episode that could not be taken up exactly.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        replay: UniformReplay,
+        seed: int,
+        restarts_allowed: int = 0,
+        note: Callable[[str], None] = lambda reason: None,
+    ):
         self.pool, self.replay, self.seed = pool, replay, seed
+        self.restarts_allowed, self.restarts, self.note = restarts_allowed, 0, note
         self.episode = [0] * pool.count
         self.returns = np.zeros(pool.count)
         self.lengths = np.zeros(pool.count, np.int64)
         self.ended: list[tuple[float, int]] = []
         """(return, length) of the episodes that ended since the list was last emptied, in step order."""
         self.obs = np.zeros((pool.count, pool.spec.obs_size), np.float32)
-        self._reset(range(pool.count))
+        self.actions: list[list[np.ndarray]] = [[] for _ in range(pool.count)]
+        """What every environment was given since its episode began, in its own bounds."""
 
-    def store(self, unit_action: Float[np.ndarray, "env action"], action: Float[np.ndarray, "env action"]) -> None:
-        """One step of every environment with these actions."""
-        step = self.pool.step(action)
+    def start(self) -> None:
+        """Begin the first episodes."""
+        self._begin(range(self.pool.count))
+
+    def step(self, choose: Choose) -> None:
+        """One step of every environment, with the actions that `choose` finds for the observations."""
+        unit, action, step = self._stepped(choose)
         self.replay.append(
             Transition(
                 obs=self.obs,
-                action=unit_action,
+                action=unit,
                 reward=step.reward,
                 next_obs=step.next_obs,
                 terminated=step.terminated,
                 truncated=step.truncated,
             )
         )
+        for actions, taken in zip(self.actions, action, strict=True):
+            actions.append(taken)
         self.returns += step.reward
         self.lengths += 1
         self.obs = step.next_obs.copy()
@@ -65,10 +106,83 @@ class Collector:
             self.ended.append((float(self.returns[i]), int(self.lengths[i])))
             self.episode[i] += 1
         if len(ended):
-            self._reset(ended)
+            self._begin(map(int, ended))
 
-    def _reset(self, indices: Any) -> None:
-        seeds = {int(i): episode_seed(self.seed, int(i), self.episode[i], stream="training") for i in indices}
-        for i, obs in self.pool.reset_many(seeds).items():
-            self.obs[i] = obs
-            self.returns[i] = self.lengths[i] = 0
+    def save(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All of this that a checkpoint holds: a tree of arrays, and JSON data."""
+        actions = {str(i): np.array(actions) for i, actions in enumerate(self.actions) if actions}
+        tree = {"actions": actions, "obs": self.obs, "returns": self.returns, "lengths": self.lengths}
+        return tree, {"episode": list(self.episode), "ended": list(self.ended), "restarts": self.restarts}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Continue from what `save` gave, the arrays by their paths.
+
+        Every environment is brought back into the middle of its episode.
+        """
+        self.episode, self.restarts = list(meta["episode"]), meta["restarts"]
+        self.ended = [(total, length) for total, length in meta["ended"]]
+        self.obs, self.returns, self.lengths = (arrays[name].copy() for name in ("obs", "returns", "lengths"))
+        self.actions = [list(arrays.get(f"actions/{i}", ())) for i in range(self.pool.count)]
+        self._take_up(range(self.pool.count))
+
+    def _stepped(self, choose: Choose) -> tuple[np.ndarray, np.ndarray, Step]:
+        while True:
+            unit, action = choose(self.obs)
+            try:
+                return unit, action, self.pool.step(action)
+            except EnvironmentFault as fault:
+                self._restart(fault)
+                # The others may have taken the step, or lost a process they shared: they go back to before it.
+                self._take_up(i for i in range(self.pool.count) if i != fault.index)
+
+    def _begin(self, indices: Iterable[int]) -> None:
+        waiting = set(indices)
+        while waiting:
+            seeds = {i: self._seed(i) for i in sorted(waiting)}
+            try:
+                first = self.pool.reset_many(seeds)
+            except EnvironmentFault as fault:
+                lost = self._restart(fault)
+                self._take_up(lost - waiting)
+                waiting -= {fault.index}
+                continue
+            for i, obs in first.items():
+                self.obs[i] = obs
+                self.returns[i] = self.lengths[i] = 0
+                self.actions[i] = []
+            return
+
+    def _restart(self, fault: EnvironmentFault) -> set[int]:
+        """A new environment and episode in place of the one that failed, whose rows so far stay.
+
+        Returns the environments that lost a process they shared with it.
+        """
+        if self.restarts >= self.restarts_allowed:
+            raise fault
+        self.restarts += 1
+        i = fault.index
+        self.note(f"{fault} It was restarted ({self.restarts} of {self.restarts_allowed}); its episode was dropped.")
+        lost = self.pool.restart(i) - {i}
+        self.episode[i] += 1
+        self._begin([i])
+        return lost
+
+    def _take_up(self, indices: Iterable[int]) -> None:
+        """Replay episodes up to now; where that does not lead to the same observation, begin another."""
+        waiting = list(indices)
+        while waiting:
+            i = waiting.pop(0)
+            actions = np.array(self.actions[i]).reshape(len(self.actions[i]), self.pool.spec.action.size)
+            try:
+                if self.pool.replay(i, self._seed(i), actions) == hashlib.sha256(self.obs[i].tobytes()).hexdigest():
+                    continue
+                why = "replaying its actions led to another observation"
+            except (EnvironmentFault, RuntimeError) as error:
+                why = f"replaying its actions failed: {error}"
+                waiting += self.pool.restart(i) - {i, *waiting}
+            self.note(f"The episode of environment {i} could not be taken up ({why}); a new one was begun.")
+            self.episode[i] += 1
+            self._begin([i])
+
+    def _seed(self, i: int) -> int:
+        return episode_seed(self.seed, i, self.episode[i], stream="training")

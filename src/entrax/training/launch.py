@@ -1,7 +1,7 @@
 """From what the user asked for to a run under way."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,26 @@ import equinox as eqx
 import gymnasium
 
 from entrax.agents.base import get_agent
+from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError, closest
 from entrax.runs.directory import RunDirectory
-from entrax.runs.metrics import MetricsWriter, View
+from entrax.runs.lock import writing
+from entrax.runs.metrics import MetricsWriter
+from entrax.runs.records import to_json
 from entrax.runs.versions import versions
 from entrax.training.devices import set_up
 from entrax.training.options import Options, check_types, get_preset
-from entrax.training.run import Hook, Task, Training
+from entrax.training.resume import resume as resume_run
+from entrax.training.resume import same_run
+from entrax.training.run import Hook, Task, Training, Views
 from entrax.training.trained import Run
 
 
 def train(
     env: str | Callable[[], gymnasium.Env],
-    agent: str = "sac",
+    agent: str | None = None,
     *,
     steps: int | None = None,
     seed: int = 0,
@@ -32,21 +37,27 @@ def train(
     preset: str = "paper",
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
-    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
+    views: Views = lambda run: (),
     started: float | None = None,
+    resume: bool = False,
     **settings: Any,
 ) -> Run:
     """See `entrax.api.train`."""
     started = time.perf_counter() if started is None else started
-    if seed < 0:
-        raise EntraxError(f"--seed must be at least 0, not {seed}.")
     if steps is not None:
         settings["steps"] = steps
-    module = get_agent(agent)
-    options, config = configure(module, preset, settings)
-    devices = set_up(options.device, options.threads)
+    if seed < 0:
+        raise EntraxError(f"--seed must be at least 0, not {seed}.")
+    there = existing(run) if resume else None
+    if there is not None:
+        settings.setdefault("horizon", there.config["training"]["horizon"])
+    if agent is not None:
+        configure(get_agent(agent), preset, settings)  # a mistake is better told before anything is stepped
     source = as_source(env, env_args or {})
     checked = check_environment(source, seed)
+    agent = default_agent(checked.spec) if agent is None else agent
+    module = get_agent(agent)
+    options, config = configure(module, preset, settings)
     task = Task(
         source=source,
         spec=checked.spec,
@@ -55,33 +66,64 @@ def train(
         options=options,
         seed=seed,
     )
-    capacity = module.data(task.config).capacity
+    check_capacity(task)
+    if there is not None:
+        same_run(there, to_json(described(task, agent, config, preset)))
+        return resume_run(
+            there.path,
+            steps=options.steps,
+            device=options.device,
+            agent=agent,
+            env=env,
+            hook=hook,
+            views=views,
+            started=started,
+        )
+    devices = set_up(options.device, options.threads)
+    path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
+    directory = RunDirectory.create(path, described(task, agent, config, preset), again=resume)
+    with writing(directory.path):
+        for warning in checked.warnings:
+            directory.append_event({"kind": "warning", "step": 0, "message": warning})
+        writer = MetricsWriter(directory, views(directory))
+        try:
+            training = Training(task, directory, writer, devices, started)
+            with training.pool:
+                training.train(hook)
+        finally:
+            writer.close()
+    return Run(directory=directory, controller=training.controller(), checkpoint="final")
+
+
+def existing(run: str | Path | None) -> RunDirectory | None:
+    """The run to resume, if it is there. Raises EntraxError when none is named."""
+    if run is None:
+        raise EntraxError("--resume needs --run: the directory of the run to resume, or to start if it is not there.")
+    return RunDirectory.open(run) if (Path(run) / "config.json").exists() else None
+
+
+def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any]:
+    """What config.json is to hold: with the versions, all that a run follows from."""
+    return {
+        "versions": versions(),
+        "environment": task.source.to_json(),
+        "agent": agent,
+        "agent_config": asdict(config),
+        "training": asdict(task.options),
+        "preset": preset,
+        "seed": task.seed,
+        "spec": asdict(task.spec),
+    }
+
+
+def check_capacity(task: Task) -> None:
+    """Raises EntraxError when one chunk would overflow the replay."""
+    capacity, options = task.agent.data(task.config).capacity, task.options
     if options.chunk * options.envs > capacity:
         raise EntraxError(
             f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of {capacity}: "
             "lower --chunk or raise --replay-size."
         )
-    path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
-    described = {
-        "versions": versions(),
-        "environment": source.to_json(),
-        "agent": agent,
-        "agent_config": asdict(config),
-        "training": asdict(options),
-        "preset": preset,
-        "seed": seed,
-        "spec": asdict(checked.spec),
-    }
-    directory = RunDirectory.create(path, described)
-    for warning in checked.warnings:
-        directory.append_event({"kind": "warning", "step": 0, "message": warning})
-    writer = MetricsWriter(directory, views(directory))
-    try:
-        training = Training(task, directory, writer, devices, started)
-        training.train(hook)
-    finally:
-        writer.close()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final")
 
 
 def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Options, eqx.Module]:

@@ -1,17 +1,24 @@
 """Learning: a chunk's updates as one compiled call."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Scalar
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
 from entrax.agents.controller import Scaling
 from entrax.spec import Progress, Transition
+
+
+class Learned(NamedTuple):
+    """What updates reported: the mean of each info, and the number of the first that was not finite, or -1."""
+
+    info: dict[str, Scalar]
+    broken: Int[Array, ""]
 
 
 @eqx.filter_jit
@@ -24,22 +31,32 @@ def update_many(
     progress: Progress,
     key: PRNGKeyArray,
     count: Int[Array | np.ndarray, ""],
-) -> tuple[PyTree, dict[str, Scalar]]:
-    """`count` updates from the first of `batches` [update, batch, ...]: the new state and the mean of each info.
+) -> tuple[PyTree, Learned]:
+    """`count` updates from the first of `batches` [update, batch, ...].
 
-    Every length up to that of `batches` runs the same compiled program.
+    Every length up to that of `batches` runs the same compiled program. After each update its info and the new
+    parameters are looked at: a loss or a gradient that is not finite leaves no finite parameters.
     """
     if scaling is not None:
         batches = batches._replace(obs=scaling(batches.obs), next_obs=scaling(batches.next_obs))
 
-    def one(i: Array, carry: tuple[PyTree, dict[str, Scalar]]) -> tuple[PyTree, dict[str, Scalar]]:
-        state, total = carry
+    def one(i: Array, carry: tuple[PyTree, Learned]) -> tuple[PyTree, Learned]:
+        state, (total, broken) = carry
         batch = jax.tree.map(lambda x: x[i], batches)
         state, info = agent.update(config, state, batch, progress, jr.fold_in(key, i))
-        return state, jax.tree.map(lambda t, x: t + x, total, info)
+        finite = _finite((info, state.params))
+        broken = jnp.where((broken < 0) & ~finite, i, broken)
+        return state, Learned(info=jax.tree.map(lambda t, x: t + x, total, info), broken=broken)
 
     first = jax.tree.map(lambda x: x[0], batches)
     _, shapes = jax.eval_shape(lambda: agent.update(config, state, first, progress, key))
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), shapes)
-    state, total = jax.lax.fori_loop(0, count, one, (state, zero))
-    return state, jax.tree.map(lambda x: x / jnp.maximum(count, 1), total)
+    nothing = Learned(info=zero, broken=jnp.asarray(-1, jnp.int32))
+    state, learned = jax.lax.fori_loop(0, count, one, (state, nothing))
+    return state, learned._replace(info=jax.tree.map(lambda x: x / jnp.maximum(count, 1), learned.info))
+
+
+def _finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether all is finite: of each array only the sum is looked at, which costs one pass and no memory."""
+    sums = [jnp.sum(x) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
+    return jnp.isfinite(jnp.stack(sums)).all()

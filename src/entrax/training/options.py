@@ -13,23 +13,27 @@ class Options:
     """Settings of the loop. `steps` and `updates_per_step` count single transitions over all environments."""
 
     steps: int = 100_000
+    horizon: int | None = None  # steps that schedules and fractions of the steps refer to; None is all of them
     envs: int = 1
     workers: int | None = None  # worker processes; 0 steps the environments in this process
     updates_per_step: float = 1.0
-    learning_starts: int | None = None  # random first steps; None is a tenth of the steps, at most 10,000
+    learning_starts: int | None = None  # random first steps; None is a tenth of the horizon, at most 10,000
     chunk: int = 16  # times between two hand-overs of parameters to the actor: its lag
     normalise_obs: bool = False
-    log_every: int | None = None  # None is a hundredth of the steps
-    eval_every: int | None = None  # None is a tenth of the steps, 0 never
+    log_every: int | None = None  # None is a hundredth of the horizon
+    eval_every: int | None = None  # None is a tenth of the horizon, 0 never
     eval_episodes: int = 5
-    checkpoint_every: int | None = None  # None is a tenth of the steps, 0 only at the end
+    checkpoint_every: int = 0  # steps; 0 is by time alone
+    checkpoint_seconds: float = 60.0  # of training; 0 is by steps alone
+    restart_envs: int = 0  # how many faults of environments are answered by a new episode
     step_timeout: float | None = None  # seconds an environment may take for one step
     device: str | None = None  # where learning runs; None is the fastest there is
     threads: int | None = None  # cores that learning may use
 
     def __post_init__(self) -> None:
         at_least = {"steps": 1, "envs": 1, "chunk": 1, "log_every": 1, "eval_episodes": 1, "threads": 1, "workers": 0}
-        at_least |= {"learning_starts": 0, "eval_every": 0, "checkpoint_every": 0}
+        at_least |= {"learning_starts": 0, "eval_every": 0, "checkpoint_every": 0, "checkpoint_seconds": 0}
+        at_least |= {"horizon": 1, "restart_envs": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -40,11 +44,12 @@ class Options:
             raise EntraxError(f"--step-timeout must be positive, not {self.step_timeout}.")
 
     def resolved(self) -> "Options":
-        """The options with every None that means "a fraction of the steps" replaced by its number."""
-        tenth = -(-self.steps // 10)
+        """The options with every None that means "a fraction of the horizon" replaced by its number."""
+        horizon = self.steps if self.horizon is None else self.horizon
+        tenth = -(-horizon // 10)
         filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        defaults = {"learning_starts": min(10_000, tenth), "log_every": -(-self.steps // 100)}
-        defaults |= {"eval_every": tenth, "checkpoint_every": tenth}
+        defaults = {"horizon": horizon, "learning_starts": min(10_000, tenth), "log_every": -(-horizon // 100)}
+        defaults |= {"eval_every": tenth}
         return Options(**filled | {k: v for k, v in defaults.items() if filled[k] is None})
 
 

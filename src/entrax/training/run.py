@@ -1,10 +1,12 @@
 """One run, from a configuration to a trained policy on disk."""
 
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,26 +17,43 @@ from entrax.agents.controller import Controller, Scaling, act_in_episodes
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import rescale
+from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.replay import UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
-from entrax.runs.metrics import MetricsWriter
-from entrax.runs.pytree import flatten
-from entrax.spec import Continuous, Progress, Spec
-from entrax.training.collector import Collector, act
+from entrax.runs.metrics import MetricsWriter, View
+from entrax.runs.rowlog import RowLog
+from entrax.spec import Progress, Spec, Transition
+from entrax.training.collector import Actor, Collector
 from entrax.training.devices import Devices, put
-from entrax.training.learner import update_many
+from entrax.training.interrupts import Interrupted, Interrupts
+from entrax.training.learner import Learned, update_many
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
+from entrax.training.saving import save
 from entrax.training.schedule import Chunk, chunks, crossed
 
 Hook = Callable[[dict[str, Any]], bool | None]
+Views = Callable[[RunDirectory], Sequence[View]]
 
 # Streams of random numbers: each is split off the run's seed by its own number, then by the chunk's.
 INIT, UPDATE, ACT, SAMPLE, RANDOM = range(5)
+
+
+class Diverged(EntraxError):
+    """A loss, a gradient or a temperature was not finite."""
+
+    exit_code = 4
+
+
+class Lesson(NamedTuple):
+    """A chunk's updates while they may still be running, with what it takes to look into them afterwards."""
+
+    chunk: Chunk
+    batches: Transition
+    learned: Learned
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ class Task:
 
 
 class Training:
-    """A run while it is being trained. `train` does it all; the other methods are its steps."""
+    """A run while it is being trained. `train` does it all, after `restore` or from the start."""
 
     def __init__(self, task: Task, run: RunDirectory, writer: MetricsWriter, devices: Devices, started: float):
         self.task, self.run, self.writer, self.devices = task, run, writer, devices
@@ -60,46 +79,84 @@ class Training:
         self.batch_size = data.batch_size
         self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
         self.replay = UniformReplay(task.spec, min(data.capacity, options.steps + options.envs), options.envs)
-        self.collector = Collector(self.pool, self.replay, task.seed)
+        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
+        self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.obs_size, options.normalise_obs)
         self.key = put(jr.key(task.seed), devices.learner)
         self.actor_key = put(jr.key(task.seed), devices.actor)
         self.config = put(task.config, devices.learner)
         init = eqx.filter_jit(task.agent.init)
         self.state = init(self.config, task.spec, jr.fold_in(self.key, INIT))
-        self.info: list[tuple[int, dict[str, jax.Array]]] = []
+        self.info: list[tuple[int, Any]] = []
         """(updates, mean info) of the chunks since the last row."""
+        self.lessons: deque[Lesson] = deque()
         self.updates_per_chunk = int(np.ceil(options.updates_per_step * options.chunk * options.envs)) + 1
+        self.next_chunk, self.step, self.updates = 0, 0, 0
         self.last_row = (0, 0.0, 0)
+        self.saved_at = (-1, 0.0)
+        """The chunk before which the run was last saved, and the seconds of training then."""
+        self.windows: deque[int] = deque(maxlen=checkpoint.KEEP)
+        """The oldest logged step that each of the kept checkpoints needs."""
         self.best = -np.inf
+        self.exact = True
+        self.log: RowLog | None = None
 
     def train(self, hook: Hook | None = None) -> RunDirectory:
-        """Run the whole schedule, with rows, evaluations and checkpoints; `hook` sees each row and stops by True."""
-        options, stopped = self.task.options, False
-        step = updates = 0
-        with self.pool:
-            for chunk in chunks(options):
-                scaling = self._scaling()
-                policy = self.task.agent.policy(self.config, self.state)
-                self._learn(chunk, scaling)
-                self._collect(chunk, policy, scaling)
-                step, before = chunk.step + chunk.times * options.envs, chunk.step
-                updates = chunk.update + chunk.updates
-                last = chunk.times == 0
-                going_on = step < options.steps
-                if last or (crossed(options.log_every or 0, before, step) and going_on):
-                    stopped |= self._report(self._row(step, updates), hook)
-                if going_on and crossed(options.eval_every or 0, before, step):
-                    stopped |= self._report(self._evaluate(step, updates), hook)
-                if going_on and crossed(options.checkpoint_every or 0, before, step):
-                    self._save("step", step, updates)
-                if stopped:
-                    self.run.append_event({"kind": "stopped", "step": step, "message": "The hook stopped the run."})
-                    break
-        self._save("final", step, updates)
-        if options.eval_every:
-            self._report(self._evaluate(step, updates), hook)
+        """Run the rest of the schedule, with rows, evaluations and checkpoints.
+
+        `hook` sees each row and stops the run by True. Raises Interrupted after a signal, the run being saved. The pool
+        stays open, for the caller to close.
+        """
+        with Interrupts() as interrupts:
+            if self.log is None:
+                self.log = RowLog(self.run.path / "replay", self.replay.packed_bytes)
+                self.collector.start()
+            try:
+                self._run(interrupts, hook)
+                if self.task.options.eval_every:
+                    self._report(self._evaluate(), hook)
+                save(self, "final")
+            finally:
+                self.log.close()
+            if interrupts.requested is not None:
+                raise Interrupted(
+                    interrupts.requested, f"Interrupted when training had ended; {self.run.path} is whole."
+                )
         return self.run
+
+    def _run(self, interrupts: Interrupts, hook: Hook | None) -> None:
+        """The chunks, until the end or until the hook stops them."""
+        options = self.task.options
+        for chunk in chunks(options):
+            if chunk.index < self.next_chunk:
+                continue
+            if interrupts.requested is not None:
+                save(self, "step")
+                where = f"at step {self.step}; `entrax resume {self.run.path}` goes on."
+                raise Interrupted(interrupts.requested, f"Interrupted and saved {where}")
+            if chunk.cut and 0 < chunk.index != self.saved_at[0]:
+                save(self, "step")  # the last point that a longer run has in common with this one
+            self._play(chunk)
+            before, last = chunk.step, chunk.times == 0
+            going_on = self.step < options.steps
+            stopped = False
+            if last or (crossed(options.log_every or 0, before, self.step) and going_on):
+                stopped |= self._report(self._row(), hook)
+            if going_on and crossed(options.eval_every or 0, before, self.step):
+                stopped |= self._report(self._evaluate(), hook)
+            if going_on and (stopped or self._save_is_due(before)):
+                save(self, "step")
+            if stopped:
+                self.run.append_event({"kind": "stopped", "step": self.step, "message": "The hook stopped the run."})
+                return
+
+    def _play(self, chunk: Chunk) -> None:
+        scaling = self._scaling()
+        policy = self.task.agent.policy(self.config, self.state)
+        self._learn(chunk, scaling)
+        self._collect(chunk, policy, scaling)
+        self.next_chunk = chunk.index + 1
+        self.step, self.updates = chunk.step + chunk.times * self.task.options.envs, chunk.update + chunk.updates
 
     def seconds(self) -> float:
         """Seconds of training since the process started, compilation included, evaluation not."""
@@ -107,6 +164,7 @@ class Training:
 
     def _learn(self, chunk: Chunk, scaling: Scaling) -> None:
         """Hand the chunk's updates to the learner; they run while the caller goes on."""
+        self.look_into_lessons(but=1)
         if chunk.updates == 0:
             return
         task = self.task
@@ -114,32 +172,53 @@ class Training:
         # Always the same shapes, so that one program serves every chunk.
         batches = self.replay.sample(rng, max(self.updates_per_chunk, chunk.updates), self.batch_size)
         key = jr.fold_in(jr.fold_in(self.key, UPDATE), chunk.index)
-        self.state, info = update_many(
+        self.state, learned = update_many(
             task.agent, self.config, self.state, batches, scaling, self._progress(chunk), key, np.asarray(chunk.updates)
         )
-        self.info.append((chunk.updates, info))
+        self.info.append((chunk.updates, learned.info))
+        self.lessons.append(Lesson(chunk=chunk, batches=batches, learned=learned))
+
+    def look_into_lessons(self, but: int = 0) -> None:
+        """Raises Diverged, after saving the batch, if an update was not finite; the last `but` chunks may still run."""
+        while len(self.lessons) > but:
+            lesson = self.lessons.popleft()
+            broken = int(lesson.learned.broken)
+            if broken < 0:
+                continue
+            batch = {name: values[broken] for name, values in lesson.batches._asdict().items()}
+            update = lesson.chunk.update + broken + 1
+            place = checkpoint.keep_aside(self.run, f"diverged-{update:09d}", batch)
+            names = [name for name, value in lesson.learned.info.items() if not np.isfinite(value)]
+            what = ", ".join(names) or "a parameter"
+            self.run.append_event(
+                {"kind": "diverged", "step": lesson.chunk.step, "update": update, "batch": str(place)}
+            )
+            raise Diverged(
+                f"Learning diverged at update {update}, near step {lesson.chunk.step}: {what} is not finite. The batch "
+                f"is in {place}; the checkpoints are whole. A lower --learning-rate or --normalise-obs may help."
+            )
 
     def _collect(self, chunk: Chunk, policy: Any, scaling: Scaling) -> None:
         """Take the chunk's steps, at random or with `policy`, which may still be on its way from the learner."""
-        task, envs = self.task, self.task.options.envs
-        assert isinstance(task.spec.action, Continuous)
+        task, action = self.task, self.task.spec.action
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
-        key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
-        if not chunk.random:
-            policy, scaling = put((policy, scaling), self.devices.actor)
+        if not chunk.random and chunk.times:
+            key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
+            self.actor.hand_over(policy, scaling, self._progress(chunk), key)
         for t in range(chunk.times):
             if chunk.random:
-                unit = rng.uniform(-1.0, 1.0, (envs, task.spec.action.size)).astype(np.float32)
-                action = rescale(task.spec.action, unit)
+                drawn = random_actions(action, rng, task.options.envs)
+                self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
-                obs = self.collector.obs
-                acted = act(policy, scaling, task.spec.action, obs, self._progress(chunk), key, np.asarray(t))
-                unit, action = (np.asarray(a) for a in acted)
-            self.collector.store(unit, action)
-        self.normaliser.advance(self.replay.last(chunk.times).obs.reshape(-1, task.spec.obs_size))
+                self.collector.step(lambda obs, t=t: self.actor(obs, t))  # type: ignore[misc]
+        if chunk.times:
+            assert self.log is not None
+            self.log.append(self.replay.packed(chunk.times))
+            self.normaliser.advance(self.replay.last(chunk.times).obs.reshape(-1, task.spec.obs_size))
 
     def _progress(self, chunk: Chunk) -> Progress:
-        return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(self.task.options.steps, np.int32))
+        horizon = self.task.options.horizon
+        return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(horizon, np.int32))
 
     def _scaling(self) -> Scaling:
         mean, scale = self.normaliser.scaling()
@@ -151,7 +230,9 @@ class Training:
         policy, scaling = put((policy, self._scaling()), self.devices.actor)
         return Controller(policy=policy, scaling=scaling, spec=self.task.spec)
 
-    def _row(self, step: int, updates: int) -> dict[str, Any]:
+    def _row(self) -> dict[str, Any]:
+        self.look_into_lessons()
+        step, updates = self.step, self.updates
         ended, infos = self.collector.ended, jax.device_get(self.info)
         row: dict[str, Any] = {"step": step, "updates": updates, "episodes": sum(self.collector.episode)}
         row["return"] = float(np.mean([r for r, _ in ended])) if ended else None
@@ -175,23 +256,28 @@ class Training:
         self.writer.write(row)
         broken = [k for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)]
         if broken:
-            raise EntraxError(
+            raise Diverged(
                 f"Learning diverged before step {row['step']}: {', '.join(broken)} is not finite. A lower "
                 "--learning-rate or --normalise-obs may help; the checkpoints written before are whole."
             )
         return hook is not None and hook(row) is True
 
-    def _evaluate(self, step: int, updates: int) -> dict[str, Any]:
+    def _evaluate(self) -> dict[str, Any]:
         """An evaluation row; keeps the policy as the best one if it is."""
+        self.look_into_lessons()
         jax.block_until_ready(self.state)
         seconds, paused_at = self.seconds(), time.perf_counter()
         result = self.evaluation()
         if result.mean > self.best:
             self.best = result.mean
-            self._save("best", step, updates)
+            save(self, "best")
         self.paused += time.perf_counter() - paused_at
-        row = {"step": step, "updates": updates, "evaluation": result.to_json(), "time": {"seconds": seconds}}
-        return row
+        return {
+            "step": self.step,
+            "updates": self.updates,
+            "evaluation": result.to_json(),
+            "time": {"seconds": seconds},
+        }
 
     def evaluation(self) -> Evaluation:
         """Episodes of the present policy's mode; the same episode seeds every time, so that rows compare."""
@@ -207,15 +293,13 @@ class Training:
                 pool=pool,
             )
 
-    def _save(self, kind: str, step: int, updates: int) -> None:
-        policy = self.task.agent.policy(self.config, self.state)
-        tree: dict[str, Any] = {"policy": policy, "normaliser": self.normaliser.arrays()}
-        if kind != "best":
-            tree["state"] = self.state
-        meta = {"step": step, "updates": updates, "agent": self.run.config["agent"]}
-        checkpoint.save(self.run, checkpoint.checkpoint_name(kind, step), flatten(tree), meta)
+    def _inexact(self, reason: str) -> None:
+        """From here on the run is not what an uninterrupted, faultless one would be."""
+        self.exact = False
+        print(f"entrax: {reason}", file=sys.stderr)
+        self.run.append_event({"kind": "inexact", "step": self.step, "message": reason})
 
-
-def options_json(options: Options) -> dict[str, Any]:
-    """The options as config.json holds them."""
-    return asdict(options)
+    def _save_is_due(self, before: int) -> bool:
+        options = self.task.options
+        late = 0 < options.checkpoint_seconds <= self.seconds() - self.saved_at[1]
+        return late or crossed(options.checkpoint_every, before, self.step)

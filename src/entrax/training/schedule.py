@@ -13,7 +13,7 @@ class Chunk:
 
     The updates draw from the rows of earlier chunks; the actions are those of the policy after the updates of earlier
     chunks. Neither waits for the other, and the policy that acts lags by one chunk. `step` and `update` count what was
-    done before the chunk.
+    done before the chunk. `cut` marks the chunk that reaches the end of the run.
     """
 
     index: int
@@ -22,6 +22,7 @@ class Chunk:
     update: int
     updates: int
     random: bool
+    cut: bool
 
 
 def updates_due(options: Options, step: int) -> int:
@@ -30,18 +31,21 @@ def updates_due(options: Options, step: int) -> int:
 
 
 def chunks(options: Options) -> Iterator[Chunk]:
-    """The chunks of a run in order; the last one only learns, from the rows of the one before."""
+    """The chunks of a run in order; the last one only learns, from the rows of the one before.
+
+    A longer run has the same chunks, and the same rows of metrics, up to the one that is marked `cut`.
+    """
     starts = options.learning_starts or 0
     step = update = index = 0
     while step < options.steps:
         random = step < starts
         until = min(starts, options.steps) if random else options.steps
         times = min(options.chunk, -(-(until - step) // options.envs))
-        updates = updates_due(options, step) - update
-        yield Chunk(index=index, step=step, times=times, update=update, updates=updates, random=random)
+        updates, cut = updates_due(options, step) - update, step + times * options.envs >= options.steps
+        yield Chunk(index=index, step=step, times=times, update=update, updates=updates, random=random, cut=cut)
         step, update, index = step + times * options.envs, update + updates, index + 1
     last = updates_due(options, step) - update
-    yield Chunk(index=index, step=step, times=0, update=update, updates=last, random=False)
+    yield Chunk(index=index, step=step, times=0, update=update, updates=last, random=False, cut=False)
 
 
 def crossed(interval: int, before: int, after: int) -> bool:

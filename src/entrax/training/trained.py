@@ -1,8 +1,9 @@
 """A trained policy and the directory it comes from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -12,39 +13,70 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from entrax.agents.base import get_agent
-from entrax.agents.controller import Controller, Scaling, act_in_episodes
+from entrax.agents.controller import FINISHED, Controller, Scaling, act_in_episodes
 from entrax.environments.source import EnvSource, as_source
-from entrax.environments.spaces import flattener
+from entrax.environments.spaces import as_env_actions, flattener
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.spec import Continuous, Progress, spec_from_json
+from entrax.spec import spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
+from entrax.training.saving import below
 
 
-def load(path: str | Path, checkpoint: str = "latest", *, agent: str | None = None) -> "Run":
+def load(
+    path: str | Path,
+    checkpoint: str = "latest",
+    *,
+    agent: str | None = None,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+) -> "Run":
     """See `entrax.api.load`."""
     directory = RunDirectory.open(path)
-    config = directory.config
-    name = config["agent"]
-    if ":" in name and agent != name:
-        raise EntraxError(f"This run's agent is {name!r}, outside entrax; name it again (--agent {name}) to load it.")
     set_up(None, None)
-    module, spec = get_agent(name), spec_from_json(config["spec"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
-    resolved = module.resolve(module.Config(**values), spec)
-    arrays, _ = checkpoints.load(directory, checkpoint)
+    module, resolved = config_of(directory, agent)
+    spec = spec_from_json(directory.config["spec"])
+    arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
     template = eqx.filter_eval_shape(lambda: module.policy(resolved, module.init(resolved, spec, jr.key(0))))
-    normaliser = Normaliser(spec.obs_size, config["training"]["normalise_obs"])
-    normaliser.restore(_below("normaliser", arrays))
+    normaliser = Normaliser(spec.obs_size, directory.config["training"]["normalise_obs"])
+    normaliser.restore(below("normaliser", arrays))
     mean, scale = normaliser.scaling()
     controller = Controller(
-        policy=unflatten(template, _below("policy", arrays)), scaling=Scaling(mean=mean, scale=scale), spec=spec
+        policy=unflatten(template, below("policy", arrays)), scaling=Scaling(mean=mean, scale=scale), spec=spec
     )
-    return Run(directory=directory, controller=controller, checkpoint=checkpoint)
+    return Run(directory=directory, controller=controller, checkpoint=checkpoint, env=env)
+
+
+def config_of(directory: RunDirectory, agent: str | None) -> tuple[ModuleType, Any]:
+    """The run's algorithm and its resolved configuration; a third party's must be named again by `agent`."""
+    name = directory.config["agent"]
+    if ":" in name and agent != name:
+        raise EntraxError(f"This run's agent is {name!r}, outside entrax; name it again (--agent {name}) to load it.")
+    module, spec = get_agent(name), spec_from_json(directory.config["spec"])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in directory.config["agent_config"].items()}
+    try:
+        return module, module.resolve(module.Config(**values), spec)
+    except TypeError as error:
+        raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
+
+
+def source_of(directory: RunDirectory, env: str | Callable[[], gymnasium.Env] | None) -> EnvSource:
+    """How to make the run's environment. Nothing that a file names is imported: a `module:name` is to be given again.
+
+    Raises EntraxError when only `env` could tell and it is not given.
+    """
+    record = directory.config["environment"]
+    if env is not None:
+        return as_source(env, record["kwargs"])
+    if ":" in record["id"]:
+        raise EntraxError(
+            f"This run's environment is {record['id']!r}, from a module outside entrax and Gymnasium; name it again "
+            f"(--env {record['id']}) to use it."
+        )
+    return EnvSource.from_json(record)
 
 
 @dataclass(frozen=True)
@@ -54,6 +86,7 @@ class Run:
     directory: RunDirectory
     controller: Controller
     checkpoint: str = "latest"
+    env: str | Callable[[], gymnasium.Env] | None = None
 
     @property
     def path(self) -> Path:
@@ -86,10 +119,8 @@ class Run:
         elif key is None:
             raise EntraxError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
         else:
-            progress = Progress(step=np.int32(0), horizon=np.int32(1))
-            action = self.controller.sample(flat, progress, jr.split(key, len(flat)))
-        assert isinstance(self.controller.spec.action, Continuous)
-        shaped = np.asarray(action).reshape(len(flat), *self.controller.spec.action.shape)
+            action = self.controller.sample(flat, FINISHED, jr.split(key, len(flat)))
+        shaped = as_env_actions(self.controller.spec.action, np.asarray(action))
         return shaped[0] if single else shaped
 
     def evaluate(
@@ -117,10 +148,8 @@ class Run:
         )
 
     def source(self, env: str | Callable[[], gymnasium.Env] | None = None) -> EnvSource:
-        """How to make the run's environment; raises EntraxError when only `env` could tell and it is not given."""
-        if env is not None:
-            return as_source(env, self.config["environment"]["kwargs"])
-        return EnvSource.from_json(self.config["environment"])
+        """How to make the run's environment; see `source_of`."""
+        return source_of(self.directory, self.env if env is None else env)
 
     def _flat(self, obs: Any) -> tuple[np.ndarray, bool]:
         size = self.controller.spec.obs_size
@@ -133,8 +162,3 @@ class Run:
         if array.size == size:
             return array.reshape(1, size), True
         raise EntraxError(f"The policy takes observations of {size} numbers, or batches of them, not {array.shape}.")
-
-
-def _below(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose path begins with `group`, by the rest of their path."""
-    return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}

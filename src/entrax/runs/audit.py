@@ -1,0 +1,85 @@
+"""Is everything of a run whole, and is it the same as another's?"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint, rowlog
+from entrax.runs.directory import RunDirectory
+
+
+class Finding(NamedTuple):
+    """A checkpoint with the part of the log and of the metrics that belongs to it; `damage` is None if all is whole."""
+
+    checkpoint: str
+    damage: str | None
+
+
+def verify(run: RunDirectory) -> list[Finding]:
+    """Check the hashes of every checkpoint and of what belongs to it, and read its arrays; oldest first."""
+    return [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
+
+
+def _damage(run: RunDirectory, name: str) -> str | None:
+    try:
+        _, meta = checkpoint.load(run, name)
+        if "replay" in meta:
+            rowlog.check(run.path / "replay", meta["replay"])
+            if meta["config"] != run.config_digest():
+                return f"{run.path / 'config.json'} is not the one that {name} was made with."
+            if not run.metrics_are_whole(meta["metrics"]):
+                return f"{run.path / 'metrics.jsonl'} is damaged: it does not begin as it did at {name}."
+    except EntraxError as error:
+        return str(error)
+    except (KeyError, TypeError) as error:
+        return f"{run.checkpoints / name} is damaged: its metadata lack {error}."
+    return None
+
+
+def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
+    """SHA-256, in hex, of what a checkpoint holds, by kind: two runs agree in a line exactly when they agree in that.
+
+    parameters (with targets, temperature and all else of the agent's state but its optimiser), optimiser, normaliser,
+    replay (the steps it holds), metrics (rows up to the checkpoint, without wall-clock fields). Raises EntraxError when
+    something is damaged, or for a checkpoint of a policy alone.
+    """
+    arrays, meta = checkpoint.load(run, which)
+    if "replay" not in meta:
+        raise EntraxError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
+    record = meta["replay"]
+    rowlog.check(run.path / "replay", record)
+    state = {name: array for name, array in arrays.items() if name.startswith("state/")}
+    optimiser = {name: array for name, array in state.items() if name.startswith("state/opt_state")}
+    parameters = {name: array for name, array in state.items() if name not in optimiser}
+    normaliser = {name: array for name, array in arrays.items() if name.startswith("normaliser/")}
+    replay = hashlib.sha256()
+    for rows in rowlog.read_rows(run.path / "replay", record, record["window"], record["rows"]):
+        replay.update(rows)
+    return {
+        "parameters": _digest(parameters),
+        "optimiser": _digest(optimiser),
+        "normaliser": _digest(normaliser),
+        "replay": replay.hexdigest(),
+        "metrics": _metrics_digest(run, meta["step"]),
+    }
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _metrics_digest(run: RunDirectory, step: int) -> str:
+    digest = hashlib.sha256()
+    for row in run.metrics():
+        if row["step"] <= step:
+            timeless: dict[str, Any] = {name: value for name, value in row.items() if name != "time"}
+            digest.update((json.dumps(timeless, sort_keys=True) + "\n").encode())
+    return digest.hexdigest()

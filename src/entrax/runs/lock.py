@@ -1,0 +1,39 @@
+"""The one process that may write to a run: a lock of the operating system, which dies with its holder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from entrax.errors import EntraxError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold the lock of the run in directory `path`. Raises EntraxError if another process, or this one, holds it.
+
+    Readers take no lock: whatever they read was published whole.
+    """
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise EntraxError(f"The run {path} cannot be locked ({error.strerror}).") from error
+    try:
+        _take(descriptor, path)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)  # and with it the lock
+
+
+def _take(descriptor: int, path: Path) -> None:
+    if os.name != "posix":
+        return  # elsewhere there is no lock that dies with its holder
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        raise EntraxError(f"Another process (number {holder}) is training the run {path}.") from error

@@ -1,0 +1,156 @@
+"""An append-only log of fixed-size binary rows, in segments that are hashed once.
+
+    replay/segment-000000    the first `segment_rows` rows; full, so sealed: it never changes again
+    replay/segment-000001    the rows since, still growing
+
+The log by itself promises nothing. A checkpoint holds a *record* of it: how many rows there were, the SHA-256 of every
+sealed segment and of what was written of the open one. `RowLog.resume` goes back to such a record: it checks the hashes
+and cuts off whatever was written afterwards. Hashing runs along with writing, so a record costs the rows since the last
+one, however long the log is.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from entrax.errors import EntraxError
+from entrax.runs.records import CannotWrite, open_plain, sync_directory
+
+SEGMENT_BYTES = 8 * 2**20
+
+
+class RowLog:
+    """A log being written. `rows` counts all rows ever appended, also those of segments that were dropped since."""
+
+    def __init__(self, folder: Path, row_bytes: int):
+        """Start an empty log in `folder`; what an earlier one left there is removed."""
+        self.folder, self.row_bytes = folder, row_bytes
+        self.segment_rows = max(1, SEGMENT_BYTES // row_bytes)
+        self.rows = self.first = 0
+        """`first` is the number of the oldest segment that is kept."""
+        self._sealed: list[str] = []
+        folder.mkdir(exist_ok=True)
+        self._remove_from(0)
+        self._open_segment()
+
+    @classmethod
+    def resume(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
+        """Continue from `record`. Raises EntraxError naming the segment that is damaged, before anything is cut."""
+        check(folder, record)
+        log = cls.__new__(cls)
+        log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
+        log.rows, log.first, log._sealed = record["rows"], record["first"], list(record["sealed"])
+        path = folder / segment_name(log._open_number)
+        path.touch()
+        log._remove_from(log._open_number + 1)
+        log._file = open(path, "r+b", buffering=0)  # noqa: SIM115
+        log._file.truncate(record["rows"] % record["segment_rows"] * record["row_bytes"])
+        log._hash = hashlib.sha256(log._file.read())
+        return log
+
+    def append(self, rows: bytes) -> None:
+        """Add whole rows."""
+        while rows:
+            room = (self.segment_rows - self.rows % self.segment_rows) * self.row_bytes
+            part, rows = rows[:room], rows[room:]
+            self._write(part)
+            self._hash.update(part)
+            self.rows += len(part) // self.row_bytes
+            if self.rows % self.segment_rows == 0:
+                self._seal()
+
+    def record(self) -> dict[str, Any]:
+        """Flush the rows to the disk; what a checkpoint must hold to come back to them."""
+        os.fsync(self._file.fileno())
+        sync_directory(self.folder)
+        return {
+            "row_bytes": self.row_bytes,
+            "segment_rows": self.segment_rows,
+            "rows": self.rows,
+            "first": self.first,
+            "sealed": list(self._sealed),
+            "open": self._hash.hexdigest(),
+        }
+
+    def drop_before(self, row: int) -> None:
+        """Remove the segments all of whose rows come before `row`: no checkpoint may need them any more."""
+        while self.first < min(row // self.segment_rows, self._open_number):
+            (self.folder / segment_name(self.first)).unlink(missing_ok=True)
+            self.first += 1
+
+    def close(self) -> None:
+        """Close the open segment."""
+        self._file.close()
+
+    @property
+    def _open_number(self) -> int:
+        return self.rows // self.segment_rows
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise CannotWrite(self.folder / segment_name(self._open_number), len(view), error) from error
+
+    def _open_segment(self) -> None:
+        self._file = open(self.folder / segment_name(self._open_number), "wb", buffering=0)  # noqa: SIM115
+        self._hash = hashlib.sha256()
+
+    def _seal(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._sealed.append(self._hash.hexdigest())
+        self._open_segment()
+
+    def _remove_from(self, number: int) -> None:
+        for path in self.folder.glob("segment-*"):
+            if path.name >= segment_name(number):
+                path.unlink()
+
+
+def segment_name(number: int) -> str:
+    """The file name of a segment."""
+    return f"segment-{number:06d}"
+
+
+def check(folder: Path, record: Mapping[str, Any]) -> None:
+    """Raises EntraxError naming the first segment of `record` that is missing, cut short or changed."""
+    for number, expected in enumerate([*record["sealed"], record["open"]]):
+        if number < record["first"]:
+            continue
+        sealed = number < len(record["sealed"])
+        rows = record["segment_rows"] if sealed else record["rows"] % record["segment_rows"]
+        if not sealed and rows == 0:
+            return
+        path = folder / segment_name(number)
+        digest = hashlib.sha256()
+        for block in _blocks(path, 0, rows * record["row_bytes"]):
+            digest.update(block)
+        if digest.hexdigest() != expected:
+            raise EntraxError(f"{path} is damaged: its SHA-256 is not the one that was recorded.")
+
+
+def read_rows(folder: Path, record: Mapping[str, Any], start: int, stop: int) -> Iterator[bytes]:
+    """The rows in [start, stop) in blocks of whole rows, at most a segment each."""
+    size, per_segment = record["row_bytes"], record["segment_rows"]
+    while start < stop:
+        number, offset = divmod(start, per_segment)
+        rows = min(stop - start, per_segment - offset)
+        blocks = _blocks(folder / segment_name(number), offset * size, rows * size)
+        yield b"".join(blocks)
+        start += rows
+
+
+def _blocks(path: Path, offset: int, count: int) -> Iterator[bytes]:
+    with open_plain(path) as file:
+        file.seek(offset)
+        while count > 0:
+            block = file.read(min(count, 2**20))
+            if not block:
+                raise EntraxError(f"{path} is damaged: it is {count} bytes shorter than was recorded.")
+            count -= len(block)
+            yield block

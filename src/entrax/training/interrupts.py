@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM as a request to stop when it suits."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run, which was saved first. `exit_code` is what a shell expects of that signal."""
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+class Interrupts:
+    """While entered, the first SIGINT or SIGTERM sets `requested`; a second one ends the process at once.
+
+    Outside the main thread signals cannot be caught, and everything stays as it was.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested is not None:
+            os._exit(128 + number)  # every file is published whole, so there is nothing to tidy up
+        self.requested = number
+        os.write(2, b"\nStopping after this chunk, and saving the run; once more to leave at once.\n")

@@ -1,0 +1,156 @@
+"""A run that was interrupted, taken up again where it was last saved."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from entrax.environments.check import check_environment
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint
+from entrax.runs.directory import RunDirectory
+from entrax.runs.lock import writing
+from entrax.runs.metrics import MetricsWriter
+from entrax.runs.versions import differences
+from entrax.spec import spec_from_json
+from entrax.training.devices import set_up
+from entrax.training.options import Options
+from entrax.training.run import Hook, Task, Training, Views
+from entrax.training.saving import restore
+from entrax.training.schedule import chunks
+from entrax.training.trained import Run, config_of, load, source_of
+
+
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    device: str | None = None,
+    agent: str | None = None,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+    hook: Hook | None = None,
+    views: Views = lambda run: (),
+    started: float | None = None,
+) -> Run:
+    """See `entrax.api.resume`."""
+    started = time.perf_counter() if started is None else started
+    directory = RunDirectory.open(path)
+    if directory.config["format"] < 2:
+        raise EntraxError(f"{path} was made by an entrax that could not resume runs; it can only be read.")
+    with writing(directory.path):
+        if finished(directory, steps):
+            print(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
+            return load(path, agent=agent, env=env)
+        if steps is not None or device is not None:
+            directory = _changed(directory, steps, device)
+        task = _task(directory, agent, env)
+        devices = set_up(task.options.device, task.options.threads)
+        for difference in differences(directory.config["versions"]):
+            _warn(directory, f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
+        shown = views(directory)
+        writer = MetricsWriter(directory, shown)
+        try:
+            training = Training(task, directory, writer, devices, started)
+            with training.pool:
+                _restore_newest(training)
+                for view in shown:
+                    view.begin(directory.metrics())
+                training.train(hook)
+        finally:
+            writer.close()
+    return Run(directory=directory, controller=training.controller(), checkpoint="final")
+
+
+def finished(directory: RunDirectory, steps: int | None) -> bool:
+    """Whether a run has been trained for all of its steps, or for `steps`."""
+    names = [name for name in checkpoint.available(directory) if name.startswith("final")]
+    wanted = directory.config["training"]["steps"] if steps is None else steps
+    return any(checkpoint.load_meta(directory, name)["step"] >= wanted for name in names)
+
+
+def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> RunDirectory:
+    options = options_of(directory)
+    wanted = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
+    return directory.with_training(steps=wanted.steps, device=wanted.device)
+
+
+def options_of(directory: RunDirectory) -> Options:
+    """The options that config.json holds. Raises EntraxError when they are not those of a run."""
+    try:
+        return Options(**directory.config["training"])
+    except TypeError as error:
+        raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
+
+
+def _task(directory: RunDirectory, agent: str | None, env: Any) -> Task:
+    config = directory.config
+    source = source_of(directory, env)
+    checked, spec = check_environment(source, config["seed"]), spec_from_json(config["spec"])
+    if checked.spec != spec:
+        raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
+    module, resolved = config_of(directory, agent)
+    return Task(
+        source=source, spec=spec, agent=module, config=resolved, options=options_of(directory), seed=config["seed"]
+    )
+
+
+def _restore_newest(training: Training) -> None:
+    """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved."""
+    run, tried = training.run, 0
+    for name in reversed(checkpoint.available(run)):
+        if not name.startswith("step"):
+            continue
+        try:
+            arrays, meta = checkpoint.load(run, name)
+            if meta["config"] != run.config_digest():
+                raise EntraxError(f"{run.path / 'config.json'} is not the one that {name} was made with.")
+            if not _on_the_way(training.task.options, meta):
+                continue  # the end of a shorter run, which a longer one does not pass through
+            tried += 1
+            restore(training, arrays, meta)
+        except EntraxError as error:
+            tried += 1
+            _warn(run, f"{error} The checkpoint before is tried.")
+            continue
+        _begin_from(training, name, meta)
+        return
+    if tried:
+        raise EntraxError(f"No checkpoint of {run.path} is whole: `entrax verify {run.path}` names what is damaged.")
+    run.cut_metrics({"bytes": 0})
+    run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run starts anew."})
+
+
+def _begin_from(training: Training, name: str, meta: dict[str, Any]) -> None:
+    run = training.run
+    if not run.metrics_are_whole(meta["metrics"]):
+        _warn(run, f"{run.path / 'metrics.jsonl'} is not what it was when {name} was saved; its rows are kept.")
+    run.cut_metrics(meta["metrics"])
+    checkpoint.drop_after(run, name)
+    run.append_event({"kind": "resumed", "step": meta["step"], "message": f"Resumed from {name}."})
+
+
+def _on_the_way(options: Options, meta: dict[str, Any]) -> bool:
+    chunk = next((chunk for chunk in chunks(options) if chunk.index == meta["chunk"]), None)
+    return chunk is not None and (chunk.step, chunk.update) == (meta["step"], meta["updates"])
+
+
+def _warn(run: RunDirectory, message: str) -> None:
+    print(f"entrax: {message}", file=sys.stderr)
+    run.append_event({"kind": "warning", "step": None, "message": message})
+
+
+def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:
+    """Raises EntraxError naming the first setting in which `described` is not the run that is there."""
+    for group in ("environment", "agent", "agent_config", "preset", "seed"):
+        if directory.config[group] != described[group]:
+            raise EntraxError(
+                f"{directory.path} holds a run with {group.replace('_', ' ')} {directory.config[group]}, not "
+                f"{described[group]}; choose another --run."
+            )
+    for name, value in asdict(options_of(directory)).items():
+        if name not in ("steps", "device", "horizon") and value != described["training"][name]:
+            raise EntraxError(f"{directory.path} holds a run with {name} {value}, not {described['training'][name]}.")

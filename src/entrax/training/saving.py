@@ -1,0 +1,83 @@
+"""What a checkpoint holds of a run under way, and how a run continues from it.
+
+Random keys are not among it: every draw follows from the seed and the number of its chunk. Nor are schedules, which
+follow from the options and the chunk, nor the actor's snapshot, which is the policy of the saved state.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entrax.runs import checkpoint
+from entrax.runs.pytree import flatten, unflatten
+from entrax.runs.rowlog import RowLog, read_rows
+from entrax.training.devices import put
+
+if TYPE_CHECKING:
+    from entrax.training.run import Training
+
+Arrays = dict[str, np.ndarray]
+
+
+def save(training: "Training", kind: str) -> None:
+    """Publish a checkpoint: "step" can be resumed from, "final" ends the run, "best" is but a policy to use.
+
+    Raises Diverged rather than save what is not finite, and CannotWrite with the earlier checkpoints as they were.
+    """
+    training.look_into_lessons()
+    policy = training.task.agent.policy(training.config, training.state)
+    tree: dict[str, Any] = {"policy": policy, "normaliser": training.normaliser.arrays()}
+    meta = {"step": training.step, "updates": training.updates, "agent": training.run.config["agent"]}
+    if kind != "best":
+        collected, counts = training.collector.save()
+        tree |= {"state": training.state, "collector": collected}
+        tree["info"] = {str(i): info for i, (_, info) in enumerate(training.info)}
+        meta |= _progress(training) | {"collector": counts}
+    checkpoint.save(training.run, checkpoint.checkpoint_name(kind, training.step), flatten(tree), meta)
+    if kind == "step":
+        training.saved_at = (training.next_chunk, training.seconds())
+        training.windows.append(meta["replay"]["window"])
+        assert training.log is not None
+        training.log.drop_before(min(training.windows))
+
+
+def _progress(training: "Training") -> dict[str, Any]:
+    assert training.log is not None
+    return {
+        "chunk": training.next_chunk,
+        "info_updates": [updates for updates, _ in training.info],
+        "last_row": list(training.last_row),
+        "best": training.best if np.isfinite(training.best) else None,
+        "seconds": training.seconds(),
+        "exact": training.exact,
+        "replay": training.log.record() | {"window": max(0, training.replay.appended - training.replay.times)},
+        "metrics": training.run.metrics_record(),
+        "config": training.run.config_digest(),
+    }
+
+
+def restore(training: "Training", arrays: Arrays, meta: dict[str, Any]) -> None:
+    """Bring a run that has not begun to where `save` left it. Raises EntraxError when something does not fit."""
+    folder, record = training.run.path / "replay", meta["replay"]
+    training.log = RowLog.resume(folder, record)
+    training.replay.appended = record["window"]
+    for rows in read_rows(folder, record, record["window"], record["rows"]):
+        training.replay.unpack(rows)
+    training.windows.append(record["first"] * record["segment_rows"])  # older checkpoints may need what there is
+    training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
+    training.normaliser.restore(below("normaliser", arrays))
+    infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
+    training.info = list(zip(meta["info_updates"], infos, strict=True))
+    training.next_chunk, training.step, training.updates = meta["chunk"], meta["step"], meta["updates"]
+    step, seconds, updates = meta["last_row"]
+    training.last_row = (step, seconds, updates)
+    training.saved_at = (training.next_chunk, meta["seconds"])
+    training.best = -np.inf if meta["best"] is None else meta["best"]
+    training.exact = meta["exact"]
+    training.started -= meta["seconds"]
+    training.collector.restore(below("collector", arrays), meta["collector"])
+
+
+def below(group: str, arrays: Arrays) -> Arrays:
+    """The arrays whose path begins with `group`, by the rest of their path."""
+    return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}

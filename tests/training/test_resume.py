@@ -1,0 +1,213 @@
+"""A run that was cut off and taken up again ends as one that never was: parameters, replay and metrics, to the byte."""
+
+import shutil
+
+import gymnasium
+import numpy as np
+import pytest
+
+import entrax
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint
+from entrax.runs.audit import fingerprint, verify
+from entrax.runs.directory import RunDirectory
+
+SMALL = {
+    "steps": 300,
+    "learning_starts": 60,
+    "chunk": 8,
+    "hidden": (16, 16),
+    "batch_size": 16,
+    "log_every": 24,
+    "eval_every": 100,
+    "eval_episodes": 1,
+    "checkpoint_every": 64,
+}
+VARIANTS = {
+    "one": {},
+    "three": {"envs": 3, "workers": 0, "normalise_obs": True},
+    "workers": {"envs": 3, "workers": 2, "normalise_obs": True},
+    "small replay": {"replay_size": 100, "updates_per_step": 0.5},
+}
+
+
+class Killed(BaseException):
+    """The process dies here; nothing of the package may catch it."""
+
+
+def killer(at):
+    """A hook that dies at the n-th row."""
+    left = [at]
+
+    def hook(row):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    return hook
+
+
+def killed(path, at, **settings):
+    with pytest.raises(Killed):
+        entrax.train("Pendulum-v1", agent="sac", seed=3, run=path, hook=killer(at), **SMALL | settings)
+
+
+def prints(path):
+    return fingerprint(RunDirectory.open(path))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Fingerprints of runs that nothing disturbed, by settings; what was trained before is remembered."""
+    known = {}
+
+    def train(**settings):
+        key = tuple(sorted(settings.items()))
+        if key not in known:
+            path = tmp_path_factory.mktemp("whole") / "run"
+            entrax.train("Pendulum-v1", agent="sac", seed=3, run=path, **SMALL | settings)
+            known[key] = prints(path)
+        return known[key]
+
+    return train
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_run_killed_twice_ends_as_one_that_was_not(tmp_path, whole, variant):
+    settings = VARIANTS[variant]
+    killed(tmp_path / "run", 6, **settings)
+    with pytest.raises(Killed):
+        entrax.resume(tmp_path / "run", hook=killer(5))
+    steps = [row["step"] for row in RunDirectory.open(tmp_path / "run").metrics()]
+    run = entrax.resume(tmp_path / "run")
+    assert prints(tmp_path / "run") == whole(**settings)
+    rows = run.metrics()
+    assert len({(row["step"], "evaluation" in row) for row in rows}) == len(rows) > len(steps)
+    assert all(finding.damage is None for finding in verify(run.directory))
+    assert sum(event["kind"] == "resumed" for event in run.directory.events()) == 2
+
+
+def test_killed_before_anything_was_saved_it_starts_anew(tmp_path, whole):
+    killed(tmp_path / "run", 1)
+    assert checkpoint.available(RunDirectory.open(tmp_path / "run")) == []
+    entrax.resume(tmp_path / "run")
+    assert prints(tmp_path / "run") == whole()
+
+
+def test_saving_leaves_no_trace_in_what_is_computed(whole):
+    quiet = whole(checkpoint_every=0)
+    assert quiet == whole()
+
+
+@pytest.mark.parametrize("steps", [300, 296])  # the end of the shorter run cuts a chunk, or does not
+def test_more_steps_give_what_a_longer_run_with_that_horizon_gives(tmp_path, whole, steps):
+    entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | {"steps": steps})
+    entrax.resume(tmp_path / "run", steps=400)
+    assert prints(tmp_path / "run") == whole(steps=400, horizon=steps)
+    assert RunDirectory.open(tmp_path / "run").config["training"]["horizon"] == steps
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path, capsys):
+    entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | {"steps": 100})
+    before = prints(tmp_path / "run")
+    run = entrax.resume(tmp_path / "run")
+    assert "is finished" in capsys.readouterr().out
+    assert prints(tmp_path / "run") == before
+    assert run.policy(np.zeros(3)).shape == (1,)
+
+
+def test_train_with_resume_starts_or_goes_on_and_minds_what_is_there(tmp_path, whole):
+    settings = SMALL | {"agent": "sac", "seed": 3, "run": tmp_path / "run", "resume": True}
+    with pytest.raises(Killed):
+        entrax.train("Pendulum-v1", hook=killer(6), **settings)
+    with pytest.raises(EntraxError, match="holds a run with chunk 8, not 4"):
+        entrax.train("Pendulum-v1", **settings | {"chunk": 4})
+    with pytest.raises(EntraxError, match="holds a run with seed 3, not 4"):
+        entrax.train("Pendulum-v1", **settings | {"seed": 4})
+    entrax.train("Pendulum-v1", **settings)
+    assert prints(tmp_path / "run") == whole()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whole, capsys):
+    killed(tmp_path / "run", 10)
+    run = RunDirectory.open(tmp_path / "run")
+    newest = checkpoint.resolve(run, "latest")
+    file = run.checkpoints / newest / "state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+    findings = verify(run)
+    assert str(file) in findings[-1].damage
+    assert all(finding.damage is None for finding in findings[:-1])
+    entrax.resume(tmp_path / "run")
+    assert f"{file} is damaged" in capsys.readouterr().err
+    assert prints(tmp_path / "run") == whole()
+
+
+def test_with_nothing_whole_left_it_refuses(tmp_path):
+    killed(tmp_path / "run", 10)
+    run = RunDirectory.open(tmp_path / "run")
+    (run.path / "replay" / "segment-000000").write_bytes(b"short")
+    with pytest.raises(EntraxError, match="No checkpoint of .* is whole: `entrax verify"):
+        entrax.resume(tmp_path / "run")
+
+
+def test_a_changed_configuration_is_noticed(tmp_path):
+    killed(tmp_path / "run", 10)
+    file = tmp_path / "run" / "config.json"
+    file.write_text(file.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(EntraxError, match="No checkpoint"):
+        entrax.resume(tmp_path / "run")
+    assert all("config.json" in f.damage for f in verify(RunDirectory.open(tmp_path / "run")) if "step" in f.checkpoint)
+
+
+class Forgetful(gymnasium.Env):
+    """`reset(seed)` does not erase its history: an episode cannot be replayed to the same observation."""
+
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    steps_of_all = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        Forgetful.steps_of_all += 1
+        return np.array([self.steps, Forgetful.steps_of_all], np.float32), 0.0, False, self.steps >= 50, {}
+
+
+def test_an_episode_that_cannot_be_replayed_is_begun_anew_and_marks_the_run(tmp_path, capsys):
+    with pytest.raises(Killed):
+        entrax.train(Forgetful, agent="sac", run=tmp_path / "run", hook=killer(6), **SMALL | {"eval_every": 0})
+    run = entrax.resume(tmp_path / "run", env=Forgetful)
+    [event] = [event for event in run.directory.events() if event["kind"] == "inexact"]
+    assert "led to another observation" in event["message"]
+    assert event["message"] in capsys.readouterr().err
+    assert checkpoint.load(run.directory)[1]["exact"] is False
+
+
+def test_other_versions_are_a_warning(tmp_path, monkeypatch, capsys):
+    from entrax.runs import versions
+
+    killed(tmp_path / "run", 6)
+    monkeypatch.setattr(versions, "_version", lambda package: "0.0.0")
+    entrax.resume(tmp_path / "run")
+    assert "jax changed from" in capsys.readouterr().err
+
+
+def test_a_run_being_trained_is_refused(tmp_path):
+    refused = []
+
+    def hook(row):
+        with pytest.raises(EntraxError, match=r"Another process \(number \d+\) is training the run"):
+            entrax.resume(tmp_path / "run")
+        refused.append(row)
+        return True
+
+    entrax.train("Pendulum-v1", agent="sac", run=tmp_path / "run", hook=hook, **SMALL)
+    assert refused
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    entrax.resume(tmp_path / "copy")  # the lock went with its holder; the hook's stop was no end

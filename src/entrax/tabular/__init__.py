@@ -1,5 +1,6 @@
 """Learners on finite problems, from samples: each is checked against the exact answer of the same problem."""
 
+from entrax.tabular.conditions import unmet_conditions
 from entrax.tabular.control import (
     expected_sarsa,
     psi_learning,
@@ -8,18 +9,27 @@ from entrax.tabular.control import (
     soft_q_learning,
     soft_sarsa,
 )
+from entrax.tabular.data import sample_transitions
 from entrax.tabular.learner import Learned
+from entrax.tabular.prediction import BatchSolution, batch_monte_carlo, batch_td, reward_process, td
 from entrax.tabular.schedules import Boltzmann, EpsilonGreedy, StepSize
 
 __all__ = [
+    "BatchSolution",
     "Boltzmann",
     "EpsilonGreedy",
     "Learned",
     "StepSize",
+    "batch_monte_carlo",
+    "batch_td",
     "expected_sarsa",
     "psi_learning",
     "q_learning",
+    "reward_process",
+    "sample_transitions",
     "sarsa",
     "soft_q_learning",
     "soft_sarsa",
+    "td",
+    "unmet_conditions",
 ]

@@ -16,8 +16,8 @@ Under any other behaviour they differ. (6) renews its prior at every step: Ψ(s,
 optimal, Ψ̄ tends to the *hard* optimum, and α only sets how fast.
 
 `conditions` says when these converge. The next action is chosen before the update. Termination starts a new episode;
-there is no time limit. A prior in the problem makes soft values those of the KL convention (see `soft.operators`).
-Everything is compiled; `jax.vmap` over keys runs many seeds at once, which is where the speed is.
+there is no time limit. π₀ is 1 in the entropy convention and the normalised prior in the KL convention, as in
+`exact.plan`. Everything is compiled; `jax.vmap` over keys runs many seeds at once, which is where the speed is.
 """
 
 from typing import Unpack

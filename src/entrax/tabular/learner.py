@@ -28,13 +28,15 @@ class Options(TypedDict, total=False):
 
     `behaviour` chooses the actions; each learner names its default. `step_size` is `StepSize()` by default.
     `observation[s]`, shape (state,), is what the learner sees of state s, by default s itself: states that look alike
-    share a row of the table. The table is kept `records` times, evenly spaced, in `Learned.history`.
+    share a row of the table. The table is kept `records` times, evenly spaced, in `Learned.history`. `convention` is as
+    in `exact.plan`: 'entropy' counts the actions (by default), 'kl' takes the problem's prior, uniform if it has none.
     """
 
     behaviour: Behaviour
     step_size: StepSize
     observation: Integer[np.ndarray, " state"]
     records: int
+    convention: str
 
 
 class Learned(eqx.Module):
@@ -99,6 +101,7 @@ def learn(
     step_size: StepSize | None = None,
     observation: Integer[np.ndarray, " state"] | None = None,
     records: int = 1,
+    convention: str = "entropy",
 ) -> Learned:
     """Run `error`'s learner for at least `steps` transitions, rounded up to whole chunks of each record.
 
@@ -113,20 +116,23 @@ def learn(
     # As arrays the numbers are arguments of the compiled loop, so that another number doesn't compile it again.
     behaviour, step_size = jax.tree.map(lambda x: jnp.asarray(x, float), (behaviour, step_size or StepSize()))
     temperature = jnp.asarray(temperature, float)
-    task = make_task(mdp, observation)
+    task = make_task(mdp, observation, convention)
     return _run(task, error, behaviour, step_size, temperature, key, (records, -(-each // chunk), chunk))
 
 
-def make_task(mdp: FiniteMDP, observation: Integer[np.ndarray, " state"] | None = None) -> Task:
+def make_task(
+    mdp: FiniteMDP, observation: Integer[np.ndarray, " state"] | None = None, convention: str = "entropy"
+) -> Task:
     """The problem with what is seen of it. Raises EntraxError if states that look alike differ in what is allowed."""
     simulator = make_simulator(mdp)
+    prior = _prior(mdp, convention)
     seen = np.arange(mdp.states) if observation is None else np.asarray(observation)
     if seen.shape != (mdp.states,) or seen.min() < 0:
         raise EntraxError(f"`observation` needs one index of at least 0 for each of the {mdp.states} states.")
     live = np.flatnonzero(np.any(np.asarray(simulator.allowed), axis=1))
     first = np.zeros(seen.max() + 1, int)
     first[seen[live][::-1]] = live[::-1]  # the first state of each observation stands for all of them
-    tables = [np.asarray(simulator.allowed)] + ([] if mdp.prior is None else [np.asarray(simulator.prior)])
+    tables = [np.asarray(simulator.allowed)] + ([] if prior is None else [prior])
     if any(np.any(table[live] != table[first[seen[live]]]) for table in tables):
         raise EntraxError("States that look alike must allow the same actions, with the same prior.")
     met = np.isin(np.arange(seen.max() + 1), seen[live])
@@ -134,8 +140,17 @@ def make_task(mdp: FiniteMDP, observation: Integer[np.ndarray, " state"] | None 
         simulator=simulator,
         observation=jnp.asarray(seen, jnp.int32),
         allowed=jnp.asarray(met[:, None] & tables[0][first]),
-        prior=None if simulator.prior is None else simulator.prior[first],
+        prior=None if prior is None else jnp.asarray(prior[first]),
     )
+
+
+def _prior(mdp: FiniteMDP, convention: str) -> np.ndarray | None:
+    """Weights of π₀ in the KL convention; None in the entropy convention, which counts the allowed actions."""
+    if convention not in ("entropy", "kl"):
+        raise EntraxError(f"The convention is 'entropy' or 'kl', not {convention!r}.")
+    if convention == "entropy":
+        return None
+    return np.ones(mdp.reward.shape) if mdp.prior is None else np.asarray(mdp.prior, float)
 
 
 @eqx.filter_jit

@@ -31,16 +31,19 @@ class Simulator(eqx.Module):
     ends: Bool[Array, "state action branch"]
     initial: Float[Array, " state"]
     allowed: Bool[Array, "state action"]
-    prior: Float[Array, "state action"] | None
     discount: Scalar
 
     def start(self, uniform: Scalar) -> Index:
         """A first state, from a number uniform in [0, 1)."""
         return jnp.sum(uniform >= self.initial, dtype=jnp.int32)
 
+    def branch(self, state: Index, action: Index, uniform: Scalar) -> Index:
+        """Which branch is taken, from a number uniform in [0, 1)."""
+        return jnp.sum(uniform >= self.cumulative[state, action], dtype=jnp.int32)
+
     def step(self, state: Index, action: Index, uniform: Scalar) -> Outcome:
         """A transition, from a number uniform in [0, 1)."""
-        branch = jnp.sum(uniform >= self.cumulative[state, action], dtype=jnp.int32)
+        branch = self.branch(state, action, uniform)
         return Outcome(
             reward=self.reward[state, action, branch],
             next_state=self.successor[state, action, branch],
@@ -63,10 +66,11 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
         raise EntraxError("An episode would start in a terminal state: give them probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
-    # An action without a branch of positive probability (masked, or in a terminal state) cannot be taken.
+    # What cannot be taken: actions that the mask or a prior of 0 excludes, and all in a terminal state.
     allowed = np.any(probability > 0, axis=-1)
-    if mdp.mask is not None:
-        allowed &= np.asarray(mdp.mask)
+    for also in (mdp.mask, mdp.prior):
+        if also is not None:
+            allowed &= np.asarray(also) > 0
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),
@@ -74,7 +78,6 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
         ends=jnp.asarray(terminal[successor]),
         initial=jnp.asarray(_thresholds(np.asarray(mdp.initial, float))),
         allowed=jnp.asarray(allowed),
-        prior=None if mdp.prior is None else jnp.asarray(mdp.prior, float),
         discount=jnp.asarray(mdp.discount, float),
     )
 

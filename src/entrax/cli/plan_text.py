@@ -67,8 +67,8 @@ def show_values(
         console.print(state_table(value, policy, terminal))
         return
     height, width = layout.state.shape
-    with_values = width * (cell_width(value) + 4) <= console.width
-    if height > MOST_ROWS or width * 3 > console.width:
+    with_values = width * (cell_width(value) + 5) <= console.width - 2
+    if height > MOST_ROWS or width * 3 > console.width - 2:
         console.print(f"The map of {height} × {width} cells is too large to print: --figure draws it.")
         return
     for line in map_lines(layout, value, policy, terminal, with_values=with_values):
@@ -82,18 +82,19 @@ def map_lines(
     live = value[~terminal]
     low, high = (float(live.min()), float(live.max())) if live.size else (0.0, 0.0)
     places, digits = cell_width(value), decimals(value)
+    whole = places + 5 if with_values else 3
     lines = []
     for number, row in enumerate(layout.state):
         line = Text("  ")
         for column, state in enumerate(row):
             letter = layout.rows[number][column]
             if state < 0:
-                text, style = "█" * (places + 4 if with_values else 3), Style(color="grey37")
+                text, style = "█" * whole, Style(color="grey37")
             elif terminal[state] or letter in "GX":
-                text, style = f"{letter:^{places + 4 if with_values else 3}}", Style(bold=True)
+                text, style = f"{letter:^{whole}}", Style(bold=True)
             else:
                 text = f"{moves(policy[state], layout.moves):>2} "
-                text += f"{value[state]:{places}.{digits}f} " if with_values else ""
+                text = f" {text}{value[state]:{places}.{digits}f} " if with_values else text
                 style = shade((value[state] - low) / (high - low) if high > low else 0.5, bold=letter == "S")
             line.append(text, style)
         lines.append(line)

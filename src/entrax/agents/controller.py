@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, Num, PRNGKeyArray
 
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Spec
 
@@ -56,7 +56,7 @@ class Controller(eqx.Module):
         return to_bounds(self.spec.action, jax.vmap(self.policy.mode)(self.scaling(obs)))
 
     def sample(
-        self, obs: Float[Array | np.ndarray, "batch obs"], progress: Progress, keys: PRNGKeyArray
+        self, obs: Float[Array | np.ndarray, "batch obs"], progress: Progress, keys: Key[Array, " batch"]
     ) -> Float[Array, "batch action"]:
         """Actions drawn from the policy, one key each."""
         action, _ = jax.vmap(self.policy.sample, (0, None, 0))(self.scaling(obs), progress, keys)

@@ -56,15 +56,20 @@ def show_posterior(console: Console, layout: "Layout | None", posterior: dict[st
     evidence, bound = posterior["log_evidence"], posterior["evidence_lower_bound"]
     console.print(f"\nlog evidence {evidence:.10g}, its variational bound {bound:.10g}", soft_wrap=True)
     console.print("policy of the exact posterior at the first decision, and its optimism:\n", soft_wrap=True)
-    show_values(console, layout, posterior["optimism"], posterior["policy"], terminal)
+    show_values(console, layout, posterior["optimism"], posterior["policy"], terminal, "optimism")
 
 
 def show_values(
-    console: Console, layout: "Layout | None", value: np.ndarray, policy: np.ndarray, terminal: np.ndarray
+    console: Console,
+    layout: "Layout | None",
+    value: np.ndarray,
+    policy: np.ndarray,
+    terminal: np.ndarray,
+    name: str = "value",
 ) -> None:
     """A map where there is one and it fits, else a table."""
     if layout is None:
-        console.print(state_table(value, policy, terminal))
+        console.print(state_table(value, policy, terminal, name))
         return
     height, width = layout.state.shape
     with_values = width * (cell_width(value) + 5) <= console.width - 2
@@ -127,9 +132,9 @@ def shade(part: float, *, bold: bool) -> Style:
     return Style(color=letters, bgcolor="#{:02x}{:02x}{:02x}".format(*mixed), bold=bold)
 
 
-def state_table(value: np.ndarray, policy: np.ndarray, terminal: np.ndarray) -> Table:
+def state_table(value: np.ndarray, policy: np.ndarray, terminal: np.ndarray, name: str) -> Table:
     """The first states: their value, likeliest action and its probability."""
-    table = Table("state", "value", "action", "probability", box=None, pad_edge=True)
+    table = Table("state", name, "action", "probability", box=None, pad_edge=True)
     for column in table.columns:
         column.justify = "right"
     for state in range(min(len(value), TABLE_ROWS)):

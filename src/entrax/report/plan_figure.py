@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 INK, SOFT_INK = "#333333", "#6b6f76"
 WALL, GROUND = "#3b3f45", "#f3f0e8"
 GOAL, PIT = "#c8920a", "#b23a48"
-MOST_ARROWS = 42  # cells along a side, up to which every cell has its lines and arrows
+MOST_ARROWS = 42  # along a side; on larger maps every second, third, … cell has its arrows, and no cell its lines
 LEAST = 0.005  # probability from which an action has an arrow
 MOST_STATES = 2000  # up to which policies are drawn as images when there is no map
 LONG, WIDE = 0.44, 0.13  # of a certain action's arrow: length and half its width, in cells
@@ -40,9 +40,9 @@ class Grid:
         return np.array([list(row) for row in self.letters])
 
     @property
-    def is_small(self) -> bool:
-        """Whether cells are large enough on the page for lines and arrows."""
-        return max(self.state.shape) <= MOST_ARROWS
+    def stride(self) -> int:
+        """Cells from one that has arrows to the next; 1 where cells are large enough on the page for all."""
+        return -(-max(self.state.shape) // MOST_ARROWS)
 
 
 class Panel(NamedTuple):
@@ -150,12 +150,11 @@ def _draw_grid(figure: Any, axis: Any, grid: Grid, panel: Panel, terminal: Bool[
     bar.ax.tick_params(length=0, labelsize=8)
     bar.ax.locator_params(nbins=5)
     bar.set_label("" if panel.policy is None else "area of an arrow: its probability", fontsize=8, color=SOFT_INK)
-    if not grid.is_small:
-        return
-    axis.set_xticks(np.arange(width + 1) - 0.5, minor=True)
-    axis.set_yticks(np.arange(height + 1) - 0.5, minor=True)
-    axis.grid(which="minor", color="white", linewidth=0.8, alpha=0.55, zorder=2)
-    axis.tick_params(which="minor", length=0)
+    if grid.stride == 1:
+        axis.set_xticks(np.arange(width + 1) - 0.5, minor=True)
+        axis.set_yticks(np.arange(height + 1) - 0.5, minor=True)
+        axis.grid(which="minor", color="white", linewidth=0.8, alpha=0.55, zorder=2)
+        axis.tick_params(which="minor", length=0)
     _draw_letters(axis, grid)
     if panel.policy is not None:
         _draw_arrows(axis, grid, panel, ~hidden)
@@ -169,7 +168,7 @@ def _two(low: str, high: str) -> Any:
 
 def _draw_letters(axis: Any, grid: Grid) -> None:
     """A star in goals, a cross in pits, a ring in starts; their size follows the cells'."""
-    area = (310.0 / max(grid.state.shape)) ** 2 / 6
+    area = (310.0 / min(max(grid.state.shape), MOST_ARROWS)) ** 2 / 6
     marks: tuple[tuple[str, dict[str, Any]], ...] = (
         ("G", {"marker": "*", "color": GOAL, "s": area}),
         ("X", {"marker": "x", "color": PIT, "s": area / 4, "linewidths": 2.0}),
@@ -178,6 +177,8 @@ def _draw_letters(axis: Any, grid: Grid) -> None:
     )
     for letter, look in marks:
         row, column = np.nonzero(grid.cells == letter)
+        if letter == "X" and grid.stride > 1:
+            continue  # crosses that large would hide the map
         axis.scatter(column, row, zorder=3, **look)
 
 
@@ -186,19 +187,21 @@ def _draw_arrows(axis: Any, grid: Grid, panel: Panel, live: Bool[np.ndarray, "he
     from matplotlib.collections import PolyCollection
 
     assert panel.policy is not None
-    row, column = np.nonzero(live)
+    chosen = np.zeros_like(live)
+    chosen[grid.stride // 2 :: grid.stride, grid.stride // 2 :: grid.stride] = True
+    row, column = np.nonzero(live & chosen)
     state = grid.state[row, column]
     low, high = panel.limits
     light = (panel.numbers[state] - low) / (high - low) < 0.62
     for action, (down, right) in enumerate(grid.directions):
         chance = panel.policy[state, action]
-        scale, centre = np.sqrt(chance)[:, None], np.stack([column, row], 1)
+        scale, centre = grid.stride * np.sqrt(chance)[:, None], np.stack([column, row], 1)
         ahead, aside = np.array([right, down]), np.array([down, right])
         corners = (centre + scale * LONG * ahead, centre + scale * WIDE * aside, centre - scale * WIDE * aside)
         shapes = np.stack(corners, 1)
-        for chosen, colour in ((light, "white"), (~light, "#1d1d1d")):
-            which = chosen & (chance > LEAST)
-            axis.add_collection(PolyCollection(shapes[which], facecolors=colour, edgecolors="none", zorder=4))
+        for shaded, colour in ((light, "white"), (~light, "#1d1d1d")):
+            which = shaded & (chance > LEAST)
+            axis.add_collection(PolyCollection(shapes[which], color=colour, linewidths=0.4, zorder=4))
 
 
 def curves_and_images(panels: Sequence[Panel]) -> list[tuple[Panel, bool]]:

@@ -169,15 +169,16 @@ def test_posterior_is_the_conditional_of_trajectories(case, temperature):
                 outcomes[t, step.state, step.action, step.branch] += w / evidence
     np.testing.assert_allclose(found.state_marginals(), states, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(found.marginals(), decisions, rtol=1e-10, atol=1e-12)
-    for t in range(T):
-        seen = decisions[t].sum(1) > 0
-        policy = decisions[t] / np.where(seen, decisions[t].sum(1), 1)[:, None]
-        np.testing.assert_allclose(found.policy(t)[seen], policy[seen], rtol=1e-10, atol=1e-12)
-        used = decisions[t] > 0
-        dynamics = outcomes[t] / np.where(used, decisions[t], 1)[..., None]
-        np.testing.assert_allclose(found.dynamics(t)[used], dynamics[used], rtol=1e-10, atol=1e-12)
-        np.testing.assert_array_equal(found.policies()[t], found.policy(t))
-        np.testing.assert_array_equal(found.action_values()[t], found.action_value(t))
+    policies = np.asarray(found.policies())
+    seen = decisions.sum(-1) > 0
+    policy = decisions / np.where(seen, decisions.sum(-1), 1)[..., None]
+    np.testing.assert_allclose(policies[seen], policy[seen], rtol=1e-10, atol=1e-12)
+    dynamics = np.stack([found.dynamics(t) for t in range(T)])
+    used = decisions > 0
+    expected = outcomes / np.where(used, decisions, 1)[..., None]
+    np.testing.assert_allclose(dynamics[used], expected[used], rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(found.policy(1), policies[1])
+    np.testing.assert_array_equal(found.action_value(1), np.asarray(found.action_values())[1])
 
 
 def bound_of(mdp, temperature, policies):

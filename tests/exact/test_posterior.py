@@ -9,6 +9,7 @@ import pytest
 
 from entrax.errors import EntraxError
 from entrax.exact.messages import evidence_lower_bound, forward_messages, log_evidence
+from entrax.exact.plan import plan
 from entrax.exact.posterior import optimism, posterior, variational_posterior
 from entrax.problems import FiniteMDP, garnet, random_walk, safe_or_risky
 
@@ -141,6 +142,13 @@ def test_a_high_temperature_is_the_prior(infer):
         expected = SLIPPERY.reward + 0.9 * (SLIPPERY.probability * value[SLIPPERY.successor]).sum(-1)
         value = (prior * expected).sum(-1)
     np.testing.assert_allclose(found.value[0], value, rtol=1e-9)
+
+
+def test_the_variational_posterior_is_the_plan_of_the_kl_convention():
+    mdp = replace(SLIPPERY, discount=0.9, prior=np.array([1.0, 2.0, 4.0]) * np.ones((6, 1)))
+    found, planned = variational_posterior(mdp, 0.4), plan(mdp, 0.4, convention="kl")
+    np.testing.assert_allclose(found.value, planned.value, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(found.policies(), planned.policy, rtol=1e-12)
 
 
 def test_a_low_temperature_is_hard_optimality_and_blind_hope():

@@ -52,6 +52,7 @@ from entrax.problems.finite import FiniteMDP
 from entrax.soft import log_soft_policy, soft_max, soft_policy
 
 COLDEST = 1e-300  # so that 1/α is finite with room to multiply
+_LOG_OF_NOTHING = -800.0  # its exponential is 0, and so are its derivatives
 
 StateValue = Float[Array, " state"]
 ActionValue = Float[Array, "state action"]
@@ -227,9 +228,25 @@ def _survival_chances(model: GraphicalModel) -> Float[Array, "2"]:
 
 
 def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action branch"]) -> ActionValue:
-    """α log Σ_k p_k exp(outcome_k/α): the same operator as the soft maximum, with the dynamics for a prior."""
-    over_branches = jax.vmap(jax.vmap(soft_max, (0, None, 0)), (0, None, 0))
-    return over_branches(outcome, model.temperature, model.probability)
+    """α log Σ_k p_k exp(outcome_k/α); 0 where there is no branch.
+
+    This is `soft_max` with the dynamics for a prior, written for speed: it is most of the work. Only at temperatures
+    far above all differences, where α times the rounding of 1 would swamp them, does it need expm1, which is slow.
+    """
+    real = model.probability > 0
+    best = jax.lax.stop_gradient(jnp.max(jnp.where(real, outcome, -jnp.inf), axis=-1))
+    best = jnp.where(jnp.isfinite(best), best, 0)
+    gap = jnp.where(real, outcome - best[..., None], 0) / model.temperature
+    gap = jnp.maximum(gap, _LOG_OF_NOTHING)
+
+    def hot() -> ActionValue:
+        return jnp.log1p(jnp.sum(model.probability * jnp.expm1(gap), axis=-1))
+
+    def cold() -> ActionValue:
+        mass = jnp.sum(model.probability * jnp.exp(gap), axis=-1)
+        return jnp.log(jnp.where(mass > 0, mass, 1))
+
+    return best + model.temperature * jax.lax.cond(jnp.min(gap) > -0.25, hot, cold)
 
 
 @eqx.filter_jit

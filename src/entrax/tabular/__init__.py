@@ -10,6 +10,7 @@ from entrax.tabular.control import (
     soft_sarsa,
 )
 from entrax.tabular.data import sample_transitions
+from entrax.tabular.fitted import FittedQ, LeastSquares, Regressor, fitted_q_iteration, one_hot_actions, one_hot_pairs
 from entrax.tabular.learner import Learned
 from entrax.tabular.prediction import BatchSolution, batch_monte_carlo, batch_td, reward_process, td
 from entrax.tabular.schedules import Boltzmann, EpsilonGreedy, StepSize
@@ -18,11 +19,17 @@ __all__ = [
     "BatchSolution",
     "Boltzmann",
     "EpsilonGreedy",
+    "FittedQ",
     "Learned",
+    "LeastSquares",
+    "Regressor",
     "StepSize",
     "batch_monte_carlo",
     "batch_td",
     "expected_sarsa",
+    "fitted_q_iteration",
+    "one_hot_actions",
+    "one_hot_pairs",
     "psi_learning",
     "q_learning",
     "reward_process",

@@ -215,7 +215,7 @@ def test_transformations_see_through_the_temperature():
         (-1.0, 3, "not -1"),
         (np.nan, 3, "not nan"),
         (np.inf, 3, "not inf"),
-        (1.0, 0, "at least 1 decision, not 0"),
+        (1.0, 0, "at least 1, not 0"),
         (1.0, None, "give horizon="),
     ],
 )

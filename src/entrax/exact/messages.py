@@ -177,8 +177,8 @@ def decisions(mdp: FiniteMDP, horizon: int | None) -> int:
     horizon = mdp.horizon if horizon is None else horizon
     if horizon is None:
         raise EntraxError("The posterior of a trajectory needs a horizon: give horizon=, the number of decisions.")
-    if horizon < 1:
-        raise EntraxError(f"A horizon is at least 1 decision, not {horizon}.")
+    if horizon < 1 or horizon != int(horizon):
+        raise EntraxError(f"A horizon is a whole number of decisions, at least 1, not {horizon}.")
     return int(horizon)
 
 

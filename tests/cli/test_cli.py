@@ -85,7 +85,9 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["train", "Pendulum-v1", "--temperature", "warm"], ["temperature", "'learned'", "warm"]),
         (["train", "Pendulum-v1", "--preset", "fasst"], ["'fasst'", "did you mean 'fast'"]),
         (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
-        (["train", "CartPole-v1"], ["continuous", "discrete"]),
+        (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "discrete"]),
+        (["train", "Pendulum-v1", "--resume"], ["--resume needs --run"]),
+        (["resume", "nowhere"], ["no run at nowhere"]),
         (["evaluate", "nowhere"], ["no run at nowhere"]),
         (["trian"], ["'trian'", "did you mean 'train'"]),
     ],
@@ -172,7 +174,10 @@ def test_an_environment_and_an_agent_of_ones_own(
     with pytest.raises(SystemExit):
         main(["evaluate", "run"])
     assert "--agent own:things" in capsys.readouterr().err
-    main(["evaluate", "run", "--agent", "own:things", "--episodes", "2", "--json"])
+    with pytest.raises(SystemExit):
+        main(["evaluate", "run", "--agent", "own:things"])
+    assert f"--env {env}" in capsys.readouterr().err
+    main(["evaluate", "run", "--agent", "own:things", "--env", env, "--episodes", "2", "--json"])
     assert json.loads(capsys.readouterr().out)["lengths"] == [7, 7]
 
 

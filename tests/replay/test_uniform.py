@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from entrax.errors import EntraxError
 from entrax.replay import Uniform, UniformReplay
-from entrax.spec import Continuous, Discrete, Leaf, Spec, Transition
+from entrax.spec import Continuous, Leaf, Spec, Transition
 
 OBS, ACTION = 3, 2
 LEAF = Leaf("obs", (OBS,), "float64", OBS, (-np.inf,) * OBS, (np.inf,) * OBS)
@@ -115,5 +115,3 @@ def test_impossible_sizes_are_refused():
         Uniform(batch_size=0, capacity=10)
     with pytest.raises(EntraxError, match="must be at least the batch size 20"):
         Uniform(batch_size=20, capacity=10)
-    with pytest.raises(EntraxError, match="discrete"):
-        UniformReplay(Spec(observation=(LEAF,), action=Discrete(2)), 10, 1)

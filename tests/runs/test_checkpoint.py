@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
-from entrax.runs.checkpoint import available, checkpoint_name, load, save
+from entrax.runs.checkpoint import STATE, available, checkpoint_name, load, save
 from entrax.runs.directory import RunDirectory
 
 dtypes = st.sampled_from(["float32", "float64", "float16", "int32", "uint32", "int64", "uint8", "bool"])
@@ -174,12 +175,19 @@ def damage_header(path):
     (path / "state.safetensors").write_bytes(b"\xff" * size)
 
 
+def rewritten(path, text):
+    """Replace meta.json, and its hash too, as somebody who means it would."""
+    (path / "meta.json").write_text(text)
+    digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("meta.json", STATE)}
+    (path / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+
+
 def damage_record(path):
-    (path / "meta.json").write_text(json.dumps({"format": 1}))
+    rewritten(path, json.dumps({"format": 2}))
 
 
 def damage_newer(path):
-    (path / "meta.json").write_text(json.dumps({"format": 2}))
+    rewritten(path, json.dumps({"format": checkpoint.FORMAT + 1, "meta": {}}))
 
 
 def damage_missing(path):
@@ -189,13 +197,17 @@ def damage_missing(path):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (damage_cut, "bytes where"),
+        (damage_cut, r"state\.safetensors is damaged: its SHA-256"),
         (damage_header, "is damaged"),
-        (damage_record, "lacks 'files'"),
+        (damage_record, "lacks 'meta'"),
         (damage_newer, "install a newer one"),
         (damage_missing, r"holds no state\.safetensors"),
         (lambda path: (path / "meta.json").unlink(), r"holds no meta\.json"),
-        (lambda path: (path / "meta.json").write_text("{"), "is not valid JSON"),
+        (lambda path: (path / "meta.json").write_text("{"), r"meta\.json is damaged: its SHA-256"),
+        (lambda path: rewritten(path, "{"), "is not valid JSON"),
+        (lambda path: rewritten(path, "[" * 100_000), "is not valid JSON"),
+        (lambda path: (path / "SHA256SUMS").write_text(""), "SHA-256"),
+        (lambda path: (path / "SHA256SUMS").unlink(), "holds no SHA256SUMS"),
     ],
 )
 def test_a_damaged_checkpoint_is_named(run, damage, sentence):
@@ -208,10 +220,57 @@ def test_nothing_is_ever_unpickled(run):
     place = put(run, "step", 1)
     size = (place / "state.safetensors").stat().st_size
     payload = b"cos\nsystem\n(S'touch " + str(run.path / "owned").encode() + b"'\ntR."
-    (place / "state.safetensors").write_bytes(payload.ljust(size))
-    (place / "meta.json").write_text(
-        json.dumps({"format": 1, "files": {"state.safetensors": {"bytes": len(payload.ljust(size))}}, "meta": {}})
-    )
+    (place / STATE).write_bytes(payload.ljust(size))
+    rewritten(place, json.dumps({"format": 2, "meta": {}}))
     with pytest.raises(EntraxError, match="is damaged"):
         load(run)
     assert not (run.path / "owned").exists()
+
+
+def test_a_header_that_claims_a_terabyte_is_refused_without_asking_for_the_memory(run):
+    place = put(run, "step", 1)
+    header = json.dumps({"w": {"dtype": "F32", "shape": [250_000_000_000], "data_offsets": [0, 10**12]}}).encode()
+    for start in (len(header).to_bytes(8, "little") + header, (10**12).to_bytes(8, "little") + header):
+        (place / STATE).write_bytes(start)
+        rewritten(place, json.dumps({"format": 2, "meta": {}}))
+        with pytest.raises(EntraxError, match=r"state\.safetensors is damaged"):
+            load(run)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "file"])
+def test_links_are_not_followed(run, what):
+    place = put(run, "step", 1)
+    link = place if what == "checkpoint" else place / STATE
+    link.rename(run.path / "elsewhere")
+    link.symlink_to(run.path / "elsewhere")
+    with pytest.raises(EntraxError, match="is damaged"):
+        load(run)
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_any_flipped_bit_and_any_missing_end_is_noticed(tmp_path_factory, data):
+    run = RunDirectory.create(tmp_path_factory.mktemp("run"), {})
+    place = put(run, "step", 1)
+    file = place / data.draw(st.sampled_from([STATE, "meta.json", "SHA256SUMS"]))
+    content = bytearray(file.read_bytes())
+    if data.draw(st.booleans()):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    file.write_bytes(content)
+    with pytest.raises(EntraxError, match="is damaged"):
+        load(run)
+
+
+def test_only_the_groups_asked_for_are_read(run):
+    save(run, "step-000000001", {"policy/w": np.ones(2), "state/w": np.zeros(3)}, {})
+    assert load(run, groups=("policy",))[0].keys() == {"policy/w"}
+
+
+def test_checkpoints_of_a_future_that_will_not_be_go(run):
+    for step in (1, 2, 3):
+        put(run, "step", step)
+    put(run, "final", 3)
+    checkpoint.drop_after(run, "step-000000001")
+    assert available(run) == ["step-000000001", "final-000000003"]

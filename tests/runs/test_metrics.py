@@ -22,6 +22,9 @@ class Listener:
     def __init__(self, name, fails=False):
         self.name, self.fails, self.rows, self.closed = name, fails, [], False
 
+    def begin(self, rows):
+        self.rows += rows
+
     def write(self, row):
         if self.fails:
             raise ConnectionError("the network is gone")
@@ -62,9 +65,10 @@ def test_scalars_are_the_numbers_by_path():
 
 def test_tensorboard_shows_each_finite_number_at_its_step(tmp_path):
     event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
-    view = TensorBoardView(tmp_path)
-    view.write(ROW)
-    view.close()
+    for row in (ROW | {"step": 99}, ROW):  # the second view is of the same run, taken up again before step 99
+        view = TensorBoardView(tmp_path)
+        view.begin([row])
+        view.close()
     (file,) = tmp_path.iterdir()
     data, shown = file.read_bytes(), {}
     while data:  # records are: length, its checksum, the event, its checksum

@@ -85,10 +85,10 @@ def test_another_process_gives_the_same_bytes(trained, tmp_path):
 def test_a_stopped_run_ends_where_the_whole_one_passed(tmp_path):
     settings = SMALL | QUIET | {"log_every": 50}
     entrax.train("Pendulum-v1", run=tmp_path / "whole", **settings | {"checkpoint_every": 50})
-    entrax.train("Pendulum-v1", run=tmp_path / "stopped", hook=lambda row: row["step"] > 120, **settings)
-    (stopped,) = checkpoint.available(RunDirectory.open(tmp_path / "stopped"))
-    passed = stopped.replace("final", "step")
-    assert parameters(tmp_path / "stopped") == parameters(tmp_path / "whole", passed)
+    entrax.train("Pendulum-v1", run=tmp_path / "stopped", hook=lambda row: row["step"] > 200, **settings)
+    resumable, stopped = checkpoint.available(RunDirectory.open(tmp_path / "stopped"))
+    assert resumable == stopped.replace("final", "step")
+    assert parameters(tmp_path / "stopped") == parameters(tmp_path / "whole", resumable)
     assert parameters(tmp_path / "stopped") != parameters(tmp_path / "whole")
 
 

@@ -38,7 +38,12 @@ def test_impossible_options_are_refused(field, value, sentence):
 @pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
 def test_unsaid_intervals_are_a_tenth_of_the_steps(steps, tenth):
     options = Options(steps=steps).resolved()
-    assert (options.learning_starts, options.eval_every, options.checkpoint_every) == (tenth, tenth, tenth)
+    assert (options.learning_starts, options.eval_every, options.horizon) == (tenth, tenth, steps)
+
+
+def test_with_a_horizon_of_their_own_intervals_do_not_follow_the_steps():
+    options = Options(steps=5000, horizon=1000).resolved()
+    assert (options.learning_starts, options.eval_every, options.log_every) == (100, 100, 10)
 
 
 def test_random_steps_are_at_most_ten_thousand_unless_asked_for():

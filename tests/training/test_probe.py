@@ -46,9 +46,10 @@ def collected(end, clock):
     pool = LocalPool(EnvSource(id="probe", factory=lambda: Probe(end, clock)), ENVS)
     replay = UniformReplay(pool.spec, 1000, ENVS)
     collector, rng = Collector(pool, replay, seed=0), np.random.default_rng(0)
+    collector.start()
     for _ in range(4 * LENGTH):
         action = rng.uniform(-1.0, 1.0, (ENVS, 1)).astype(np.float32)
-        collector.store(action, action)
+        collector.step(lambda obs, action=action: (action, action))
     assert collector.ended == [(float(LENGTH), LENGTH)] * (4 * ENVS)
     return replay
 

@@ -41,10 +41,11 @@ class RowLog:
         check(folder, record)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
-        log.rows, log.first, log._sealed = record["rows"], record["first"], list(record["sealed"])
+        log.rows, log._sealed = record["rows"], list(record["sealed"])
         path = folder / segment_name(log._open_number)
         path.touch()
         log._remove_from(log._open_number + 1)
+        log.first = min(int(there.name.removeprefix("segment-")) for there in folder.glob("segment-*"))
         log._file = open(path, "r+b", buffering=0)  # noqa: SIM115
         log._file.truncate(record["rows"] % record["segment_rows"] * record["row_bytes"])
         log._hash = hashlib.sha256(log._file.read())
@@ -61,15 +62,15 @@ class RowLog:
             if self.rows % self.segment_rows == 0:
                 self._seal()
 
-    def record(self) -> dict[str, Any]:
-        """Flush the rows to the disk; what a checkpoint must hold to come back to them."""
+    def record(self, window: int = 0) -> dict[str, Any]:
+        """Flush the rows to the disk; what a checkpoint must hold to come back to those from row `window` on."""
         os.fsync(self._file.fileno())
         sync_directory(self.folder)
         return {
             "row_bytes": self.row_bytes,
             "segment_rows": self.segment_rows,
             "rows": self.rows,
-            "first": self.first,
+            "window": window,
             "sealed": list(self._sealed),
             "open": self._hash.hexdigest(),
         }
@@ -120,7 +121,7 @@ def segment_name(number: int) -> str:
 def check(folder: Path, record: Mapping[str, Any]) -> None:
     """Raises EntraxError naming the first segment of `record` that is missing, cut short or changed."""
     for number, expected in enumerate([*record["sealed"], record["open"]]):
-        if number < record["first"]:
+        if number < record["window"] // record["segment_rows"]:
             continue
         sealed = number < len(record["sealed"])
         rows = record["segment_rows"] if sealed else record["rows"] % record["segment_rows"]

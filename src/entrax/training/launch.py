@@ -92,7 +92,7 @@ def train(
                 training.train(hook)
         finally:
             writer.close()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final")
+    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
 
 
 def existing(run: str | Path | None) -> RunDirectory | None:

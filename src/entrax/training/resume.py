@@ -62,7 +62,7 @@ def resume(
                 training.train(hook)
         finally:
             writer.close()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final")
+    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
 
 
 def finished(directory: RunDirectory, steps: int | None) -> bool:

@@ -50,7 +50,7 @@ def _progress(training: "Training") -> dict[str, Any]:
         "best": training.best if np.isfinite(training.best) else None,
         "seconds": training.seconds(),
         "exact": training.exact,
-        "replay": training.log.record() | {"window": max(0, training.replay.appended - training.replay.times)},
+        "replay": training.log.record(window=max(0, training.replay.appended - training.replay.times)),
         "metrics": training.run.metrics_record(),
         "config": training.run.config_digest(),
     }
@@ -63,7 +63,7 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any]) -> None:
     training.replay.appended = record["window"]
     for rows in read_rows(folder, record, record["window"], record["rows"]):
         training.replay.unpack(rows)
-    training.windows.append(record["first"] * record["segment_rows"])  # older checkpoints may need what there is
+    training.windows.append(training.log.first * training.log.segment_rows)  # older checkpoints may need what there is
     training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
     training.normaliser.restore(below("normaliser", arrays))
     infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]

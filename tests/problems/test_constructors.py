@@ -1,5 +1,6 @@
 """Every constructor makes the problem that a reader of its arguments has in mind."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
+from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -181,12 +183,23 @@ def test_initial_may_be_a_state():
 def test_rounding_of_a_row_is_divided_out():
     mdp = FiniteMDP.from_transitions([(0, 0, 0.3333333333, s, 0.0, False) for s in range(3)], states=3, terminal=[1, 2])
     assert abs(mdp.probability[0, 0].sum() - 1) <= 2**-52
+    narrow = np.random.default_rng(0).dirichlet(np.ones(50), (50, 2)).astype(np.float32)
+    np.testing.assert_allclose(FiniteMDP.from_dense(narrow, np.zeros((50, 2))).probability.sum(2), 1, atol=1e-14)
 
 
-def test_jax_arrays_are_taken_as_they_are():
+def test_jax_arrays_are_taken_as_they_are_and_checked_on_demand():
     mdp = by_hand()
     names = ("successor", "probability", "reward", "initial", "terminal")
-    assert FiniteMDP(**{name: jnp.asarray(getattr(mdp, name)) for name in names}, discount=jnp.asarray(0.5)).states == 3
+    arrays = {name: jnp.asarray(getattr(mdp, name)) for name in names}
+    made = FiniteMDP(**arrays, discount=jnp.asarray(0.5))
+    made.validate()
+    assert made.states == 3
+    wrong = FiniteMDP(**arrays | {"probability": arrays["probability"] * 7})
+    with pytest.raises(EntraxError, match="sum to 7, not to 1"):
+        wrong.validate()
+    with pytest.raises(EntraxError, match="discount"):
+        FiniteMDP(**arrays, discount=jnp.asarray(1.5))
+    assert jax.jit(lambda discount: FiniteMDP(**arrays, discount=discount).discount * 2)(0.25) == 0.5
 
 
 def test_a_million_transitions():

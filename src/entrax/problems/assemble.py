@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from entrax.errors import EntraxError
-from entrax.problems.checks import TOLERANCE, check_discount, first
+from entrax.problems.checks import check_discount, first
 
+ROUNDING = 1e-6  # of probabilities in 32 bits: rows that sum to one within it are divided by their sum
 MAX_STATES = np.iinfo(np.int32).max - 1
 
 
@@ -32,7 +33,7 @@ def assemble(
     """Successor, probability, reward and outcome reward, with branches to the same successor merged.
 
     The reward is that of the entries, or the table `reward`. Branches that pay differently are kept apart, and the
-    outcome reward is None when no row has any. Rows that sum to one within 1e-8 are divided by their sum.
+    outcome reward is None when no row has any. Rows that nearly sum to one are divided by their sum.
     """
     possible = entries.probability != 0
     entries = merge(sort(entries if possible.all() else entries.take(possible), states), states)
@@ -97,7 +98,7 @@ def rescaled(
     """Rows that nearly sum to one are divided by their sum; others are left for the check to refuse."""
     total = np.add.reduceat(probability, start) if len(start) else np.ones(0)
     miss = np.abs(total - 1)
-    near = (miss <= TOLERANCE[8]) & (miss > count * np.finfo(float).eps)  # that is rounding: dividing changes nothing
+    near = (miss <= ROUNDING) & (miss > count * np.finfo(float).eps)  # nearer than that, dividing gains nothing
     return probability / np.repeat(np.where(near, total, 1), count) if near.any() else probability
 
 

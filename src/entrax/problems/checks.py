@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from entrax.errors import EntraxError
@@ -53,13 +54,13 @@ def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:
 
 
 def check_discount(discount: Any) -> None:
-    """Check a discount that is a plain number; one inside a transformation cannot be looked at."""
-    if isinstance(discount, float | int | np.number) and not 0 <= discount <= 1:
+    """Check a discount, unless it is inside a transformation, where it cannot be looked at."""
+    if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
         raise EntraxError(f"The discount is {discount}: it must lie in [0, 1].")
 
 
 def check_values(mdp: "FiniteMDP") -> None:
-    """Check the numbers of a problem whose arrays are NumPy's."""
+    """Check the numbers of a problem outside of any transformation."""
     successor, probability = np.asarray(mdp.successor), np.asarray(mdp.probability)
     states, actions, _ = successor.shape
     if (bad := first((successor < 0) | (successor > states))) is not None:
@@ -77,7 +78,7 @@ def check_values(mdp: "FiniteMDP") -> None:
     live = live if mask is None else live & mask
     check_rows(probability, live, terminal)
     for name in ("reward", "outcome_reward"):
-        reward = getattr(mdp, name)
+        reward = None if getattr(mdp, name) is None else np.asarray(getattr(mdp, name))
         if reward is not None and (bad := first(~np.isfinite(reward))) is not None:
             raise EntraxError(f"The {name.replace('_', ' ')} of {at(bad)} is {reward[bad]}: it must be finite.")
     check_distributions(mdp, live)

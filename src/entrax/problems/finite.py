@@ -69,6 +69,10 @@ class FiniteMDP(eqx.Module):
     def __check_init__(self) -> None:
         checks.check(self)
 
+    def validate(self) -> None:
+        """Check the numbers in JAX arrays as well. Raises EntraxError; not for use inside a transformation."""
+        checks.check_values(self)
+
     @property
     def states(self) -> int:
         """S, the number of states; also the index that stands for the end of the episode."""

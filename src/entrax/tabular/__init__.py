@@ -14,6 +14,7 @@ from entrax.tabular.fitted import FittedQ, LeastSquares, Regressor, fitted_q_ite
 from entrax.tabular.learner import Learned
 from entrax.tabular.prediction import BatchSolution, batch_monte_carlo, batch_td, reward_process, td
 from entrax.tabular.schedules import Boltzmann, EpsilonGreedy, StepSize
+from entrax.tabular.selfplay import SelfPlay, self_play
 
 __all__ = [
     "BatchSolution",
@@ -23,6 +24,7 @@ __all__ = [
     "Learned",
     "LeastSquares",
     "Regressor",
+    "SelfPlay",
     "StepSize",
     "batch_monte_carlo",
     "batch_td",
@@ -35,6 +37,7 @@ __all__ = [
     "reward_process",
     "sample_transitions",
     "sarsa",
+    "self_play",
     "soft_q_learning",
     "soft_sarsa",
     "td",

@@ -56,7 +56,7 @@ class FittedQ(NamedTuple):
 
     def q(self, obs: np.ndarray) -> Float[np.ndarray, "sample action"]:
         """Q(s, ·) for a batch of observations."""
-        return action_values(self.regressor, self.encode, obs, self.actions)
+        return predictions(self.regressor, inputs_of_all(self.encode, np.asarray(obs), self.actions))
 
     def value(self, obs: np.ndarray) -> Float[np.ndarray, " sample"]:
         """The soft value at the temperature."""
@@ -90,6 +90,7 @@ def fitted_q_iteration(
     check(data, actions, discount, temperature)
     encode = one_hot_actions(actions) if encode is None else encode
     inputs = encode(np.asarray(data.obs), np.asarray(data.action))
+    following = inputs_of_all(encode, np.asarray(data.next_obs), actions)
     reward, alive = np.asarray(data.reward, float), ~np.asarray(data.terminated)
     next_value, before = np.zeros(len(reward)), np.zeros(len(reward))
     limit = 1e6 * most_to_earn(reward, discount, temperature, actions)
@@ -104,7 +105,7 @@ def fitted_q_iteration(
         elif history[-1][0] <= tolerance:
             status = "converged"
         before = predicted
-        q = action_values(regressor, encode, np.asarray(data.next_obs), actions)
+        q = predictions(regressor, following)
         next_value = soft_values(q, temperature, prior)
     return FittedQ(
         regressor=regressor,
@@ -139,14 +140,21 @@ def one_hot_pairs(states: int, actions: int) -> Encode:
 
 
 class LeastSquares:
-    """Linear regression without an intercept, by the pseudo-inverse: inputs that no sample has get weight 0."""
+    """Linear regression without an intercept, by the pseudo-inverse: inputs that no sample has get weight 0.
+
+    The pseudo-inverse is kept for as long as the inputs stay the same, as they do in fitted Q-iteration.
+    """
 
     def __init__(self) -> None:
         self.weight: Float[np.ndarray, " input"] = np.zeros(0)
+        self._inputs: Inputs = np.zeros((0, 0))
+        self._inverse: Float[np.ndarray, "input sample"] = np.zeros((0, 0))
 
     def fit(self, X: Inputs, y: Float[np.ndarray, " sample"]) -> "LeastSquares":
         """The shortest weights of least squared error."""
-        self.weight = np.linalg.lstsq(X, y, rcond=None)[0]
+        if not np.array_equal(X, self._inputs):
+            self._inputs, self._inverse = np.array(X), np.linalg.pinv(X)
+        self.weight = self._inverse @ y
         return self
 
     def predict(self, X: Inputs) -> Float[np.ndarray, " sample"]:
@@ -154,13 +162,14 @@ class LeastSquares:
         return X @ self.weight
 
 
-def action_values(
-    regressor: Regressor, encode: Encode, obs: np.ndarray, actions: int
-) -> Float[np.ndarray, "sample action"]:
-    """Predictions for every action, one call of `predict` for each."""
-    obs = np.asarray(obs)
-    each = [regressor.predict(encode(obs, np.full(len(obs), action))) for action in range(actions)]
-    return np.stack([np.asarray(column, float) for column in each], axis=1)
+def inputs_of_all(encode: Encode, obs: np.ndarray, actions: int) -> list[Inputs]:
+    """The regressor's inputs for every action in turn."""
+    return [encode(obs, np.full(len(obs), action)) for action in range(actions)]
+
+
+def predictions(regressor: Regressor, inputs: list[Inputs]) -> Float[np.ndarray, "sample action"]:
+    """Predicted Q, one call of `predict` for each action."""
+    return np.stack([np.asarray(regressor.predict(each), float) for each in inputs], axis=1)
 
 
 def soft_values(

@@ -15,6 +15,7 @@ from entrax.errors import EntraxError
 from entrax.spec import Discrete, MultiDiscrete, Progress
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
+RATE = 0.7 * 1e-3 + 0.3 * 4e-4  # at this progress, between the rates that the test asks for
 update = eqx.filter_jit(dqn.update)
 
 
@@ -72,7 +73,7 @@ class Reference:
             return 0.5 * jnp.mean((self.q(net, b.obs)[jnp.arange(ref.BATCH), place] - y) ** 2)
 
         value, gradient = jax.value_and_grad(loss)(net)
-        net, moments = ref.adam(net, gradient, moments, 1e-3)
+        net, moments = ref.adam(net, gradient, moments, RATE)
         return value, net, moments, ref.mix(target, net, self.target_rate)
 
     def update(self, b):
@@ -102,7 +103,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_updates_equal_the_float64_reference(case):
     action, fields = CASES[case]
-    config = configured(action, discount=0.9, **fields)
+    config = configured(action, discount=0.9, learning_rate=1e-3, final_learning_rate=4e-4, **fields)
     state = start(config, action)
     nvec = (3,) if action == Discrete(3) else action.nvec
     reference = Reference(
@@ -203,6 +204,7 @@ def test_what_depends_on_the_temperature(fields, expected):
     numbers = [config.exploration, config.final_exploration, config.final_temperature]
     np.testing.assert_allclose(numbers, expected[:3], rtol=1e-6)
     assert config.double is expected[3]
+    np.testing.assert_allclose(config.final_learning_rate, 0.1 * config.learning_rate, rtol=1e-6)
     # A run's configuration is resolved again when it is loaded.
     again = dqn.Config(**{k: v if isinstance(v, bool | int | tuple) else float(v) for k, v in asdict(config).items()})
     assert eqx.tree_equal(dqn.resolve(again, ref.discrete_spec(Discrete(3))), config)
@@ -212,6 +214,7 @@ def test_what_depends_on_the_temperature(fields, expected):
     ("field", "value", "sentence"),
     [
         ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
+        ("final_learning_rate", -0.1, "The final learning rate must be at least 0, not -0.1."),
         ("discount", -0.1, "The discount must be in [0, 1], not -0.1."),
         ("temperature", -1.0, "The temperature must be at least 0, not -1.0."),
         ("final_temperature", -1.0, "The final temperature must be at least 0, not -1.0."),

@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+import entrax
 from entrax.agents import discrete_sac, dqn
 from entrax.environments.spaces import spec_of
 from entrax.spec import Progress, Transition
@@ -55,7 +56,10 @@ def every_transition():
 def trained(agent, updates, **fields):
     """The state after `updates` updates from the batch of all transitions, with a smaller step at the end."""
     spec, batch = spec_of(ENV), every_transition()
-    configs = [agent.resolve(agent.Config(hidden=(64,), learning_rate=rate, **fields), spec) for rate in (3e-3, 3e-4)]
+    configs = [
+        agent.resolve(agent.Config(hidden=(64,), learning_rate=rate, final_learning_rate=rate, **fields), spec)
+        for rate in (3e-3, 3e-4)
+    ]
 
     @jax.jit
     def learn(state):
@@ -102,3 +106,19 @@ def test_discrete_sac_reaches_the_soft_optimum():
     value = jax.vmap(lambda q, pi: state.choices.soft_value(q, pi, 0.1))(q, policy)
     np.testing.assert_allclose(value, v[STATES], atol=1e-4)
     np.testing.assert_allclose(policy[:, 0], pi[STATES], atol=1e-4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("agent", ["dqn", "discrete-sac"])
+def test_a_run_comes_near_the_soft_optimum_from_its_own_samples(agent, tmp_path):
+    settings = {"discount": 0.95, "target_rate": 0.05, "learning_rate": 3e-4, "batch_size": 128, "hidden": (64,)}
+    run = entrax.train(
+        "FrozenLake-v1", agent=agent, run=tmp_path / "run", steps=20_000, temperature=0.1, eval_every=0, **settings
+    )
+    v, pi = exact(0.95, 0.1)
+    obs, policy = jnp.eye(16)[jnp.array(STATES)], run.controller.policy
+    learned = jax.vmap(lambda o: policy(o, PROGRESS) if agent == "dqn" else policy(o))(obs)[:, 0]
+    assert np.abs(learned - pi[STATES]).sum(axis=1).mean() / 2 < 0.08  # total variation
+    if agent == "dqn":
+        value = jax.vmap(lambda o: policy.choices.soft_max(policy.critic(o), 0.1))(obs)
+        np.testing.assert_allclose(value, v[STATES], atol=0.06)  # of values up to 1.16

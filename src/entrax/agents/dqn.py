@@ -47,7 +47,8 @@ Network = Options | DuelingQ
 class Config(eqx.Module):
     """Hyperparameters. What is None depends on the temperature and is filled by `resolve`."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-3  # at first
+    final_learning_rate: float | None = None  # at the end of the run; None is a tenth of the first
     discount: float = 0.99  # γ
     temperature: float = 0.0  # α, at first
     final_temperature: float | None = None  # α after annealing; None is no annealing
@@ -102,11 +103,13 @@ class ValuePolicy(eqx.Module):
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills what depends on the temperature; raises EntraxError for values outside their range."""
     choices_of(spec, "dqn", config.joint_limit)
+    final_rate = 0.1 * config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
     final = config.temperature if config.final_temperature is None else config.final_temperature
     epsilon = float(config.temperature == 0) if config.exploration is None else config.exploration
     final_epsilon = 0.05 * (final == 0) if config.final_exploration is None else config.final_exploration
     double = bool(config.temperature == 0) if config.double is None else config.double
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(final_rate >= 0, "final learning rate", "at least 0", final_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
     require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
     require(final >= 0, "final temperature", "at least 0", final)
@@ -115,10 +118,16 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
     require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
     require(config.target_period >= 1, "target period", "at least 1", config.target_period)
-    filled = replace(
-        config, final_temperature=final, exploration=epsilon, final_exploration=final_epsilon, double=double
+    return as_arrays(
+        replace(
+            config,
+            final_learning_rate=final_rate,
+            final_temperature=final,
+            exploration=epsilon,
+            final_exploration=final_epsilon,
+            double=double,
+        )
     )
-    return as_arrays(filled)
 
 
 def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
@@ -149,6 +158,12 @@ def policy(config: Config, state: State) -> ValuePolicy:
 
 def data(config: Config) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def learning_rate(config: Config) -> Anneal:
+    """The learning rate along the run."""
+    assert config.final_learning_rate is not None
+    return Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)
 
 
 def temperature(config: Config) -> Anneal:
@@ -195,7 +210,7 @@ def update(
     y = td_target(config, state, batch, alpha)
     gradient = jax.value_and_grad(critic_loss, has_aux=True)
     (loss, (q_taken, q)), g = gradient(state.params, choices, batch, y)
-    step, opt_state = optax.adam(config.learning_rate).update(g, state.opt_state)
+    step, opt_state = optax.adam(learning_rate(config)(progress)).update(g, state.opt_state)
     params, updates = optax.apply_updates(state.params, step), state.updates + 1
 
     rate = jnp.where(updates % config.target_period == 0, config.target_rate, 0.0)

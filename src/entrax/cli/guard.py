@@ -49,14 +49,15 @@ def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
         fail(error.format_message(), 2)
     except click.ClickException as error:
         fail(error.format_message(), 2)
-    except click.Abort:
-        sys.exit(130)
+    except click.Abort as error:  # what click makes of an interrupt
+        interrupt = error.__cause__
+        fail(str(interrupt or "") or "Interrupted.", interrupt.exit_code if isinstance(interrupt, Interrupted) else 130)
     except EntraxError as error:
         if debug:
             raise
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt as error:
-        fail(str(error) or "Interrupted.", error.exit_code if isinstance(error, Interrupted) else 130)
+    except KeyboardInterrupt:
+        fail("Interrupted.", 130)
     except Exception as error:
         if debug:
             raise

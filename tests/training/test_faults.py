@@ -1,0 +1,221 @@
+"""What goes wrong during training: what is said, what is saved, and how the process ends."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import entrax
+from entrax.agents import sac
+from entrax.environments.faults import EnvironmentFault
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint, records
+from entrax.runs.audit import verify
+from entrax.runs.directory import RunDirectory
+from entrax.training.run import Diverged
+
+SMALL = {
+    "agent": "sac",
+    "steps": 240,
+    "learning_starts": 60,
+    "chunk": 4,
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "log_every": 40,
+    "eval_every": 0,
+    "checkpoint_every": 40,
+    "seed": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+
+def flaky(tmp_path, fault, **arguments):
+    """Settings of a run in which an environment misbehaves at its step 7 while there is no marker."""
+    return {"env": "flaky:Once", "env_args": {"fault": fault, "marker": str(tmp_path / "marker"), **arguments}}
+
+
+def events(path, kind):
+    return [event["message"] for event in RunDirectory.open(path).events() if event["kind"] == kind]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise", "raised KeyError: 'lost my keys' at step 7 of the episode with seed"),
+        ("nan", "at step 7 of the episode with seed"),
+        ("reset", "raised ValueError: cannot begin when reset with seed"),
+        ("die", "lost its worker process (exit status 7) at step 7"),
+        ("hang", "did not answer within 1 s at step 7"),
+    ],
+)
+def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, monkeypatch, fault, said, workers):
+    if workers == 0 and fault in ("die", "hang"):
+        pytest.skip("this process cannot outlive that")
+    settings = SMALL | flaky(tmp_path, fault) | {"envs": 3, "workers": workers, "restart_envs": 2}
+    if fault == "hang":
+        settings["step_timeout"] = 1.0
+    (tmp_path / "marker").touch()  # the random episode before training is spared
+    hook_calls = []
+
+    def hook(row):
+        if not hook_calls:
+            (tmp_path / "marker").unlink()
+        hook_calls.append(row)
+
+    run = entrax.train(**settings, run=tmp_path / "run", hook=hook)
+    [message] = events(run.path, "inexact")
+    assert said in message
+    assert "restarted (1 of 2); its episode was dropped" in message
+    _, meta = checkpoint.load(run.directory)
+    assert (meta["step"], meta["exact"], meta["collector"]["restarts"]) == (240, False, 1)
+    assert all(finding.damage is None for finding in verify(run.directory))
+    replayed = [row["return"] for row in run.metrics() if row.get("return") is not None]
+    assert replayed  # whole episodes of 20 steps, the dropped one not among them
+    assert {row["length"] for row in run.metrics() if row.get("length") is not None} == {20.0}
+
+
+def test_restarts_are_bounded_and_what_was_saved_stays(tmp_path):
+    (tmp_path / "marker").touch()
+    settings = SMALL | flaky(tmp_path, "raise") | {"restart_envs": 2}
+
+    def hook(row):
+        (tmp_path / "marker").unlink(missing_ok=True)  # at every row: the third time is once too often
+
+    with pytest.raises(EnvironmentFault, match="Environment 0 raised KeyError"):
+        entrax.train(**settings, run=tmp_path / "run", hook=hook)
+    assert len(events(tmp_path / "run", "inexact")) == 2
+    findings = verify(RunDirectory.open(tmp_path / "run"))
+    assert findings
+    assert all(finding.damage is None for finding in findings)
+
+
+def test_without_leave_to_restart_the_run_ends_and_can_be_resumed(tmp_path):
+    (tmp_path / "marker").touch()
+    settings = SMALL | flaky(tmp_path, "raise") | {"envs": 2, "workers": 0}
+
+    def hook(row):
+        if row["step"] > 100 and (tmp_path / "marker").exists() and not list(tmp_path.glob("once")):
+            (tmp_path / "marker").unlink()
+            (tmp_path / "once").touch()
+
+    with pytest.raises(EnvironmentFault) as fault:
+        entrax.train(**settings, run=tmp_path / "run", hook=hook)
+    assert fault.value.exit_code == 3
+    run = RunDirectory.open(tmp_path / "run")
+    assert all(finding.damage is None for finding in verify(run))
+    with pytest.raises(EntraxError, match="--env flaky:Once"):
+        entrax.resume(run.path)  # nothing that a file names is imported
+    entrax.resume(run.path, env="flaky:Once")
+    entrax.train(**settings, run=tmp_path / "whole")
+    assert checkpoint.load(run, "final")[0].keys() == checkpoint.load(RunDirectory.open(tmp_path / "whole"))[0].keys()
+
+
+def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeypatch):
+    update, broken_at = sac.update, 100
+
+    def breaking(config, state, batch, progress, key):
+        state, info = update(config, state, batch, progress, key)
+        spoilt = jnp.where(state.updates >= broken_at, jnp.nan, state.params.log_alpha)
+        return eqx.tree_at(lambda state: state.params.log_alpha, state, spoilt), info
+
+    monkeypatch.setattr(sac, "update", breaking)
+    with pytest.raises(Diverged, match=f"diverged at update {broken_at}, near step") as error:
+        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL)
+    assert error.value.exit_code == 4
+    run = RunDirectory.open(tmp_path / "run")
+    [event] = [event for event in run.events() if event["kind"] == "diverged"]
+    batch = load_file(event["batch"])
+    assert batch["obs"].shape == (8, 3)
+    arrays, _ = checkpoint.load(run)
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert all(finding.damage is None for finding in verify(run))
+
+
+def test_a_full_disk_ends_the_run_with_the_bytes_it_needed(tmp_path, monkeypatch):
+    original, left = records.write_bytes, [9]
+
+    def full(path, data):
+        left[0] -= 1
+        if left[0] < 0:
+            path.write_bytes(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        original(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    with pytest.raises(EntraxError, match=r"No space left on device\): it needs [\d,]+ bytes") as error:
+        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL)
+    assert error.value.exit_code == 5
+    run = RunDirectory.open(tmp_path / "run")
+    assert len(checkpoint.available(run)) == 3
+    assert all(finding.damage is None for finding in verify(run))
+    monkeypatch.setattr(checkpoint, "write_bytes", original)
+    assert entrax.resume(run.path).metrics()[-1]["step"] == 240
+
+
+def command(tmp_path, *flags):
+    arguments = ["train", "Pendulum-v1", "--run", "run", "--no-video", "--hidden", "8,8", "--batch-size", "8"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "entrax.cli", *arguments, *flags],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_first(tmp_path, number, code):
+    process = command(tmp_path, "--steps", "100000000", "--log-every", "100", "--eval-every", "0")
+    wait_for_rows(tmp_path / "run")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "Interrupted and saved at step" in said
+    run = RunDirectory.open(tmp_path / "run")
+    assert [finding.damage for finding in verify(run)] == [None]
+    assert checkpoint.load(run)[1]["step"] > 0
+
+
+def wait_for_rows(run):
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_real_limit_on_files_is_a_sentence(tmp_path):
+    """RLIMIT_FSIZE: the kernel refuses to let any file grow beyond a few kilobytes."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
+        "from entrax.cli import main; main(sys.argv[1:])"
+    )
+    flags = ["--steps", "2000", "--hidden", "8,8", "--eval-every", "0", "--checkpoint-every", "100", "--no-video"]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "train", "Pendulum-v1", "--run", "run", *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert ended.returncode == 5, ended.stderr
+    assert "could not be written (File too large)" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert all(finding.damage is None for finding in verify(RunDirectory.open(tmp_path / "run")))
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 0

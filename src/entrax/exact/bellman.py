@@ -74,6 +74,17 @@ def make_sweep(mdp: FiniteMDP, kl: bool) -> Sweep:
     )
 
 
+def undiscounted(sweep: Sweep) -> Sweep:
+    """`sweep` with γ = 1."""
+    return Sweep(
+        successor=sweep.successor,
+        probability=sweep.probability,
+        reward=sweep.reward,
+        log_prior=sweep.log_prior,
+        discount=jnp.asarray(1.0),
+    )
+
+
 def expectation(successor: Int[Array, "row state"], weight: Float[Array, "row state"], v: ByState) -> ByState:
     """Σ_r weight[r] v(successor[r]) for every state, with v(S) = 0."""
     padded = jnp.append(v, 0.0)

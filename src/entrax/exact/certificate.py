@@ -25,7 +25,8 @@ from entrax.exact.bellman import (
     soft_maximiser,
 )
 from entrax.exact.krylov import bicgstab
-from entrax.exact.solvers import newton, residual_operator
+from entrax.exact.linear import residual_operator
+from entrax.exact.solvers import newton
 
 _MAX_PRODUCTS = 20_000  # for the expected times, which need few digits
 _EPS = float(jnp.finfo(jnp.float64).eps)
@@ -80,6 +81,6 @@ def _expected_time(sweep: Sweep, temperature: Scalar, v: ByState, precision: Sca
     zero = jnp.asarray(0.0)
 
     def tied() -> ByState:
-        return newton(slowest, zero, time, jnp.asarray(1e-3), zero, 50, greedy=True).value
+        return newton(slowest, zero, time, jnp.asarray(1e-3), zero, jnp.asarray(50), jnp.asarray(0), greedy=True).value
 
     return jax.lax.cond(temperature > 0, lambda: time, tied)

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from entrax.errors import EntraxError
 from entrax.exact.bellman import (
@@ -53,5 +54,7 @@ def _backward(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, horizon: int) -
 
     last = jnp.zeros(mdp.states)
     start = (last, jnp.asarray(0.0))
-    (_, error), (values, q, policy) = jax.lax.scan(step, start, length=horizon, reverse=True)
+    steps: tuple[Array, Array, Array]
+    (_, error), steps = jax.lax.scan(step, start, length=horizon, reverse=True)
+    values, q, policy = steps
     return jnp.concatenate([values, last[None]]), q, policy, error

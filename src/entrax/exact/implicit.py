@@ -10,14 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from entrax.exact.bellman import ByAction, ByState, Rows, Scalar, Sweep, action_values, policy_rows, soft_maximiser
-from entrax.exact.krylov import bicgstab
-from entrax.exact.solvers import residual_operator
+from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, policy_rows, soft_maximiser
+from entrax.exact.linear import solve_policy
 from entrax.problems.finite import FiniteMDP
 from entrax.soft.operators import soft_max, soft_policy
-
-_DIGITS = 1e-13  # of the right-hand side, asked of each linear solve
-_MAX_PRODUCTS = 100_000
 
 
 def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState) -> ByState:
@@ -32,17 +28,6 @@ def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: By
 def smooth_policy(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> Float[Array, "state action"]:
     """The soft policy of Q with the derivatives of `entrax.soft.operators`, by Q, temperature and prior."""
     return jax.vmap(soft_policy, in_axes=(0, None, 0, 0))(*_operands(mdp, sweep, q, temperature))
-
-
-def solve_policy(rows: Rows, discount: Scalar, b: ByState) -> ByState:
-    """(I − γ P_π)⁻¹ b, differentiable in b, in both directions."""
-
-    def solve(operator: Any, right: ByState) -> ByState:
-        return bicgstab(operator, right, _DIGITS * jnp.max(jnp.abs(right)), _MAX_PRODUCTS).x
-
-    return jax.lax.custom_linear_solve(
-        lambda x: residual_operator(rows, discount, x), b, solve=solve, transpose_solve=solve
-    )
 
 
 def _operands(mdp: FiniteMDP, sweep: Sweep, q: ByAction, temperature: Scalar) -> tuple[Any, Scalar, Any, Any]:

@@ -11,19 +11,23 @@ Sources: Ziebart (2010), Modeling purposeful adaptive behavior with the principl
 (1994), Markov decision processes. The methods are described in `solvers` and the error bound in `certificate`.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ScalarLike
 
-from entrax.errors import EntraxError, closest
 from entrax.exact.average import solve_average
-from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, make_sweep
+from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, backup, make_sweep
 from entrax.exact.certificate import contraction_bound, enclosure_bound, modulus
+from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
+from entrax.exact.components import Components
 from entrax.exact.finite_horizon import solve_finite_horizon
-from entrax.exact.finiteness import check_finite
+from entrax.exact.finiteness import idle_components, steer, without_idling
 from entrax.exact.implicit import attach_gradient, smooth_policy
-from entrax.exact.solution import Solution, finish, is_traced, read_off
+from entrax.exact.order import depth
+from entrax.exact.solution import Solution, finish, read_off
 from entrax.exact.solvers import Found, newton, value_iteration
 from entrax.problems.finite import FiniteMDP
 
@@ -59,22 +63,31 @@ def plan(
     Raises `EntraxError` for a wrong argument, in 32-bit mode, for an undiscounted problem whose value is not shown to
     be finite, and for an average reward that may depend on where one starts.
     """
-    _check(mdp, temperature, method, convention, objective)
+    check_precision()
+    check_temperature(temperature)
+    check_choice("method", method, METHODS)
+    check_choice("convention", convention, CONVENTIONS)
+    check_choice("objective", objective, OBJECTIVES)
     horizon = mdp.horizon if horizon is None else horizon
     alpha = jnp.asarray(temperature, jnp.float64)
     sweep = make_sweep(mdp, convention == "kl")
     traced = is_traced((mdp, temperature))
     if objective == "average":
-        return solve_average(mdp, sweep, alpha, method, tolerance, max_iterations)
+        method = "newton-krylov" if method == "auto" else method
+        limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
+        return solve_average(mdp, sweep, alpha, method, tolerance, limit)
     if horizon is not None:
         return solve_finite_horizon(mdp, sweep, alpha, horizon)
     if not traced and float(mdp.discount) == 1.0:
-        check_finite(mdp, sweep, float(alpha), convention)
+        idle = idle_components(mdp, sweep, float(alpha))
+        if idle is not None:
+            return _plan_without_idling(mdp, sweep, idle, method, tolerance, max_iterations)
     if method == "auto":
         method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
     limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
     greedy = not traced and float(alpha) == 0.0
-    found = _solve(*jax.lax.stop_gradient((sweep, alpha)), method, tolerance, limit, greedy)
+    warm_up = 2 * depth(mdp) if greedy and method == "newton-krylov" else 0
+    found = _solve(*jax.lax.stop_gradient((sweep, alpha)), method, tolerance, limit, warm_up, greedy)
     bound = _certify(*jax.lax.stop_gradient((sweep, alpha, found.value)), tolerance)
     if traced:
         value = attach_gradient(mdp, sweep, alpha, found.value)
@@ -95,13 +108,28 @@ def plan(
     )
 
 
-def _solve(sweep: Sweep, alpha: Scalar, method: str, tolerance: float, limit: int, greedy: bool) -> Found:
+def _solve(sweep: Sweep, alpha: Scalar, method: str, tolerance: float, limit: int, warm_up: int, greedy: bool) -> Found:
     start = jnp.zeros(sweep.reward.shape[1])
     beta = modulus(sweep)
     wanted = jnp.asarray(tolerance, jnp.float64)
+    most = jnp.asarray(limit)
     if method == "value-iteration":
-        return value_iteration(sweep, alpha, start, wanted, beta, limit)
-    return newton(sweep, alpha, start, wanted, beta, limit, greedy=greedy, exact=method == "policy-iteration")
+        return value_iteration(sweep, alpha, start, wanted, beta, most)
+    exact = method == "policy-iteration"
+    return newton(sweep, alpha, start, wanted, beta, most, jnp.asarray(warm_up), greedy=greedy, exact=exact)
+
+
+def _plan_without_idling(
+    mdp: FiniteMDP, sweep: Sweep, idle: Components, method: str, tolerance: float, max_iterations: int | None
+) -> Solution:
+    """Hard, undiscounted planning where one could stay somewhere for ever for free: in the problem without that."""
+    smaller, place = without_idling(mdp, idle)
+    found = plan(smaller, 0.0, method=method, tolerance=tolerance, max_iterations=max_iterations)
+    value = found.value[place]
+    q, policy = read_off(mdp, sweep, jnp.asarray(0.0), value)
+    residual = jnp.max(jnp.abs(backup(sweep, jnp.asarray(0.0), value) - value))
+    steered = jnp.asarray(steer(idle, np.asarray(q), np.asarray(policy)))
+    return replace(found, value=value, q=q, policy=steered, residual=residual)
 
 
 def _certify(sweep: Sweep, alpha: Scalar, value: ByState, tolerance: float) -> Scalar:
@@ -109,20 +137,3 @@ def _certify(sweep: Sweep, alpha: Scalar, value: ByState, tolerance: float) -> S
     if is_traced(bound) or float(bound) <= tolerance:
         return bound
     return jnp.minimum(bound, enclosure_bound(sweep, alpha, value))
-
-
-def _check(mdp: FiniteMDP, temperature: ScalarLike, method: str, convention: str, objective: str) -> None:
-    if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
-        raise EntraxError(
-            "exact planning needs 64-bit floats: call jax.config.update('jax_enable_x64', True), "
-            "or use jax.enable_x64(), first."
-        )
-    for name, value, known in (
-        ("method", method, METHODS),
-        ("convention", convention, CONVENTIONS),
-        ("objective", objective, OBJECTIVES),
-    ):
-        if value not in known:
-            raise EntraxError(f"{name} {value!r} is not one of {', '.join(known)}{closest(value, known)}")
-    if not is_traced(temperature) and not 0 <= np.asarray(temperature).item() < np.inf:
-        raise EntraxError(f"the temperature must be a number ≥ 0, not {np.asarray(temperature).item()}.")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -49,8 +48,3 @@ def finish(
     """Q with the state first, and both with what is said of terminal states."""
     terminal = jnp.asarray(mdp.terminal)[:, None]
     return jnp.where(terminal, 0.0, q.T), jnp.where(terminal, 1.0 / mdp.actions, policy)
-
-
-def is_traced(tree: object) -> bool:
-    """Whether any array in `tree` is abstract, as inside `jax.jit` and `jax.grad`."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

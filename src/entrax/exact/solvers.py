@@ -20,21 +20,21 @@ from jaxtyping import Array, Bool, Int
 
 from entrax.exact.bellman import (
     ByState,
-    Rows,
     Scalar,
     Sweep,
     action_values,
     backup,
-    expectation,
     greedy_rows,
     policy_rows,
     rounding,
     soft_maximiser,
 )
 from entrax.exact.krylov import bicgstab
+from entrax.exact.linear import residual_operator
 
 _PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is tightened
 _FORCING = 1e-2  # the first forcing term, and the largest
+_RETREAT = 20  # sweeps in place of a Newton step that could not be made
 _MAX_PRODUCTS = 4000  # of one linear solve; a slow one is better continued from a better policy
 
 
@@ -59,7 +59,12 @@ def residual_target(sweep: Sweep, temperature: Scalar, v: ByState, tolerance: Sc
 
 @eqx.filter_jit
 def value_iteration(
-    sweep: Sweep, temperature: Scalar, start: ByState, tolerance: Scalar, modulus: Scalar, max_iterations: int
+    sweep: Sweep,
+    temperature: Scalar,
+    start: ByState,
+    tolerance: Scalar,
+    modulus: Scalar,
+    max_iterations: Int[Array, ""],
 ) -> Found:
     """V ← T V until the residual shows `tolerance`, see `residual_target`."""
 
@@ -94,13 +99,16 @@ def newton(
     start: ByState,
     tolerance: Scalar,
     modulus: Scalar,
-    max_iterations: int,
+    max_iterations: Int[Array, ""],
+    warm_up: Int[Array, ""],
     greedy: bool = False,
     exact: bool = False,
 ) -> Found:
     """Inexact Newton–Krylov policy iteration; with `exact` every policy is evaluated to rounding (policy iteration).
 
-    `greedy` follows the first best action instead of the soft policy (for temperature 0, with fewer transitions).
+    `warm_up` sweeps come first, which a long way to the end of an episode needs at temperature 0: a step of policy
+    iteration there improves hardly more than the next states along the way. `greedy` follows the first best action
+    instead of the soft policy (for temperature 0, with fewer transitions).
     """
 
     def unfinished(s: _Newton) -> Array:
@@ -114,8 +122,14 @@ def newton(
         target = residual_target(sweep, temperature, s.value, tolerance, modulus)
         wanted = jnp.maximum((1e-14 if exact else s.forcing) * s.residual, 0.2 * target)
         solved = bicgstab(lambda x: residual_operator(rows, sweep.discount, x), gap, wanted, _MAX_PRODUCTS)
-        better = (solved.residual < s.residual) & jnp.all(jnp.isfinite(solved.x))
-        value = jnp.where(better, s.value + solved.x, s.backed_up)
+        # Part of a solve is some progress, but where I − P_π may be singular (a policy that never ends) only all is.
+        enough = jnp.where(modulus < 1, s.residual, 1.01 * wanted)
+        good = (solved.residual <= enough) & jnp.all(jnp.isfinite(solved.x))
+        value = jax.lax.cond(
+            good,
+            lambda: s.value + solved.x,
+            lambda: _sweeps(sweep, temperature, s.backed_up, jnp.asarray(_RETREAT)),
+        )
         backed_up = backup(sweep, temperature, value)
         residual = jnp.max(jnp.abs(backed_up - value))
         progress = residual < 0.9 * s.best
@@ -134,6 +148,7 @@ def newton(
             products=s.products + solved.products + 2,
         )
 
+    start = _sweeps(sweep, temperature, start, warm_up)
     backed_up = backup(sweep, temperature, start)
     residual = jnp.max(jnp.abs(backed_up - start))
     zero = jnp.asarray(0)
@@ -143,6 +158,5 @@ def newton(
     return Found(end.value, end.residual, end.iterations, end.products, done)
 
 
-def residual_operator(rows: Rows, discount: Scalar, x: ByState) -> ByState:
-    """(I − γ P_π) x."""
-    return x - discount * expectation(rows.successor, rows.weight, x)
+def _sweeps(sweep: Sweep, temperature: Scalar, v: ByState, count: Int[Array, ""]) -> ByState:
+    return jax.lax.fori_loop(0, count, lambda _, v: backup(sweep, temperature, v), v)

@@ -1,0 +1,150 @@
+"""Any policy of a finite problem, evaluated exactly: its values, its visits and what it earns.
+
+    V = Σ_a π (Q − α log π/π₀),  Q = r + γ P V                     the soft value; α = 0 is the plain one     (1)
+    d(s) = p₀(s) + γ Σ_{s',a} d(s') π(a|s') p(s|s',a)              expected discounted visits                 (2)
+    J = Σ_s p₀(s) V(s)                                             expected return                            (3)
+
+With an average reward V is relative to the gain g, d is the stationary distribution, and J = g.
+
+The **policy gradient** by the logits θ of a table of softmax policies is, for each of the objectives,
+
+    ∂J/∂θ(s,a) = d(s) π(a|s) (Q(s,a) − α log π(a|s)/π₀(a|s) − V(s))                                           (4)
+
+Sources: Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with
+function approximation; with the entropy, Schulman, Chen and Abbeel (2017), arXiv:1704.06440.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, ScalarLike
+
+from entrax.errors import EntraxError
+from entrax.exact.bellman import ByAction, Scalar, Sweep, action_values, make_sweep, policy_rows, undiscounted
+from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
+from entrax.exact.components import closed_classes
+from entrax.exact.linear import solve_policy, solve_policy_transposed, solve_relative, stationary
+from entrax.problems.finite import FiniteMDP
+from entrax.problems.graph import cannot_terminate
+
+Policy = Float[Array | np.ndarray, "state action"]
+
+
+class Evaluation(eqx.Module):
+    """What a policy is worth, see the module. `entropy` is H(π(·|s)) in nats, `visits` d(s) π(a|s).
+
+    Discounted visits sum to at most 1/(1 − γ), undiscounted ones to the expected length of an episode, and those of
+    an average reward to 1. `expected_return` is J; `value` with an average reward is 0 at the first state.
+    """
+
+    value: Float[Array, " state"]
+    q: Float[Array, "state action"]
+    entropy: Float[Array, " state"]
+    visits: Float[Array, "state action"]
+    expected_return: Scalar
+
+
+def evaluate(
+    mdp: FiniteMDP,
+    policy: Policy,
+    temperature: ScalarLike = 0.0,
+    *,
+    convention: str = "entropy",
+    objective: str = "discounted",
+) -> Evaluation:
+    """Equations (1) to (3) for π(a|s) = `policy[s, a]`; the horizon of the problem, if any, is not used.
+
+    Differentiable in the policy and the problem. The rows of terminal states are not looked at.
+
+    Raises `EntraxError` in 32-bit mode, for rows that do not sum to 1 or take excluded actions, for an undiscounted
+    problem in which the policy may never end, and for an average reward of a policy with several closed classes.
+    """
+    check_precision()
+    check_temperature(temperature)
+    check_choice("convention", convention, ("entropy", "kl"))
+    check_choice("objective", objective, ("discounted", "average"))
+    sweep = make_sweep(mdp, convention == "kl")
+    if not is_traced((mdp, policy)):
+        _check(mdp, sweep, np.asarray(policy), objective)
+    terminal = jnp.asarray(mdp.terminal)
+    first = (jnp.arange(mdp.actions) == 0)[:, None]
+    pi = jnp.where(terminal, jnp.where(first, 1.0, 0.0), jnp.asarray(policy, jnp.float64).T)
+    return _evaluate(mdp, sweep, pi, jnp.asarray(temperature, jnp.float64), objective == "average")
+
+
+@eqx.filter_jit
+def _evaluate(mdp: FiniteMDP, sweep: Sweep, pi: ByAction, temperature: Scalar, average: bool) -> Evaluation:
+    rows = policy_rows(sweep, pi)
+    bonus = _soft_bonus(sweep, pi)
+    reward = jnp.sum(pi * (jnp.where(pi > 0, sweep.reward, 0.0) + temperature * bonus), axis=0)
+    if average:
+        sweep = undiscounted(sweep)
+        value, gain = solve_relative(rows, reward)
+        visits = stationary(rows)
+        q, expected_return = action_values(sweep, value) - gain, gain
+    else:
+        value = solve_policy(rows, sweep.discount, reward)
+        start = jnp.where(jnp.asarray(mdp.terminal), 0.0, jnp.asarray(mdp.initial, jnp.float64))
+        visits = solve_policy_transposed(rows, sweep.discount, start)
+        q, expected_return = action_values(sweep, value), jnp.sum(start * value)
+    entropy = jnp.sum(pi * _minus_log(pi), axis=0)
+    return Evaluation(
+        value=value,
+        q=jnp.where(jnp.asarray(mdp.terminal), 0.0, q).T,
+        entropy=entropy,
+        visits=(visits * pi).T,
+        expected_return=expected_return,
+    )
+
+
+def policy_gradient(
+    mdp: FiniteMDP,
+    policy: Policy,
+    temperature: ScalarLike = 0.0,
+    *,
+    convention: str = "entropy",
+    objective: str = "discounted",
+) -> Float[Array, "state action"]:
+    """∂J/∂θ, equation (4), shape (S, A), of a softmax policy π ∝ exp θ; arguments and errors as `evaluate`.
+
+    The gradient by any other parameters is this one times ∂θ/∂parameters, θ being log π up to a constant per state.
+    """
+    found = evaluate(mdp, policy, temperature, convention=convention, objective=objective)
+    sweep = make_sweep(mdp, convention == "kl")
+    bonus = _soft_bonus(sweep, jnp.asarray(policy, jnp.float64).T).T
+    taken = found.visits > 0
+    advantage = jnp.where(taken, found.q + temperature * bonus - found.value[:, None], 0.0)
+    return jnp.where(jnp.asarray(mdp.terminal)[:, None], 0.0, found.visits * advantage)
+
+
+def _soft_bonus(sweep: Sweep, pi: ByAction) -> ByAction:
+    """−log π/π₀, and 0 where π is 0."""
+    bonus = _minus_log(pi)
+    if sweep.log_prior is None:
+        return bonus
+    return bonus + jnp.where((pi > 0) & jnp.isfinite(sweep.log_prior), sweep.log_prior, 0.0)
+
+
+def _minus_log(pi: ByAction) -> ByAction:
+    return jnp.where(pi > 0, -jnp.log(jnp.where(pi > 0, pi, 1.0)), 0.0)
+
+
+def _check(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, objective: str) -> None:
+    if policy.shape != (mdp.states, mdp.actions):
+        raise EntraxError(f"the policy has shape {policy.shape}, not (states, actions) = {(mdp.states, mdp.actions)}.")
+    live = ~np.asarray(mdp.terminal)
+    wrong = np.flatnonzero(live & ~((np.abs(policy.sum(1) - 1) <= 1e-8) & (policy >= 0).all(1)))
+    if len(wrong):
+        raise EntraxError(f"the policy's row of state {wrong[0]} is not a distribution: {policy[wrong[0]].tolist()}.")
+    excluded = ~np.asarray(jnp.isfinite(sweep.reward)).T & live[:, None] & (policy > 0)
+    if excluded.any():
+        s, a = np.argwhere(excluded)[0]
+        raise EntraxError(f"the policy takes action {a} in state {s}, which the problem's mask or prior excludes.")
+    if objective == "average":
+        closed_classes(mdp, policy > 0)
+    elif float(mdp.discount) == 1.0:
+        stuck = cannot_terminate(mdp, policy)
+        if len(stuck):
+            raise EntraxError(
+                f"without a discount a policy must end its episodes, and from state {stuck[0]} this one never does."
+            )

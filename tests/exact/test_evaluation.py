@@ -1,0 +1,125 @@
+"""Policy evaluation, visits and the exact policy gradient, against dense linear algebra and autodiff through it."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from entrax.errors import EntraxError
+from entrax.exact.evaluation import evaluate, policy_gradient
+from entrax.problems.finite import FiniteMDP
+from entrax.problems.library import garnet
+
+S, A = 20, 3
+ALPHA = 0.3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def cases():
+    """(problem, objective): discounted, episodic (every action ends with some probability), average."""
+    ergodic = garnet(S, A, 3, seed=0, discount=0.9)
+    successor, probability = (np.array(x) for x in (ergodic.successor, ergodic.probability))
+    successor[:, :, 0] = S
+    episodic = replace(ergodic, successor=successor, probability=probability, discount=1.0)
+    return {
+        "discounted": (ergodic, "discounted"),
+        "episodic": (episodic, "discounted"),
+        "average": (ergodic, "average"),
+    }
+
+
+def logits():
+    return jnp.asarray(np.random.default_rng(1).normal(size=(S, A)))
+
+
+def dense_return(theta, mdp, objective, alpha):
+    """J by a dense solve, written without the code under test."""
+    pi = jax.nn.softmax(theta)
+    full = np.zeros((S, A, S + 1))
+    for s, a, k in np.ndindex(np.shape(mdp.successor)):
+        full[s, a, mdp.successor[s, a, k]] += mdp.probability[s, a, k]
+    transition = jnp.einsum("sa,sat->st", pi, jnp.asarray(full[:, :, :S]))
+    reward = jnp.sum(pi * (mdp.reward - alpha * jnp.log(pi)), 1)
+    if objective == "average":
+        system = jnp.concatenate([transition.T - jnp.eye(S), jnp.ones((1, S))])
+        mu = jnp.linalg.solve(system.T @ system, system.T @ jnp.zeros(S + 1).at[S].set(1.0))
+        return mu @ reward
+    return mdp.initial @ jnp.linalg.solve(jnp.eye(S) - mdp.discount * transition, reward)
+
+
+@pytest.mark.parametrize("name", ["discounted", "episodic", "average"])
+@pytest.mark.parametrize("alpha", [0.0, ALPHA])
+def test_policy_gradient_equals_autodiff_through_a_dense_solve(name, alpha):
+    mdp, objective = cases()[name]
+    value, gradient = jax.value_and_grad(dense_return)(logits(), mdp, objective, alpha)
+    pi = jax.nn.softmax(logits())
+    assert float(evaluate(mdp, pi, alpha, objective=objective).expected_return) == pytest.approx(
+        float(value), abs=1e-10
+    )
+    np.testing.assert_allclose(policy_gradient(mdp, pi, alpha, objective=objective), gradient, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["discounted", "episodic", "average"])
+def test_return_is_the_reward_over_the_visits(name):
+    mdp, objective = cases()[name]
+    found = evaluate(mdp, jax.nn.softmax(logits()), ALPHA, objective=objective)
+    earned = jnp.sum(found.visits * mdp.reward) + ALPHA * jnp.sum(found.visits.sum(1) * found.entropy)
+    assert float(earned) == pytest.approx(float(found.expected_return), abs=1e-11)
+    total = {"discounted": 10.0, "average": 1.0}.get(name)
+    if total is not None:
+        assert float(found.visits.sum()) == pytest.approx(total, abs=1e-10)
+
+
+def test_evaluation_is_differentiable():
+    mdp, _ = cases()["discounted"]
+    gradient = jax.grad(lambda theta: evaluate(mdp, jax.nn.softmax(theta), ALPHA).expected_return)(logits())
+    np.testing.assert_allclose(gradient, policy_gradient(mdp, jax.nn.softmax(logits()), ALPHA), atol=1e-11)
+
+
+def test_kl_convention_charges_the_divergence_from_the_prior():
+    mdp, _ = cases()["discounted"]
+    pi = jax.nn.softmax(logits())
+    plain, soft, kl = (
+        evaluate(mdp, pi, alpha, convention=convention).expected_return
+        for alpha, convention in ((0.0, "entropy"), (ALPHA, "entropy"), (ALPHA, "kl"))
+    )
+    assert float(soft - kl) == pytest.approx(ALPHA * np.log(A) / (1 - 0.9), abs=1e-10)
+    assert float(soft) > float(plain) > float(kl)
+
+
+def test_large_problems_are_solved_without_matrices():
+    """More states than are solved densely: the Bellman equation of the policy holds, and so does the visits' flow."""
+    mdp = garnet(3000, 2, 3, seed=2, discount=0.99)
+    pi = jnp.full((3000, 2), 0.5)
+    found = evaluate(mdp, pi)
+    padded = jnp.append(found.value, 0.0)
+    q = mdp.reward + 0.99 * jnp.sum(mdp.probability * padded[mdp.successor], -1)
+    np.testing.assert_allclose(found.value, q.mean(1), atol=1e-9)
+    assert float(found.visits.sum()) == pytest.approx(100.0, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda pi: pi[:-1], "has shape"),
+        (lambda pi: pi.at[3, 0].add(0.5), "row of state 3 is not a distribution"),
+    ],
+)
+def test_bad_policies_are_refused(change, sentence):
+    mdp, _ = cases()["discounted"]
+    with pytest.raises(EntraxError, match=sentence):
+        evaluate(mdp, change(jax.nn.softmax(logits())))
+
+
+def test_a_policy_that_never_ends_is_refused():
+    lake = FiniteMDP.from_gymnasium("FrozenLake-v1")
+    up = np.eye(4)[np.full(16, 3)]
+    with pytest.raises(EntraxError, match="from state 0 this one never does"):
+        evaluate(lake, up)

@@ -1,0 +1,136 @@
+"""γ = 1: known values, what is refused and why, and the average reward."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from entrax.errors import EntraxError
+from entrax.exact.evaluation import evaluate
+from entrax.exact.plan import plan
+from entrax.problems.finite import FiniteMDP
+from entrax.problems.library import forest, garnet
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem(*transitions, **options):
+    """From tuples (s, a, p, s', r), −1 standing for the end."""
+    rows = [(s, a, p, max(n, 0), r, n < 0) for s, a, p, n, r in transitions]
+    return FiniteMDP.from_transitions(rows, **options)
+
+
+def test_frozen_lake_undiscounted():
+    lake = FiniteMDP.from_gymnasium("FrozenLake-v1")
+    solution = plan(lake, 0.0, tolerance=1e-11)
+    grid = [14, 14, 14, 14, 14, 0, 9, 0, 14, 14, 13, 0, 0, 15, 16, 0]
+    np.testing.assert_allclose(17 * solution.value, grid, atol=1e-10)
+    assert float(solution.error_bound) <= 1e-11
+    # Staying in the top row for ever ties with leaving it; the policy returned must leave, and earn the value.
+    np.testing.assert_allclose(evaluate(lake, solution.policy).value, solution.value, atol=1e-10)
+
+
+def test_frozen_lake_8x8_undiscounted():
+    solution = plan(FiniteMDP.from_gymnasium("FrozenLake8x8-v1"), 0.0, tolerance=1e-11)
+    assert float(solution.value[0]) == pytest.approx(1.0, abs=1e-11)
+
+
+@pytest.mark.parametrize("method", ["newton-krylov", "policy-iteration", "value-iteration"])
+def test_cliff_walking_undiscounted(method):
+    solution = plan(FiniteMDP.from_gymnasium("CliffWalking-v1"), 0.0, method=method)
+    assert float(solution.value[36]) == pytest.approx(-13.0, abs=1e-10)
+    assert float(solution.error_bound) <= 1e-9
+
+
+def test_taxi_undiscounted():
+    taxi = FiniteMDP.from_gymnasium("Taxi-v4")
+    solution = plan(taxi, 0.0)
+    assert float(jnp.mean(solution.value[np.asarray(taxi.initial) > 0])) == pytest.approx(7.93, abs=1e-10)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1e-3])
+def test_frozen_lake_with_entropy_is_refused(temperature):
+    """It creeps up for ever, by the entropy of when to leave the top row; in the KL convention it is finite."""
+    lake = FiniteMDP.from_gymnasium("FrozenLake-v1")
+    with pytest.raises(EntraxError, match=r"the value of state 0 is infinite.*4 state"):
+        plan(lake, temperature)
+    solution = plan(lake, temperature, convention="kl", tolerance=1e-11)
+    assert float(solution.error_bound) <= 1e-11
+
+
+def loop(reward):
+    """State 0 can stay, in two ways, for `reward`, or end for nothing."""
+    return problem((0, 0, 1, 0, reward), (0, 1, 1, 0, reward), (0, 2, 1, -1, 0.0))
+
+
+def test_entropy_against_the_cost_of_staying():
+    """V = α log(2 e^{(r + V)/α} + 1) = −α log(1 − 2 e^{r/α}): finite if and only if r < −α log 2."""
+    alpha, r = 0.5, -0.36
+    assert r < -alpha * np.log(2) < r + 0.02
+    solution = plan(loop(r), alpha, tolerance=1e-11)
+    assert float(solution.value[0]) == pytest.approx(-alpha * np.log(1 - 2 * np.exp(r / alpha)), abs=1e-11)
+    with pytest.raises(EntraxError, match="infinite"):
+        plan(loop(r + 0.02), alpha)
+
+
+def test_hard_loops():
+    assert float(plan(loop(-1.0), 0.0).value[0]) == 0.0
+    assert float(plan(loop(0.0), 0.0).value[0]) == 0.0
+    with pytest.raises(EntraxError, match="state 0 is infinite"):
+        plan(loop(1e-3), 0.0)
+
+
+def test_idling_is_worth_nothing_and_a_way_out_its_price():
+    """States 0 and 1 lead to each other for free; one leaves for −5, the other for `exit_reward`."""
+
+    def pair(exit_reward):
+        return problem((0, 0, 1, 1, 0.0), (0, 1, 1, -1, -5.0), (1, 0, 1, 0, 0.0), (1, 1, 1, -1, exit_reward))
+
+    np.testing.assert_allclose(plan(pair(3.0), 0.0).value, [3.0, 3.0], atol=1e-12)
+    np.testing.assert_allclose(plan(pair(3.0), 0.0).policy, [[1, 0], [0, 1]])
+    np.testing.assert_allclose(plan(pair(-3.0), 0.0).value, [0.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(plan(pair(-3.0), 0.0).policy, [[1, 0], [1, 0]])
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_state_that_cannot_end_is_named(temperature):
+    stuck = problem((0, 0, 1, -1, 1.0), (0, 1, 1, 1, 1.0), (1, 0, 1, 1, -1.0))
+    with pytest.raises(EntraxError, match="state 1 cannot reach the end"):
+        plan(stuck, temperature)
+    assert np.isfinite(plan(replace(stuck, discount=0.9), temperature).value[1])
+
+
+@pytest.mark.parametrize("method", ["newton-krylov", "value-iteration"])
+def test_forest_average_reward(method):
+    solution = plan(forest(), 0.0, objective="average", method=method)
+    assert float(solution.average_reward) == pytest.approx(3.24, abs=1e-10)
+    assert float(solution.error_bound) <= 1e-9
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.4])
+def test_average_reward_is_what_its_policy_earns(temperature):
+    ergodic = garnet(20, 3, 3, seed=0)
+    solution = plan(ergodic, temperature, objective="average", tolerance=1e-11)
+    earned = evaluate(ergodic, solution.policy, temperature, objective="average")
+    assert float(earned.expected_return) == pytest.approx(float(solution.average_reward), abs=1e-10)
+    np.testing.assert_allclose(earned.value, solution.value, atol=1e-7)
+
+
+def test_a_period_of_two_does_not_stop_the_average_reward():
+    swap = problem((0, 0, 1, 1, 1.0), (1, 0, 1, 0, 0.0))
+    for method in ("newton-krylov", "value-iteration"):
+        assert float(plan(swap, 0.0, objective="average", method=method).average_reward) == pytest.approx(0.5)
+
+
+def test_average_reward_refuses_what_it_has_no_single_answer_for():
+    apart = problem((0, 0, 1, 0, 1.0), (1, 0, 1, 1, 0.0))
+    with pytest.raises(EntraxError, match="around state 0 and around state 1"):
+        plan(apart, 0.0, objective="average")
+    with pytest.raises(EntraxError, match="can end in state 0"):
+        plan(loop(-1.0), 0.0, objective="average")

@@ -19,7 +19,7 @@ from entrax.spec import Progress, Transition
 ENV = gymnasium.make("FrozenLake-v1")
 P = ENV.unwrapped.P
 STATES = [s for s in P if any(not end or next_s != s for b in P[s].values() for _, next_s, _, end in b)]
-PROGRESS = Progress(step=np.asarray(1, np.int32), horizon=np.asarray(1, np.int32))
+PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
 
 
 def exact(discount, alpha):
@@ -56,10 +56,7 @@ def every_transition():
 def trained(agent, updates, **fields):
     """The state after `updates` updates from the batch of all transitions, with a smaller step at the end."""
     spec, batch = spec_of(ENV), every_transition()
-    configs = [
-        agent.resolve(agent.Config(hidden=(64,), learning_rate=rate, final_learning_rate=rate, **fields), spec)
-        for rate in (3e-3, 3e-4)
-    ]
+    configs = [agent.resolve(agent.Config(hidden=(64,), learning_rate=rate, **fields), spec) for rate in (3e-3, 3e-4)]
 
     @jax.jit
     def learn(state):

@@ -48,8 +48,7 @@ from entrax.spec import Progress, Spec, Transition
 class Config(eqx.Module):
     """Hyperparameters. Entropies are in nats."""
 
-    learning_rate: float = 1e-3  # λ at first, for all three
-    final_learning_rate: float | None = None  # λ at the end of the run; None is a tenth of the first
+    learning_rate: float = 1e-3  # λ, for all three
     discount: float = 0.99  # γ
     target_rate: float = 0.005  # τ
     temperature: float | str = "learned"  # α: a number holds it fixed
@@ -114,9 +113,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     """Fills the target entropy; raises EntraxError for values outside their range."""
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     learned = config.temperature == "learned"
-    final_rate = 0.1 * config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(final_rate >= 0, "final learning rate", "at least 0", final_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
     require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
     require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
@@ -129,7 +126,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
     most = choices.most_entropy
     require(0 <= target <= most * (1 + 1e-6), "target entropy", f"in [0, {most:.4g}], the greatest there is", target)
-    return as_arrays(replace(config, final_learning_rate=final_rate, target_entropy=target))
+    return as_arrays(replace(config, target_entropy=target))
 
 
 def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
@@ -151,12 +148,6 @@ def policy(config: Config, state: State) -> CategoricalPolicy:
 
 def data(config: Config) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
-
-
-def learning_rate(config: Config) -> Anneal:
-    """λ along the run."""
-    assert config.final_learning_rate is not None
-    return Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)
 
 
 def target_entropy(config: Config, choices: Choices, progress: Progress) -> Scalar:
@@ -233,7 +224,7 @@ def update(
 
     # Adam is elementwise, so one Adam over Params is the paper's four; where a gradient is always 0 it never moves.
     gradients = Params(policy=g_policy, critics=g_critics, log_alpha=g_alpha)
-    steps, opt_state = optax.adam(learning_rate(config)(progress)).update(gradients, state.opt_state)
+    steps, opt_state = optax.adam(config.learning_rate).update(gradients, state.opt_state)
     params = optax.apply_updates(p, steps)
     info = {"critic_loss": j_q, "q": q, "entropy": entropy, "temperature": alpha, "target_entropy": target}
     targets = follow(state.targets, params.critics, config.target_rate)

@@ -18,6 +18,7 @@ in place of (1). α and ε may each be annealed, in a straight line over the fir
 Departs from the papers:
 - the errors are not clipped, Adam takes the place of RMSProp, and the targets follow slowly (τ < 1, k = 1) as later
   algorithms have them; `target_rate 1` with a `target_period` copies them at once, as published;
+- the learning rate falls in a straight line along the run: with a constant one the greedy policy wavers to the end;
 - actions that tie at α = 0 share probability, also in (5);
 - MultiDiscrete actions, as `entrax.agents.choices` tells;
 - with `dueling` the network has two streams (Wang et al. 2016).
@@ -47,7 +48,7 @@ Network = Options | DuelingQ
 class Config(eqx.Module):
     """Hyperparameters. What is None depends on the temperature and is filled by `resolve`."""
 
-    learning_rate: float = 1e-3  # at first
+    learning_rate: float = 2e-3  # at first
     final_learning_rate: float | None = None  # at the end of the run; None is a tenth of the first
     discount: float = 0.99  # γ
     temperature: float = 0.0  # α, at first

@@ -10,7 +10,7 @@ from problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
 from entrax.errors import EntraxError
-from entrax.problems import FiniteMDP
+from entrax.problems import FiniteMDP, assemble
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -131,6 +131,21 @@ def test_merging_keeps_every_moment_of_the_outcomes(seed):
         assert mdp.reward[place] == pytest.approx(sum(p * r for (_, r), p in outcomes.items()))
         if mdp.outcome_reward is not None:
             assert branches(mdp)[place] == pytest.approx(outcomes)
+
+
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_working_in_blocks_changes_nothing(monkeypatch, block):
+    """Blocks end with rows, also where a row is longer than a block; some of them hold no reward by outcome."""
+    rng = np.random.default_rng(block)
+    state = np.concatenate([np.arange(20), rng.integers(20, size=200), np.full(30, 7)])
+    reached, coin = rng.integers(20, size=len(state)), rng.integers(2, size=len(state))
+    given = {
+        "state": state, "action": 0, "probability": 1 / np.bincount(state)[state], "next_state": reached,
+        "reward": np.where(state < 12, coin, 3), "terminated": rng.random(len(state)) < 0.2, "states": 20,
+    }  # fmt: skip
+    whole = FiniteMDP.from_columns(**given)
+    monkeypatch.setattr(assemble, "BLOCK", block)
+    assert agree(FiniteMDP.from_columns(**given), whole)
 
 
 def test_certainty_equivalence_by_hand():

@@ -1,6 +1,7 @@
 """From entries, one for each branch, to the padded arrays of `FiniteMDP`; and what all constructors share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from entrax.errors import EntraxError
 from entrax.problems.checks import check_discount, first
 
 ROUNDING = 1e-6  # of probabilities in 32 bits: rows that sum to one within it are divided by their sum
+BLOCK = 1 << 19  # entries that are worked on at a time
 MAX_STATES = np.iinfo(np.int32).max - 1
 
 
@@ -27,39 +29,86 @@ class Entries(NamedTuple):
         return Entries(self.row[which], self.successor[which], self.probability[which], reward)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are done: their numbers, how many branches each has, and these one after another.
+
+    `reward` is None where all branches of a row pay the same.
+    """
+
+    row: Int[np.ndarray, " row"]
+    count: Int[np.ndarray, " row"]
+    successor: Integer[np.ndarray, " entry"]
+    probability: Float[np.ndarray, " entry"]
+    reward: Float[np.ndarray, " entry"] | None
+
+
+def blocks_of(entries: Entries) -> Iterator[Entries]:
+    """The entries in blocks of whole rows, ascending, so that the work on them needs little memory."""
+    if np.any(entries.row[1:] < entries.row[:-1]):
+        entries = entries.take(np.argsort(entries.row, kind="stable"))
+    begin = 0
+    while begin < len(entries.row):
+        end = begin + BLOCK
+        end = len(entries.row) if end >= len(entries.row) else int(np.searchsorted(entries.row, entries.row[end]))
+        if end <= begin:  # one row is longer than a block
+            end = int(np.searchsorted(entries.row, entries.row[begin], side="right"))
+        yield entries.take(slice(begin, end))
+        begin = end
+
+
 def assemble(
-    states: int, actions: int, entries: Entries, reward: Float[np.ndarray, "state action"] | None = None
+    states: int, actions: int, blocks: Iterable[Entries], reward: Float[np.ndarray, "state action"] | None = None
 ) -> dict[str, Any]:
     """Successor, probability, reward and outcome reward, with branches to the same successor merged.
 
-    The reward is that of the entries, or the table `reward`. Branches that pay differently are kept apart, and the
-    outcome reward is None when no row has any. Rows that nearly sum to one are divided by their sum.
+    `blocks` hold whole rows, ascending. The reward is that of the entries, or the table `reward`. Branches that pay
+    differently are kept apart, and the outcome reward is None when no row has any. Rows that nearly sum to one are
+    divided by their sum.
     """
-    possible = entries.probability != 0
-    entries = merge(sort(entries if possible.all() else entries.take(possible), states), states)
-    new_row = np.diff(entries.row, prepend=-1) != 0
-    start = np.flatnonzero(new_row)
-    count = np.diff(start, append=len(entries.row))
-    branch = np.arange(len(entries.row)) - np.repeat(start, count)
-    width, rows = max(int(count.max(initial=0)), 1), states * actions
-    where = entries.row * width + branch
+    expected = np.zeros(states * actions) if reward is None else reward.ravel()
+    done = []
+    for entries in blocks:
+        rows, mean = finish(entries, states)
+        done.append(rows)
+        if reward is None:
+            expected[rows.row] = mean
+    width = max([1, *(int(rows.count.max(initial=0)) for rows in done)])
     fields: dict[str, Any] = {
-        "successor": np.full(rows * width, states, np.int32),
-        "probability": np.zeros(rows * width),
+        "successor": np.full(states * actions * width, states, np.int32),
+        "probability": np.zeros(states * actions * width),
         "outcome_reward": None,
     }
-    fields["successor"][where] = entries.successor
-    fields["probability"][where] = rescaled(entries.probability, start, count)
-    if reward is None:
-        assert entries.reward is not None
-        reward = np.zeros(rows)
-        reward[entries.row[start]] = expected(entries, start, count)
-        if np.any(np.diff(entries.reward) * ~new_row[1:]):
-            fields["outcome_reward"] = np.zeros(rows * width)
-            fields["outcome_reward"][where] = entries.reward
+    if any(rows.reward is not None for rows in done):
+        fields["outcome_reward"] = np.zeros(states * actions * width)
+    while done:
+        rows = done.pop()
+        first_branch = np.cumsum(rows.count) - rows.count
+        where = np.arange(len(rows.successor)) + np.repeat(rows.row * width - first_branch, rows.count)
+        fields["successor"][where], fields["probability"][where] = rows.successor, rows.probability
+        if fields["outcome_reward"] is not None:
+            paid = np.repeat(expected[rows.row], rows.count) if rows.reward is None else rows.reward
+            fields["outcome_reward"][where] = paid
     shape = (states, actions, width)
     fields = {name: None if array is None else array.reshape(shape) for name, array in fields.items()}
-    return fields | {"reward": reward.reshape(states, actions)}
+    return fields | {"reward": expected.reshape(states, actions)}
+
+
+def finish(entries: Entries, states: int) -> tuple[Rows, Float[np.ndarray, " row"]]:
+    """Rows with their branches sorted and merged, and the mean reward of each (0 for entries without rewards)."""
+    possible = entries.probability != 0
+    entries = merge(sort(entries if possible.all() else entries.take(possible), states))
+    start = np.flatnonzero(np.diff(entries.row, prepend=-1))
+    count = np.diff(start, append=len(entries.row))
+    probability = rescaled(entries.probability, start, count)
+    reward, mean = entries.reward, np.zeros(len(start))
+    if reward is not None and len(start):
+        lowest, highest = np.minimum.reduceat(reward, start), np.maximum.reduceat(reward, start)
+        # A row that pays the same whatever happens has exactly that reward, without the rounding of a mean.
+        mean = np.where(lowest == highest, lowest, np.add.reduceat(probability * reward, start))
+        reward = None if np.all(lowest == highest) else reward
+    successor = entries.successor.astype(np.int32, copy=False)
+    return Rows(entries.row[start], count, successor, probability, reward), mean
 
 
 def sort(entries: Entries, states: int) -> Entries:
@@ -80,7 +129,7 @@ def sort(entries: Entries, states: int) -> Entries:
     return entries
 
 
-def merge(entries: Entries, states: int) -> Entries:
+def merge(entries: Entries) -> Entries:
     """Sorted entries with those of equal row, successor and reward made one."""
     same = (entries.row[1:] == entries.row[:-1]) & (entries.successor[1:] == entries.successor[:-1])
     if entries.reward is not None:
@@ -100,18 +149,6 @@ def rescaled(
     miss = np.abs(total - 1)
     near = (miss <= ROUNDING) & (miss > count * np.finfo(float).eps)  # nearer than that, dividing gains nothing
     return probability / np.repeat(np.where(near, total, 1), count) if near.any() else probability
-
-
-def expected(
-    entries: Entries, start: Int[np.ndarray, " row"], count: Int[np.ndarray, " row"]
-) -> Float[np.ndarray, " row"]:
-    """The mean reward of each row, and exactly the reward of a row whose branches all pay the same."""
-    reward = entries.reward
-    if reward is None or not len(start):
-        return np.zeros(len(start))
-    lowest, highest = np.minimum.reduceat(reward, start), np.maximum.reduceat(reward, start)
-    mean = np.add.reduceat(rescaled(entries.probability, start, count) * reward, start)
-    return np.where(lowest == highest, lowest, mean)
 
 
 def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str, Any]:

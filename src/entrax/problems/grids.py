@@ -1,12 +1,13 @@
 """Gridworlds from maps in text, and the ones that papers and lectures use."""
 
+from collections.abc import Iterator
 from typing import Unpack
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float
 
 from entrax.errors import EntraxError
-from entrax.problems.assemble import Entries, assemble, settings
+from entrax.problems.assemble import BLOCK, Entries, assemble, settings
 from entrax.problems.finite import FiniteMDP, Number, Options
 from entrax.problems.layout import GOAL, PIT, START, Layout
 
@@ -36,22 +37,24 @@ def gridworld(
         defaults["initial"] = start / np.count_nonzero(start)
     states, actions = len(goal), len(layout.moves)
     fields = settings(states, actions, {**defaults, **options})
-    successor, chance = outcomes(layout, slip)
     paid = step_reward + goal_reward * goal + pit_reward * pit
-    live = np.flatnonzero(~fields["terminal"])
-    row = np.repeat((live[:, None] * actions + np.arange(actions)).ravel(), len(chance))
-    reached = successor[live].ravel()
-    entries = Entries(row, reached, np.tile(chance, len(live) * actions), paid[reached])
-    return FiniteMDP(**fields | assemble(states, actions, entries))
+    return FiniteMDP(**fields | assemble(states, actions, blocks(layout, slip, ~fields["terminal"], paid)))
 
 
-def outcomes(layout: Layout, slip: Number) -> tuple[Int[np.ndarray, "state action outcome"], np.ndarray]:
-    """Where each action may lead, and with which probabilities: ahead, and to either side."""
+def blocks(
+    layout: Layout, slip: Number, live: Bool[np.ndarray, " state"], paid: Float[np.ndarray, " state"]
+) -> Iterator[Entries]:
+    """Where each action may lead from the live states, ahead and to either side, for some states at a time."""
     ring = "↑→↓←"
     turns, chance = ((0, 1, -1), np.array([1 - slip, slip / 2, slip / 2])) if slip > 0 else ((0,), np.ones(1))
     steps = {direction: layout.step(direction).astype(np.int32) for direction in ring}
-    reached = [[steps[ring[(ring.index(move) + turn) % 4]] for turn in turns] for move in layout.moves]
-    return np.moveaxis(np.array(reached), 2, 0), chance
+    heading = [steps[ring[(ring.index(move) + turn) % 4]] for move in layout.moves for turn in turns]
+    actions, size = len(layout.moves), max(1, BLOCK // len(heading))
+    for begin in range(0, len(live), size):
+        state = begin + np.flatnonzero(live[begin : begin + size])
+        reached = np.stack([step[state] for step in heading], axis=1).ravel()
+        row = np.repeat((state[:, None] * actions + np.arange(actions)).ravel(), len(turns))
+        yield Entries(row, reached, np.tile(chance, len(state) * actions), paid[reached])
 
 
 TWO_PASSAGES = """

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer
 
 from entrax.errors import EntraxError, closest
-from entrax.problems.assemble import Entries, assemble, live_rows, settings, table
+from entrax.problems.assemble import Entries, assemble, blocks_of, live_rows, settings, table
 from entrax.problems.checks import at, first
 from entrax.problems.columns import Columns
 
@@ -101,7 +101,7 @@ def built(
     entries = Entries(row, successor, probability, reward if of_entries else None)
     entries = entries if kept.all() else entries.take(kept)
     expected = None if of_entries else np.where(live, reward, 0.0)
-    return fields | assemble(len(live), actions, entries, expected)
+    return fields | assemble(len(live), actions, blocks_of(entries), expected)
 
 
 def from_transitions(

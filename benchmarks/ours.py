@@ -14,6 +14,7 @@ from typing import Any
 import machine
 
 import entrax
+from entrax.runs.rowlog import RowLog
 
 
 def parse() -> argparse.Namespace:
@@ -32,6 +33,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=200, help="updates before the measured part")
     parser.add_argument("--window", type=float, help="stop after so many measured seconds")
     parser.add_argument("--limit", type=float, help="stop before so many training seconds since the process started")
+    parser.add_argument("--no-saving", action="store_true", help="neither checkpoints nor the log, to see their cost")
     parser.add_argument("--first-update", action="store_true", help="stop after the first updates")
     return parser.parse_args()
 
@@ -82,6 +84,8 @@ class Watch:
         seconds = b["seconds"] - a["seconds"]
         return {
             "measured": {"from_step": a["step"], "to_step": b["step"], "seconds": seconds},
+            "saving_share": (b["saving"] - a["saving"]) / seconds,
+            "saving_cpu_share": (b["saving_cpu"] - a["saving_cpu"]) / seconds,
             "steps_per_second": (b["step"] - a["step"]) / seconds,
             "updates_per_second": (b["updates"] - a["updates"]) / seconds,
             "updates_per_second_by_row": [round(r["updates_per_second"], 1) for r in self.rows[self.warm + 1 :]],
@@ -92,6 +96,8 @@ def main() -> None:
     """Train once."""
     arguments = parse()
     watch = Watch(arguments)
+    if arguments.no_saving:
+        RowLog.append = lambda self, rows: None  # type: ignore[method-assign]
     settings = {"learning_starts": arguments.learning_starts} if arguments.learning_starts is not None else {}
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(
@@ -104,7 +110,7 @@ def main() -> None:
             started=time.perf_counter() - machine.process_seconds(),
             eval_every=arguments.eval_every,
             eval_episodes=arguments.eval_episodes,
-            checkpoint_every=0,
+            checkpoint_seconds=0.0 if arguments.no_saving else 60.0,
             log_every=1 if arguments.first_update else arguments.log_every,
             threads=arguments.threads,
             **settings,

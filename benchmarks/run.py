@@ -1,4 +1,4 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|minutes|sample-efficiency|all] [its options]`.
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|minutes|sample-efficiency|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
 """
@@ -13,6 +13,7 @@ from harness import HERE, RIVALS, THEIRS, say
 BENCHMARKS = {
     "speed": "speed.py",
     "startup": "startup.py",
+    "saving": "saving.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
 }

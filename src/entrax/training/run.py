@@ -32,7 +32,7 @@ from entrax.training.interrupts import Interrupted, Interrupts
 from entrax.training.learner import Learned, update_many
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
-from entrax.training.saving import save
+from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed
 
 Hook = Callable[[dict[str, Any]], bool | None]
@@ -100,6 +100,8 @@ class Training:
         self.best = -np.inf
         self.exact = True
         self.log: RowLog | None = None
+        self.cost = Cost()
+        """Spent on the log and on checkpoints by this process."""
 
     def train(self, hook: Hook | None = None) -> RunDirectory:
         """Run the rest of the schedule, with rows, evaluations and checkpoints.
@@ -213,7 +215,8 @@ class Training:
                 self.collector.step(lambda obs, t=t: self.actor(obs, t))  # type: ignore[misc]
         if chunk.times:
             assert self.log is not None
-            self.log.append(self.replay.packed(chunk.times))
+            with self.cost:
+                self.log.append(self.replay.packed(chunk.times))
             self.normaliser.advance(self.replay.last(chunk.times).obs.reshape(-1, task.spec.obs_size))
 
     def _progress(self, chunk: Chunk) -> Progress:
@@ -244,7 +247,7 @@ class Training:
         seconds, (step0, seconds0, updates0) = self.seconds(), self.last_row
         elapsed = max(seconds - seconds0, 1e-9)
         rates = {"steps_per_second": (step - step0) / elapsed, "updates_per_second": (updates - updates0) / elapsed}
-        row["time"] = {"seconds": seconds, **rates}
+        row["time"] = {"seconds": seconds, **rates, "saving": self.cost.wall, "saving_cpu": self.cost.cpu}
         self.last_row = (step, seconds, updates)
         return row
 

@@ -4,8 +4,11 @@ Random keys are not among it: every draw follows from the seed and the number of
 follow from the options and the chunk, nor the actor's snapshot, which is the policy of the saved state.
 """
 
+import time
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from entrax.runs import checkpoint
@@ -19,12 +22,34 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 
 
+class Cost:
+    """What is spent while it is entered: seconds on the clock, and seconds of this thread's CPU time."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), time.thread_time()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wall += time.perf_counter() - self._began[0]
+        self.cpu += time.thread_time() - self._began[1]
+
+
 def save(training: "Training", kind: str) -> None:
     """Publish a checkpoint: "step" can be resumed from, "final" ends the run, "best" is but a policy to use.
 
     Raises Diverged rather than save what is not finite, and CannotWrite with the earlier checkpoints as they were.
     """
     training.look_into_lessons()
+    jax.block_until_ready(training.state)  # learning goes on until here; what follows is the cost of saving
+    with training.cost:
+        _save(training, kind)
+
+
+def _save(training: "Training", kind: str) -> None:
     policy = training.task.agent.policy(training.config, training.state)
     tree: dict[str, Any] = {"policy": policy, "normaliser": training.normaliser.arrays()}
     meta = {"step": training.step, "updates": training.updates, "agent": training.run.config["agent"]}

@@ -1,7 +1,7 @@
 """What it costs that nothing is lost: the log of the replay, hashes and checkpoints at the default interval.
 
-Pairs of runs, one after the other: with and without. Two figures: the share of the training time that the process
-counts inside log, hash and checkpoint, on the clock and as CPU time; and the ratio of steps per second, with over without.
+Pairs of runs, one after the other: with and without. Two figures: the share of training time that the process counts
+inside log, hash and checkpoint, on the clock and as CPU time; and the ratio of steps per second, with over without.
 """
 
 import argparse
@@ -24,9 +24,8 @@ def main() -> None:
         for runs, flags in order if number % 2 == 0 else reversed(order):
             runs.append(measure(MINE, "ours.py", *common, "--learning-starts", 1000, *flags))
             rate = runs[-1]["steps_per_second"]
-            say(
-                f"round {number + 1} {'without' if flags else 'with'}: {rate:.1f} steps/s, other load {runs[-1]['other_load']}"
-            )
+            arm = "without" if flags else "with"
+            say(f"round {number + 1} {arm}: {rate:.1f} steps/s, other load {runs[-1]['other_load']}")
     wall, cpu = spread(100 * run["saving_share"] for run in on), spread(100 * run["saving_cpu_share"] for run in on)
     ratio = spread(a["steps_per_second"] / b["steps_per_second"] for a, b in zip(on, off, strict=True))
     say(show("inside log, hash and checkpoint, on the clock", wall, " %"))

@@ -97,7 +97,8 @@ def test_updates_equal_the_float64_reference(case):
     config = configured(learning_rate=1e-3, **fields)
     state = start(config)
     alpha = fields.get("temperature", fields.get("initial_temperature", 1.0))
-    np.testing.assert_allclose(np.exp(state.params.log_alpha), alpha, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(state.params.log_alpha), alpha, rtol=1e-6, atol=1e-37)
+    assert np.isfinite(state.params.log_alpha)
     reference = Reference(
         state,
         rate=1e-3,

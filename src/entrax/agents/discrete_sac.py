@@ -136,7 +136,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     params = Params(
         policy=Options(spec.obs_size, choices.shape, config.hidden, policy_key),
         critics=TwinOptions(spec.obs_size, choices.shape, config.hidden, critics_key),
-        log_alpha=jnp.log(jnp.asarray(initial_alpha, jnp.float32)),
+        # Temperature 0 is the smallest normal number, which the soft operators take for 0: parameters stay finite.
+        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
     )
     opt_state = optax.adam(config.learning_rate).init(params)
     return State(params=params, targets=params.critics, opt_state=opt_state, choices=choices)

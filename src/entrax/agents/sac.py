@@ -97,7 +97,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     params = Params(
         policy=GaussianPolicy(spec.obs_size, action_size, config.hidden, policy_key),
         critics=TwinQ(spec.obs_size, action_size, config.hidden, critics_key, layer_norm=config.layer_norm),
-        log_alpha=jnp.log(jnp.asarray(initial_alpha, jnp.float32)),
+        # Temperature 0 is the smallest normal number, so that every parameter is finite.
+        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
     )
     adam = optax.adam(config.learning_rate)
     opt_state = OptState(

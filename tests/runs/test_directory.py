@@ -122,3 +122,13 @@ def test_a_run_is_read_without_jax(tmp_path):
     script = "import sys; from entrax.runs.directory import RunDirectory; from entrax.runs import checkpoint\n"
     script += "RunDirectory.open(sys.argv[1]); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], timeout=50).returncode == 0
+
+
+@pytest.mark.parametrize("place", ["metrics.jsonl", "checkpoints/step-000000001", "replay", "report.html"])
+def test_a_run_with_links_is_refused(tmp_path, place):
+    run = RunDirectory.create(tmp_path / "run", {})
+    (tmp_path / "precious").write_text("mine")
+    (run.path / place).symlink_to(tmp_path / "precious")
+    with pytest.raises(EntraxError, match="is a link"):
+        RunDirectory.open(run.path)
+    assert (tmp_path / "precious").read_text() == "mine"

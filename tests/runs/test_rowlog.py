@@ -149,3 +149,12 @@ def test_a_full_disk_names_what_did_not_fit(log, monkeypatch):
     again = RowLog.resume(log.folder, record)
     assert again.rows == 10
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("segment_rows", 0), ("row_bytes", -1), ("rows", 10**18), ("rows", "many"), ("sealed", None), ("window", 99)],
+)
+def test_a_record_that_cannot_be_is_refused(log, name, value):
+    with pytest.raises(EntraxError, match="is damaged"):
+        RowLog.resume(log.folder, log.record() | {name: value})

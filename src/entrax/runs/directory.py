@@ -71,6 +71,7 @@ class RunDirectory:
             raise EntraxError(f"There is no run at {path}: no such directory.")
         if not (path / "config.json").is_file():
             raise EntraxError(f"{path} is not a run: it holds no config.json.")
+        _refuse_links(path)
         config = read_json(path / "config.json")
         check_format(config, path / "config.json", FORMAT)
         return cls(path=path, config=config)
@@ -156,6 +157,14 @@ class RunDirectory:
     def events(self) -> list[dict[str, Any]]:
         """All rows of events.jsonl, oldest first."""
         return read_lines(self.path / "events.jsonl")
+
+
+def _refuse_links(path: Path) -> None:
+    """A run may come from a stranger: what is written to it must not end up elsewhere."""
+    inside = [path / name for name in ("checkpoints", "replay", "faults")]
+    for entry in [*path.iterdir(), *(entry for folder in inside if folder.is_dir() for entry in folder.iterdir())]:
+        if entry.is_symlink():
+            raise EntraxError(f"{entry} is a link; a run's files must lie in its own directory.")
 
 
 def _clear_beginnings(path: Path) -> None:

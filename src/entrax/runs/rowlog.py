@@ -120,6 +120,7 @@ def segment_name(number: int) -> str:
 
 def check(folder: Path, record: Mapping[str, Any]) -> None:
     """Raises EntraxError naming the first segment of `record` that is missing, cut short or changed."""
+    _check_record(folder, record)
     for number, expected in enumerate([*record["sealed"], record["open"]]):
         if number < record["window"] // record["segment_rows"]:
             continue
@@ -133,6 +134,21 @@ def check(folder: Path, record: Mapping[str, Any]) -> None:
             digest.update(block)
         if digest.hexdigest() != expected:
             raise EntraxError(f"{path} is damaged: its SHA-256 is not the one that was recorded.")
+
+
+def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Whether the numbers of a record, which may come from anybody, can be those of a log."""
+    names = ("row_bytes", "segment_rows", "rows", "window")
+    numbers = [record.get(name) for name in names]
+    whole = all(isinstance(number, int) and 0 <= number < 2**62 for number in numbers)
+    if not whole or not record["row_bytes"] or not record["segment_rows"] or not isinstance(record.get("sealed"), list):
+        raise EntraxError(f"{folder} is damaged: {names} are recorded as {numbers}.")
+    if len(record["sealed"]) != record["rows"] // record["segment_rows"] or record["window"] > record["rows"]:
+        raise EntraxError(
+            f"{folder} is damaged: {len(record['sealed'])} segments are recorded for {record['rows']} rows."
+        )
+    if folder.is_symlink():
+        raise EntraxError(f"{folder} is a link; a run's files must lie in its own directory.")
 
 
 def read_rows(folder: Path, record: Mapping[str, Any], start: int, stop: int) -> Iterator[bytes]:

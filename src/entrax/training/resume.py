@@ -112,9 +112,10 @@ def _restore_newest(training: Training) -> None:
                 continue  # the end of a shorter run, which a longer one does not pass through
             tried += 1
             restore(training, arrays, meta)
-        except EntraxError as error:
+        except (EntraxError, KeyError, TypeError, ValueError) as error:
             tried += 1
-            _warn(run, f"{error} The checkpoint before is tried.")
+            why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
+            _warn(run, f"{why} The checkpoint before is tried.")
             continue
         _begin_from(training, name, meta)
         return

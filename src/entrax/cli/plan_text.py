@@ -30,9 +30,9 @@ def headline(answer: dict[str, Any]) -> str:
 
 def show(title: str, mdp: "FiniteMDP", layout: "Layout | None", answer: dict[str, Any]) -> None:
     """Print the answer; colours are for terminals."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=240)
+        console = Console(highlight=False, markup=False, width=240)
     console.print(f"{title}: {mdp.states:,} states, {mdp.actions} actions; {headline(answer)}", soft_wrap=True)
     if "average_reward" in answer:
         console.print(f"average reward {answer['average_reward']:.10g}; values are relative to state 0", soft_wrap=True)
@@ -72,38 +72,52 @@ def show_values(
         console.print(state_table(value, policy, terminal, name))
         return
     height, width = layout.state.shape
-    with_values = width * (cell_width(value) + 5) <= console.width - 2
-    if height > MOST_ROWS or width * 3 > console.width - 2:
+    room, digits = console.width - 2, cell_width(value)
+    if height > MOST_ROWS or width * 3 > room:
         console.print(f"The map of {height} × {width} cells is too large to print: --figure draws it.")
         return
-    for line in map_lines(layout, value, policy, terminal, with_values=with_values):
-        console.print(line, soft_wrap=True)
+    arrows, numbers = arrow_texts(layout, policy), number_texts(value)
+    maps = [[f"{arrow} " for arrow in arrows]]
+    if width * (digits + 5) <= room:
+        maps = [[f" {arrow} {number} " for arrow, number in zip(arrows, numbers, strict=True)]]
+    elif width * (digits + 1) <= room:
+        maps.append([f"{number} " for number in numbers])  # one below the other where they don't fit together
+    for number, texts in enumerate(maps):
+        lines = map_lines(layout, value, terminal, texts)
+        for line in [Text(""), *lines] if number else lines:
+            console.print(line, soft_wrap=True)
 
 
-def map_lines(
-    layout: "Layout", value: np.ndarray, policy: np.ndarray, terminal: np.ndarray, *, with_values: bool
-) -> list[Text]:
-    """One text for each row of the map: in each cell the likeliest moves, and the value if there is room."""
+def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: Sequence[str]) -> list[Text]:
+    """One line for each row of the map, with the text of each state on a colour that is its value's."""
     live = value[~terminal]
     low, high = (float(live.min()), float(live.max())) if live.size else (0.0, 0.0)
-    places, digits = cell_width(value), decimals(value)
-    whole = places + 5 if with_values else 3
+    whole = max(map(len, texts))
     lines = []
     for number, row in enumerate(layout.state):
         line = Text("  ")
-        for column, state in enumerate(row):
-            letter = layout.rows[number][column]
+        for letter, state in zip(layout.rows[number], row, strict=True):
             if state < 0:
                 text, style = "█" * whole, Style(color="grey37")
             elif terminal[state] or letter in "GX":
                 text, style = f"{letter:^{whole}}", Style(bold=True)
             else:
-                text = f"{moves(policy[state], layout.moves):>2} "
-                text = f" {text}{value[state]:{places}.{digits}f} " if with_values else text
+                text = texts[state]
                 style = shade((value[state] - low) / (high - low) if high > low else 0.5, bold=letter == "S")
             line.append(text, style)
         lines.append(line)
     return lines
+
+
+def arrow_texts(layout: "Layout", policy: np.ndarray) -> list[str]:
+    """The likeliest moves of each state, two characters wide."""
+    return [f"{moves(row, layout.moves):>2}" for row in policy]
+
+
+def number_texts(value: np.ndarray) -> list[str]:
+    """The values, all of one width."""
+    width, digits = cell_width(value), decimals(value)
+    return [f"{number:{width}.{digits}f}" for number in value]
 
 
 def moves(policy: np.ndarray, arrows: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from scipy.sparse import csgraph
 
 from entrax.problems.finite import FiniteMDP
 from entrax.tabular.schedules import Behaviour, StepSize
-from entrax.tabular.simulator import make_simulator
+from entrax.tabular.simulator import allowed_actions, make_simulator
 
 
 def unmet_conditions(mdp: FiniteMDP, step_size: StepSize, behaviour: Behaviour) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def unmet_conditions(mdp: FiniteMDP, step_size: StepSize, behaviour: Behaviour) 
 def _graph(mdp: FiniteMDP) -> tuple[sparse.csr_array, np.ndarray]:
     """Edges between states under all allowed actions, the end as node S; and the states that episodes start in."""
     simulator = make_simulator(mdp)
-    possible = (np.asarray(mdp.probability) > 0) & np.asarray(simulator.allowed)[..., None]
+    possible = (np.asarray(mdp.probability) > 0) & allowed_actions(mdp)[..., None]
     source = np.nonzero(possible)[0]
     target = np.where(np.asarray(simulator.ends), mdp.states, np.asarray(mdp.successor))[possible]
     size = mdp.states + 1
@@ -71,7 +71,7 @@ def _can_go_on(mdp: FiniteMDP) -> bool:
     target = np.where(np.asarray(simulator.ends), mdp.states, np.asarray(mdp.successor))
     inside = np.append(~np.asarray(mdp.terminal), False)
     while True:
-        stays = np.asarray(simulator.allowed) & np.all(inside[target] | ~possible, axis=-1)
+        stays = allowed_actions(mdp) & np.all(inside[target] | ~possible, axis=-1)
         kept = np.append(inside[:-1] & stays.any(axis=1), False)
         if np.array_equal(kept, inside):
             return bool(inside.any())

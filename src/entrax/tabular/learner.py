@@ -14,7 +14,7 @@ from entrax.errors import EntraxError
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_max, soft_policy
 from entrax.tabular.schedules import Behaviour, StepSize
-from entrax.tabular.simulator import Simulator, make_simulator
+from entrax.tabular.simulator import Simulator, allowed_actions, make_simulator
 
 CHUNK = 1024  # steps whose random numbers are drawn at once
 
@@ -124,22 +124,22 @@ def make_task(
     mdp: FiniteMDP, observation: Integer[np.ndarray, " state"] | None = None, convention: str = "entropy"
 ) -> Task:
     """The problem with what is seen of it. Raises EntraxError if states that look alike differ in what is allowed."""
-    simulator = make_simulator(mdp)
     prior = _prior(mdp, convention)
     seen = np.arange(mdp.states) if observation is None else np.asarray(observation)
     if seen.shape != (mdp.states,) or seen.min() < 0:
         raise EntraxError(f"`observation` needs one index of at least 0 for each of the {mdp.states} states.")
-    live = np.flatnonzero(np.any(np.asarray(simulator.allowed), axis=1))
+    allowed = allowed_actions(mdp)
+    live = np.flatnonzero(allowed.any(axis=1))
     first = np.zeros(seen.max() + 1, int)
     first[seen[live][::-1]] = live[::-1]  # the first state of each observation stands for all of them
-    tables = [np.asarray(simulator.allowed)] + ([] if prior is None else [prior])
+    tables = [allowed] + ([] if prior is None else [prior])
     if any(np.any(table[live] != table[first[seen[live]]]) for table in tables):
         raise EntraxError("States that look alike must allow the same actions, with the same prior.")
     met = np.isin(np.arange(seen.max() + 1), seen[live])
     return Task(
-        simulator=simulator,
+        simulator=make_simulator(mdp),
         observation=jnp.asarray(seen, jnp.int32),
-        allowed=jnp.asarray(met[:, None] & tables[0][first]),
+        allowed=jnp.asarray(met[:, None] & allowed[first]),
         prior=None if prior is None else jnp.asarray(prior[first]),
     )
 
@@ -169,7 +169,9 @@ def _run(
     state = task.simulator.start(first)
     table = jnp.zeros(task.allowed.shape)
     carry = _Carry(state=state, action=jnp.int32(0), q=table, visits=jnp.zeros(table.shape, jnp.int32))
-    carry = carry._replace(action=_act(_behaviour(task, behaviour, carry, task.observation[state]), choice))
+    obs = task.observation[state]
+    prior = None if task.prior is None else task.prior[obs]
+    carry = carry._replace(action=_act(behaviour(table[obs], carry.visits[obs], prior, task.allowed[obs]), choice))
 
     def one_chunk(carry: _Carry, key: PRNGKeyArray) -> tuple[_Carry, None]:
         uniform = jr.uniform(key, (3, chunk))
@@ -200,21 +202,23 @@ def _advance(
     outcome = task.simulator.step(carry.state, carry.action, branch)
     next_state = jnp.where(outcome.terminated, restart, outcome.next_state)
     obs, next_obs = task.observation[carry.state], task.observation[next_state]
-    next_behaviour = _behaviour(task, behaviour, carry, next_obs)
+    q, next_q = carry.q[obs], carry.q[next_obs]
+    next_prior = None if task.prior is None else task.prior[next_obs]
+    next_behaviour = behaviour(next_q, carry.visits[next_obs], next_prior, task.allowed[next_obs])
     next_action = _act(next_behaviour, choice)
     delta = error(
         Step(
-            q=carry.q[obs],
+            q=q,
             action=carry.action,
             reward=outcome.reward,
             discount=task.simulator.discount,
             terminated=outcome.terminated,
-            next_q=carry.q[next_obs],
+            next_q=next_q,
             next_action=next_action,
             next_behaviour=next_behaviour,
             temperature=temperature,
             prior=None if task.prior is None else task.prior[obs],
-            next_prior=None if task.prior is None else task.prior[next_obs],
+            next_prior=next_prior,
             allowed=task.allowed[obs],
             next_allowed=task.allowed[next_obs],
         )
@@ -226,11 +230,6 @@ def _advance(
         q=carry.q.at[obs, carry.action].add(step_size(visit) * delta),
         visits=carry.visits.at[obs, carry.action].set(visit),
     )
-
-
-def _behaviour(task: Task, behaviour: Behaviour, carry: _Carry, obs: Int[Array, ""]) -> Row:
-    prior = None if task.prior is None else task.prior[obs]
-    return behaviour(carry.q[obs], carry.visits[obs], prior, task.allowed[obs])
 
 
 def _act(probability: Row, uniform: Scalar) -> Int[Array, ""]:

@@ -30,12 +30,11 @@ class Simulator(eqx.Module):
     reward: Float[Array, "state action branch"]
     ends: Bool[Array, "state action branch"]
     initial: Float[Array, " state"]
-    allowed: Bool[Array, "state action"]
     discount: Scalar
 
     def start(self, uniform: Scalar) -> Index:
         """A first state, from a number uniform in [0, 1)."""
-        return jnp.sum(uniform >= self.initial, dtype=jnp.int32)
+        return jnp.searchsorted(self.initial, uniform, side="right").astype(jnp.int32)
 
     def branch(self, state: Index, action: Index, uniform: Scalar) -> Index:
         """Which branch is taken, from a number uniform in [0, 1)."""
@@ -66,20 +65,23 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
         raise EntraxError("An episode would start in a terminal state: give them probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
-    # What cannot be taken: actions that the mask or a prior of 0 excludes, and all in a terminal state.
-    allowed = np.any(probability > 0, axis=-1)
-    for also in (mdp.mask, mdp.prior):
-        if also is not None:
-            allowed &= np.asarray(also) > 0
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),
         reward=jnp.asarray(np.broadcast_to(np.asarray(reward, float), successor.shape)),
         ends=jnp.asarray(terminal[successor]),
         initial=jnp.asarray(_thresholds(np.asarray(mdp.initial, float))),
-        allowed=jnp.asarray(allowed),
         discount=jnp.asarray(mdp.discount, float),
     )
+
+
+def allowed_actions(mdp: FiniteMDP) -> Bool[np.ndarray, "state action"]:
+    """What can be taken: not what the mask or a prior of 0 excludes, and nothing in a terminal state."""
+    allowed = np.any(np.asarray(mdp.probability) > 0, axis=-1)
+    for also in (mdp.mask, mdp.prior):
+        if also is not None:
+            allowed = allowed & (np.asarray(also) > 0)
+    return allowed
 
 
 def _thresholds(probability: Float[np.ndarray, "*rows outcome"]) -> Float[np.ndarray, "*rows outcome"]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, closest
 from entrax.problems.checks import check_discount, first
 
 ROUNDING = 1e-6  # of probabilities in 32 bits: rows that sum to one within it are divided by their sum
@@ -151,8 +151,14 @@ def rescaled(
     return probability / np.repeat(np.where(near, total, 1), count) if near.any() else probability
 
 
+SETTINGS = ("initial", "terminal", "prior", "mask", "discount", "horizon")
+
+
 def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Initial distribution, terminal states, prior, mask, discount and horizon as `FiniteMDP` has them."""
+    for name in options:
+        if name not in SETTINGS:
+            raise EntraxError(f"A problem has no setting {name!r}{closest(name, SETTINGS)}")
     if states < 1 or actions < 1:
         raise EntraxError("A problem needs at least one state and one action.")
     if states > MAX_STATES:

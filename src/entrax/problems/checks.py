@@ -31,10 +31,16 @@ def check(mdp: "FiniteMDP") -> None:
     arrays = {name: getattr(mdp, name) for name in FIELDS}
     check_shapes({name: (array.shape, array.dtype) for name, array in arrays.items() if array is not None})
     check_discount(mdp.discount)
-    if mdp.horizon is not None and mdp.horizon < 1:
-        raise EntraxError(f"The horizon is {mdp.horizon}: it must be a number of decisions of at least 1, or None.")
+    check_horizon(mdp.horizon)
     if all(array is None or isinstance(array, np.ndarray) for array in arrays.values()):
         check_values(mdp)
+
+
+def check_horizon(horizon: Any) -> None:
+    """Check a horizon: None, or a whole number of decisions."""
+    whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+    if horizon is not None and not (whole and horizon >= 1):
+        raise EntraxError(f"The horizon is {horizon}: it must be a whole number of decisions, at least 1, or None.")
 
 
 def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float, Int
 from entrax.errors import EntraxError
 from entrax.problems.checks import first
 
+MAX_ROWS = 2**34
+"""Rows (state, action) beyond which a problem is taken for a mistake in the numbering."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -33,6 +36,8 @@ class Columns:
         largest = {name: int(columns[name].max()) for name in ("state", "next_state", "action")}
         states = max(largest["state"], largest["next_state"]) + 1 if states is None else states
         actions = largest["action"] + 1 if actions is None else actions
+        if states * actions > MAX_ROWS:
+            raise EntraxError(f"{states} states of {actions} actions are more than fit: number them from 0 on.")
         for name, size in (("state", states), ("next_state", states), ("action", actions)):
             column = columns[name]
             if (column.min() < 0 or largest[name] >= size) and (bad := first((column < 0) | (column >= size))):

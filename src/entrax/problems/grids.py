@@ -36,6 +36,11 @@ def gridworld(
     if start.any():
         defaults["initial"] = start / np.count_nonzero(start)
     states, actions = len(goal), len(layout.moves)
+    if "terminal" in options:
+        raise EntraxError("The map says which cells are terminal, its goals and pits: leave `terminal` out.")
+    for name, number in (("step", step_reward), ("goal", goal_reward), ("pit", pit_reward)):
+        if not np.isfinite(number):
+            raise EntraxError(f"The {name} reward is {number}: it must be finite.")
     fields = settings(states, actions, {**defaults, **options})
     paid = step_reward + goal_reward * goal + pit_reward * pit
     return FiniteMDP(**fields | assemble(states, actions, blocks(layout, slip, ~fields["terminal"], paid)))

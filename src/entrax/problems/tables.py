@@ -35,6 +35,8 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     """See `FiniteMDP.from_sparse`."""
     from scipy import sparse
 
+    if sparse.issparse(transition):
+        raise EntraxError("transition is one matrix: give a list of them, one for each action.")
     matrices = [sparse.csr_array(matrix, dtype=float) for matrix in transition]
     if not matrices:
         raise EntraxError("A problem needs at least one action: transition holds no matrix.")

@@ -19,7 +19,11 @@ def from_gymnasium(env: Any, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_gymnasium`."""
     made = make(env) if isinstance(env, str) else env
     try:
-        columns, initial = read(made.unwrapped)
+        table = made.unwrapped
+    except AttributeError as error:
+        raise EntraxError(f"An environment is given by its id or as it is, not by a {type(env).__name__}.") from error
+    try:
+        columns, initial = read(table)
     finally:
         if made is not env:
             made.close()

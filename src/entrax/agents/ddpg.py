@@ -1,0 +1,148 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971).
+
+Maximises the expected sum of r with a policy μ that takes one action in each state: the hard counterpart of soft
+actor-critic, without temperature and without entropy. Algorithm 1:
+
+    y   = r + γ (1 - terminated) Q̄(s', μ̄(s'))            (5)
+    J_Q = ½ E (Q(s, a) - y)²                              (4)
+    J_μ = -E Q(s, μ(s))                                   its gradient is (6)
+    a   = μ(s) + σ ε, clipped to [-1, 1]                  (7)
+    Q̄   ← Q̄ + τ (Q - Q̄),  μ̄ ← μ̄ + τ (μ - μ̄)             targets
+
+Each loss is differentiated in its first argument only. The policy learns from the critic of the same update.
+
+Departs from the paper:
+- the noise ε is Gaussian and independent from step to step; an Ornstein-Uhlenbeck process was found to be no better
+  (Fujimoto et al. 2018);
+- as in their stronger version of it, the action enters the critic's first layer, nothing is normalised in batches,
+  parameters are not pulled to 0, both networks learn at one rate and the targets follow faster. The paper's constants
+  are `learning_rate 1e-3`, `policy_learning_rate 1e-4`, `target_rate 1e-3`, `batch_size 64` and `noise 0.2`.
+"""
+
+from dataclasses import replace
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+
+from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
+from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.nets import MLP, follow
+from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
+from entrax.spec import Progress, Spec, Transition
+
+P = TypeVar("P")
+
+
+class Config(eqx.Module):
+    """Hyperparameters; the defaults are those of the stronger version in Fujimoto et al. 2018, arXiv:1802.09477."""
+
+    learning_rate: float = 1e-3  # of the critic
+    policy_learning_rate: float | None = None  # None is the critic's
+    discount: float = 0.99  # γ
+    target_rate: float = 0.005  # τ
+    noise: float = 0.1  # σ, as a share of half the range of an action
+    batch_size: int = eqx.field(static=True, default=256)
+    replay_size: int = eqx.field(static=True, default=1_000_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(400, 300))
+
+
+class Params(eqx.Module):
+    policy: DeterministicPolicy
+    critics: MLP  # one critic, of the observation and the action
+
+
+class OptState(eqx.Module):
+    policy: optax.OptState
+    critics: optax.OptState
+
+
+class State(eqx.Module):
+    params: Params
+    targets: Params
+    opt_state: OptState
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Fills the policy's learning rate; raises EntraxError for values outside their range."""
+    continuous_size(spec, "ddpg")
+    policy_rate = config.learning_rate if config.policy_learning_rate is None else config.policy_learning_rate
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(policy_rate > 0, "policy learning rate", "positive", policy_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.noise >= 0, "noise", "at least 0", config.noise)
+    return as_arrays(replace(config, policy_learning_rate=policy_rate))
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, critic_key = jr.split(key)
+    action_size = continuous_size(spec, "ddpg")
+    params = Params(
+        policy=DeterministicPolicy(spec.obs_size, action_size, config.hidden, policy_key),
+        critics=MLP(spec.obs_size + action_size, config.hidden, 1, critic_key),
+    )
+    adam = optax.adam(config.learning_rate)
+    opt_state = OptState(policy=adam.init(params.policy), critics=adam.init(params.critics))
+    return State(params=params, targets=params, opt_state=opt_state)
+
+
+def policy(config: Config, state: State) -> NoisyPolicy:
+    return NoisyPolicy(mean=state.params.policy, noise=jnp.asarray(config.noise))
+
+
+def data(config: Config) -> Uniform:
+    return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def q_value(critic: MLP, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Scalar:
+    """Q(s, a)."""
+    return critic(jnp.concatenate([obs, action]))[0]
+
+
+def td_target(config: Config, targets: Params, batch: Transition) -> Float[Array, " batch"]:
+    """y of equation 5 for every transition."""
+    v_next = jax.vmap(lambda s: q_value(targets.critics, s, targets.policy(s)))(batch.next_obs)
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    return backup(batch.reward, config.discount, v_next, batch.terminated)
+
+
+def critic_loss(critic: MLP, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
+    """J_Q of equation 4, and the mean Q."""
+    q = jax.vmap(q_value, (None, 0, 0))(critic, batch.obs, batch.action)
+    return 0.5 * jnp.mean((q - y) ** 2), jnp.mean(q)
+
+
+def policy_loss(policy: DeterministicPolicy, critic: MLP, obs: Float[Array, "batch obs"]) -> Scalar:
+    """J_μ, whose gradient is equation 6."""
+    return -jnp.mean(jax.vmap(lambda s: q_value(critic, s, policy(s)))(obs))
+
+
+def adam_step(rate: Scalar, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+    step, opt_state = optax.adam(rate).update(gradient, opt_state)
+    return optax.apply_updates(params, step), opt_state
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J_Q, then one on J_μ; then the targets follow. `key` is not used."""
+    p, opt = state.params, state.opt_state
+    y = td_target(config, state.targets, batch)
+    (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
+    critics, critics_opt = adam_step(config.learning_rate, p.critics, g_critics, opt.critics)
+    g_policy = jax.grad(policy_loss)(p.policy, critics, batch.obs)
+    policy, policy_opt = adam_step(config.policy_learning_rate, p.policy, g_policy, opt.policy)
+
+    params = Params(policy=policy, critics=critics)
+    state = State(
+        params=params,
+        targets=follow(state.targets, params, config.target_rate),
+        opt_state=OptState(policy=policy_opt, critics=critics_opt),
+    )
+    return state, {"critic_loss": j_q, "q": q}

@@ -1,0 +1,170 @@
+"""Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477).
+
+The deterministic actor-critic with three remedies against values that are too high: the lower of two critics, target
+actions that are smoothed by clipped noise, and a policy that learns less often than they do. Algorithm 1:
+
+    a'  = μ̄(s') + clip(σ̃ ε, -c, c), clipped to [-1, 1]     section 5.3
+    y   = r + γ (1 - terminated) min_i Q̄_i(s', a')         (10)
+    J_Q = ½ E Σ_i (Q_i(s, a) - y)²
+    every d-th update:
+    J_μ = -E Q_1(s, μ(s))
+    Q̄_i ← Q̄_i + τ (Q_i - Q̄_i),  μ̄ ← μ̄ + τ (μ - μ̄)        targets
+
+Actions are explored with μ(s) + σ ε, clipped to [-1, 1]. Each loss is differentiated in its first argument only. The
+policy learns from the critics of the same update.
+
+Departs from the paper: batches have 256 transitions, as in the authors' later code, where the paper has 100.
+"""
+
+from functools import partial
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
+from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.nets import TwinQ, follow
+from entrax.replay import Uniform
+from entrax.soft import soft_bellman_backup
+from entrax.spec import Progress, Spec, Transition
+
+P = TypeVar("P")
+
+
+class Config(eqx.Module):
+    """Hyperparameters; the defaults are the paper's. Noise is a share of half the range of an action."""
+
+    learning_rate: float = 1e-3  # for both
+    discount: float = 0.99  # γ
+    target_rate: float = 0.005  # τ
+    noise: float = 0.1  # σ
+    target_noise: float = 0.2  # σ̃
+    target_noise_clip: float = 0.5  # c
+    policy_delay: int = eqx.field(static=True, default=2)  # d
+    batch_size: int = eqx.field(static=True, default=256)
+    replay_size: int = eqx.field(static=True, default=1_000_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(400, 300))
+
+
+class Params(eqx.Module):
+    policy: DeterministicPolicy
+    critics: TwinQ
+
+
+class OptState(eqx.Module):
+    policy: optax.OptState
+    critics: optax.OptState
+
+
+class State(eqx.Module):
+    params: Params
+    targets: Params
+    opt_state: OptState
+    updates: Int[Array, ""]
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Raises EntraxError for values outside their range."""
+    continuous_size(spec, "td3")
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.noise >= 0, "noise", "at least 0", config.noise)
+    require(config.target_noise >= 0, "target noise", "at least 0", config.target_noise)
+    require(config.target_noise_clip >= 0, "target noise clip", "at least 0", config.target_noise_clip)
+    require(config.policy_delay >= 1, "policy delay", "at least 1", config.policy_delay)
+    return as_arrays(config)
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, critics_key = jr.split(key)
+    action_size = continuous_size(spec, "td3")
+    params = Params(
+        policy=DeterministicPolicy(spec.obs_size, action_size, config.hidden, policy_key),
+        critics=TwinQ(spec.obs_size, action_size, config.hidden, critics_key),
+    )
+    adam = optax.adam(config.learning_rate)
+    opt_state = OptState(policy=adam.init(params.policy), critics=adam.init(params.critics))
+    return State(params=params, targets=params, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
+
+
+def policy(config: Config, state: State) -> NoisyPolicy:
+    return NoisyPolicy(mean=state.params.policy, noise=jnp.asarray(config.noise))
+
+
+def data(config: Config) -> Uniform:
+    return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def smoothed_action(
+    config: Config, policy: DeterministicPolicy, obs: Float[Array, " obs"], key: PRNGKeyArray
+) -> Float[Array, " action"]:
+    """a', the target policy's action with clipped noise."""
+    action = policy(obs)
+    noise = config.target_noise * jr.normal(key, action.shape)
+    return jnp.clip(action + jnp.clip(noise, -config.target_noise_clip, config.target_noise_clip), -1.0, 1.0)
+
+
+def td_target(config: Config, targets: Params, batch: Transition, key: PRNGKeyArray) -> Float[Array, " batch"]:
+    """y of equation 10 for every transition."""
+
+    def value(obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
+        return jnp.min(targets.critics(obs, smoothed_action(config, targets.policy, obs, key)))
+
+    v_next = jax.vmap(value)(batch.next_obs, jr.split(key, len(batch.reward)))
+    backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
+    return backup(batch.reward, config.discount, v_next, batch.terminated)
+
+
+def critic_loss(critics: TwinQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
+    """J_Q, and the mean Q."""
+    q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
+    return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
+
+
+def policy_loss(policy: DeterministicPolicy, critics: TwinQ, obs: Float[Array, "batch obs"]) -> Scalar:
+    """J_μ: the first critic judges."""
+    first = jax.tree.map(lambda x: x[0], critics.networks)
+    return -jnp.mean(jax.vmap(lambda s: first(jnp.concatenate([s, policy(s)]))[0])(obs))
+
+
+def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
+    return optax.apply_updates(params, step), opt_state
+
+
+def improve_policy(
+    config: Config, state: State, critics: TwinQ, obs: Float[Array, "batch obs"]
+) -> tuple[DeterministicPolicy, optax.OptState, Params]:
+    """The policy after one gradient step on J_μ, its optimiser's state, and the targets that followed."""
+    gradient = jax.grad(policy_loss)(state.params.policy, critics, obs)
+    policy, policy_opt = adam_step(config, state.params.policy, gradient, state.opt_state.policy)
+    targets = follow(state.targets, Params(policy=policy, critics=critics), config.target_rate)
+    return policy, policy_opt, targets
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J_Q; at every d-th update one on J_μ, after which the targets follow."""
+    p, opt, updates = state.params, state.opt_state, state.updates + 1
+    y = td_target(config, state.targets, batch, key)
+    (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
+    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+
+    improve = partial(improve_policy, config, state, critics, batch.obs)
+    unchanged = (p.policy, opt.policy, state.targets)
+    policy, policy_opt, targets = jax.lax.cond(updates % config.policy_delay == 0, improve, lambda: unchanged)
+
+    state = State(
+        params=Params(policy=policy, critics=critics),
+        targets=targets,
+        opt_state=OptState(policy=policy_opt, critics=critics_opt),
+        updates=updates,
+    )
+    return state, {"critic_loss": j_q, "q": q}

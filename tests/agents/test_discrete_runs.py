@@ -1,5 +1,8 @@
 """Whole runs with discrete actions, from the check of the environment to evaluation, on a task with a known answer."""
 
+import os
+import signal
+
 import gymnasium
 import jax
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import entrax
+from entrax.training.interrupts import Interrupted
 
 
 class Match(gymnasium.Env):
@@ -66,11 +70,19 @@ def test_a_run_learns_what_there_is_to_learn(case, tmp_path):
 
 
 @pytest.mark.parametrize("agent", ["dqn", "discrete-sac"])
-def test_the_same_seed_gives_the_same_bytes(agent, tmp_path):
-    runs = [entrax.train(Match, agent=agent, run=tmp_path / name, **SMALL | {"steps": 400}) for name in "ab"]
-    first, second = map(parameters, runs)
-    assert first
-    assert first == second
+def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(agent, tmp_path):
+    settings = SMALL | {"agent": agent, "steps": 400, "log_every": 100}
+
+    def interrupt(row):
+        if row["step"] >= 200:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    whole = entrax.train(Match, run=tmp_path / "whole", **settings)
+    with pytest.raises(Interrupted):
+        entrax.train(Match, run=tmp_path / "cut", hook=interrupt, **settings)
+    resumed = entrax.resume(tmp_path / "cut", env=Match)
+    assert parameters(whole)
+    assert parameters(resumed) == parameters(whole)
 
 
 def test_without_a_name_the_default_for_the_space_is_taken(tmp_path):

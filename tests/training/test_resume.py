@@ -1,5 +1,6 @@
 """A run that was cut off and taken up again ends as one that never was: parameters, replay and metrics, to the byte."""
 
+import os
 import shutil
 
 import gymnasium
@@ -187,6 +188,16 @@ def test_an_episode_that_cannot_be_replayed_is_begun_anew_and_marks_the_run(tmp_
     assert "led to another observation" in event["message"]
     assert event["message"] in capsys.readouterr().err
     assert checkpoint.load(run.directory)[1]["exact"] is False
+
+
+def test_a_run_remembers_how_many_threads_it_had(tmp_path, monkeypatch):
+    """XLA splits products by the number of threads, which changes their last bits."""
+    monkeypatch.setenv("NPROC", "1")
+    killed(tmp_path / "run", 6)
+    monkeypatch.setenv("NPROC", "2")
+    entrax.resume(tmp_path / "run")
+    assert os.environ["NPROC"] == "1"
+    assert RunDirectory.open(tmp_path / "run").config["training"]["threads"] == 1
 
 
 def test_other_versions_are_a_warning(tmp_path, monkeypatch, capsys):

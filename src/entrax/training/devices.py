@@ -43,6 +43,14 @@ def set_up(device: str | None, threads: int | None) -> Devices:
     return Devices(learner=learner, actor=jax.devices("cpu")[-1])
 
 
+def available_threads() -> int:
+    """The threads that XLA takes if nobody says how many; results depend on it in their last bits."""
+    if os.environ.get("NPROC", "").isdigit():
+        return int(os.environ["NPROC"])
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 def put(tree: T, device: jax.Device) -> T:
     """The tree with its arrays on `device`; other leaves stay as they are."""
     arrays, rest = eqx.partition(tree, eqx.is_array)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.records import to_json
 from entrax.runs.versions import versions
-from entrax.training.devices import set_up
+from entrax.training.devices import available_threads, set_up
 from entrax.training.options import Options, check_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
@@ -50,7 +50,7 @@ def train(
         raise EntraxError(f"--seed must be at least 0, not {seed}.")
     there = existing(run) if resume else None
     if there is not None:
-        settings.setdefault("horizon", there.config["training"]["horizon"])
+        settings |= {name: settings.get(name, there.config["training"][name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is better told before anything is stepped
     source = as_source(env, env_args or {})
@@ -58,6 +58,8 @@ def train(
     agent = default_agent(checked.spec) if agent is None else agent
     module = get_agent(agent)
     options, config = configure(module, preset, settings)
+    if options.threads is None:
+        options = replace(options, threads=available_threads())  # a resumed run must have as many
     task = Task(
         source=source,
         spec=checked.spec,

@@ -60,7 +60,7 @@ def solve_average(
     low, high = jnp.min(found.gap), jnp.max(found.gap)
     gain = (low + high) / 2
     q = action_values(sweep, found.h) - gain
-    q, policy = finish(mdp, q, soft_maximiser(q, temperature, sweep.log_prior).T)
+    q, policy = finish(mdp.terminal, q, soft_maximiser(q, temperature, sweep.log_prior).T)
     return Solution(
         value=found.h,
         q=q,

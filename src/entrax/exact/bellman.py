@@ -15,6 +15,7 @@ is 0 in both conventions without a special case.
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -48,29 +49,34 @@ class Rows(eqx.Module):
     weight: Float[Array, "row state"]
 
 
-@eqx.filter_jit
 def make_sweep(mdp: FiniteMDP, kl: bool) -> Sweep:
     """`mdp` with the state last, in float64. `kl`: with its prior normalised (uniform if None), else without one."""
-    terminal = jnp.asarray(mdp.terminal)[:, None]
-    alive = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
-    prior = None
-    if mdp.prior is not None:
-        prior = jnp.asarray(mdp.prior, jnp.float64)
+    given = (mdp.successor, mdp.probability, mdp.reward, mdp.terminal, mdp.mask, mdp.prior)
+    return _make_sweep(*given, jnp.asarray(mdp.discount, jnp.float64), kl)
+
+
+@eqx.filter_jit
+def _make_sweep(
+    successor: Any, probability: Any, reward: Any, terminal: Any, mask: Any, prior: Any, discount: Scalar, kl: bool
+) -> Sweep:
+    alive = jnp.ones(reward.shape, bool) if mask is None else jnp.asarray(mask)
+    if prior is not None:
+        prior = jnp.asarray(prior, jnp.float64)
         alive &= prior >= jnp.finfo(jnp.float64).tiny
-    first = jnp.arange(mdp.actions) == 0
-    alive = jnp.where(terminal, first, alive)
-    reward = jnp.where(terminal, 0.0, jnp.asarray(mdp.reward, jnp.float64))
+    ended = jnp.asarray(terminal)[:, None]
+    alive = jnp.where(ended, jnp.arange(reward.shape[1]) == 0, alive)
+    reward = jnp.where(ended, 0.0, jnp.asarray(reward, jnp.float64))
     log_prior = None
     if kl:
-        weight = jnp.where(alive, 1.0 if prior is None else jnp.where(terminal, 1.0, prior), 0.0)
+        weight = jnp.where(alive, 1.0 if prior is None else jnp.where(ended, 1.0, prior), 0.0)
         total = jnp.sum(weight, axis=1, keepdims=True)
         log_prior = jnp.where(alive, jnp.log(jnp.where(alive, weight, 1.0)) - jnp.log(total), -jnp.inf).T
     return Sweep(
-        successor=jnp.transpose(jnp.asarray(mdp.successor).astype(jnp.int32), (1, 2, 0)),
-        probability=jnp.transpose(jnp.asarray(mdp.probability, jnp.float64), (1, 2, 0)),
+        successor=jnp.transpose(jnp.asarray(successor).astype(jnp.int32), (1, 2, 0)),
+        probability=jnp.transpose(jnp.asarray(probability, jnp.float64), (1, 2, 0)),
         reward=jnp.where(alive, reward, -jnp.inf).T,
         log_prior=log_prior,
-        discount=jnp.asarray(mdp.discount, jnp.float64),
+        discount=discount,
     )
 
 

@@ -47,25 +47,33 @@ def contraction_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     return jnp.where(beta < 1, residual / jnp.where(beta < 1, 1 - beta, 1.0) * (1 + 8 * _EPS), jnp.inf)
 
 
-@eqx.filter_jit
 def enclosure_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     """The bound by sub- and supersolution, +∞ where they could not be verified."""
     slack = rounding(sweep, temperature, v)
     residual = jnp.max(jnp.abs(backup(sweep, temperature, v) - v))
-    time = _expected_time(sweep, temperature, v, residual + slack)
-    bound = jnp.asarray(jnp.inf)
-    for factor in (64.0, 16.0, 4.0):
-        c = factor * (residual + slack)
+    time, slowest = _expected_time(sweep, temperature, v, residual + slack)
+    if float(temperature) == 0.0:  # w = 1 + γ max_a P_a w over all nearly tied actions, by the solver itself
+        zero, none = jnp.asarray(0.0), jnp.asarray(0)
+        time = newton(slowest, zero, time, jnp.asarray(1e-3), zero, none + 50, none, greedy=True).value
+    return _enclosure(sweep, temperature, v, time, residual + slack)
+
+
+@eqx.filter_jit
+def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, time: ByState, precision: Scalar) -> Scalar:
+    def attempt(factor: Scalar) -> Scalar:
+        c = factor * precision
         above, below = v + c * time, v - c * time
         fall = jnp.max(backup(sweep, temperature, above) - above) + rounding(sweep, temperature, above)
         rise = jnp.min(backup(sweep, temperature, below) - below) - rounding(sweep, temperature, below)
         holds = (fall <= 0) & (rise >= 0) & (jnp.min(time) > 0)
-        bound = jnp.where(holds, c * jnp.max(time) * (1 + 8 * _EPS), bound)
-    return bound
+        return jnp.where(holds, c * jnp.max(time) * (1 + 8 * _EPS), jnp.inf)
+
+    return jnp.min(jax.lax.map(attempt, jnp.asarray([4.0, 16.0, 64.0])))
 
 
-def _expected_time(sweep: Sweep, temperature: Scalar, v: ByState, precision: Scalar) -> ByState:
-    """w = 1 + γ max_a P_a w over the actions that the policy of V takes, at temperature 0 nearly tied ones included."""
+@eqx.filter_jit
+def _expected_time(sweep: Sweep, temperature: Scalar, v: ByState, precision: Scalar) -> tuple[ByState, Sweep]:
+    """The policy's expected time w = 1 + γ P_π w, and the problem of the longest time by nearly tied actions."""
     q = action_values(sweep, v)
     rows = policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
     one = jnp.ones_like(v)
@@ -75,12 +83,7 @@ def _expected_time(sweep: Sweep, temperature: Scalar, v: ByState, precision: Sca
         successor=sweep.successor,
         probability=sweep.probability,
         reward=jnp.where(near, 1.0, -jnp.inf),
-        log_prior=None,
+        log_prior=sweep.log_prior,
         discount=sweep.discount,
     )
-    zero = jnp.asarray(0.0)
-
-    def tied() -> ByState:
-        return newton(slowest, zero, time, jnp.asarray(1e-3), zero, jnp.asarray(50), jnp.asarray(0), greedy=True).value
-
-    return jax.lax.cond(temperature > 0, lambda: time, tied)
+    return time, slowest

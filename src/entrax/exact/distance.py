@@ -1,4 +1,4 @@
-"""The order of states by their distance from the end of an episode, in which values spread."""
+"""How far each state is from the end of an episode: values spread one such step in a sweep."""
 
 import numpy as np
 from jaxtyping import Int
@@ -30,5 +30,6 @@ def levels(mdp: FiniteMDP) -> Int[np.ndarray, " state"]:
 
 
 def depth(mdp: FiniteMDP) -> int:
-    """The largest of the finite `levels`."""
-    return int(levels(mdp).max(initial=0))
+    """The largest of the finite `levels`; 0 for a problem that never ends."""
+    ends = np.any((np.asarray(mdp.successor) == mdp.states) & (np.asarray(mdp.probability) > 0))
+    return int(levels(mdp).max(initial=0)) if ends or np.any(mdp.terminal) else 0

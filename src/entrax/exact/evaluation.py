@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
 from entrax.errors import EntraxError
-from entrax.exact.bellman import ByAction, Scalar, Sweep, action_values, make_sweep, policy_rows, undiscounted
+from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, make_sweep, policy_rows, undiscounted
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import closed_classes
 from entrax.exact.linear import solve_policy, solve_policy_transposed, solve_relative, stationary
@@ -69,11 +69,14 @@ def evaluate(
     terminal = jnp.asarray(mdp.terminal)
     first = (jnp.arange(mdp.actions) == 0)[:, None]
     pi = jnp.where(terminal, jnp.where(first, 1.0, 0.0), jnp.asarray(policy, jnp.float64).T)
-    return _evaluate(mdp, sweep, pi, jnp.asarray(temperature, jnp.float64), objective == "average")
+    start = jnp.where(terminal, 0.0, jnp.asarray(mdp.initial, jnp.float64))
+    return _evaluate(terminal, start, sweep, pi, jnp.asarray(temperature, jnp.float64), objective == "average")
 
 
 @eqx.filter_jit
-def _evaluate(mdp: FiniteMDP, sweep: Sweep, pi: ByAction, temperature: Scalar, average: bool) -> Evaluation:
+def _evaluate(
+    terminal: Array, start: ByState, sweep: Sweep, pi: ByAction, temperature: Scalar, average: bool
+) -> Evaluation:
     rows = policy_rows(sweep, pi)
     bonus = _soft_bonus(sweep, pi)
     reward = jnp.sum(pi * (jnp.where(pi > 0, sweep.reward, 0.0) + temperature * bonus), axis=0)
@@ -84,13 +87,12 @@ def _evaluate(mdp: FiniteMDP, sweep: Sweep, pi: ByAction, temperature: Scalar, a
         q, expected_return = action_values(sweep, value) - gain, gain
     else:
         value = solve_policy(rows, sweep.discount, reward)
-        start = jnp.where(jnp.asarray(mdp.terminal), 0.0, jnp.asarray(mdp.initial, jnp.float64))
         visits = solve_policy_transposed(rows, sweep.discount, start)
         q, expected_return = action_values(sweep, value), jnp.sum(start * value)
     entropy = jnp.sum(pi * _minus_log(pi), axis=0)
     return Evaluation(
         value=value,
-        q=jnp.where(jnp.asarray(mdp.terminal), 0.0, q).T,
+        q=jnp.where(terminal, 0.0, q).T,
         entropy=entropy,
         visits=(visits * pi).T,
         expected_return=expected_return,

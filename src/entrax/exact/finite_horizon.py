@@ -16,7 +16,7 @@ from entrax.exact.bellman import (
     soft_maximiser,
 )
 from entrax.exact.certificate import modulus
-from entrax.exact.solution import Solution, finish
+from entrax.exact.solution import Solution, Terminal, finish
 from entrax.problems.finite import FiniteMDP
 
 
@@ -27,7 +27,7 @@ def solve_finite_horizon(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, hori
     """
     if horizon < 1:
         raise EntraxError(f"a horizon counts decisions and is at least 1, not {horizon}.")
-    value, q, policy, bound = _backward(mdp, sweep, temperature, horizon)
+    value, q, policy, bound = _backward(mdp.terminal, sweep, temperature, horizon)
     return Solution(
         value=value,
         q=q,
@@ -42,7 +42,7 @@ def solve_finite_horizon(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, hori
 
 
 @eqx.filter_jit
-def _backward(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, horizon: int) -> tuple:
+def _backward(terminal: Terminal, sweep: Sweep, temperature: Scalar, horizon: int) -> tuple:
     beta = modulus(sweep)
 
     def step(carry: tuple[ByState, Scalar], _: None) -> tuple:
@@ -50,9 +50,9 @@ def _backward(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, horizon: int) -
         q = action_values(sweep, v)
         policy = soft_maximiser(q, temperature, sweep.log_prior).T
         before = backup(sweep, temperature, v)
-        return (before, beta * error + rounding(sweep, temperature, v)), (before, *finish(mdp, q, policy))
+        return (before, beta * error + rounding(sweep, temperature, v)), (before, *finish(terminal, q, policy))
 
-    last = jnp.zeros(mdp.states)
+    last = jnp.zeros(sweep.reward.shape[1])
     start = (last, jnp.asarray(0.0))
     steps: tuple[Array, Array, Array]
     (_, error), steps = jax.lax.scan(step, start, length=horizon, reverse=True)

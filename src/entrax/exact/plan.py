@@ -23,10 +23,10 @@ from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, backup, 
 from entrax.exact.certificate import contraction_bound, enclosure_bound, modulus
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import Components
+from entrax.exact.distance import depth
 from entrax.exact.finite_horizon import solve_finite_horizon
 from entrax.exact.finiteness import idle_components, steer, without_idling
 from entrax.exact.implicit import attach_gradient, smooth_policy
-from entrax.exact.order import depth
 from entrax.exact.solution import Solution, finish, read_off
 from entrax.exact.solvers import Found, newton, value_iteration
 from entrax.problems.finite import FiniteMDP
@@ -35,6 +35,7 @@ METHODS = ("auto", "value-iteration", "policy-iteration", "newton-krylov")
 CONVENTIONS = ("entropy", "kl")
 OBJECTIVES = ("discounted", "average")
 _MAX_ITERATIONS = {"value-iteration": 10_000_000, "policy-iteration": 1_000, "newton-krylov": 1_000}
+_WARM_UP = 2  # sweeps before Newton's method, for each step of the longest way to the end of an episode
 _FEW_SWEEPS = 0.6  # a discount below which value iteration needs fewer sweeps than Newton's method products
 
 
@@ -86,21 +87,23 @@ def plan(
         method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
     limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
     greedy = not traced and float(alpha) == 0.0
-    warm_up = 2 * depth(mdp) if greedy and method == "newton-krylov" else 0
+    pattern_known = not is_traced((mdp.successor, mdp.probability, mdp.terminal))
+    warm_up = _WARM_UP * depth(mdp) if pattern_known and method == "newton-krylov" else 0
     found = _solve(*jax.lax.stop_gradient((sweep, alpha)), method, tolerance, limit, warm_up, greedy)
     bound = _certify(*jax.lax.stop_gradient((sweep, alpha, found.value)), tolerance)
     if traced:
         value = attach_gradient(mdp, sweep, alpha, found.value)
         q = action_values(sweep, value)
-        q, policy = finish(mdp, q, smooth_policy(mdp, sweep, alpha, q))
+        q, policy = finish(mdp.terminal, q, smooth_policy(mdp, sweep, alpha, q))
     else:
         value = found.value
-        q, policy = read_off(mdp, sweep, alpha, value)
+        q, policy = read_off(mdp.terminal, sweep, alpha, value)
     return Solution(
         value=value,
         q=q,
         policy=policy,
         iterations=found.iterations,
+        products=found.products,
         residual=found.residual,
         error_bound=bound,
         converged=found.converged,
@@ -126,7 +129,7 @@ def _plan_without_idling(
     smaller, place = without_idling(mdp, idle)
     found = plan(smaller, 0.0, method=method, tolerance=tolerance, max_iterations=max_iterations)
     value = found.value[place]
-    q, policy = read_off(mdp, sweep, jnp.asarray(0.0), value)
+    q, policy = read_off(mdp.terminal, sweep, jnp.asarray(0.0), value)
     residual = jnp.max(jnp.abs(backup(sweep, jnp.asarray(0.0), value) - value))
     steered = jnp.asarray(steer(idle, np.asarray(q), np.asarray(policy)))
     return replace(found, value=value, q=q, policy=steered, residual=residual)

@@ -4,10 +4,12 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, soft_maximiser
-from entrax.problems.finite import FiniteMDP
+
+Terminal = Bool[Array | np.ndarray, " state"]
 
 
 class Solution(eqx.Module):
@@ -17,8 +19,9 @@ class Solution(eqx.Module):
     have t < T. For an average reward `value` is relative: 0 at the first state.
 
     `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names;
-    +∞ when nothing could be certified. `residual` is max|T V − V|. `converged` is False when `max_iterations` ended
-    the solve. An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
+    +∞ when nothing could be certified. `products` counts applications of P, in sweeps
+    and linear solves together; `residual` is max|T V − V|. `converged` is False when `max_iterations` ended the solve.
+    An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
     """
 
     value: Float[Array, "*time state"]
@@ -28,6 +31,7 @@ class Solution(eqx.Module):
     residual: Scalar
     error_bound: Scalar
     converged: Any
+    products: Any = None
     average_reward: Scalar | None = None
     method: str = eqx.field(static=True, default="")
     error_norm: str = eqx.field(static=True, default="max over states")
@@ -35,16 +39,16 @@ class Solution(eqx.Module):
 
 @eqx.filter_jit
 def read_off(
-    mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState
+    terminal: Terminal, sweep: Sweep, temperature: Scalar, value: ByState
 ) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
     """Q and the soft policy of V, each (S, A), as `Solution` has them."""
     q = action_values(sweep, value)
-    return finish(mdp, q, soft_maximiser(q, temperature, sweep.log_prior).T)
+    return finish(terminal, q, soft_maximiser(q, temperature, sweep.log_prior).T)
 
 
 def finish(
-    mdp: FiniteMDP, q: ByAction, policy: Float[Array, "state action"]
+    terminal: Terminal, q: ByAction, policy: Float[Array, "state action"]
 ) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
     """Q with the state first, and both with what is said of terminal states."""
-    terminal = jnp.asarray(mdp.terminal)[:, None]
-    return jnp.where(terminal, 0.0, q.T), jnp.where(terminal, 1.0 / mdp.actions, policy)
+    ended = jnp.asarray(terminal)[:, None]
+    return jnp.where(ended, 0.0, q.T), jnp.where(ended, 1.0 / q.shape[0], policy)

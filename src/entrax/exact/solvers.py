@@ -106,14 +106,17 @@ def newton(
 ) -> Found:
     """Inexact Newton–Krylov policy iteration; with `exact` every policy is evaluated to rounding (policy iteration).
 
-    `warm_up` sweeps come first, which a long way to the end of an episode needs at temperature 0: a step of policy
-    iteration there improves hardly more than the next states along the way. `greedy` follows the first best action
+    At most `warm_up` sweeps come first, and are counted as iterations. A long way to the end of an episode asks for
+    them: from values that know of no end, a step of policy iteration improves hardly more than the next states along
+    the way. `greedy` follows the first best action
     instead of the soft policy (for temperature 0, with fewer transitions).
     """
 
+    warm = value_iteration(sweep, temperature, start, tolerance, modulus, warm_up)
+
     def unfinished(s: _Newton) -> Array:
         target = residual_target(sweep, temperature, s.value, tolerance, modulus)
-        return (s.residual > target) & (s.iterations < max_iterations) & jnp.isfinite(s.residual)
+        return (s.residual > target) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(s.residual)
 
     def step(s: _Newton) -> _Newton:
         gap = s.backed_up - s.value
@@ -148,11 +151,18 @@ def newton(
             products=s.products + solved.products + 2,
         )
 
-    start = _sweeps(sweep, temperature, start, warm_up)
-    backed_up = backup(sweep, temperature, start)
-    residual = jnp.max(jnp.abs(backed_up - start))
-    zero = jnp.asarray(0)
-    begin = _Newton(start, backed_up, residual, residual, zero, jnp.asarray(_FORCING), zero, zero + 1)
+    backed_up = backup(sweep, temperature, warm.value)
+    residual = jnp.max(jnp.abs(backed_up - warm.value))
+    begin = _Newton(
+        value=warm.value,
+        backed_up=backed_up,
+        residual=residual,
+        best=residual,
+        waited=jnp.asarray(0),
+        forcing=jnp.asarray(_FORCING),
+        iterations=warm.iterations,
+        products=warm.products + 1,
+    )
     end = jax.lax.while_loop(unfinished, step, begin)
     done = end.residual <= residual_target(sweep, temperature, end.value, tolerance, modulus)
     return Found(end.value, end.residual, end.iterations, end.products, done)

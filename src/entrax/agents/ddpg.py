@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
 from entrax.agents.settings import as_arrays, continuous_size, require
@@ -123,7 +123,7 @@ def policy_loss(policy: DeterministicPolicy, critic: MLP, obs: Float[Array, "bat
     return -jnp.mean(jax.vmap(lambda s: q_value(critic, s, policy(s)))(obs))
 
 
-def adam_step(rate: Scalar, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+def adam_step(rate: ScalarLike, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
     step, opt_state = optax.adam(rate).update(gradient, opt_state)
     return optax.apply_updates(params, step), opt_state
 
@@ -132,6 +132,7 @@ def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
     """One gradient step on J_Q, then one on J_μ; then the targets follow. `key` is not used."""
+    assert config.policy_learning_rate is not None  # `resolve` filled it
     p, opt = state.params, state.opt_state
     y = td_target(config, state.targets, batch)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)

@@ -9,6 +9,7 @@ import pytest
 from dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
+from entrax.exact.plan import plan
 from entrax.problems import FiniteMDP
 from entrax.soft import soft_policy
 from entrax.tabular import (
@@ -23,7 +24,7 @@ from entrax.tabular import (
     soft_sarsa,
 )
 
-SEEDS, STEPS = 4, 400_000
+SEEDS, STEPS = 4, 300_000
 EVERYWHERE = EpsilonGreedy(1.0)
 LAKE = frozen_lake()
 LAKE_WITH_PRIOR = frozen_lake(prior=np.full((16, 4), 0.25))
@@ -39,6 +40,13 @@ def learned(learner, *arguments, steps=STEPS, seeds=SEEDS, **options):
 def furthest(found, truth):
     """The largest error over seeds, live states and, if any, actions."""
     return np.abs(np.asarray(found) - truth)[:, LIVE].max()
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_truth_here_is_that_of_exact_plan():
+    for mdp, temperature, convention in ((LAKE, 0.0, "entropy"), (LAKE, 0.1, "entropy"), (LAKE_WITH_PRIOR, 0.2, "kl")):
+        solution = plan(mdp, temperature, convention=convention)
+        np.testing.assert_allclose(solution.value, optimum(mdp, temperature)[1], atol=1e-8)
 
 
 def test_q_learning_finds_the_hard_optimum_and_comes_closer():
@@ -125,7 +133,7 @@ def test_soft_sarsa_and_soft_q_learning_are_one_while_the_policy_is_current():
 def test_actions_that_are_masked_are_never_taken():
     mask = np.ones((16, 4), bool)
     mask[:, 3] = False
-    for behaviour in (EVERYWHERE, EpsilonGreedy(0.1), Boltzmann(0.5)):
+    for behaviour in (EpsilonGreedy(0.1), Boltzmann(0.5)):
         result = learned(q_learning, frozen_lake(mask=mask), behaviour=behaviour, steps=3000, seeds=1)
         assert np.asarray(result.visits)[0, :, 3].sum() == 0
         assert np.asarray(result.visits).sum() >= 3000

@@ -12,7 +12,7 @@ from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs, samp
 from entrax.tabular.counterexamples import divergence, wrong_limit
 
 LAKE = frozen_lake()
-DATA = sample_transitions(LAKE, np.full((16, 4), 0.25), steps=2000, key=jax.random.key(0))
+DATA = sample_transitions(LAKE, np.full((16, 4), 0.25), steps=1500, key=jax.random.key(0))
 
 
 class Nearest:
@@ -40,18 +40,17 @@ def estimated(prior=None):
         actions=4,
         terminal=~LIVE,
         initial=EXPLORING,
-        discount=0.95,
+        discount=0.85,
         prior=prior,
     )
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("temperature", [0.0, 0.1])
-@pytest.mark.parametrize("prior", [None, np.array([0.1, 0.2, 0.3, 0.4])])
+@pytest.mark.parametrize(("temperature", "prior"), [(0.0, None), (0.1, None), (0.1, np.array([0.1, 0.2, 0.3, 0.4]))])
 def test_with_a_table_it_is_value_iteration_on_the_estimated_model(temperature, prior):
-    options = {"temperature": temperature, "prior": prior, "tolerance": 1e-10}
+    options = {"temperature": temperature, "prior": prior, "tolerance": 1e-9}
     encode = one_hot_pairs(16, 4)
-    found = fitted_q_iteration(DATA, LeastSquares(), actions=4, discount=0.95, encode=encode, **options)
+    found = fitted_q_iteration(DATA, LeastSquares(), actions=4, discount=0.85, encode=encode, **options)
     q, value = optimum(estimated(None if prior is None else np.tile(prior, (16, 1))), temperature)
     assert found.status == "converged"
     np.testing.assert_allclose(found.q(np.arange(16))[LIVE], q[LIVE], atol=1e-8)
@@ -59,13 +58,14 @@ def test_with_a_table_it_is_value_iteration_on_the_estimated_model(temperature, 
     np.testing.assert_allclose(found.policy(np.arange(16)).sum(axis=1), 1, rtol=1e-12)
     # Iteration k is sweep k: a contraction from the first.
     changes = found.history[:, 0]
-    assert np.all(changes[1:] <= 0.95 * changes[:-1] + 1e-12)
+    assert np.all(changes[1:] <= 0.85 * changes[:-1] + 1e-12)
 
 
 @pytest.mark.usefixtures("x64")
 def test_any_regressor_with_fit_and_predict_will_do():
-    table = fitted_q_iteration(DATA, LeastSquares(), actions=4, discount=0.9, encode=one_hot_pairs(16, 4))
-    other = fitted_q_iteration(DATA, Nearest(), actions=4, discount=0.9)
+    few = {"actions": 4, "discount": 0.9, "iterations": 20}
+    table = fitted_q_iteration(DATA, LeastSquares(), encode=one_hot_pairs(16, 4), **few)
+    other = fitted_q_iteration(DATA, Nearest(), **few)
     np.testing.assert_allclose(table.q(np.flatnonzero(LIVE)), other.q(np.flatnonzero(LIVE)), atol=1e-9)
     assert table.iterations == other.iterations
 
@@ -104,8 +104,8 @@ def test_divergence_where_the_truth_is_realisable(discount, status):
     ("change", "sentence"),
     [
         ({"action": np.zeros(2, int)}, "same number"),
-        ({"action": np.full(2000, 4)}, "integers from 0 to 3"),
-        ({"action": np.zeros(2000)}, "integers from 0 to 3"),
+        ({"action": np.full(1500, 4)}, "integers from 0 to 3"),
+        ({"action": np.zeros(1500)}, "integers from 0 to 3"),
     ],
 )
 def test_data_that_make_no_sense_are_refused(change, sentence):

@@ -115,7 +115,7 @@ def test_forest_average_reward(method):
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])
 def test_average_reward_is_what_its_policy_earns(temperature):
-    ergodic = garnet(20, 3, 3, seed=0)
+    ergodic = garnet(30, 4, 3, seed=0)
     solution = plan(ergodic, temperature, objective="average", tolerance=1e-11)
     earned = evaluate(ergodic, solution.policy, temperature, objective="average")
     assert float(earned.expected_return) == pytest.approx(float(solution.average_reward), abs=1e-10)

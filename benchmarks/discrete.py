@@ -3,7 +3,7 @@
 The work is the same for all: two hidden layers of 128, batches of 64, one update after every step with targets that
 follow at each, a replay buffer of a million transitions, one environment. Discrete SAC has two critics and a policy to
 update where DQN has one network. The rival counts at the better of one and two threads in each round. Prints ratios
-with their spread and writes results/discrete.json. LunarLander-v3 needs Box2D (`pip install box2d`) on both sides.
+with their spread and writes results/discrete.json. LunarLander-v3 needs `gymnasium[box2d]` on both sides.
 """
 
 import argparse

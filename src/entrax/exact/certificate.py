@@ -66,7 +66,8 @@ def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, time: ByState, pre
         fall = jnp.max(backup(sweep, temperature, above) - above) + rounding(sweep, temperature, above)
         rise = jnp.min(backup(sweep, temperature, below) - below) - rounding(sweep, temperature, below)
         holds = (fall <= 0) & (rise >= 0) & (jnp.min(time) > 0)
-        return jnp.where(holds, c * jnp.max(time) * (1 + 8 * _EPS), jnp.inf)
+        width = c * jnp.max(time) + 2 * _EPS * jnp.max(jnp.abs(v))  # what V ± c w was rounded to encloses, too
+        return jnp.where(holds, width * (1 + 8 * _EPS), jnp.inf)
 
     return jnp.min(jax.lax.map(attempt, jnp.asarray([4.0, 16.0, 64.0])))
 

@@ -139,4 +139,5 @@ def _certify(sweep: Sweep, alpha: Scalar, value: ByState, tolerance: float) -> S
     bound = contraction_bound(sweep, alpha, value)
     if is_traced(bound) or float(bound) <= tolerance:
         return bound
-    return jnp.minimum(bound, enclosure_bound(sweep, alpha, value))
+    bound = jnp.minimum(bound, enclosure_bound(sweep, alpha, value))
+    return jnp.where(jnp.isnan(bound), jnp.inf, bound)

@@ -275,6 +275,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """All problems, as long as the budget lasts."""
     begin = time.perf_counter()
     result: dict[str, Any] = {"tolerance": TOLERANCE, "limit_s": arguments.limit, "cores": os.cpu_count(), "rows": []}
+    if arguments.only and RESULTS.exists():  # the rows of the other problems stay, each with the load of its time
+        result["rows"] = [row for row in json.loads(RESULTS.read_text())["rows"] if row["problem"] != arguments.only]
     result["rivals"] = prepare_rivals() or "installed"
     result["sweeps"] = {"load": os.getloadavg()[0], **sweeps()}
     print(json.dumps(result["sweeps"], indent=1), flush=True)

@@ -22,7 +22,7 @@ def derivative(order):
     return function
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("order", [1, 2, pytest.param(3, marks=pytest.mark.long)])
 def test_every_order_is_unbiased_with_and_without_a_baseline(order):
     wanted = objective
     for _ in range(order):

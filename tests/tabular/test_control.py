@@ -24,7 +24,7 @@ from entrax.tabular import (
     soft_sarsa,
 )
 
-SEEDS, STEPS = 4, 300_000
+SEEDS, STEPS = 4, 400_000
 EVERYWHERE = EpsilonGreedy(1.0)
 LAKE = frozen_lake()
 LAKE_WITH_PRIOR = frozen_lake(prior=np.full((16, 4), 0.25))
@@ -100,7 +100,7 @@ def epsilon_soft_optimum(mdp, epsilon):
     return q
 
 
-@pytest.mark.parametrize("learner", [sarsa, expected_sarsa])
+@pytest.mark.parametrize("learner", [pytest.param(sarsa, marks=pytest.mark.long), expected_sarsa])
 def test_sarsa_finds_the_values_of_its_behaviour(learner):
     result = learned(learner, LAKE, behaviour=EpsilonGreedy(0.4))
     found, wanted = np.asarray(result.q), epsilon_soft_optimum(LAKE, 0.4)

@@ -111,7 +111,7 @@ class Run:
             sample: draw from the policy instead of taking its mode.
             key: a JAX random key, needed to sample.
 
-        Returns an array of the action's shape, or [batch, *shape].
+        Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape].
         """
         flat, single = self._flat(obs)
         if not sample:
@@ -121,7 +121,7 @@ class Run:
         else:
             action = self.controller.sample(flat, FINISHED, jr.split(key, len(flat)))
         shaped = as_env_actions(self.controller.spec.action, np.asarray(action))
-        return shaped[0] if single else shaped
+        return np.asarray(shaped[0]) if single else shaped
 
     def evaluate(
         self,

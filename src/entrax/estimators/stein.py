@@ -8,8 +8,9 @@ Among all directions of unit norm in the kernel's space φ lowers KL(particles �
 where p is high, the second pushes particles apart. `log p` may lack its constant, which the scores ∇ log p don't see.
 With one particle (1) is gradient ascent on log p.
 
-In (3) the median of an even number of pairs is the lower of the two in the middle, found without sorting; if more than
-half of the pairs coincide the mean of |x_i - x_j|² stands in for m², and if all do h is 1, which then has no effect.
+In (3) the median of an even number of pairs is the lower of the two in the middle. Its square is rounded down, by less
+than one part in 128, which spares sorting. If more than half of the pairs coincide the mean of |x_i - x_j|² stands in
+for it, and if all do h is 1, which then has no effect.
 
 Source: Liu and Wang (2016), arXiv:1608.04471, algorithm 1; they write log n, which has no h for one particle.
 """
@@ -53,24 +54,22 @@ def median_bandwidth(particles: Particles) -> Float[Array, ""]:
 
 
 def _squared_distances(particles: Particles) -> Float[Array, "particle particle"]:
-    # By differences: |x|² + |y|² - 2 x·y would cancel where particles are close, which is where the kernel acts.
-    difference = jnp.asarray(particles)[:, None] - particles
-    return jnp.sum(difference**2, axis=-1)
+    # By differences: |x|² + |y|² - 2 x·y would cancel where particles are close, which is where the kernel acts. The
+    # short axis comes first, so that the sum over it runs along vectors.
+    coordinates = jnp.asarray(particles).T
+    return jnp.sum((coordinates[:, :, None] - coordinates[:, None, :]) ** 2, axis=0)
 
 
 def _order_statistic(values: Float[Array, "..."], rank: int) -> Float[Array, ""]:
-    """The value of the given rank, from 0, among numbers ≥ 0.
+    """The value of the given rank, from 0, among numbers ≥ 0, rounded down by less than one part in 128.
 
     Such floating-point numbers are ordered as their bits are, so that the answer's bits can be found from the highest
-    down by counting; sorting takes ten times as long on a CPU.
+    down by counting. The upper half of float32's 32 will do; sorting takes thirty times as long on a CPU.
     """
-    width = jnp.finfo(values.dtype).bits
-    integer = jnp.dtype(f"int{width}")
-    bits, one = jax.lax.bitcast_convert_type(values, integer), jnp.ones((), integer)
-
-    def next_bit(i: Array, found: Array) -> Array:
-        trial = found | (one << (width - 2 - i).astype(integer))
-        return jnp.where(jnp.sum(bits < trial) <= rank, trial, found)
-
-    found = jax.lax.fori_loop(0, width - 1, next_bit, jnp.zeros((), integer))
-    return jax.lax.bitcast_convert_type(found, values.dtype)
+    bits = (jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.int32) >> 16).astype(jnp.int16)
+    found = jnp.zeros((), jnp.int16)
+    for place in range(14, -1, -1):
+        trial = found | jnp.int16(1 << place)
+        found = jnp.where(jnp.sum(bits < trial) <= rank, trial, found)
+    upper_half = found.astype(jnp.int32) << 16
+    return jax.lax.bitcast_convert_type(upper_half, jnp.float32).astype(values.dtype)

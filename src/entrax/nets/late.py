@@ -1,0 +1,49 @@
+"""Networks for many actions, or many draws of noise, in one state."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from entrax.nets.mlp import Linear
+
+
+class LateMLP(eqx.Module):
+    """ReLU layers of the sizes in `hidden` over an observation, then a linear one; `late` joins at the last of them.
+
+    Everything before the last hidden layer, and the observation's share of that layer, is computed once for an
+    observation however many values of `late` there are: with `jax.vmap` over `late` alone, a value costs hidden·late
+    products in place of hidden². Lillicrap et al. 2016 let actions in at the second layer as well.
+    """
+
+    trunk: tuple[Linear, ...]
+    early: Linear  # the observation's share of the last hidden layer, with its bias
+    late: Float[Array, "*stack late hidden"]
+    out: Linear
+
+    def __init__(self, obs_size: int, late_size: int, hidden: Sequence[int], out_size: int, key: PRNGKeyArray):
+        *keys, late_key, out_key = jr.split(key, len(hidden) + 2)
+        layers = tuple(Linear(i, o, k) for i, o, k in zip((obs_size, *hidden[:-1]), hidden, keys, strict=True))
+        self.trunk, self.early = layers[:-1], layers[-1]
+        self.late = Linear(late_size, hidden[-1], late_key).weight
+        self.out = Linear(hidden[-1], out_size, out_key)
+
+    def __call__(self, obs: Float[Array, " obs"], late: Float[Array, " late"]) -> Float[Array, " out"]:
+        for layer in self.trunk:
+            obs = jax.nn.relu(layer(obs))
+        return self.out(jax.nn.relu(self.early(obs) + late @ self.late))
+
+
+class LateQ(eqx.Module):
+    """State-action values of `count` critics, kept stacked: every array leaf has a leading axis of that length."""
+
+    networks: LateMLP
+
+    def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int], count: int, key: PRNGKeyArray):
+        keys = jr.split(key, count)
+        self.networks = eqx.filter_vmap(lambda k: LateMLP(obs_size, action_size, hidden, 1, k))(keys)
+
+    def __call__(self, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Float[Array, " critic"]:
+        return eqx.filter_vmap(lambda network: network(obs, action)[0])(self.networks)

@@ -1,0 +1,285 @@
+"""Soft Q-learning against numerical integration, and against a reference from equations 10 to 14 of its paper."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+import pytest
+import reference64 as ref
+
+from entrax.agents import soft_q
+from entrax.errors import EntraxError
+from entrax.spec import Progress
+
+PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
+SIZES = {"batch_size": ref.BATCH, "replay_size": 1000, "hidden": ref.HIDDEN, "particles": 6, "value_particles": 5}
+update = eqx.filter_jit(soft_q.update)
+
+
+def configured(**fields):
+    return soft_q.resolve(soft_q.Config(**(SIZES | fields)), ref.SPEC)
+
+
+def start(config):
+    """A state whose biases are not 0 and whose targets differ from the critics."""
+    state = soft_q.init(config, ref.SPEC, jr.key(0))
+    return eqx.tree_at(lambda s: (s.params, s.targets), state, ref.shaken((state.params, state.targets), 1))
+
+
+def layers(network):
+    """The float64 numbers of a network that takes something in late."""
+    pairs = [(x.weight, x.bias) for x in (*network.trunk, network.early, network.out)]
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), {"pairs": pairs, "late": network.late})
+
+
+def read(params):
+    stacked = layers(params.critics.networks)
+    count = len(stacked["late"])
+    critics = [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(count)]
+    return {"policy": layers(params.policy.network), "critics": critics}
+
+
+def forward(net, obs, late):
+    *trunk, early, out = net["pairs"]
+    for weight, bias in trunk:
+        obs = jnp.maximum(obs @ weight + bias, 0.0)
+    return jnp.maximum(obs @ early[0] + early[1] + late @ net["late"], 0.0) @ out[0] + out[1]
+
+
+def lowest(critics, obs, action):
+    return jnp.min(jnp.concatenate([forward(net, obs, action) for net in critics], axis=-1), axis=-1)
+
+
+class Reference:
+    """The same algorithm in float64, from the paper's equations and the definition of the proposal."""
+
+    def __init__(self, state, config, *, proposal, alpha, share):
+        self.proposal, self.alpha, self.share = proposal, alpha, share
+        self.k, self.m = config.particles, config.value_particles
+        self.params = read(state.params)
+        self.targets = read(eqx.tree_at(lambda p: p.critics, state.params, state.targets))["critics"]
+        self.moments = {name: ref.fresh(part) for name, part in self.params.items()}
+
+    def update(self, batch, key):
+        value_key, particle_key = jr.split(key)
+        draws = [self._value_noise(k) for k in jr.split(value_key, ref.BATCH)]
+        noise = np.asarray(jr.normal(particle_key, (ref.BATCH, self.k, ref.ACTION)), np.float64)
+        with jax.enable_x64(True):
+            self._update(jax.tree.map(lambda x: x.astype(np.float64), batch), draws, noise)
+
+    def _value_noise(self, key):
+        normal_key, sampler_key = jr.split(key)
+        centre_key, choice_key = jr.split(sampler_key)
+        shape = (self.m, ref.ACTION)
+        even = jr.bernoulli(choice_key, self.share, (self.m, 1))
+        return [np.asarray(x, np.float64) for x in (jr.normal(normal_key, shape), jr.normal(centre_key, shape), even)]
+
+    def _value(self, obs, z, centre_noise, even):
+        size = ref.ACTION
+        uniform = jax.scipy.special.erf(z / np.sqrt(2.0))
+        if self.proposal == "uniform":
+            action, density = uniform, np.full(self.m, 0.5**size)
+        else:
+            centres = forward(self.params["policy"], obs, centre_noise)
+            spread = jnp.maximum(centres.std(axis=0) * (4 / ((size + 2) * self.m)) ** (1 / (size + 4)), 0.05)
+            action = jnp.where(even == 1, uniform, jnp.tanh(centres + spread * z))
+            gaps = (jnp.arctanh(action)[:, None] - centres) / spread
+            gaussians = jnp.mean(jnp.prod(jnp.exp(-0.5 * gaps**2) / (spread * np.sqrt(2 * np.pi)), axis=2), axis=1)
+            density = self.share * 0.5**size + (1 - self.share) * gaussians / jnp.prod(1 - action**2, axis=1)
+        q = lowest(self.targets, obs, action)
+        return self.alpha * jnp.log(jnp.mean(jnp.exp(q / self.alpha) / density))
+
+    def _update(self, b, draws, noise):
+        v_next = jnp.stack([self._value(obs, *drawn) for obs, drawn in zip(b.next_obs, draws, strict=True)])
+        y = b.reward + 0.99 * (1.0 - b.terminated) * v_next
+        old = dict(self.params)
+
+        def j_q(critics):
+            return sum(0.5 * jnp.mean((forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
+
+        def log_p(u):
+            action = jnp.tanh(u)
+            q = lowest(old["critics"], b.obs[:, None], action)
+            return jnp.sum(q / self.alpha) + jnp.sum(jnp.log(1 - action**2))
+
+        u = forward(old["policy"], b.obs[:, None], noise)
+        score, gaps = jax.grad(log_p)(u), u[:, :, None] - u[:, None]  # gaps [state, k, j, action]
+        squares = np.sum(np.asarray(gaps) ** 2, axis=3)
+        pairs = np.sort(squares[:, *np.triu_indices(self.k, 1)], axis=1)
+        median = np.asarray(pairs[:, (pairs.shape[1] - 1) // 2], np.float32)
+        median = (median.view(np.int32) & ~0xFFFF).view(np.float32).astype(np.float64)
+        h = (median / np.log(self.k + 1))[:, None, None]
+        kappa = np.exp(-squares / h)
+        repulsion = jnp.einsum("bkj,bkja->bka", 2 / h * kappa, gaps)
+        others = kappa * (1 - np.eye(self.k))
+        delta = (jnp.einsum("bkj,bja->bka", others, score) + repulsion) / (self.k - 1)
+
+        def j_f(policy):
+            return -jnp.mean(jnp.sum(delta * forward(policy, b.obs[:, None], noise), axis=2))
+
+        self.loss = j_q(old["critics"])
+        for name, loss in (("critics", j_q), ("policy", j_f)):
+            gradient = jax.grad(loss)(old[name])
+            self.params[name], self.moments[name] = ref.adam(old[name], gradient, self.moments[name], 3e-4)
+        self.targets = ref.mix(self.targets, self.params["critics"], 0.005)
+
+
+CASES = {
+    "defaults": {},
+    "one critic, uniform proposal": {"critics": 1, "proposal": "uniform", "temperature": 0.5},
+    "cold, half uniform": {"temperature": 0.2, "uniform_share": 0.5},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_updates_equal_the_float64_reference(case):
+    fields = CASES[case]
+    config = configured(**fields)
+    state = start(config)
+    reference = Reference(
+        state,
+        config,
+        proposal=fields.get("proposal", "sampler"),
+        alpha=fields.get("temperature", 1.0),
+        share=fields.get("uniform_share", 0.1),
+    )
+    for i in range(3):
+        batch, key = ref.batch(10 + i), jr.key(20 + i)
+        state, info = update(config, state, batch, PROGRESS, key)
+        reference.update(batch, key)
+        np.testing.assert_allclose(info["critic_loss"], reference.loss, rtol=2e-5)
+        if i in (0, 2):
+            ref.assert_close(read(state.params), reference.params, rtol=1e-4, atol=5e-6)
+
+
+def two_wells(obs, action):
+    """Q over one action, with modes near both ends; the right one holds more. Two critics, the second never lower."""
+    q = -5.0 * (action[0] ** 2 - 0.7) ** 2 + 0.3 * action[0]
+    return jnp.stack([q, q + 1.0])
+
+
+GRID = np.linspace(-1, 1, 20001)[1:-1]
+
+
+def exact_value(alpha):
+    """α log ∫ exp(Q/α) da and the density exp(Q/α)/Z on the grid."""
+    q = np.asarray(jax.vmap(lambda a: two_wells(None, a[None])[0])(jnp.asarray(GRID)), np.float64)
+    weight = np.exp(q / alpha)
+    integral = np.sum(weight) * (GRID[1] - GRID[0])
+    return alpha * np.log(integral), weight / np.sum(weight)
+
+
+def untrained_sampler():
+    return soft_q.Sampler(1, 1, (16, 16), jr.key(3))
+
+
+@pytest.mark.parametrize("proposal", soft_q.PROPOSALS)
+def test_the_integral_is_unbiased_and_the_value_low_for_few_draws(proposal):
+    alpha, replicates = 0.5, 4000
+    value, low = exact_value(alpha)[0], []
+    for draws in (2, 8, 32):
+        config = configured(proposal=proposal, temperature=alpha, value_particles=draws)
+        one = jax.vmap(lambda k, c=config: soft_q.soft_value(c, untrained_sampler(), two_wells, jnp.zeros(1), k)[0])
+        found = np.asarray(jax.jit(one)(jr.split(jr.key(draws), replicates)), np.float64)
+        ratio = np.exp((found - value) / alpha)
+        assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(replicates)
+        low.append(value - found.mean())
+        assert low[-1] > 5 * found.std() / np.sqrt(replicates)
+    assert low[0] > 2 * low[1] > 4 * low[2]
+
+
+def wasserstein(x, density):
+    """Mean distance of draws to the quantiles of a density on the grid."""
+    quantiles = np.interp((np.arange(len(x)) + 0.5) / len(x), np.cumsum(density), GRID)
+    return np.mean(np.abs(np.sort(x) - quantiles))
+
+
+def test_the_sampler_learns_to_draw_from_exp_q():
+    config, obs = configured(particles=32, learning_rate=3e-3), jnp.zeros((4, 1))
+    untrained = soft_q.Sampler(1, 1, (32, 32), jr.key(0))
+
+    def step(i, carry):
+        gradient = soft_q.sampler_gradient(config, carry[0], two_wells, obs, jr.fold_in(jr.key(1), i))
+        return soft_q.adam_step(config, carry[0], gradient, carry[1])
+
+    fresh = (untrained, optax.adam(1.0).init(untrained))
+    trained, _ = jax.jit(lambda carry: jax.lax.fori_loop(0, 1500, step, carry))(fresh)
+    density = exact_value(1.0)[1]
+    other = density * (1 - GRID**2)  # the fixed point of particles that are driven in the action itself
+    before, after = (np.tanh(sampler.draw(obs[0], 4000, jr.key(2))[:, 0]) for sampler in (untrained, trained))
+    assert wasserstein(before, density) > 0.2
+    assert wasserstein(after, density) < 0.04
+    assert wasserstein(after, other / other.sum()) > 0.08
+
+
+def test_truncation_does_not_enter_the_update_and_only_termination_cuts_off_the_successor():
+    config = configured()
+    state, batch = start(config), ref.batch(0)
+    moved = batch._replace(next_obs=batch.next_obs + 1.0, truncated=~batch.truncated)
+    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
+        one, _ = update(config, state, batch._replace(terminated=terminated), PROGRESS, jr.key(1))
+        other, _ = update(config, state, moved._replace(terminated=terminated), PROGRESS, jr.key(1))
+        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
+
+
+def test_other_numbers_do_not_compile_again():
+    traces = []
+
+    @eqx.filter_jit
+    def counted(config, state, batch, key):
+        traces.append(1)
+        return soft_q.update(config, state, batch, PROGRESS, key)
+
+    for fields in ({}, {"temperature": 0.3, "learning_rate": 1e-3, "discount": 0.9, "uniform_share": 0.0}):
+        config = configured(**fields)
+        state, info = counted(config, start(config), ref.batch(0), jr.key(1))
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((state.params, info)))
+    assert len(traces) == 1
+
+
+def test_the_mode_is_the_best_of_fixed_draws():
+    config = configured(particles=50)
+    state, obs = start(config), jnp.asarray([0.3, -0.2, 0.5])
+    policy = soft_q.policy(config, state)
+    drawn = jax.vmap(lambda k: policy.sample(obs, PROGRESS, k)[0])(jr.split(jr.key(0), 200))
+    assert np.abs(drawn).max() <= 1.0
+    mode = policy.mode(obs)
+    np.testing.assert_array_equal(mode, policy.mode(obs))
+    q = soft_q.lowest_q(state.params.critics, obs, jnp.concatenate([mode[None], drawn]))
+    assert q[0] > np.quantile(q[1:], 0.9)
+
+
+def test_a_fixed_bandwidth_takes_the_place_of_the_median():
+    obs, particles = jnp.zeros(1), jnp.asarray([[-0.5], [0.1], [0.7]])
+    near, far = (
+        soft_q.direction(configured(bandwidth=h), two_wells, obs, particles)  # h far below and far above distances
+        for h in (1e-4, 1e4)
+    )
+    np.testing.assert_allclose(near, 0.0, atol=1e-6)
+    scores = jax.grad(
+        lambda u: jnp.sum(jax.vmap(lambda x: two_wells(obs, jnp.tanh(x))[0])(u)) - 2 * jnp.sum(jnp.log(jnp.cosh(u)))
+    )(particles)
+    np.testing.assert_allclose(far, (jnp.sum(scores) - scores) / 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
+        ("discount", 1.1, "The discount must be in [0, 1], not 1.1."),
+        ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
+        ("temperature", 0.0, "The temperature must be positive, not 0.0."),
+        ("bandwidth", 0.0, "The bandwidth must be positive, not 0.0."),
+        ("proposal", "normal", "The proposal must be 'sampler' or 'uniform', not 'normal'."),
+        ("uniform_share", 1.5, "The uniform share must be in [0, 1], not 1.5."),
+        ("particles", 1, "The number of particles must be at least 2, not 1."),
+        ("value_particles", 1, "The number of value particles must be at least 2, not 1."),
+        ("critics", 0, "The number of critics must be at least 1, not 0."),
+    ],
+)
+def test_values_out_of_range_are_refused(field, value, sentence):
+    with pytest.raises(EntraxError) as error:
+        configured(**{field: value})
+    assert str(error.value) == sentence

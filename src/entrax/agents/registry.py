@@ -27,6 +27,24 @@ REGISTRY = {
         paper="Haarnoja et al. 2018a, arXiv:1801.01290",
         use="the first version, with a state-value network and a reward scale that you tune; to compare and to study",
     ),
+    "soft-q": Entry(
+        module="entrax.agents.soft_q",
+        actions=("Box",),
+        paper="Haarnoja et al. 2017, arXiv:1702.08165",
+        use="a policy that keeps every good way, with several peaks if need be, at the --temperature you choose",
+    ),
+    "td3": Entry(
+        module="entrax.agents.td3",
+        actions=("Box",),
+        paper="Fujimoto et al. 2018, arXiv:1802.09477",
+        use="the stronger deterministic policy: one action in each state; to compare with",
+    ),
+    "ddpg": Entry(
+        module="entrax.agents.ddpg",
+        actions=("Box",),
+        paper="Lillicrap et al. 2016, arXiv:1509.02971",
+        use="the first deterministic policy; to compare with",
+    ),
     "discrete-sac": Entry(
         module="entrax.agents.discrete_sac",
         actions=("Discrete", "MultiDiscrete"),

@@ -13,6 +13,7 @@ that never end, `finiteness` has shown before that none of them is worth as much
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from entrax.exact.bellman import (
     ByState,
@@ -40,17 +41,33 @@ def modulus(sweep: Sweep) -> Scalar:
 
 
 @eqx.filter_jit
+def _residual(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
+    return jnp.max(jnp.abs(backup(sweep, temperature, v) - v))
+
+
+@eqx.filter_jit
 def contraction_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     """The bound by contraction, +∞ where β ≥ 1."""
     beta = modulus(sweep)
-    residual = jnp.max(jnp.abs(backup(sweep, temperature, v) - v)) + rounding(sweep, temperature, v)
+    residual = _residual(sweep, temperature, v) + rounding(sweep, temperature, v)
     return jnp.where(beta < 1, residual / jnp.where(beta < 1, 1 - beta, 1.0) * (1 + 8 * _EPS), jnp.inf)
+
+
+@eqx.filter_jit
+def certified(
+    sweep: Sweep, temperature: Scalar, v: ByState, residual: Scalar, bound: Scalar, tolerance: Scalar
+) -> Bool[Array, ""]:
+    """Whether `bound` is as small as was asked, or finite and `residual` as small as the rounding of a sweep allows."""
+    unit = rounding(sweep, temperature, v)
+    return jnp.isfinite(bound) & (
+        (bound <= tolerance) | (residual <= 3 * unit)
+    )  # value iteration measures it one sweep before
 
 
 def enclosure_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     """The bound by sub- and supersolution, +∞ where they could not be verified."""
     slack = rounding(sweep, temperature, v)
-    residual = jnp.max(jnp.abs(backup(sweep, temperature, v) - v))
+    residual = _residual(sweep, temperature, v)
     time, slowest = _expected_time(sweep, temperature, v, residual + slack)
     if float(temperature) == 0.0:  # w = 1 + γ max_a P_a w over all nearly tied actions, by the solver itself
         zero, none = jnp.asarray(0.0), jnp.asarray(0)

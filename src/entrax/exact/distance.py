@@ -4,12 +4,15 @@ import numpy as np
 from jaxtyping import Int
 from scipy import sparse
 
+from entrax.exact.checks import is_traced
 from entrax.problems.finite import FiniteMDP
 
 
 def levels(mdp: FiniteMDP) -> Int[np.ndarray, " state"]:
     """The least number of transitions to the end of an episode; −1 where it cannot be reached."""
     successor, possible = np.asarray(mdp.successor), np.asarray(mdp.probability) > 0
+    if mdp.prior is not None and not is_traced(mdp.prior):
+        possible &= (np.asarray(mdp.prior) > 0)[..., None]
     states = mdp.states
     start = np.concatenate([[0], np.cumsum(possible.sum((1, 2)))])
     entries = (np.ones(start[-1], np.int8), successor[possible], start)
@@ -27,9 +30,3 @@ def levels(mdp: FiniteMDP) -> Int[np.ndarray, " state"]:
         frontier = np.unique(reached[level[reached] < 0])
         level[frontier] = distance
     return level[:states]
-
-
-def depth(mdp: FiniteMDP) -> int:
-    """The largest of the finite `levels`; 0 for a problem that never ends."""
-    ends = np.any((np.asarray(mdp.successor) == mdp.states) & (np.asarray(mdp.probability) > 0))
-    return int(levels(mdp).max(initial=0)) if ends or np.any(mdp.terminal) else 0

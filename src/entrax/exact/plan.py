@@ -20,15 +20,15 @@ from jaxtyping import ScalarLike
 
 from entrax.exact.average import solve_average
 from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, backup, make_sweep
-from entrax.exact.certificate import contraction_bound, enclosure_bound, modulus
+from entrax.exact.certificate import certified, contraction_bound, enclosure_bound, modulus
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import Components
-from entrax.exact.distance import depth
+from entrax.exact.distance import levels
 from entrax.exact.finite_horizon import solve_finite_horizon
 from entrax.exact.finiteness import idle_components, steer, without_idling
 from entrax.exact.implicit import attach_gradient, smooth_policy
 from entrax.exact.solution import Solution, finish, read_off
-from entrax.exact.solvers import Found, newton, value_iteration
+from entrax.exact.solvers import Found, newton, proper_start, value_iteration
 from entrax.problems.finite import FiniteMDP
 
 METHODS = ("auto", "value-iteration", "policy-iteration", "newton-krylov")
@@ -87,10 +87,9 @@ def plan(
         method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
     limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
     greedy = not traced and float(alpha) == 0.0
-    pattern_known = not is_traced((mdp.successor, mdp.probability, mdp.terminal))
-    warm_up = _WARM_UP * depth(mdp) if pattern_known and method == "newton-krylov" else 0
-    found = _solve(*jax.lax.stop_gradient((sweep, alpha)), method, tolerance, limit, warm_up, greedy)
-    bound = _certify(*jax.lax.stop_gradient((sweep, alpha, found.value)), tolerance)
+    fixed, alpha_fixed = jax.lax.stop_gradient((sweep, alpha))
+    found = _solve(mdp, fixed, alpha_fixed, method, tolerance, limit, greedy)
+    bound = _certify(fixed, alpha_fixed, found.value, tolerance)
     if traced:
         value = attach_gradient(mdp, sweep, alpha, found.value)
         q = action_values(sweep, value)
@@ -106,20 +105,29 @@ def plan(
         products=found.products,
         residual=found.residual,
         error_bound=bound,
-        converged=found.converged,
+        converged=certified(fixed, alpha_fixed, found.value, found.residual, bound, jnp.asarray(tolerance)),
         method=method,
     )
 
 
-def _solve(sweep: Sweep, alpha: Scalar, method: str, tolerance: float, limit: int, warm_up: int, greedy: bool) -> Found:
+def _solve(
+    mdp: FiniteMDP, sweep: Sweep, alpha: Scalar, method: str, tolerance: float, limit: int, greedy: bool
+) -> Found:
     start = jnp.zeros(sweep.reward.shape[1])
     beta = modulus(sweep)
     wanted = jnp.asarray(tolerance, jnp.float64)
     most = jnp.asarray(limit)
     if method == "value-iteration":
         return value_iteration(sweep, alpha, start, wanted, beta, most)
+    warm_up = 0
+    if not is_traced((mdp.successor, mdp.probability, mdp.terminal)):
+        level = levels(mdp)
+        if not is_traced(mdp.discount) and float(mdp.discount) == 1.0:
+            start = proper_start(sweep, alpha, jnp.asarray(level))
+        warm_up = _WARM_UP * int(level.max(initial=0))
     exact = method == "policy-iteration"
-    return newton(sweep, alpha, start, wanted, beta, most, jnp.asarray(warm_up), greedy=greedy, exact=exact)
+    sweeps = jnp.asarray(0 if exact else warm_up)
+    return newton(sweep, alpha, start, wanted, beta, most, sweeps, greedy=greedy, exact=exact)
 
 
 def _plan_without_idling(

@@ -185,7 +185,8 @@ def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     A sum of K products and the reward is off by at most (K + 2) units of |r| + γ max|V|. In (2) the exponentials and
     the logarithm are taken to be within 8 units of the last place, |z| e^z ≤ 1/e for each of A terms, and
     log Σ ≤ log A or, with a prior, at least log of the smallest π₀. A unit here is `eps`, twice the rounding of one
-    operation.
+    operation. With a prior what is summed is at most 2 max|Q|/α, and α beyond 8 max|Q| adds no error: by then every
+    Σ π₀ e^z is above ¾, and its logarithm taken by log1p.
     """
     actions, branches, _ = sweep.successor.shape
     reward = jnp.max(jnp.where(jnp.isfinite(sweep.reward), jnp.abs(sweep.reward), 0.0))
@@ -193,6 +194,7 @@ def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     log_sum = jnp.log(1.0 * actions)
     if sweep.log_prior is not None:
         log_sum += jnp.max(jnp.where(jnp.isfinite(sweep.log_prior), -sweep.log_prior, 0.0))
+        temperature = jnp.minimum(temperature, 8 * size)
     soft = temperature * (2 * actions + 24 + 8 * log_sum)
     return jnp.finfo(jnp.float64).eps * ((branches + 4) * size + soft)
 

@@ -45,9 +45,9 @@ def show(title: str, mdp: "FiniteMDP", layout: "Layout | None", answer: dict[str
 def certificate(answer: dict[str, Any]) -> str:
     """How good the answer is, and how it was found."""
     found = f"{answer['method'] or 'backward recursion'}, {answer['iterations']} iterations"
-    if not np.isfinite(answer["error_bound"]):
-        return f"(no certified error bound; {found})"
     ended = "" if answer["converged"] else "; not converged"
+    if not np.isfinite(answer["error_bound"]):
+        return f"(not certified: the error may be of any size; {found}{ended})"
     return f"(error at most {answer['error_bound']:.1e}, {answer['error_norm']}; {found}{ended})"
 
 

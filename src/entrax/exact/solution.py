@@ -20,7 +20,9 @@ class Solution(eqx.Module):
 
     `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names;
     +∞ when nothing could be certified. `products` counts applications of P, in sweeps
-    and linear solves together; `residual` is max|T V − V|. `converged` is False when `max_iterations` ended the solve.
+    and linear solves together; `residual` is max|T V − V|. `converged`: the bound is at most the tolerance, or finite
+    and the residual as small as rounding allows. It is False when `max_iterations` ended the solve, and when there is
+    no finite bound, however small the residual: without a discount that shows nothing.
     An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
     """
 

@@ -11,6 +11,7 @@ import pytest
 
 from entrax.errors import EntraxError
 from entrax.exact.bellman import action_values, backup, make_sweep, soft_maximiser
+from entrax.exact.checks import check_temperature
 from entrax.exact.plan import METHODS, plan
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.library import forest, garnet
@@ -190,7 +191,7 @@ def test_error_bound_is_never_false(temperature, method):
 
 def test_finite_horizon_counts_down():
     problem = lake(1.0)
-    solution = plan(problem, 0.1, horizon=3)
+    solution = plan(problem, 0.1, horizon=np.int64(3))
     assert solution.value.shape == (4, 16)
     assert solution.policy.shape == solution.q.shape == (3, 16, 4)
     assert not np.any(solution.value[3])
@@ -208,12 +209,36 @@ def test_finite_horizon_counts_down():
         ({"temperature": float("nan")}, "temperature must be"),
         ({"temperature": 0.1, "method": "newton"}, "method 'newton' is not one of"),
         ({"temperature": 0.1, "convention": "KL"}, "convention 'KL' is not one of"),
-        ({"temperature": 0.1, "horizon": 0}, "horizon counts decisions"),
+        ({"temperature": 0.1, "horizon": 0}, "horizon is 0"),
+        ({"temperature": 0.1, "tolerance": float("nan")}, "tolerance must be a number"),
+        ({"temperature": 0.1, "tolerance": -1.0}, "tolerance must be a number"),
+        ({"temperature": 0.1, "max_iterations": -1}, "max_iterations must be a whole number"),
+        ({"temperature": 0.1, "objective": "average", "horizon": 3}, "without a horizon"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, sentence):
     with pytest.raises(EntraxError, match=sentence):
         plan(lake(0.9), **arguments)
+
+
+@pytest.mark.parametrize("temperature", [[0.1], np.array([0.1]), "0.1", None, np.inf])
+def test_what_is_no_temperature_is_refused(temperature):
+    with pytest.raises(EntraxError, match="temperature must be a number"):
+        check_temperature(temperature)
+
+
+def test_rewards_far_below_the_temperature_keep_their_digits():
+    """At α = 10¹⁰ the policy is the prior, and V the value of the prior: to the digits of the reward, not of α."""
+    problem = garnet(30, 4, 3, seed=1, discount=0.9)
+    small = replace(problem, reward=problem.reward * 1e-8)
+    solution = plan(small, 1e10, convention="kl", tolerance=1e-18)
+    p = np.zeros((30, 30))
+    for s, a, k in np.ndindex(30, 4, 3):
+        p[s, problem.successor[s, a, k]] += problem.probability[s, a, k] / 4
+    expected = np.linalg.solve(np.eye(30) - 0.9 * p, small.reward.mean(1))
+    assert bool(solution.converged)
+    assert float(solution.error_bound) <= 1e-18
+    np.testing.assert_allclose(solution.value, expected, rtol=0, atol=1e-18)
 
 
 def test_32_bit_mode_is_refused():

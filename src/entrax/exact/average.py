@@ -5,7 +5,7 @@ that they are not defined, damped sweeps h ← (h + T h)/2 instead, which conver
 
 For any h the optimal gain lies between the least and the largest of T h − h (Odoni 1969); their middle is returned as
 `average_reward`, and half their distance with the rounding is the certified bound on *its* error. The relative values
-themselves have no certificate.
+themselves have no certificate. The discount of the problem is not used.
 """
 
 from typing import NamedTuple
@@ -68,7 +68,7 @@ def solve_average(
         iterations=found.iterations,
         residual=(high - low) / 2,
         error_bound=(high - low) / 2 + rounding(sweep, temperature, found.h),
-        converged=(high - low) / 2 <= found.target,
+        converged=jnp.isfinite(high - low) & ((high - low) / 2 <= found.target),
         average_reward=gain,
         method=method,
         error_norm="absolute error of average_reward",

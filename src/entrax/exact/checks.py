@@ -1,10 +1,10 @@
 """What the exact solvers refuse before they start, each in a sentence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import ScalarLike
 
 from entrax.errors import EntraxError, closest
 
@@ -23,10 +23,29 @@ def check_precision() -> None:
         )
 
 
-def check_temperature(temperature: ScalarLike) -> None:
+def check_temperature(temperature: Any) -> None:
     """Refuse a temperature that is not a finite number ≥ 0."""
-    if not is_traced(temperature) and not 0 <= np.asarray(temperature).item() < np.inf:
-        raise EntraxError(f"the temperature must be a number ≥ 0, not {np.asarray(temperature).item()}.")
+    _check_number("the temperature", temperature)
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Refuse a tolerance that is not a finite number ≥ 0, or not known while a computation is traced."""
+    if is_traced(tolerance):
+        raise EntraxError("the tolerance must be a number, not a traced value.")
+    _check_number("the tolerance", tolerance)
+
+
+def check_iterations(limit: Any) -> None:
+    """Refuse a limit on iterations that is neither None nor a whole number of at least 1."""
+    whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
+    if limit is not None and not (whole and limit >= 1):
+        raise EntraxError(f"max_iterations must be a whole number, at least 1, or None, not {limit}.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    number = np.ndim(value) == 0 and (is_traced(value) or np.asarray(value).dtype.kind in "iuf")
+    if not number or not (is_traced(value) or 0 <= np.asarray(value).item() < np.inf):
+        raise EntraxError(f"{name} must be a number ≥ 0, not {value!r}.")
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:

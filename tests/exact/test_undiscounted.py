@@ -83,6 +83,7 @@ def test_frozen_lake_undiscounted():
     np.testing.assert_allclose(evaluate(lake, solution.policy).value, solution.value, atol=1e-10)
 
 
+@pytest.mark.long
 def test_frozen_lake_8x8_undiscounted():
     solution = plan(FiniteMDP.from_gymnasium("FrozenLake8x8-v1"), 0.0, tolerance=1e-11)
     assert float(solution.value[0]) == pytest.approx(1.0, abs=1e-11)
@@ -162,7 +163,7 @@ def test_forest_average_reward(method):
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])
 def test_average_reward_is_what_its_policy_earns(temperature):
-    ergodic = garnet(30, 4, 3, seed=0)
+    ergodic = garnet(16, 4, 3, seed=0)
     solution = plan(ergodic, temperature, objective="average", tolerance=1e-11)
     earned = evaluate(ergodic, solution.policy, temperature, objective="average")
     assert float(earned.expected_return) == pytest.approx(float(solution.average_reward), abs=1e-10)

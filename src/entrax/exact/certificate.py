@@ -71,7 +71,7 @@ def enclosure_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
     time, slowest = _expected_time(sweep, temperature, v, residual + slack)
     if float(temperature) == 0.0:  # w = 1 + γ max_a P_a w over all nearly tied actions, by the solver itself
         zero, none = jnp.asarray(0.0), jnp.asarray(0)
-        time = newton(slowest, zero, time, jnp.asarray(1e-3), zero, none + 50, none, greedy=True).value
+        time = newton(slowest, zero, time, jnp.asarray(1e-3), zero, none + 50, none, none > 0, greedy=True).value
     return _enclosure(sweep, temperature, v, time, residual + slack)
 
 

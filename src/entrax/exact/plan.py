@@ -158,7 +158,7 @@ def _solve(
         warm_up = _WARM_UP * int(level.max(initial=0))
     exact = method == "policy-iteration"
     sweeps = jnp.asarray(0 if exact else warm_up)
-    return newton(sweep, alpha, start, wanted, beta, most, sweeps, greedy=greedy, exact=exact)
+    return newton(sweep, alpha, start, wanted, beta, most, sweeps, jnp.asarray(exact), greedy)
 
 
 def _plan_without_idling(

@@ -131,8 +131,8 @@ def newton(
     modulus: Scalar,
     max_iterations: Int[Array, ""],
     warm_up: Int[Array, ""],
+    exact: Bool[Array, ""] | bool = False,
     greedy: bool = False,
-    exact: bool = False,
 ) -> Found:
     """Inexact Newton–Krylov policy iteration; with `exact` every policy is evaluated to rounding (policy iteration).
 
@@ -159,7 +159,7 @@ def newton(
         q = action_values(sweep, s.value)
         rows = greedy_rows(sweep, q) if greedy else policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
         target = residual_target(sweep, temperature, s.value, tolerance, modulus)
-        wanted = jnp.maximum((1e-14 if exact else s.forcing) * s.residual, 0.2 * target)
+        wanted = jnp.maximum(jnp.where(exact, 1e-14, s.forcing) * s.residual, 0.2 * target)
         less = jnp.where(modulus < 1, 0.0, wanted / 2)
         most = _MAX_PRODUCTS * 2**s.retreats
         gap = s.backed_up - s.value - less

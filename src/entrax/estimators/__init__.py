@@ -30,6 +30,7 @@ from entrax.estimators.scores import (
     softmax_linear_log_probability,
     softmax_linear_score,
 )
+from entrax.estimators.stein import median_bandwidth, rbf_kernel, stein_direction
 
 __all__ = [
     "SoftQGradient",
@@ -45,9 +46,11 @@ __all__ = [
     "likelihood_ratio_objective",
     "magic_box",
     "mean_baseline",
+    "median_bandwidth",
     "n_step_return",
     "optimal_baseline",
     "path_inconsistency",
+    "rbf_kernel",
     "reinforce_objective",
     "reinforce_weights",
     "return_weights",
@@ -57,5 +60,6 @@ __all__ = [
     "soft_reward",
     "softmax_linear_log_probability",
     "softmax_linear_score",
+    "stein_direction",
     "weighted_likelihood_objective",
 ]

@@ -4,6 +4,8 @@ from entrax.nets.discrete import DuelingQ as DuelingQ
 from entrax.nets.discrete import Options as Options
 from entrax.nets.discrete import TwinOptions as TwinOptions
 from entrax.nets.distributions import TanhGaussian as TanhGaussian
+from entrax.nets.late import LateMLP as LateMLP
+from entrax.nets.late import LateQ as LateQ
 from entrax.nets.mlp import MLP as MLP
 from entrax.nets.mlp import TwinQ as TwinQ
 from entrax.nets.mlp import follow as follow

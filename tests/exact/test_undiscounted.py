@@ -96,6 +96,7 @@ def test_cliff_walking_undiscounted(method):
     assert float(solution.error_bound) <= 1e-9
 
 
+@pytest.mark.long
 def test_taxi_undiscounted():
     taxi = FiniteMDP.from_gymnasium("Taxi-v4")
     solution = plan(taxi, 0.0)

@@ -43,7 +43,6 @@ def test_frozen_lake_hard_optimum(method, discount, start_value):
     assert float(solution.error_bound) <= TIGHT
 
 
-@pytest.mark.long
 def test_frozen_lake_8x8_hard_optimum():
     big = FiniteMDP.from_gymnasium("FrozenLake8x8-v1", discount=0.99)
     solution = plan(big, 0.0, tolerance=TIGHT)
@@ -66,7 +65,6 @@ def test_cliff_walking_discounted():
     assert float(solution.value[36]) == pytest.approx(-12.2478977001, abs=1e-10)
 
 
-@pytest.mark.long
 def test_taxi_discounted():
     taxi = replace(table("Taxi-v4"), discount=0.99)
     solution = plan(taxi, 0.0, tolerance=1e-11)

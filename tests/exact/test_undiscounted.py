@@ -83,7 +83,6 @@ def test_frozen_lake_undiscounted():
     np.testing.assert_allclose(evaluate(lake, solution.policy).value, solution.value, atol=1e-10)
 
 
-@pytest.mark.long
 def test_frozen_lake_8x8_undiscounted():
     solution = plan(FiniteMDP.from_gymnasium("FrozenLake8x8-v1"), 0.0, tolerance=1e-11)
     assert float(solution.value[0]) == pytest.approx(1.0, abs=1e-11)
@@ -96,7 +95,6 @@ def test_cliff_walking_undiscounted(method):
     assert float(solution.error_bound) <= 1e-9
 
 
-@pytest.mark.long
 def test_taxi_undiscounted():
     taxi = FiniteMDP.from_gymnasium("Taxi-v4")
     solution = plan(taxi, 0.0)

@@ -117,6 +117,21 @@ def test_a_finished_run_stays_as_it_is(tmp_path, capsys):
     assert run.policy(np.zeros(3)).shape == (1,)
 
 
+def test_a_damaged_end_is_trained_again(tmp_path, whole, capsys):
+    entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL)
+    file = tmp_path / "run" / "checkpoints" / "final-000000300" / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    entrax.resume(tmp_path / "run")
+    assert f"{file} is damaged" in capsys.readouterr().err
+    assert prints(tmp_path / "run") == whole()
+
+
+def test_fewer_steps_than_there_are_would_lose_some(tmp_path):
+    killed(tmp_path / "run", 10)
+    with pytest.raises(EntraxError, match="steps already: --steps must be at least that, not 8"):
+        entrax.resume(tmp_path / "run", steps=8)
+
+
 def test_train_with_resume_starts_or_goes_on_and_minds_what_is_there(tmp_path, whole):
     settings = SMALL | {"agent": "sac", "seed": 3, "run": tmp_path / "run", "resume": True}
     with pytest.raises(Killed):

@@ -133,6 +133,11 @@ def available(run: RunDirectory) -> list[str]:
     return sorted(names, key=lambda name: (_parse(name)[1], name.startswith("final")))
 
 
+def step_of(name: str) -> int:
+    """The step in a checkpoint's name."""
+    return _parse(name)[1]
+
+
 def drop_after(run: RunDirectory, name: str) -> None:
     """Remove the resumable checkpoints that come after `name`: of a future that the run will not have."""
     for other in available(run):

@@ -50,6 +50,7 @@ def train(
         raise EntraxError(f"--seed must be at least 0, not {seed}.")
     there = existing(run) if resume else None
     if there is not None:
+        agent = there.config["agent"] if agent is None and ":" not in there.config["agent"] else agent
         settings |= {name: settings.get(name, there.config["training"][name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is better told before anything is stepped

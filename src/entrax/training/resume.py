@@ -66,15 +66,24 @@ def resume(
 
 
 def finished(directory: RunDirectory, steps: int | None) -> bool:
-    """Whether a run has been trained for all of its steps, or for `steps`."""
-    names = [name for name in checkpoint.available(directory) if name.startswith("final")]
+    """Whether a run has been trained for all of its steps, or for `steps`; one whose end is damaged has not."""
     wanted = directory.config["training"]["steps"] if steps is None else steps
-    return any(checkpoint.load_meta(directory, name)["step"] >= wanted for name in names)
+    for name in checkpoint.available(directory):
+        if name.startswith("final") and checkpoint.step_of(name) >= wanted:
+            try:
+                checkpoint.load_meta(directory, name)
+                return True
+            except EntraxError as error:
+                _warn(directory, f"{error} The run goes on from where it was saved before.")
+    return False
 
 
 def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> RunDirectory:
     options = options_of(directory)
     wanted = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
+    done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
+    if wanted.steps < done:
+        raise EntraxError(f"{directory.path} has {done} steps already: --steps must be at least that, not {steps}.")
     return directory.with_training(steps=wanted.steps, device=wanted.device)
 
 

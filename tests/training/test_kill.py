@@ -33,7 +33,7 @@ def start(run, die_at, settings):
     return subprocess.Popen(
         [sys.executable, str(MORTAL), str(run), str(die_at), json.dumps(settings)],
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(MORTAL.parent)},
+        env=os.environ | {"PYTHONPATH": str(MORTAL.parents[1] / "environments")},  # where the toy is
     )
 
 
@@ -101,9 +101,7 @@ LONG = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("variant", LONG)
-def test_killed_many_times(tmp_path, variant, monkeypatch):
-    monkeypatch.syspath_prepend(MORTAL.parents[1] / "environments")
-    monkeypatch.setenv("PYTHONPATH", str(MORTAL.parents[1] / "environments"))
+def test_killed_many_times(tmp_path, variant):
     kills = int(os.environ.get("ENTRAX_KILLS", "40"))
     done, runs = compare(tmp_path, SMALL | {"agent": "sac"} | LONG[variant], seed=1, kills=kills)
     print(f"{variant}: {done} kills in {runs} runs, all the same to the byte")

@@ -132,6 +132,14 @@ def test_fewer_steps_than_there_are_would_lose_some(tmp_path):
         entrax.resume(tmp_path / "run", steps=8)
 
 
+def test_the_same_steps_may_be_asked_for_again_where_the_environments_went_beyond_them(tmp_path, whole):
+    settings = VARIANTS["three"] | {"steps": 320, "eval_every": 160}
+    entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | settings)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "final-000000321")  # as if killed just before the end
+    entrax.resume(tmp_path / "run", steps=320)
+    assert prints(tmp_path / "run") == whole(**settings)
+
+
 def test_train_with_resume_starts_or_goes_on_and_minds_what_is_there(tmp_path, whole):
     settings = SMALL | {"agent": "sac", "seed": 3, "run": tmp_path / "run", "resume": True}
     with pytest.raises(Killed):

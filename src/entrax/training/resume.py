@@ -82,7 +82,7 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     options = options_of(directory)
     wanted = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
     done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
-    if wanted.steps < done:
+    if wanted.steps + options.envs <= done:  # the last step of all environments together may go beyond the number
         raise EntraxError(f"{directory.path} has {done} steps already: --steps must be at least that, not {steps}.")
     return directory.with_training(steps=wanted.steps, device=wanted.device)
 

@@ -61,6 +61,7 @@ def train(
     options, config = configure(module, preset, settings)
     if options.threads is None:
         options = replace(options, threads=available_threads())  # a resumed run must have as many
+    devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     task = Task(
         source=source,
         spec=checked.spec,
@@ -82,7 +83,6 @@ def train(
             views=views,
             started=started,
         )
-    devices = set_up(options.device, options.threads)
     path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
     directory = RunDirectory.create(path, described(task, agent, config, preset), again=resume)
     with writing(directory.path):

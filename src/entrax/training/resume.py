@@ -47,8 +47,9 @@ def resume(
             return load(path, agent=agent, env=env)
         if steps is not None or device is not None:
             directory = _changed(directory, steps, device)
+        options = options_of(directory)
+        devices = set_up(options.device, options.threads)  # before the task, whose arrays start JAX
         task = _task(directory, agent, env)
-        devices = set_up(task.options.device, task.options.threads)
         for difference in differences(directory.config["versions"]):
             _warn(directory, f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
         shown = views(directory)

@@ -26,6 +26,8 @@ from entrax.training.resume import same_run
 from entrax.training.run import Hook, Task, Training, Views
 from entrax.training.trained import Run
 
+Begin = Callable[[Task, str | Path, dict[str, Any]], RunDirectory]
+
 
 def train(
     env: str | Callable[[], gymnasium.Env],
@@ -40,9 +42,10 @@ def train(
     views: Views = lambda run: (),
     started: float | None = None,
     resume: bool = False,
+    begin: Begin | None = None,
     **settings: Any,
 ) -> Run:
-    """See `entrax.api.train`."""
+    """See `entrax.api.train`. `begin` makes the directory of a run that has an ancestor."""
     started = time.perf_counter() if started is None else started
     if steps is not None:
         settings["steps"] = steps
@@ -84,7 +87,8 @@ def train(
             started=started,
         )
     path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
-    directory = RunDirectory.create(path, described(task, agent, config, preset), again=resume)
+    record = described(task, agent, config, preset)
+    directory = begin(task, path, record) if begin else RunDirectory.create(path, record, again=resume)
     with writing(directory.path):
         for warning in checked.warnings:
             directory.append_event({"kind": "warning", "step": 0, "message": warning})

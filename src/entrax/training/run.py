@@ -34,6 +34,7 @@ from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
 from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed
+from entrax.training.start import Start
 
 Hook = Callable[[dict[str, Any]], bool | None]
 Views = Callable[[RunDirectory], Sequence[View]]
@@ -78,7 +79,9 @@ class Training:
         options, data = task.options, task.agent.data(task.config)
         self.batch_size = data.batch_size
         self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
-        self.replay = UniformReplay(task.spec, min(data.capacity, options.steps + options.envs), options.envs)
+        self.start = Start.of(run)
+        rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
+        self.replay = UniformReplay(task.spec, min(data.capacity, rows), options.envs)
         self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
         self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.obs_size, options.normalise_obs)
@@ -112,6 +115,8 @@ class Training:
         with Interrupts() as interrupts:
             if self.log is None:
                 self.log = RowLog(self.run.path / "replay", self.replay.packed_bytes)
+                if self.start:
+                    self.start.begin(self)
                 self.collector.start()
             try:
                 self._run(interrupts, hook)
@@ -174,6 +179,8 @@ class Training:
         # Always the same shapes, so that one program serves every chunk.
         batches = self.replay.sample(rng, max(self.updates_per_chunk, chunk.updates), self.batch_size)
         key = jr.fold_in(jr.fold_in(self.key, UPDATE), chunk.index)
+        if self.start:
+            self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
         self.state, learned = update_many(
             task.agent, self.config, self.state, batches, scaling, self._progress(chunk), key, np.asarray(chunk.updates)
         )
@@ -204,11 +211,12 @@ class Training:
         """Take the chunk's steps, at random or with `policy`, which may still be on its way from the learner."""
         task, action = self.task, self.task.spec.action
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
-        if not chunk.random and chunk.times:
+        random = chunk.random and self.start is None  # what was learned before is no worse than chance
+        if not random and chunk.times:
             key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
             self.actor.hand_over(policy, scaling, self._progress(chunk), key)
         for t in range(chunk.times):
-            if chunk.random:
+            if random:
                 drawn = random_actions(action, rng, task.options.envs)
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:

@@ -1,0 +1,153 @@
+"""The run that another one begins with: its checkpoint, its spaces, its replay."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from entrax.agents.schedule import Anneal
+from entrax.environments.source import as_source
+from entrax.environments.spaces import spec_of
+from entrax.errors import EntraxError
+from entrax.replay import UniformReplay
+from entrax.runs import checkpoint as checkpoints
+from entrax.runs import rowlog
+from entrax.runs.directory import RunDirectory
+from entrax.runs.records import open_plain
+from entrax.spec import Progress, Spec, Transition, spec_from_json
+from entrax.training.trained import config_of
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A checkpoint of an old run. `config` is resolved; `arrays` are the checkpoint's, by their paths."""
+
+    run: RunDirectory
+    agent: ModuleType
+    config: Any
+    name: str
+    arrays: dict[str, np.ndarray]
+    meta: Mapping[str, Any]
+
+    @property
+    def spec(self) -> Spec:
+        """Observations and actions of its environment."""
+        return spec_from_json(self.run.config["spec"])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the checkpoint holds the whole state, not just a policy."""
+        return any(name.startswith("state/") for name in self.arrays)
+
+    @property
+    def temperature(self) -> float | None:
+        """α where the checkpoint was made; None for an agent without one, or where only a policy was kept."""
+        names = {f.name for f in fields(self.config)}
+        if "state/params/log_alpha" in self.arrays:
+            return float(np.exp(self.arrays["state/params/log_alpha"]))
+        if "final_temperature" in names:
+            return self.scheduled("temperature")
+        return float(self.config.temperature) if "temperature" in names and not self.learned else None
+
+    @property
+    def learned(self) -> bool:
+        """Whether the temperature was learned."""
+        return isinstance(vars(self.config).get("temperature"), str)
+
+    def scheduled(self, name: str) -> float:
+        """The value of a setting that went from `name` to `final_<name>`, where the checkpoint was made."""
+        c, horizon = vars(self.config), self.run.config["training"]["horizon"]
+        anneal = Anneal(start=c[name], end=c[f"final_{name}"], fraction=c["anneal_fraction"])
+        return float(anneal(Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))))
+
+
+def read_ancestor(path: str | Path, checkpoint: str, agent: str | None) -> Ancestor:
+    """The checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
+
+    Raises EntraxError when there is none, or it is damaged.
+    """
+    run = RunDirectory.open(path)
+    module, config = config_of(run, agent)
+    name = checkpoints.resolve(run, checkpoint)
+    arrays, meta = checkpoints.load(run, name)
+    return Ancestor(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
+
+
+def spec_of_environment(env: str | Callable[[], gymnasium.Env], kwargs: Mapping[str, Any]) -> Spec:
+    """Observations and actions of an environment, which is made for it and closed again."""
+    made = as_source(env, kwargs).make()
+    try:
+        return spec_of(made)
+    finally:
+        made.close()
+
+
+def check_spaces(old: Spec, new: Spec, run: str) -> None:
+    """Raises EntraxError with every difference when the policy of `old` cannot act in `new`.
+
+    The bounds of observations may differ, and those of actions too: the agent's lie in [-1, 1].
+    """
+    differences = spec_differences(old, new)
+    if differences:
+        raise EntraxError(f"The environment does not have the spaces of {run}: {'; '.join(differences)}.")
+
+
+def spec_differences(old: Spec, new: Spec) -> list[str]:
+    """What keeps networks made for `old` from `new`: a clause for every field, the old value first."""
+    before, after = ({leaf.name: leaf for leaf in spec.observation} for spec in (old, new))
+    differences = [f"{name} is missing" for name in before if name not in after]
+    differences += [f"{name} is new" for name in after if name not in before]
+    for name in before.keys() & after.keys():
+        for field in ("shape", "dtype", "size"):
+            was, is_now = vars(before[name])[field], vars(after[name])[field]
+            if was != is_now and not (field == "size" and before[name].shape != after[name].shape):
+                differences.append(f"{name} has {field} {is_now}, not {was}")
+    if not differences and [*before] != [*after]:
+        differences.append(f"observations come in the order {', '.join(after)}, not {', '.join(before)}")
+    kinds = [type(spec.action).__name__ for spec in (old, new)]
+    if kinds[0] != kinds[1]:
+        return [*differences, f"action is {kinds[1]}, not {kinds[0]}"]
+    was_action, action = vars(old.action), vars(new.action)
+    return differences + [
+        f"action has {name} {action[name]}, not {was_action[name]}"
+        for name in action
+        if name in ("shape", "n", "nvec") and action[name] != was_action[name]
+    ]
+
+
+def kept_rows(old: Ancestor) -> dict[str, np.ndarray]:
+    """The transitions in the ancestor's replay, oldest first: fields of shape [transition, ...].
+
+    Raises EntraxError when the checkpoint has none, or they are damaged.
+    """
+    if "replay" not in old.meta:
+        raise EntraxError(f"{old.name} holds a policy only: --keep-replay needs a checkpoint of the whole state.")
+    folder, record = old.run.path / "replay", old.meta["replay"]
+    rowlog.check(folder, record)
+    envs, times = old.run.config["training"]["envs"], record["rows"] - record["window"]
+    replay = UniformReplay(old.spec, max(1, times * envs), envs)
+    for rows in rowlog.read_rows(folder, record, record["window"], record["rows"]):
+        replay.unpack(rows)
+    steps: Transition = replay.last(times)
+    return {name: values.reshape(-1, *values.shape[2:]) for name, values in steps._asdict().items()}
+
+
+def recorded(old: Ancestor) -> dict[str, Any]:
+    """Where the new run comes from, for config.json."""
+    config = old.run.config
+    with open_plain(old.run.checkpoints / old.name / checkpoints.STATE) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "path": str(old.run.path),
+        "checkpoint": old.name,
+        "step": old.meta["step"],
+        "sha256": digest,
+        "environment": config["environment"],
+        "seed": config["seed"],
+        "ancestor": config.get("ancestor"),
+    }

@@ -1,0 +1,99 @@
+"""What a fine-tuned run begins with, kept in its own directory: nothing depends on the run that it comes from.
+
+    start.safetensors   state/…  normaliser/…  and, of a replay that was kept, replay/<field> [transition, …]
+
+The file is there before the run is, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
+starts anew from the same bytes. Under `ancestor`, config.json tells where they came from: `entrax.training.transfer`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from entrax.agents.schedule import Anneal
+from entrax.errors import EntraxError
+from entrax.replay import UniformReplay
+from entrax.runs.directory import RunDirectory
+from entrax.runs.pytree import unflatten
+from entrax.runs.records import open_plain
+from entrax.runs.rowlog import RowLog
+from entrax.spec import Progress, Transition
+from entrax.training.devices import put
+from entrax.training.saving import below
+
+if TYPE_CHECKING:
+    from entrax.training.run import Training
+
+FILE = "start.safetensors"
+BLOCK = 4096
+"""Steps of a kept replay that are logged at once."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of one fine-tuned run; `record` is what its config.json holds under `ancestor`."""
+
+    run: RunDirectory
+    record: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: RunDirectory) -> "Start | None":
+        """The run's start; None for a run from scratch."""
+        record = run.config.get("ancestor")
+        return None if record is None else cls(run=run, record=record)
+
+    @property
+    def transitions(self) -> int:
+        """How many of the ancestor's transitions are kept."""
+        return int(self.record["replay"])
+
+    def begin(self, training: "Training") -> None:
+        """Put a run that has taken no step where it begins. Raises EntraxError when the file is damaged."""
+        arrays = self.arrays()
+        training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
+        training.normaliser.restore(below("normaliser", arrays))
+        if self.transitions:
+            assert training.log is not None
+            _fill(training.replay, training.log, below("replay", arrays))
+
+    def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
+        """Configuration and state with the temperature of this point of the run, if it is annealed."""
+        span = self.record["temperature"]["anneal"]
+        if span is None:
+            return config, state
+        alpha = Anneal(start=span["start"], end=span["end"], fraction=1.0)(progress).astype(jnp.float32)
+        if span["in_state"]:
+            return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(alpha))
+        return eqx.tree_at(lambda c: c.temperature, config, alpha), state
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds. Raises EntraxError when it is not the one that the run was made with."""
+        path = self.run.path / FILE
+        with open_plain(path) as file:
+            data = file.read()
+        if hashlib.sha256(data).hexdigest() != self.record["start"]:
+            raise EntraxError(f"{path} is damaged: its SHA-256 is not the one in config.json.")
+        try:
+            return load(data)
+        except (SafetensorError, ValueError) as error:
+            raise EntraxError(f"{path} is damaged: {error}.") from error
+
+
+def _fill(replay: UniformReplay, log: RowLog, rows: Mapping[str, np.ndarray]) -> None:
+    """Append transitions, shared out over the environments in their order; those that fill no whole step are left."""
+    count = len(rows["reward"]) // replay.envs
+    steps = {name: values[: count * replay.envs].reshape(count, replay.envs, *values.shape[1:]) for name, values in
+             rows.items()}  # fmt: skip
+    block = min(BLOCK, replay.times)
+    for first in range(0, count, block):
+        last = min(first + block, count)
+        for t in range(first, last):
+            replay.append(Transition(**{name: values[t] for name, values in steps.items()}))
+        log.append(replay.packed(last - first))

@@ -1,0 +1,254 @@
+"""Fine-tuning: a new run that begins with what an old one has learned.
+
+Arrays are chosen by their paths in the agent's State, which are the same for every agent:
+
+    params/…            carried over: the policy, the critics and what else there is
+    params/log_alpha    as `temperature_start` says
+    targets/…           carried over
+    opt_state/…, and counters of updates    made anew, unless `keep_optimiser`
+
+A checkpoint of a policy only ("best") lacks what its policy does not need: that is made anew, and targets then start as
+the parameters do. The normaliser comes along, the replay if `keep_replay`. What became of each is in config.json under
+`ancestor`, with the path, the step and the SHA-256 of the checkpoint. Schedules begin anew.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import jax.random as jr
+import numpy as np
+from jax import tree_util
+from safetensors.numpy import save as save_arrays
+
+from entrax.errors import EntraxError, closest
+from entrax.replay import Uniform
+from entrax.runs.directory import RunDirectory
+from entrax.runs.pytree import flatten, path_name, unflatten
+from entrax.runs.records import CannotWrite, sync_directory, write_bytes
+from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
+from entrax.training.devices import set_up
+from entrax.training.launch import train as launch
+from entrax.training.run import Hook, Task, Views
+from entrax.training.saving import below
+from entrax.training.start import FILE
+from entrax.training.trained import Run, source_of
+
+TEMPERATURE_STARTS = ("keep", "restart", "anneal")
+INHERITED = ("envs", "workers", "normalise_obs", "eval_episodes", "step_timeout", "restart_envs")
+INHERITED_OFF_POLICY = ("updates_per_step", "chunk")
+MOST_STEPS_BEFORE_LEARNING = 1_000
+
+
+def finetune(
+    path: str | Path,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+    *,
+    steps: int,
+    checkpoint: str = "latest",
+    temperature_start: str = "keep",
+    keep_replay: bool = False,
+    keep_optimiser: bool = False,
+    seed: int | None = None,
+    run: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    agent: str | None = None,
+    hook: Hook | None = None,
+    views: Views = lambda run: (),
+    started: float | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Run:
+    """See `entrax.api.finetune`."""
+    set_up(settings.get("device"), settings.get("threads"))  # before the ancestor, whose arrays start JAX
+    old = read_ancestor(path, checkpoint, agent)
+    if resume and run is not None and (Path(run) / "config.json").exists():
+        check_same(RunDirectory.open(run), recorded(old), temperature_start)
+    if env is None:
+        source = source_of(old.run, None)
+        env, env_args = source.id, source.kwargs | dict(env_args or {})
+    check_spaces(old.spec, spec_of_environment(env, env_args or {}), str(path))
+    chosen, temperature = temperature_settings(old, temperature_start, settings)
+    settings = inherited(old, settings, steps, keep_replay) | chosen
+
+    def begin(task: Task, place: str | Path, described: dict[str, Any]) -> RunDirectory:
+        arrays, fate = inherit(old, task, temperature_start, keep_optimiser)
+        rows = kept_rows(old) if keep_replay else {}
+        arrays |= {f"replay/{name}": values for name, values in rows.items()}
+        record = recorded(old) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
+        return create(Path(place), described, arrays, record)
+
+    return launch(
+        env,
+        old.run.config["agent"],
+        steps=steps,
+        seed=old.run.config["seed"] if seed is None else seed,
+        run=run,
+        preset=old.run.config["preset"],
+        env_args=env_args,
+        hook=hook,
+        views=views,
+        started=started,
+        resume=resume,
+        begin=begin,
+        **settings,
+    )
+
+
+def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start: str) -> None:
+    """Raises EntraxError when the run that is there does not begin with the same checkpoint in the same way."""
+    found = there.config.get("ancestor")
+    if found is None or found["sha256"] != record["sha256"] or found["temperature"]["start"] != temperature_start:
+        what = (
+            "a run from scratch" if found is None else f"one that begins with {found['checkpoint']} of {found['path']}"
+        )
+        raise EntraxError(f"{there.path} holds another run, {what}; choose another --run.")
+
+
+def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
+    """The old run's agent and the settings of its loop that do not depend on the steps, then what was `given`."""
+    config = old.run.config
+    names: tuple[str, ...] = INHERITED
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
+    if isinstance(old.agent.data(old.config), Uniform):
+        names += INHERITED_OFF_POLICY
+        wait = min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10))
+        settings["learning_starts"] = 0 if keep_replay else wait
+    settings |= {name: config["training"][name] for name in names} | dict(given)
+    if settings["normalise_obs"] != config["training"]["normalise_obs"]:
+        raise EntraxError("A policy keeps its normaliser, or its having none: leave --normalise-obs as it was.")
+    return settings
+
+
+def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `start` makes of the agent's settings (those `given` win), and the record of it for config.json."""
+    if start not in TEMPERATURE_STARTS:
+        known = ", ".join(TEMPERATURE_STARTS)
+        raise EntraxError(f"--temperature-start takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
+    names, alpha = {f.name for f in fields(old.config)}, old.temperature
+    record: dict[str, Any] = {"start": start, "ancestor": alpha, "anneal": None}
+    if start == "restart":
+        return {}, record
+    if start == "anneal":
+        end = given.get("temperature")
+        if "temperature" not in names or alpha is None:
+            raise EntraxError(f"There is no temperature in {old.run.path}'s {old.name} to anneal from.")
+        if isinstance(end, str) or end is None or not end > 0:
+            raise EntraxError("--temperature-start anneal needs the temperature to end at: a positive --temperature.")
+        if "final_temperature" in names:
+            own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
+            return own | {k: v for k, v in _exploration(old).items() if k not in given}, record
+        in_state = "state/params/log_alpha" in old.arrays
+        return {}, record | {"anneal": {"start": alpha, "end": float(end), "in_state": in_state}}
+    chosen: dict[str, Any] = {}
+    if "final_temperature" in names:
+        chosen = {"temperature": alpha, "final_temperature": None} | _exploration(old)
+    if "initial_entropy_share" in names:
+        chosen["initial_entropy_share"] = 0.0  # the target entropy stays where it had come to
+    return {k: v for k, v in chosen.items() if k not in given}, record
+
+
+def _exploration(old: Ancestor) -> dict[str, Any]:
+    return {"exploration": old.scheduled("exploration"), "final_exploration": old.scheduled("exploration")}
+
+
+def inherit(
+    old: Ancestor, task: Task, temperature_start: str, keep_optimiser: bool
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """The whole state and normaliser that the new run begins with, and which parts were carried over and made anew.
+
+    Raises EntraxError when an array has another shape than the new configuration needs.
+    """
+    fresh = task.agent.init(task.config, task.spec, jr.key(task.seed))
+    wanted, there = flatten(fresh), learned_arrays(old, task, fresh)
+    keep_alpha = temperature_start == "keep" and isinstance(vars(task.config).get("temperature"), str)
+
+    def carries(name: str) -> bool:
+        if name == "params/log_alpha":
+            return keep_alpha
+        return name.split("/")[0] in ("params", "targets") or keep_optimiser
+
+    carried = {name: array for name, array in there.items() if carries(name)}
+    if old.whole:  # everything but what is made anew must be there: `unflatten` names the first array that is not
+        made_anew = {name: array for name, array in wanted.items() if not carries(name)}
+    else:
+        made_anew = {name: array for name, array in wanted.items() if name not in carried}
+    arrays = flatten(unflatten(fresh, made_anew | carried))
+    state = {f"state/{name}": array for name, array in arrays.items()}
+    normaliser = {name: array for name, array in old.arrays.items() if name.startswith("normaliser/")}
+    fate = {"carried": [*_parts(carried), "normaliser"], "reset": _parts(made_anew)}
+    return state | normaliser, fate
+
+
+def learned_arrays(old: Ancestor, task: Task, fresh: Any) -> dict[str, np.ndarray]:
+    """The arrays of the ancestor's checkpoint by their paths in the State.
+
+    Those of a policy alone are found by making the policy of a fresh state and looking where its arrays lie there: an
+    array that a fresh state has twice, as a parameter and as its target, is found in both.
+    """
+    if old.whole:
+        return below("state", old.arrays)
+    places: dict[int, list[str]] = {}
+    for name, leaf in _leaves(fresh).items():
+        places.setdefault(id(leaf), []).append(name)
+    policy = _leaves(task.agent.policy(task.config, fresh))
+    kept = below("policy", old.arrays)
+    return {place: kept[name] for name, leaf in policy.items() if name in kept for place in places.get(id(leaf), ())}
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    return {path_name(path): leaf for path, leaf in tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def _parts(names: Mapping[str, Any]) -> list[str]:
+    """What the arrays belong to: params/policy and the like, targets, opt_state, in their order."""
+    parts = ["/".join(name.split("/")[:2]) if name.startswith("params/") else name.split("/")[0] for name in names]
+    return list(dict.fromkeys(parts))
+
+
+def create(
+    path: Path, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]
+) -> RunDirectory:
+    """Publish a run directory with its start in it, whole or not at all: it is made aside and renamed.
+
+    Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
+    """
+    if path.exists() and any(path.iterdir()):
+        raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
+    data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
+    aside = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    made = RunDirectory.create(aside, {**described, "ancestor": record})
+    made.append_event({"kind": "finetuned", "step": 0, "message": " ".join(lines(record))})
+    try:
+        write_bytes(aside / FILE, data)
+        sync_directory(aside)
+        if path.exists():
+            path.rmdir()
+        os.rename(aside, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise CannotWrite(path / FILE, len(data), error) from error
+    return RunDirectory.open(path)
+
+
+def lines(record: Mapping[str, Any]) -> list[str]:
+    """What was carried over and what was made anew, as sentences."""
+    temperature = record["temperature"]
+    span = temperature["anneal"]
+    was = "" if temperature["ancestor"] is None else f", {temperature['ancestor']:.4g} at the end of the old run"
+    to = "" if span is None else f", to {span['end']:.4g}"
+    return [
+        f"Begins with {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
+        f"Carried over: {', '.join(record['carried'])}.",
+        f"Made anew: {', '.join([*record['reset'], 'schedules'])}.",
+        f"Replay: {record['replay']:,} transitions carried over." if record["replay"] else "Replay: empty.",
+        f"Temperature: {temperature['start']}{was}{to}.",
+    ]

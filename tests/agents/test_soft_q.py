@@ -48,12 +48,8 @@ def forward(net, obs, late):
     return jnp.maximum(obs @ early[0] + early[1] + late @ net["late"], 0.0) @ out[0] + out[1]
 
 
-def lowest(critics, obs, action):
-    return jnp.min(jnp.concatenate([forward(net, obs, action) for net in critics], axis=-1), axis=-1)
-
-
 class Reference:
-    """The same algorithm in float64, from the paper's equations and the definition of the proposal."""
+    """The same algorithm in float64, from the paper's equations and the proposal's definition; Q is α · network."""
 
     def __init__(self, state, config, *, proposal, alpha, share):
         self.proposal, self.alpha, self.share = proposal, alpha, share
@@ -80,6 +76,9 @@ class Reference:
         even = jr.bernoulli(choice_key, self.share, (self.m, 1))
         return jr.normal(normal_key, shape), jr.normal(centre_key, shape), even
 
+    def _lowest(self, critics, obs, action):
+        return self.alpha * jnp.min(jnp.concatenate([forward(net, obs, action) for net in critics], axis=-1), axis=-1)
+
     def _value(self, policy, targets, obs, z, centre_noise, even):
         size = ref.ACTION
         uniform = jax.scipy.special.erf(z / np.sqrt(2.0))
@@ -92,18 +91,18 @@ class Reference:
             gaps = (jnp.arctanh(action)[:, None] - centres) / spread
             gaussians = jnp.mean(jnp.prod(jnp.exp(-0.5 * gaps**2) / (spread * np.sqrt(2 * np.pi)), axis=2), axis=1)
             density = self.share * 0.5**size + (1 - self.share) * gaussians / jnp.prod(1 - action**2, axis=1)
-        q = lowest(targets, obs, action)
+        q = self._lowest(targets, obs, action)
         return self.alpha * jnp.log(jnp.mean(jnp.exp(q / self.alpha) / density))
 
     def _gradients(self, params, b, y, noise):
         """Of J_Q and of the sampler, with J_Q."""
 
         def j_q(critics):
-            return sum(0.5 * jnp.mean((forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
+            return sum(0.5 * jnp.mean((self.alpha * forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
 
         def log_p(u):
             action = jnp.tanh(u)
-            q = lowest(params["critics"], b.obs[:, None], action)
+            q = self._lowest(params["critics"], b.obs[:, None], action)
             return jnp.sum(q / self.alpha) + jnp.sum(jnp.log(1 - action**2))
 
         u = forward(params["policy"], b.obs[:, None], noise)
@@ -159,6 +158,18 @@ def test_updates_equal_the_float64_reference(case):
         np.testing.assert_allclose(info["critic_loss"], reference.loss, rtol=2e-5)
         if i in (0, 2):
             ref.assert_close(read(state.params), reference.params, rtol=1e-4, atol=5e-6)
+
+
+def test_learning_does_not_depend_on_the_unit_of_the_reward():
+    """Rewards c r at temperature c α are the problem r at α; c is a power of 2, so that nothing is rounded."""
+    batch, states, infos = ref.batch(0), [], []
+    for c in (1.0, 64.0):
+        config = configured(temperature=0.25 * c)
+        state, info = update(config, start(config), batch._replace(reward=c * batch.reward), PROGRESS, jr.key(1))
+        states.append(state)
+        infos.append((info["q"] / c, info["critic_loss"] / c**2, info["entropy"]))
+    assert bool(eqx.tree_equal(*states))
+    np.testing.assert_array_equal(*infos)
 
 
 def two_wells(obs, action):

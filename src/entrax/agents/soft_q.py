@@ -25,7 +25,9 @@ Departs from the paper:
 - targets follow slowly in place of a copy now and then, and the proposal's density is a mixture's in place of that
   from the Jacobian of f, which holds for an invertible f only;
 - actions and noise enter the networks at the last hidden layer, which makes many of them in one state cheap;
-- the temperature is given as it is, in place of a scale of the rewards.
+- the temperature is given as it is, in place of a scale of the rewards. As with that scale the critics hold Q/α, so
+  that rewards c r at temperature c α are learned as r at α are; networks that hold Q itself have first to reach its
+  size, far from which their actions and states hardly interact.
 """
 
 import math
@@ -114,7 +116,7 @@ class EnergyPolicy(eqx.Module):
 
 class Params(eqx.Module):
     policy: Sampler
-    critics: LateQ
+    critics: LateQ  # of Q/α
 
 
 class OptState(eqx.Module):
@@ -275,8 +277,14 @@ def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState)
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q and one of the sampler, both from the same parameters; then the targets follow."""
+    """One gradient step on J_Q and one of the sampler, both from the same parameters; then the targets follow.
+
+    All of it in units of the temperature, in which α is 1; `info` is in those of the reward.
+    """
     value_key, particle_key = jr.split(key)
+    alpha = jnp.asarray(config.temperature)
+    config = eqx.tree_at(lambda c: c.temperature, config, jnp.ones(()))
+    batch = batch._replace(reward=batch.reward / alpha)
     p, opt = state.params, state.opt_state
     y, value_info = td_target(config, state, batch, value_key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
@@ -284,7 +292,7 @@ def update(
     g_policy = sampler_gradient(config, p.policy, p.critics, batch.obs, particle_key)
     policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
 
-    info = {"critic_loss": j_q, "q": q, "temperature": jnp.asarray(config.temperature)}
+    info = {"critic_loss": alpha**2 * j_q, "q": alpha * q, "temperature": alpha}
     state = State(
         params=Params(policy=policy, critics=critics),
         targets=follow(state.targets, critics, config.target_rate),

@@ -4,17 +4,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EntraxError", "Run", "load", "resume", "train"]
+__all__ = ["EntraxError", "Run", "finetune", "load", "perturb", "resume", "train"]
 
 if TYPE_CHECKING:
+    from entrax.api import finetune as finetune
     from entrax.api import load as load
     from entrax.api import resume as resume
     from entrax.api import train as train
+    from entrax.environments.perturb import perturb as perturb
     from entrax.errors import EntraxError as EntraxError
     from entrax.training.trained import Run as Run
 
-_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained"} | dict.fromkeys(
-    ("load", "resume", "train"), "entrax.api"
+_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained", "perturb": "entrax.environments.perturb"} | dict.fromkeys(
+    ("finetune", "load", "resume", "train"), "entrax.api"
 )
 
 

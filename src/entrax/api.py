@@ -97,6 +97,74 @@ def resume(
     return take_up(path, steps=steps, device=device, agent=agent, env=env, hook=hook, views=views, started=started)
 
 
+def finetune(
+    path: str | Path,
+    env: str | Callable[[], gymnasium.Env] | None = None,
+    *,
+    steps: int,
+    checkpoint: str = "latest",
+    temperature_start: str = "keep",
+    keep_replay: bool = False,
+    keep_optimiser: bool = False,
+    seed: int | None = None,
+    run: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    agent: str | None = None,
+    hook: Hook | None = None,
+    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
+    started: float | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train what the run in directory `path` has learned for `env`, as a new run, and return that.
+
+    Policy, critics, targets and normaliser are carried over and the optimiser begins anew; the new run's config.json
+    says under `ancestor` what became of each. The first `learning_starts` steps are the old policy's, none of them
+    random: by default a tenth of the steps, at most 1,000, and none if the replay is kept.
+
+    Args:
+        path: the old run's directory, which is only read, and not needed afterwards.
+        env: the environment to fine-tune for; by default the old run's. Its observations and actions must be the same.
+        steps: environment steps of the new run.
+        checkpoint: "latest", "best" (a policy and a normaliser only), "final", or a checkpoint's name.
+        temperature_start: "keep" the temperature and exploration that the checkpoint had (a learned temperature goes on
+            from there); "restart" as a new run would; "anneal" in a straight line, over the run, to the `temperature`
+            given. A `temperature` given with "keep" holds from the first step.
+        keep_replay: begin with the old run's transitions, with the rewards they had then.
+        keep_optimiser: carry over the optimiser's state as well.
+        seed: by default the old run's.
+        run: the new run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
+        env_args: keyword arguments of the environment.
+        agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
+        hook, views, started: as for `train`.
+        resume: take the new run up again if it is there, and start it if not.
+        **settings: fields of `Options` and of the agent's `Config`; by default the old run's, but for those that go
+            with the number of steps.
+
+    Raises EntraxError when there is no such run or checkpoint, and, with every difference, for other spaces.
+    """
+    from entrax.training.transfer import finetune as begin_with
+
+    return begin_with(
+        path,
+        env,
+        steps=steps,
+        checkpoint=checkpoint,
+        temperature_start=temperature_start,
+        keep_replay=keep_replay,
+        keep_optimiser=keep_optimiser,
+        seed=seed,
+        run=run,
+        env_args=env_args,
+        agent=agent,
+        hook=hook,
+        views=views,
+        started=started,
+        resume=resume,
+        **settings,
+    )
+
+
 def load(
     path: str | Path,
     checkpoint: str = "latest",

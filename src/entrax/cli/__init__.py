@@ -9,6 +9,7 @@ from collections.abc import Sequence
 VERBS = {
     "train": "train an agent on an environment",
     "resume": "go on with a run that was interrupted, to the byte",
+    "finetune": "train what a run has learned for another task",
     "evaluate": "play episodes with a trained policy",
     "report": "write the report of a run: figure, video, numbers",
     "verify": "check that everything of a run is whole",

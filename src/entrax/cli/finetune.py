@@ -1,0 +1,103 @@
+"""`entrax finetune`: a new run that begins with what an old one has learned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from entrax.cli.display import for_output, views
+from entrax.cli.finish import finish
+from entrax.cli.flags import agent_named, agent_options, field_options
+from entrax.environments.source import parse_env_args
+from entrax.errors import EntraxError
+from entrax.runs.directory import RunDirectory
+from entrax.training.options import Options
+from entrax.training.transfer import TEMPERATURE_STARTS, finetune, lines
+
+HELP = """Go on from RUN in another environment, or with other settings, as a run of its own.
+
+Policy, critics, targets and normaliser come along; the optimiser begins anew. Settings that are not given are RUN's,
+but for those that go with the number of steps."""
+
+PARAMETERS: list[click.Parameter] = [
+    click.Argument(["ancestor"], metavar="RUN"),
+    click.Option(["--env"], help="The environment to fine-tune for; by default RUN's."),
+    click.Option(["--env-arg"], multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable."),
+    click.Option(["--checkpoint"], default="latest", show_default=True, help="latest, best, final or a name."),
+    click.Option(
+        ["--temperature-start"],
+        default="keep",
+        show_default=True,
+        help=f"{', '.join(TEMPERATURE_STARTS)}: as RUN ended, as a new run would, or from there to --temperature.",
+    ),
+    click.Option(["--keep-replay"], is_flag=True, help="Bring the transitions along, with the rewards they had."),
+    click.Option(["--keep-optimiser"], is_flag=True, help="Bring the optimiser's state along."),
+    click.Option(["--agent"], help="The agent again, when it is a third party's module:name."),
+    click.Option(["--seed"], type=int, help="By default RUN's."),
+    click.Option(["--run"], help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
+    click.Option(["--resume"], is_flag=True, help="Take the new run up again if it is there, else start it."),
+    click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
+    click.Option(["--video/--no-video"], default=True, help="Film the trained policy. [video]"),
+    click.Option(["--tensorboard"], is_flag=True, help="Show the metrics in TensorBoard as well."),
+    click.Option(["--wandb"], metavar="PROJECT", help="Show the metrics in a project of Weights & Biases as well."),
+    click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
+]
+
+
+def main(arguments: Sequence[str], started: float) -> None:
+    """Run the verb; `started` is when the process did."""
+    flags = field_options(Options, "", defaults=False) + agent_options(_agent(arguments), defaults=False)
+
+    def run(**given: Any) -> None:
+        tune(given, started)
+
+    command = click.Command("finetune", params=PARAMETERS + flags, callback=run, help=HELP)
+    command.main(list(arguments), prog_name="entrax finetune", standalone_mode=False)
+
+
+def tune(given: dict[str, Any], started: float) -> None:
+    """Fine-tune, then evaluate, draw and film; says what was carried over and where everything is."""
+    named = {parameter.name for parameter in PARAMETERS}
+    settings = {k: v for k, v in given.items() if k not in named and v is not None}
+    steps = settings.pop("steps", None)
+    if steps is None:
+        raise EntraxError("--steps is missing: how many steps to fine-tune for.")
+
+    def begin(directory: RunDirectory) -> list[Any]:
+        for line in lines(directory.config["ancestor"]):
+            display.tell(line)
+        return views(directory, given["tensorboard"], given["wandb"])
+
+    with for_output(f"{given['ancestor']} · fine-tuned", steps) as display:
+        trained = finetune(
+            given["ancestor"],
+            given["env"],
+            steps=steps,
+            checkpoint=given["checkpoint"],
+            temperature_start=given["temperature_start"],
+            keep_replay=given["keep_replay"],
+            keep_optimiser=given["keep_optimiser"],
+            seed=given["seed"],
+            run=given["run"],
+            env_args=parse_env_args(given["env_arg"]),
+            agent=given["agent"],
+            hook=display.show,
+            views=begin,
+            started=started,
+            resume=given["resume"],
+            **settings,
+        )
+    finish(trained, episodes=given["episodes"], video=given["video"])
+
+
+def _agent(arguments: Sequence[str]) -> str | None:
+    """The agent of the run among the arguments, looked up before the parser is built; a third party's only if named."""
+    named = agent_named(arguments)
+    if named is not None:
+        return named
+    for argument in arguments:
+        if (Path(argument) / "config.json").is_file():
+            agent = RunDirectory.open(argument).config["agent"]
+            return agent if ":" not in agent else None
+    return None

@@ -6,6 +6,20 @@ from gymnasium.envs.registration import register, registry
 
 NAMES: dict[str, dict[str, Any]] = {
     "entrax/MultiGoal-v0": {"entry_point": "entrax.environments.multigoal:MultiGoal", "max_episode_steps": 30},
+    "entrax/Perturbed-v0": {"entry_point": "entrax.environments.perturb:perturbed"},
+    "entrax/PointAnyDirection-v0": {
+        "entry_point": "entrax.environments.any_direction:PointAnyDirection",
+        "max_episode_steps": 100,
+    },
+    "entrax/AntAnyDirection-v0": {
+        "entry_point": "entrax.environments.any_direction:AntAnyDirection",
+        "max_episode_steps": 1000,
+    },
+    "entrax/PointHallway-v0": {
+        "entry_point": "entrax.environments.hallway:PointHallway",
+        "max_episode_steps": 100,
+    },
+    "entrax/AntHallway-v0": {"entry_point": "entrax.environments.hallway:AntHallway", "max_episode_steps": 1000},
 }
 """Arguments of `gymnasium.register` by id."""
 

@@ -1,0 +1,117 @@
+"""Gymnasium's ant (the model of Ant-v5, 8 motors, 0.05 s a step) among walls that are added to its model."""
+
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco.ant_v5 import AntEnv
+from gymnasium.spaces import Box
+from jaxtyping import Float
+
+WALL_RGBA, GROUND_RGBA = (0.42, 0.44, 0.5, 1.0), (0.2, 0.8, 0.35, 0.3)
+EXTENT = 10.0
+"""What MuJoCo takes for the size of the scene, in metres: walls of hundreds would spoil its shadows."""
+
+
+class Wall(NamedTuple):
+    """A box that stands on the ground: centre and half its sides in metres, turned by `angle` radians."""
+
+    centre: tuple[float, float]
+    half: tuple[float, float]
+    height: float
+    angle: float = 0.0
+
+
+class Ant(AntEnv):
+    """Observes posture and velocities (27 float64), after the torso's place in the plane where `see_place`, before what
+    `sense` says of the surroundings, entries between `low` and `high`. Contact forces are left out.
+
+    A subclass says what is paid. Falling ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
+    `terminate_when_unhealthy` is False.
+    """
+
+    def __init__(
+        self,
+        low: Float[np.ndarray, " sense"],
+        high: Float[np.ndarray, " sense"],
+        camera: dict[str, Any],
+        see_place: bool = False,
+        terminate_when_unhealthy: bool = True,
+        render_mode: str | None = None,
+    ):
+        super().__init__(
+            default_camera_config=camera,
+            include_cfrc_ext_in_observation=False,
+            exclude_current_positions_from_observation=not see_place,
+            terminate_when_unhealthy=terminate_when_unhealthy,
+            render_mode=render_mode,
+        )
+        unbounded = np.full(self.observation_structure["qpos"] + self.observation_structure["qvel"], np.inf)
+        self.observation_space = Box(np.append(-unbounded, low), np.append(unbounded, high), dtype=np.float64)
+
+    @property
+    def place(self) -> Float[np.ndarray, " 2"]:
+        """Of the torso in the plane, in metres."""
+        return self.data.qpos[:2].copy()
+
+    def furnish(self, spec: Any) -> None:
+        """Add what stands around to the `mujoco.MjSpec`."""
+
+    def sense(self) -> Float[np.ndarray, " sense"]:
+        """What the ant knows of its surroundings."""
+        raise NotImplementedError
+
+    def advance(self, action: Float[np.ndarray, " 8"]) -> Float[np.ndarray, " 2"]:
+        """Simulate one step; the displacement of the torso in the plane."""
+        before = self.place
+        self.do_simulation(action, self.frame_skip)
+        return self.place - before
+
+    @property
+    def fell(self) -> bool:
+        """Whether the episode ends because the torso is too low or too high."""
+        return self._terminate_when_unhealthy and not self.is_healthy
+
+    def _initialize_simulation(self) -> tuple[Any, Any]:
+        spec = mujoco.MjSpec.from_file(self.fullpath)
+        spec.stat.extent = EXTENT
+        spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn without end, in squares of a metre, without reflections
+        ground = spec.material("MatPlane")
+        ground.texuniform, ground.texrepeat, ground.reflectance = True, (1.0, 1.0), 0.0
+        spec.texture("texplane").rgb1, spec.texture("texplane").rgb2 = (0.72, 0.73, 0.74), (0.86, 0.87, 0.88)
+        self.furnish(spec)
+        model = spec.compile()
+        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
+        return model, mujoco.MjData(model)
+
+    def _get_obs(self) -> Float[np.ndarray, " obs"]:
+        return np.concatenate([super()._get_obs(), self.sense()])
+
+
+def add_wall(parent: Any, wall: Wall, rgba: tuple[float, float, float, float] = WALL_RGBA) -> None:
+    """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates; it collides with the ant."""
+    parent.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=(*wall.centre, wall.height / 2),
+        size=(*wall.half, wall.height / 2),
+        quat=_turned(wall.angle),
+        conaffinity=1,
+        rgba=rgba,
+    )
+
+
+def add_ground(spec: Any, wall: Wall, rgba: tuple[float, float, float, float] = GROUND_RGBA) -> None:
+    """Colour the ground where a flat `wall` lies; nothing collides with it."""
+    spec.worldbody.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=(*wall.centre, 0.0),
+        size=(*wall.half, wall.height),
+        quat=_turned(wall.angle),
+        contype=0,
+        conaffinity=0,
+        rgba=rgba,
+    )
+
+
+def _turned(angle: float) -> tuple[float, float, float, float]:
+    return float(np.cos(angle / 2)), 0.0, 0.0, float(np.sin(angle / 2))

@@ -1,0 +1,132 @@
+"""A straight hallway between two walls, in which one direction pays: what a policy of any direction is fine-tuned to.
+
+    r = d · (x' - x) / dt,  the speed along the paying direction d
+
+The hallway goes on in both directions for longer than an episode can last, and the body starts on its centre line.
+Registered as `entrax/PointHallway-v0` and `entrax/AntHallway-v0`, with `direction` in degrees, counted from +x to +y,
+and `width` in the body's units of length. Bodies, spaces and limits are those of `entrax/PointAnyDirection-v0` and
+`entrax/AntAnyDirection-v0`; the four entries for walls say how near the hallway's walls are, which with the
+velocities is all that matters.
+
+Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.2.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import EzPickle
+from jaxtyping import Float
+
+from entrax.environments.ant import Wall, add_ground, add_wall
+from entrax.environments.any_direction import VIEW, AntAnyDirection, PointAnyDirection
+from entrax.environments.canvas import GREEN, WALL, Canvas
+from entrax.environments.point import DT, RADIUS, Motion, Vectors, free
+from entrax.errors import EntraxError
+
+LENGTH = 1000.0
+"""Half of the length of the ant's walls: nothing walks as far in an episode."""
+HEIGHT, THICKNESS = 1.0, 0.5
+NARROWEST = {"point": 1.5, "ant": 2.5}
+"""A point has a radius of 0.2, an ant with stretched legs one of 1.13 m."""
+
+
+def frame(direction: float) -> Float[np.ndarray, "2 2"]:
+    """Unit vectors along the hallway and, a quarter turn to the left, across it; `direction` in degrees."""
+    along = np.array([math.cos(math.radians(direction)), math.sin(math.radians(direction))])
+    return np.stack([along, np.array([-along[1], along[0]])])
+
+
+def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: float) -> tuple[Motion, Float[Any, "*batch"]]:
+    """The next motion of points in the hallway, and their rewards. `axes` are those of `frame`."""
+    xp = action.__array_namespace__()
+    moved = free(motion, action)
+    along, wished = moved.position @ axes[0], moved.position @ axes[1]
+    across = xp.clip(wished, RADIUS - width / 2, width / 2 - RADIUS)
+    hit = across != wished
+    position = along[..., None] * axes[0] + across[..., None] * axes[1]
+    forward = (moved.velocity @ axes[0])[..., None] * axes[0]
+    stopped = Motion(
+        position=xp.where(hit[..., None], position, moved.position),
+        velocity=xp.where(hit[..., None], forward, moved.velocity),
+    )
+    return stopped, ((stopped.position - motion.position) @ axes[0]) / DT
+
+
+def nearness(position: Vectors, axes: Float[Any, "2 2"], width: float) -> Float[Any, "*batch 4"]:
+    """How near the hallway's walls are towards +x, -x, +y and -y: 1 - distance / width, 0 beyond the width.
+
+    The nearer wall is always in sight: its distance along one of the four is at most √½ of the width.
+    """
+    xp = position.__array_namespace__()
+    across = position @ axes[1]
+    rays = xp.asarray([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) @ axes[1]  # how fast each goes across
+    left, right = width / 2 - across[..., None], width / 2 + across[..., None]
+    room = xp.where(rays > 0, left, right)
+    return xp.clip(1.0 - room / (width * xp.maximum(xp.abs(rays), 1e-9)), 0.0, 1.0)
+
+
+def _checked(body: str, direction: float, width: float) -> None:
+    if not math.isfinite(direction):
+        raise EntraxError(f"The direction of a hallway is a number of degrees, not {direction}.")
+    if not NARROWEST[body] <= width < math.inf:
+        raise EntraxError(f"A hallway for the {body} is at least {NARROWEST[body]} wide, not {width}.")
+
+
+class PointHallway(PointAnyDirection):
+    """The point in a hallway; `direction` in degrees is the one that pays."""
+
+    def __init__(self, direction: float = 0.0, width: float = 2.0, render_mode: str | None = None):
+        _checked("point", direction, width)
+        self.axes, self.width = frame(direction), float(width)
+        super().__init__(render_mode)
+
+    def advance(self, action: Float[np.ndarray, " 2"]) -> tuple[Motion, Any]:
+        return step(self.motion, action, self.axes, self.width)
+
+    def nearness(self) -> Float[np.ndarray, " 4"]:
+        return nearness(self.motion.position, self.axes, self.width)
+
+    def draw(self) -> Canvas:
+        """The plane around the point, with arrow heads in the direction that pays."""
+        canvas = super().draw()
+        along, across = self.axes
+        first = round(float(self.motion.position @ along))
+        for place in np.arange(first - 10, first + 11):
+            for side in (-1, 1):
+                canvas.stroke(place * along, (place - 0.25) * along + 0.25 * side * across, 0.05, GREEN)
+        ends = (first - 4 * VIEW) * along, (first + 4 * VIEW) * along
+        for side in (-1, 1):
+            offset = side * (self.width / 2 + THICKNESS / 2) * across
+            canvas.stroke(ends[0] + offset, ends[1] + offset, THICKNESS / 2, WALL)
+        return canvas
+
+
+class AntHallway(AntAnyDirection):
+    """The ant in a hallway; `direction` in degrees is the one that pays, and its ground is green."""
+
+    def __init__(
+        self,
+        direction: float = 0.0,
+        width: float = 4.0,
+        terminate_when_unhealthy: bool = True,
+        render_mode: str | None = None,
+    ):
+        _checked("ant", direction, width)
+        self.axes, self.hall_width, self.angle = frame(direction), float(width), math.radians(direction)
+        super().__init__(terminate_when_unhealthy, render_mode)
+        EzPickle.__init__(self, direction, width, terminate_when_unhealthy, render_mode)
+
+    def furnish(self, spec: Any) -> None:
+        along, across = self.axes
+        for side in (-1, 1):
+            centre = side * (self.hall_width + THICKNESS) / 2 * across
+            add_wall(spec.worldbody, Wall(tuple(centre), (LENGTH, THICKNESS / 2), HEIGHT, self.angle))
+        ground = Wall(tuple(LENGTH / 2 * along), (LENGTH / 2, self.hall_width / 2), 0.001, self.angle)
+        add_ground(spec, ground)
+
+    def reward(self, velocity: Float[np.ndarray, " 2"]) -> np.float64:
+        return velocity @ self.axes[0]
+
+    def sense(self) -> Float[np.ndarray, " 4"]:
+        return nearness(self.place, self.axes, self.hall_width)

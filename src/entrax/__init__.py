@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from entrax.errors import EntraxError as EntraxError
     from entrax.training.trained import Run as Run
 
-_HOMES = {"EntraxError": "entrax.errors", "Run": "entrax.training.trained", "perturb": "entrax.environments.perturb"} | dict.fromkeys(
-    ("finetune", "load", "resume", "train"), "entrax.api"
-)
+_HOMES = {
+    "EntraxError": "entrax.errors",
+    "Run": "entrax.training.trained",
+    "perturb": "entrax.environments.perturb",
+} | dict.fromkeys(("finetune", "load", "resume", "train"), "entrax.api")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,256 @@
+"""A changed world around an environment that is left as it is: `perturb(env, mass=0.5, action_delay=1.0)`.
+
+Each family of perturbation has a scale from 0 (none) to 1 (severe), whose physical meaning `FAMILIES` gives. All
+randomness follows from the seed of reset, each family drawing from a stream of its own, so that two families together
+see the same noise as each alone, and two severities of one family the same noise at another size.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from entrax.environments.perturb_mujoco import MODEL_FIELDS, Pushes, install, mujoco_body, scaled
+from entrax.environments.perturb_signals import (
+    ActionDelay,
+    ActionNoise,
+    Signal,
+    sensor_dropout,
+    sensor_noise,
+    unfit_action,
+    unfit_sensors,
+)
+from entrax.environments.source import EnvSource, register
+from entrax.environments.terrain import GROUND, Lowered, on_ground, terrain, unfit_ground
+from entrax.errors import EntraxError, closest
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of perturbation: what it acts on, and what it does at severity 1 (in between in proportion)."""
+
+    acts_on: Literal["body", "action", "sensor", "ground"]
+    severe: str
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "push": Family("body", "pushes of 0.1 s about once a second, each worth 1 m/s times the body's mass in N s"),
+        "mass": Family("body", "mass and inertia of every part doubled"),
+        "friction": Family("body", "friction of everything down to a tenth"),
+        "gravity": Family("body", "gravity doubled"),
+        "motor_strength": Family("body", "motors with a quarter of their force"),
+        "action_noise": Family("action", "Gaussian noise of half of the half range; half of discrete actions random"),
+        "action_delay": Family("action", "actions carried out four steps late (every quarter of severity one step)"),
+        "sensor_noise": Family("sensor", "Gaussian noise of 0.2 half ranges, or of 0.2 where a reading is unbounded"),
+        "sensor_dropout": Family("sensor", "every reading lost (0) in half of the steps"),
+        "slope_up": Family("ground", "a slope of 15 degrees up, from just before the body's front"),
+        "slope_down": Family("ground", "a slope of 15 degrees down"),
+        "stairs_up": Family("ground", "stairs up, each 0.2 m high and 0.5 m deep"),
+        "stairs_down": Family("ground", "stairs down, each 0.2 m high and 0.5 m deep"),
+        "obstacles": Family("ground", "hurdles across the way, 0.2 m high, every 2 m"),
+    }
+)
+"""What can be perturbed, by name."""
+
+CONDITION_SEEDS = 2**31
+"""A `Conditions` environment reads its reset seed as condition · 2³¹ + seed of the episode."""
+
+
+def perturb(env: gymnasium.Env | str, /, **severities: float) -> "Perturbed":
+    """Wrap an environment, or the one of that id, so that the world is changed: `perturb(env, push=0.5, slope_up=1)`.
+
+    Args:
+        env: any environment; families of the body and the ground need one of Gymnasium's MuJoCo kind, unchanged.
+        **severities: from 0 to 1 for each family of `FAMILIES`. With nothing above 0, every step is the environment's
+            own to the last bit.
+
+    Raises EntraxError, in one sentence, for an unknown family, a severity out of range, a family that does not apply
+    to this environment, and two grounds at once.
+    """
+    return Perturbed(EnvSource(env).make() if isinstance(env, str) else env, **severities)
+
+
+def inapplicable(env: gymnasium.Env) -> dict[str, str]:
+    """Why each family that cannot be applied to this environment cannot; families that can are left out."""
+    body = mujoco_body(env)
+    reasons: dict[str, str | None] = {}
+    no_body, no_ground = ("it has no MuJoCo model",) * 2 if body is None else (None, unfit_ground(body))
+    by_kind = {"body": no_body, "ground": no_ground, "action": unfit_action(env), "sensor": unfit_sensors(env)}
+    for name, family in FAMILIES.items():
+        reasons[name] = by_kind[family.acts_on]
+    if body is not None and not body.model.opt.gravity.any():
+        reasons["gravity"] = "its model has no gravity"
+    if body is not None and body.model.nu == 0:
+        reasons["motor_strength"] = "its model has no motors"
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def family_named(name: str) -> str:
+    """The family of this name, hyphens allowed. Raises EntraxError with the nearest when there is none."""
+    plain = name.strip().replace("-", "_")
+    if plain not in FAMILIES:
+        known = f"There are {', '.join(FAMILIES)}"
+        raise EntraxError(f"There is no family of perturbation {name!r}{closest(plain, FAMILIES)} {known}.")
+    return plain
+
+
+class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
+    """What `perturb` makes. `restore` gives the environment back as it was."""
+
+    def __init__(self, env: gymnasium.Env, **severities: float):
+        RecordConstructorArgs.__init__(self, _disable_deepcopy=False, **severities)
+        super().__init__(env)
+        given = _checked(env, severities)
+        self.severities = given
+        self._body = mujoco_body(env)
+        self._lowered: Lowered | None = None
+        self._pushes: Pushes | None = None
+        if self._body is not None:
+            self._change_body(self._body, given)
+        # In this order: a late action is carried out noisily, and a lost reading has no noise.
+        action, observation = env.action_space, env.observation_space
+        makers: dict[str, Callable[..., Signal]] = {"action_delay": ActionDelay, "action_noise": ActionNoise}
+        self._actions = {name: make(action, given[name]) for name, make in makers.items() if name in given}
+        readers: dict[str, Callable[..., Signal]] = {"sensor_noise": sensor_noise, "sensor_dropout": sensor_dropout}
+        self._sensors = {name: make(observation, given[name]) for name, make in readers.items() if name in given}
+        self._streams = _streams(given, None)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; with a `seed`, everything random of the perturbations too follows from it."""
+        if seed is not None:
+            self._streams = _streams(self.severities, seed)
+        for name, signal in (self._actions | self._sensors).items():
+            signal.begin(self._streams[name])
+        if self._pushes is not None:
+            self._pushes.begin(self._streams["push"])
+        if self._lowered is not None:
+            self._lowered.begin()
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._observed(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """One step in the changed world."""
+        for change in self._actions.values():
+            action = change(action)
+        if self._pushes is not None:
+            self._pushes.push()
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._observed(obs), reward, terminated, truncated, info
+
+    def restore(self) -> gymnasium.Env:
+        """Take the perturbations of the body and the ground away; the environment must be reset before it is used."""
+        if self._lowered is not None:
+            self._lowered.remove()
+        if self._body is not None and self._body.model is not self._own_model:
+            install(self._body, self._own_model)
+        return self.env
+
+    def __reduce__(self) -> Any:
+        """Pickled like Gymnasium's own MuJoCo environments: made anew, to be reset."""
+        return _wrap, (self.env, self.severities)
+
+    def _observed(self, obs: Any) -> Any:
+        for change in self._sensors.values():
+            obs = change(obs)
+        return obs
+
+    def _change_body(self, body: Any, given: dict[str, float]) -> None:
+        self._own_model = model = body.model
+        if "push" in given:  # before the mass changes: the same push, whatever it meets
+            self._pushes = Pushes(body, given["push"])
+        for family in given.keys() & set(GROUND):
+            ground = terrain(body, family, given[family])
+            model = on_ground(body, ground)
+            self._lowered = Lowered(body, ground)
+        fields = {family: given[family] for family in MODEL_FIELDS if family in given}
+        if fields:
+            model = scaled(model, fields)
+        if model is not body.model:
+            install(body, model)
+
+
+class Conditions(gymnasium.Env):
+    """One environment under many conditions, so that all of them can be played in one pool.
+
+    `reset(seed=condition * CONDITION_SEEDS + seed)` starts the episode of `seed` under the condition of that number:
+    a dictionary with `severities` by family and the `env_args` that differ.
+    """
+
+    def __init__(self, source: EnvSource, conditions: Sequence[Mapping[str, Any]]):
+        self._source, self._conditions = source, conditions
+        self._made: dict[str, gymnasium.Env] = {}
+        self._number, self._perturbed = 0, Perturbed(self._with({}))
+        self.observation_space, self.action_space = self._perturbed.observation_space, self._perturbed.action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        number, episode = divmod(0 if seed is None else seed, CONDITION_SEEDS)
+        if number != self._number:
+            condition = self._conditions[number]
+            self._perturbed.restore()
+            self._perturbed = Perturbed(self._with(condition.get("env_args", {})), **condition.get("severities", {}))
+            self._number = number
+        return self._perturbed.reset(seed=episode, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        return self._perturbed.step(action)
+
+    def close(self) -> None:
+        for env in self._made.values():
+            env.close()
+
+    def _with(self, env_args: Mapping[str, Any]) -> gymnasium.Env:
+        key = repr(sorted(env_args.items()))
+        if key not in self._made:
+            kwargs = self._source.kwargs | dict(env_args)
+            self._made[key] = EnvSource(self._source.id, kwargs, self._source.factory).make()
+        return self._made[key]
+
+
+def conditions(
+    id: str, env_args: dict[str, Any], registration: str | None, conditions: list[dict[str, Any]]
+) -> Conditions:
+    """`Conditions` of the environment of this id, from JSON data, for a worker process."""
+    register(registration)
+    return Conditions(EnvSource(id, env_args), conditions)
+
+
+def perturbed(env: str, env_args: Mapping[str, Any] | None = None, **arguments: Any) -> gymnasium.Env:
+    """`entrax/Perturbed-v0`: the environment of id `env`, perturbed, for training by the name alone.
+
+    `arguments` are severities by family, and `render_mode`.
+    """
+    rendered = arguments.pop("render_mode", None)
+    return Perturbed(EnvSource(env, dict(env_args or {})).make(rendered), **arguments)
+
+
+def _wrap(env: gymnasium.Env, severities: dict[str, float]) -> Perturbed:
+    return Perturbed(env, **severities)
+
+
+def _checked(env: gymnasium.Env, severities: Mapping[str, Any]) -> dict[str, float]:
+    """The severities above 0, by family in the order of `FAMILIES`."""
+    named = {family_named(name): severity for name, severity in severities.items()}
+    for name, severity in named.items():
+        if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0.0 <= severity <= 1.0:
+            raise EntraxError(f"The severity of {name} is a number from 0 (none) to 1 (severe), not {severity!r}.")
+    given = {name: float(named[name]) for name in FAMILIES if named.get(name, 0.0) > 0.0}
+    if given:
+        for name, reason in inapplicable(env).items():
+            if name in given:
+                raise EntraxError(f"{name} does not apply to this environment: {reason}.")
+    if len(grounds := [name for name in GROUND if name in given]) > 1:
+        raise EntraxError(f"The ground can be changed in one way at a time, not by {' and '.join(grounds)}.")
+    return given
+
+
+def _streams(given: Mapping[str, float], seed: int | None) -> dict[str, np.random.Generator]:
+    """One generator for each family, which depends on the seed and the family only."""
+    places = {name: place for place, name in enumerate(FAMILIES)}
+    if seed is None:
+        return {name: np.random.default_rng() for name in given}
+    return {name: np.random.default_rng((seed, places[name])) for name in given}

@@ -1,0 +1,167 @@
+"""What can be perturbed of a MuJoCo body: fields of its model, and pushes.
+
+A perturbed model is always a changed copy: the environment's own is put back untouched when the perturbation ends.
+Works on any `gymnasium.envs.mujoco.MujocoEnv`, which is told apart without importing MuJoCo for those that are none.
+"""
+
+import copy
+import sys
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+HEAVIER = 1.0
+"""Mass and inertia of every body grow by this part at severity 1: they double."""
+SLIPPERIER = 0.9
+"""The part of all friction that severity 1 takes away."""
+STRONGER_GRAVITY = 1.0
+"""Gravity grows by this part at severity 1: it doubles."""
+WEAKER = 0.75
+"""The part of every motor's force that severity 1 takes away."""
+PUSH_SPEED = 1.0
+"""Speed in m/s that one push of severity 1 gives to the whole body: its impulse is this times the body's mass."""
+PUSH_SECONDS = 0.1
+"""How long a push lasts, to the next whole step."""
+PUSH_GAP = (0.5, 1.5)
+"""Seconds from the end of a push to the next one, drawn uniformly."""
+
+MODEL_FIELDS = {
+    "mass": ("body_mass", "body_inertia"),
+    "friction": ("geom_friction", "pair_friction"),
+    "gravity": ("opt.gravity",),
+    "motor_strength": ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"),
+}
+"""The fields of `mjModel` that a family scales. What MuJoCo derives from masses is derived again."""
+
+
+def mujoco_body(env: gymnasium.Env) -> Any:
+    """The unwrapped environment when it is Gymnasium's kind of MuJoCo environment, else None."""
+    module = sys.modules.get("gymnasium.envs.mujoco.mujoco_env")  # no instance can be without it
+    body = env.unwrapped
+    return body if module is not None and isinstance(body, module.MujocoEnv) else None
+
+
+def root(model: Any) -> int:
+    """The body that pushes act on: a child of the world, the one with most motors below it, then the heaviest."""
+    import mujoco
+
+    of_joints = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
+    driven = model.jnt_bodyid[model.actuator_trnid[of_joints, 0]]
+    motors = np.bincount(model.body_rootid[driven], minlength=model.nbody)
+    candidates = [body for body in range(1, model.nbody) if model.body_rootid[body] == body]
+    return max(candidates, key=lambda body: (motors[body], model.body_subtreemass[body]))
+
+
+def factor(family: str, severity: float) -> float:
+    """What the fields of a family of `MODEL_FIELDS` are multiplied by."""
+    match family:
+        case "mass":
+            return 1.0 + HEAVIER * severity
+        case "gravity":
+            return 1.0 + STRONGER_GRAVITY * severity
+        case "friction":
+            return 1.0 - SLIPPERIER * severity
+        case _:
+            return 1.0 - WEAKER * severity
+
+
+def scaled(model: Any, severities: dict[str, float]) -> Any:
+    """A copy of an mjModel with the fields of each of these families scaled."""
+    import mujoco
+
+    model = copy.copy(model)
+    for family, severity in severities.items():
+        by = factor(family, severity)
+        if family == "motor_strength":
+            _scale_motors(model, by)
+        else:
+            for name in MODEL_FIELDS[family]:
+                _field(model, name)[:] *= by
+    if "mass" in severities:
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
+
+
+def _field(model: Any, name: str) -> np.ndarray:
+    return model.opt.gravity if name == "opt.gravity" else getattr(model, name)
+
+
+def _scale_motors(model: Any, by: float) -> None:
+    """The force of fixed and affine motors is linear in these parameters; a muscle's in its peak force and scale."""
+    import mujoco
+
+    muscle = model.actuator_gaintype == int(mujoco.mjtGain.mjGAIN_MUSCLE)
+    model.actuator_gainprm[~muscle, :3] *= by
+    model.actuator_biasprm[~muscle, :3] *= by
+    model.actuator_gainprm[muscle, 2:4] *= by
+    model.actuator_biasprm[muscle, 2:4] *= by
+    model.actuator_forcerange *= by
+
+
+def install(body: Any, model: Any) -> None:
+    """Have a MuJoCo environment simulate `model` from its next reset on."""
+    import mujoco
+
+    body.model, body.data = model, mujoco.MjData(model)
+    renderer = body.mujoco_renderer
+    if renderer is not None:
+        renderer.close()
+        renderer.model, renderer.data, renderer.viewer = body.model, body.data, None
+        renderer._viewers.clear()  # close() leaves the closed ones to be drawn with again
+
+
+class Pushes:
+    """Constant forces on the root body, `PUSH_SECONDS` long, at random times and in random horizontal directions.
+
+    A body that can only slide along one line is pushed along it. Every push has the impulse severity · `PUSH_SPEED` ·
+    mass, in N s, of the mass that the model had unperturbed.
+    """
+
+    def __init__(self, body: Any, severity: float):
+        self._body, self._root = body, root(body.model)
+        self._line = _line(body.model, self._root)
+        self._length = max(1, round(PUSH_SECONDS / body.dt))
+        self.impulse = severity * PUSH_SPEED * float(body.model.body_subtreemass[self._root])
+        self._force = self.impulse / (self._length * body.dt)
+        self.begin(np.random.default_rng())
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Start an episode with its randomness."""
+        self._rng, self._left = rng, 0
+        self._wait = self._gap()
+
+    def push(self) -> None:
+        """Set the external force of the next step."""
+        force = self._body.data.xfrc_applied[self._root]
+        if self._wait > 0:
+            self._wait -= 1
+            force[:] = 0.0
+            return
+        if self._left == 0:
+            self._left, self._vector = self._length, self._force * self._direction()
+        force[:2] = self._vector
+        self._left -= 1
+        if self._left == 0:
+            self._wait = self._gap()
+
+    def _gap(self) -> int:
+        return max(1, round(self._rng.uniform(*PUSH_GAP) / self._body.dt))
+
+    def _direction(self) -> np.ndarray:
+        if self._line is not None:
+            return self._line * self._rng.choice([-1.0, 1.0])
+        angle = self._rng.uniform(0.0, 2.0 * np.pi)
+        return np.array([np.cos(angle), np.sin(angle)])
+
+
+def _line(model: Any, body: int) -> np.ndarray | None:
+    """The horizontal unit vector that a planar body can slide along; None for one that is not held to a line."""
+    import mujoco
+
+    joints = range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body])
+    slides = [j for j in joints if model.jnt_type[j] == int(mujoco.mjtJoint.mjJNT_SLIDE)]
+    horizontal = [axis for j in slides if np.linalg.norm(axis := model.jnt_axis[j, :2]) > 1e-6]
+    if not horizontal or np.linalg.matrix_rank(np.array(horizontal), tol=1e-6) > 1:
+        return None
+    return horizontal[0] / np.linalg.norm(horizontal[0])

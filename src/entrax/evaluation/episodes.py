@@ -53,6 +53,7 @@ def evaluate(
     pool: Pool | None = None,
     progress: Callable[[int, int], None] | None = None,
     max_length: int = 100_000,
+    seeds: Sequence[int] | None = None,
 ) -> Evaluation:
     """Play `episodes` whole episodes; episode e is seeded by `seed`, `stream` and e alone, whichever row plays it.
 
@@ -60,7 +61,8 @@ def evaluate(
     to 10) in a pool of `workers`, or in the given `pool`, which is left open for the next evaluation. `act` always
     gets as many rows as the pool has, so that a compiled one is compiled once; rows that have run out of episodes
     play one that is not counted. `progress(done, episodes)` is called after each episode. Episodes that choose among
-    policies take another `stream` of seeds ("selection") than those that measure the chosen one.
+    policies take another `stream` of seeds ("selection") than those that measure the chosen one. `seeds` replaces the
+    episodes' own, one for each episode and at least one for each row.
 
     Raises EntraxError for fewer than one episode and for an episode longer than `max_length` steps.
     """
@@ -71,7 +73,8 @@ def evaluate(
             count = min(episodes, 10) if envs is None else envs
             pool = stack.enter_context(make_pool(source, count, workers=workers))
         # Rows beyond the episodes play too, and are cut off at the end.
-        seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
+        if seeds is None:
+            seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
         returns, lengths = _play(act, pool, seeds, episodes, progress, max_length)
     return Evaluation(
         mean=float(np.mean(returns)),

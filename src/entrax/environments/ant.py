@@ -1,5 +1,6 @@
 """Gymnasium's ant (the model of Ant-v5, 8 motors, 0.05 s a step) among walls that are added to its model."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mujoco
@@ -88,7 +89,7 @@ class Ant(AntEnv):
         return np.concatenate([super()._get_obs(), self.sense()])
 
 
-def add_wall(parent: Any, wall: Wall, rgba: tuple[float, float, float, float] = WALL_RGBA) -> None:
+def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:
     """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates; it collides with the ant."""
     parent.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -100,16 +101,16 @@ def add_wall(parent: Any, wall: Wall, rgba: tuple[float, float, float, float] = 
     )
 
 
-def add_ground(spec: Any, wall: Wall, rgba: tuple[float, float, float, float] = GROUND_RGBA) -> None:
-    """Colour the ground where a flat `wall` lies; nothing collides with it."""
+def add_ground(spec: Any, shape: Any, centre: Float[np.ndarray, " 2"], size: Sequence[float], angle: float = 0) -> None:
+    """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size; nothing collides with it."""
     spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=(*wall.centre, 0.0),
-        size=(*wall.half, wall.height),
-        quat=_turned(wall.angle),
+        type=shape,
+        pos=(*centre, 0.0),
+        size=size,
+        quat=_turned(angle),
         contype=0,
         conaffinity=0,
-        rgba=rgba,
+        rgba=GROUND_RGBA,
     )
 
 

@@ -14,6 +14,7 @@ Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.2.
 import math
 from typing import Any
 
+import mujoco
 import numpy as np
 from gymnasium.utils import EzPickle
 from jaxtyping import Float
@@ -24,7 +25,7 @@ from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import DT, RADIUS, Motion, Vectors, free
 from entrax.errors import EntraxError
 
-LENGTH = 1000.0
+LENGTH = 500.0
 """Half of the length of the ant's walls: nothing walks as far in an episode."""
 HEIGHT, THICKNESS = 1.0, 0.5
 NARROWEST = {"point": 1.5, "ant": 2.5}
@@ -122,8 +123,8 @@ class AntHallway(AntAnyDirection):
         for side in (-1, 1):
             centre = side * (self.hall_width + THICKNESS) / 2 * across
             add_wall(spec.worldbody, Wall(tuple(centre), (LENGTH, THICKNESS / 2), HEIGHT, self.angle))
-        ground = Wall(tuple(LENGTH / 2 * along), (LENGTH / 2, self.hall_width / 2), 0.001, self.angle)
-        add_ground(spec, ground)
+        size = (LENGTH / 2, self.hall_width / 2, 0.001)
+        add_ground(spec, mujoco.mjtGeom.mjGEOM_BOX, LENGTH / 2 * along, size, self.angle)
 
     def reward(self, velocity: Float[np.ndarray, " 2"]) -> np.float64:
         return velocity @ self.axes[0]

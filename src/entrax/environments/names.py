@@ -20,6 +20,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "max_episode_steps": 100,
     },
     "entrax/AntHallway-v0": {"entry_point": "entrax.environments.hallway:AntHallway", "max_episode_steps": 1000},
+    "entrax/TwoPassage-v0": {"entry_point": "entrax.environments.two_passage:two_passage", "max_episode_steps": 400},
 }
 """Arguments of `gymnasium.register` by id."""
 

@@ -1,0 +1,122 @@
+"""The plan of `entrax/TwoPassage-v0` and what is known of it on the way: pure functions of arrays, NumPy's or JAX's.
+
+    goal          G
+           ┌─────────────┐
+           │             │      Two passages lead through a wall of some depth. A plug may close one of them further in,
+           ├─┐ ┌─────┐ ┌─┤      where it is seen only from `NOTICE` on: from outside both look alike.
+           │ │▓│     │ │ │
+           │ │ │     │ │ │
+           ├─┘ └─────┘ └─┤
+           │      S      │
+           └─────────────┘
+
+Lengths are the point's; the ant's plan is `ANT_SCALE` times as large. Left is -x, right +x, and the goal lies at +y.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from entrax.environments.point import DT, RADIUS, Motion, Vectors, distance, free, stopped
+
+SIDE, HALF_WIDTH = 2.0, 0.75
+"""Of the passages: how far their middle lies from the plan's, and half of their width."""
+ENTRANCE, NOTICE, PLUG, EXIT = 1.5, 2.6, (3.3, 3.6), 4.0
+"""Heights: where passages begin, from where on a plug is seen, where it stands, and where passages end."""
+GOAL = (0.0, 5.5)
+REACH = 0.5
+"""How near the goal ends an episode."""
+LOW, HIGH = (-3.5, -1.5), (3.5, 6.5)
+"""Corners of the plan."""
+BONUS = 50.0
+"""For reaching the goal."""
+ANT_SCALE = 2.0
+
+INNER, OUTER = SIDE - HALF_WIDTH, SIDE + HALF_WIDTH
+_T = 0.3  # how thick the outer walls are drawn and built
+WALLS = np.array(
+    [
+        [(-INNER, ENTRANCE), (INNER, EXIT)],
+        [(LOW[0], ENTRANCE), (-OUTER, EXIT)],
+        [(OUTER, ENTRANCE), (HIGH[0], EXIT)],
+        [(LOW[0] - _T, LOW[1] - _T), (LOW[0], HIGH[1] + _T)],
+        [(HIGH[0], LOW[1] - _T), (HIGH[0] + _T, HIGH[1] + _T)],
+        [(LOW[0], LOW[1] - _T), (HIGH[0], LOW[1])],
+        [(LOW[0], HIGH[1]), (HIGH[0], HIGH[1] + _T)],
+    ]
+)
+"""Lower and upper corners."""
+PLUGS = np.array([[(side * SIDE - HALF_WIDTH, PLUG[0]), (side * SIDE + HALF_WIDTH, PLUG[1])] for side in (-1, 1)])
+"""Of the left and of the right passage."""
+
+
+class Trial(NamedTuple):
+    """An attempt: the motion, and for the left and the right passage what is so and what is known.
+
+    `passable` is 1 where a passage is open and -1 where it is closed; `seen` is the same once its inside has been
+    seen, and 0 before.
+    """
+
+    motion: Motion
+    passable: Vectors
+    seen: Vectors
+
+
+def step(trial: Trial, action: Vectors) -> tuple[Trial, Float[Any, "*batch"], Any]:
+    """The next of points' trials, their rewards, and whether they reached the goal, which ends them."""
+    xp = action.__array_namespace__()
+    boxes = xp.asarray(np.concatenate([WALLS, PLUGS]))
+    walls = xp.ones((*trial.passable.shape[:-1], len(WALLS)), dtype=bool)
+    solid = xp.concat([walls, trial.passable < 0], axis=-1)
+    motion = stopped(trial.motion, free(trial.motion, action), boxes, solid)
+    seen = look(motion.position, trial.passable, trial.seen)
+    gain, reached = progress(trial.motion.position, trial.seen, motion.position, seen)
+    return Trial(motion, trial.passable, seen), gain / DT + BONUS * reached, reached
+
+
+def look(position: Vectors, passable: Vectors, seen: Vectors) -> Vectors:
+    """What is known of the passages from `position` on."""
+    xp = position.__array_namespace__()
+    x, y = position[..., :1], position[..., 1:]
+    inside = (y >= NOTICE) & (y < EXIT) & (xp.abs(x - SIDE * xp.asarray([-1.0, 1.0])) < HALF_WIDTH)
+    return xp.where(inside, passable, seen)
+
+
+def progress(
+    position: Vectors, seen: Vectors, next_position: Vectors, next_seen: Vectors
+) -> tuple[Float[Any, "*batch"], Any]:
+    """By how much the way to the goal became shorter, and whether the goal is reached."""
+    xp = position.__array_namespace__()
+    gain = way(position, seen) - way(next_position, next_seen)
+    return gain, distance(next_position - xp.asarray(GOAL)) < REACH
+
+
+def way(position: Vectors, seen: Vectors) -> Float[Any, "*batch"]:
+    """Length of the shortest way to the goal through a passage that is not known to be closed."""
+    xp = position.__array_namespace__()
+    mirrored = xp.stack([-position[..., 0], position[..., 0]], axis=-1)
+    return xp.min(_way_right(mirrored, position[..., 1:]) + xp.where(seen < 0, xp.inf, 0.0), axis=-1)
+
+
+def _way_right(x: Vectors, y: Float[Any, "*batch 1"]) -> Vectors:
+    """Length of the shortest way to the goal through the right passage for a body of the point's radius."""
+    xp = x.__array_namespace__()
+    near, far = INNER + RADIUS, OUTER - RADIUS
+
+    def crossing(to: tuple[float, float], height: float) -> Vectors:  # where the way to a place goes through a gate
+        share = xp.clip((height - y) / xp.maximum(to[1] - y, 1e-9), 0.0, 1.0)
+        return xp.clip(x + share * (to[0] - x), near, far)
+
+    def length(to_x: Any, to_y: float) -> Vectors:
+        return xp.hypot(to_x - x, to_y - y)
+
+    last = float(np.hypot(GOAL[0] - near, GOAL[1] - EXIT))  # from the inner corner at the exit
+    gate = crossing((near, EXIT), ENTRANCE)
+    below = length(gate, ENTRANCE) + xp.hypot(near - gate, EXIT - ENTRANCE) + last
+    gate = crossing(GOAL, EXIT)
+    inside = length(gate, EXIT) + xp.hypot(GOAL[0] - gate, GOAL[1] - EXIT)
+    across = 2 * near + EXIT - ENTRANCE + last  # from the inner corner at the entrance of the left passage
+    back = length(-near, ENTRANCE) + across
+    within = xp.where(x > 0, inside, back)
+    return xp.where(y < ENTRANCE, below, xp.where(y < EXIT, within, length(*GOAL)))

@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray, Scalar
 
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError, closest
-from entrax.replay import Uniform
+from entrax.replay import Data
 from entrax.spec import Progress, Spec, Transition
 
 
@@ -39,7 +39,7 @@ class Agent(Protocol):
 
     def policy(self, config: Any, state: Any) -> Policy: ...
 
-    def data(self, config: Any) -> Uniform: ...
+    def data(self, config: Any) -> Data: ...
 
     def update(
         self, config: Any, state: Any, batch: Transition, progress: Progress, key: PRNGKeyArray

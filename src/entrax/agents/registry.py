@@ -57,6 +57,12 @@ REGISTRY = {
         paper="Mnih et al. 2015, doi:10.1038/nature14236; soft: Haarnoja et al. 2017, arXiv:1702.08165",
         use="deep Q-learning with one network: hard with ε-greedy exploration, or soft with --temperature 0.1",
     ),
+    "ppo": Entry(
+        module="entrax.agents.ppo",
+        actions=("Box", "Discrete", "MultiDiscrete"),
+        paper="Schulman et al. 2017, arXiv:1707.06347",
+        use="the robust policy gradient, for steps that are cheap: --envs 8; maximum entropy with --temperature 0.01",
+    ),
 }
 
 FIRST_CHOICE = {"Box": "sac", "Discrete": "dqn", "MultiDiscrete": "dqn"}

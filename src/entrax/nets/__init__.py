@@ -9,3 +9,4 @@ from entrax.nets.late import LateQ as LateQ
 from entrax.nets.mlp import MLP as MLP
 from entrax.nets.mlp import TwinQ as TwinQ
 from entrax.nets.mlp import follow as follow
+from entrax.nets.tanh import TanhMLP as TanhMLP

@@ -1,4 +1,7 @@
 """Transitions and where they are kept."""
 
-from entrax.replay.uniform import Uniform as Uniform
+from entrax.replay.data import Data as Data
+from entrax.replay.data import Rollout as Rollout
+from entrax.replay.data import Sequences as Sequences
+from entrax.replay.data import Uniform as Uniform
 from entrax.replay.uniform import UniformReplay as UniformReplay

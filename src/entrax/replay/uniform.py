@@ -1,25 +1,8 @@
-"""Uniform experience replay (Lin 1992; Mnih et al. 2015) in host memory."""
-
-from dataclasses import dataclass
+"""Experience replay (Lin 1992; Mnih et al. 2015) in host memory, drawn from uniformly."""
 
 import numpy as np
 
-from entrax.errors import EntraxError
 from entrax.spec import Continuous, Spec, Transition
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """What an off-policy agent learns from: `batch_size` transitions drawn uniformly from the last `capacity`."""
-
-    batch_size: int
-    capacity: int
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise EntraxError(f"The batch size must be at least 1, not {self.batch_size}.")
-        if self.capacity < self.batch_size:
-            raise EntraxError(f"The replay size {self.capacity} must be at least the batch size {self.batch_size}.")
 
 
 class UniformReplay:
@@ -61,6 +44,19 @@ class UniformReplay:
             raise ValueError("Nothing has been stored yet.")
         index = rng.integers(len(self), size=(batches, batch_size))
         return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
+
+    def sample_windows(self, rng: np.random.Generator, batches: int, batch_size: int, length: int) -> Transition:
+        """Uniform draws, with replacement, of `length` consecutive steps of one environment.
+
+        Fields of shape [batches, batch_size, length, ...]. Raises ValueError if fewer times are stored.
+        """
+        stored = min(self.appended, self.times)
+        if length > stored:
+            raise ValueError(f"Of {length} times only {stored} are stored.")
+        drawn = rng.integers((stored - length + 1) * self.envs, size=(batches, batch_size, 1))
+        start, env = np.divmod(drawn, self.envs)
+        time = (self.appended - stored + start + np.arange(length)) % self.times
+        return Transition(*(rows[time, env] for rows in self.rows))
 
     def packed(self, times: int) -> bytes:
         """The last `times` steps as bytes, each the fields of its transitions one after the other: a log's rows."""

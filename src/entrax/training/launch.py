@@ -14,6 +14,7 @@ from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError, closest
+from entrax.replay import Data
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
@@ -65,15 +66,9 @@ def train(
     if options.threads is None:
         options = replace(options, threads=available_threads())  # a resumed run must have as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
-    task = Task(
-        source=source,
-        spec=checked.spec,
-        agent=module,
-        config=module.resolve(config, checked.spec),
-        options=options,
-        seed=seed,
-    )
-    check_capacity(task)
+    resolved = module.resolve(config, checked.spec)
+    options = suited(options, module.data(resolved), settings)
+    task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)
     if there is not None:
         same_run(there, to_json(described(task, agent, config, preset)))
         return resume_run(
@@ -123,14 +118,22 @@ def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any
     }
 
 
-def check_capacity(task: Task) -> None:
-    """Raises EntraxError when one chunk would overflow the replay."""
-    capacity, options = task.agent.data(task.config).capacity, task.options
-    if options.chunk * options.envs > capacity:
+def suited(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:
+    """The options with those that the kind of data settles.
+
+    Raises EntraxError when one of them is among `settings`, when others don't suit the data, or when one chunk would
+    overflow the replay.
+    """
+    settled = data.loop(options.steps, options.envs, options.learning_starts or 0)
+    for name in sorted(settled.keys() & settings.keys()):
+        raise EntraxError(f"--{name.replace('_', '-')} is settled by what this agent learns from: leave it out.")
+    options = replace(options, **settled)  # type: ignore[arg-type]
+    if options.chunk * options.envs > data.capacity:
         raise EntraxError(
-            f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of {capacity}: "
-            "lower --chunk or raise --replay-size."
+            f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of "
+            f"{data.capacity}: lower --chunk or raise --replay-size."
         )
+    return options
 
 
 def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Options, eqx.Module]:

@@ -20,7 +20,7 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.replay import UniformReplay
+from entrax.replay import Data, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter, View
@@ -76,12 +76,12 @@ class Training:
         self.task, self.run, self.writer, self.devices = task, run, writer, devices
         self.started, self.paused = started, 0.0
         """Process start, and seconds since then that were spent on evaluation: both `time.perf_counter` seconds."""
-        options, data = task.options, task.agent.data(task.config)
-        self.batch_size = data.batch_size
+        options = task.options
+        self.data: Data = task.agent.data(task.config)
         self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
         self.start = Start.of(run)
         rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
-        self.replay = UniformReplay(task.spec, min(data.capacity, rows), options.envs)
+        self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
         self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
         self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.obs_size, options.normalise_obs)
@@ -158,10 +158,15 @@ class Training:
                 return
 
     def _play(self, chunk: Chunk) -> None:
-        scaling = self._scaling()
-        policy = self.task.agent.policy(self.config, self.state)
+        policy, scaling = self._acting()
         self._learn(chunk, scaling)
+        if self.data.on_policy:
+            if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
+                self._normalise(self.replay.times)
+            policy, scaling = self._acting()
         self._collect(chunk, policy, scaling)
+        if chunk.times and not self.data.on_policy:
+            self._normalise(chunk.times)
         self.next_chunk = chunk.index + 1
         self.step, self.updates = chunk.step + chunk.times * self.task.options.envs, chunk.update + chunk.updates
 
@@ -177,7 +182,7 @@ class Training:
         task = self.task
         rng = np.random.default_rng((task.seed, SAMPLE, chunk.index))
         # Always the same shapes, so that one program serves every chunk.
-        batches = self.replay.sample(rng, max(self.updates_per_chunk, chunk.updates), self.batch_size)
+        batches = self.data.draw(self.replay, rng, max(self.updates_per_chunk, chunk.updates))
         key = jr.fold_in(jr.fold_in(self.key, UPDATE), chunk.index)
         if self.start:
             self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
@@ -225,11 +230,18 @@ class Training:
             assert self.log is not None
             with self.cost:
                 self.log.append(self.replay.packed(chunk.times))
-            self.normaliser.advance(self.replay.last(chunk.times).obs.reshape(-1, task.spec.obs_size))
 
     def _progress(self, chunk: Chunk) -> Progress:
         horizon = self.task.options.horizon
         return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(horizon, np.int32))
+
+    def _normalise(self, times: int) -> None:
+        """Observations of the last `times` steps count from now on."""
+        self.normaliser.advance(self.replay.last(times).obs.reshape(-1, self.task.spec.obs_size))
+
+    def _acting(self) -> tuple[Any, Scaling]:
+        """The present policy and scaling."""
+        return self.task.agent.policy(self.config, self.state), self._scaling()
 
     def _scaling(self) -> Scaling:
         mean, scale = self.normaliser.scaling()
@@ -237,8 +249,7 @@ class Training:
 
     def controller(self) -> Controller:
         """The present policy, ready to act."""
-        policy = self.task.agent.policy(self.config, self.state)
-        policy, scaling = put((policy, self._scaling()), self.devices.actor)
+        policy, scaling = put(self._acting(), self.devices.actor)
         return Controller(policy=policy, scaling=scaling, spec=self.task.spec)
 
     def _row(self) -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""Proximal policy optimisation with a clipped surrogate (Schulman et al. 2017, arXiv:1707.06347).
+
+A rollout of T steps of each of N environments is collected with π_old. Then, several times over, in minibatches:
+
+    δ_t    = r_t + γ (1 - terminated) V(s_{t+1}) - V(s_t)                                      (12)
+    Â_t    = Σ_{k≥t} (γλ)^{k-t} δ_k within the episode,   R̂_t = Â_t + V(s_t)                   (11)
+    ρ_t    = π(a_t|s_t) / π_old(a_t|s_t)                                                       (6)
+    L_clip = E min(ρ_t Â_t, clip(ρ_t, 1 - ε, 1 + ε) Â_t)                                       (7)
+    L      = L_clip - c_1 ½ E (V(s_t) - R̂_t)² + c_2 E H(π(·|s_t)),  maximised                  (9)
+
+Â, R̂ and π_old are held from before the first step. Truncation is no end: V of the true successor is bootstrapped, as it
+is where the rollout stops.
+
+**Two entropies.** The bonus c_2 H of (9) makes the policy random where it is, and does not look ahead. With a
+`temperature` α > 0 the rewards become r_t - α log π_old(a_t|s_t): the maximum-entropy objective itself, in which
+entropy later in an episode counts as well, and V is the soft value.
+
+Departs from the paper:
+- advantages are normalised in each minibatch, gradients are clipped to a norm, Adam's ε is 1e-5, weights start
+  orthogonal, and the learning rate falls in a straight line on every task, as in the authors' code (the paper lets it
+  fall on Atari only);
+- ε does not fall along the run (the paper: on Atari);
+- policy and value share no layers on any task, so that c_1 matters only through the common norm of their gradients;
+- for discrete actions the defaults are ours, for short runs with few steps: the paper's are for millions of frames.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
+
+from entrax.agents.schedule import Anneal
+from entrax.agents.settings import as_arrays, require
+from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.estimators import gae, soft_reward
+from entrax.nets import TanhMLP
+from entrax.replay import Rollout
+from entrax.spec import Continuous, Progress, Spec, Transition
+
+BOX = {"learning_rate": 3e-4, "gae_lambda": 0.95, "epochs": 10, "batch_size": 64, "rollout_steps": 2048}  # table 3
+DISCRETE = {"learning_rate": 1e-3, "gae_lambda": 0.95, "epochs": 10, "batch_size": 64, "rollout_steps": 512}  # ours
+
+
+class Config(eqx.Module):
+    """Hyperparameters; None is what table 3 has for continuous actions, and our own for discrete ones."""
+
+    learning_rate: float | None = None  # at first
+    final_learning_rate: float = 0.0  # at the end of the run
+    discount: float = 0.99  # γ
+    gae_lambda: float | None = None  # λ
+    clip: float = 0.2  # ε
+    value_coefficient: float = 1.0  # c_1
+    entropy_coefficient: float = 0.0  # c_2
+    temperature: float = 0.0  # α of the maximum-entropy objective
+    max_gradient_norm: float = 0.5  # authors' code
+    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
+    epochs: int | None = eqx.field(static=True, default=None)  # passes over a rollout
+    batch_size: int | None = eqx.field(static=True, default=None)  # of a minibatch
+    rollout_steps: int | None = eqx.field(static=True, default=None)  # T N, over all environments
+    normalise_advantages: bool = eqx.field(static=True, default=True)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+
+
+class Params(eqx.Module):
+    policy: Stochastic
+    value: TanhMLP
+
+
+class State(eqx.Module):
+    params: Params
+    opt_state: optax.OptState
+
+
+class Examples(NamedTuple):
+    """What the surrogate needs of each step of a rollout, [step, ...]."""
+
+    obs: Float[Array, "step obs"]
+    action: Num[Array, "step action"]
+    log_prob: Float[Array, " step"]  # log π_old
+    advantage: Float[Array, " step"]  # Â
+    target: Float[Array, " step"]  # R̂
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Fills what depends on the kind of actions; raises EntraxError for values outside their range."""
+    defaults = BOX if isinstance(spec.action, Continuous) else DISCRETE
+    config = replace(config, **{k: v for k, v in defaults.items() if getattr(config, k) is None})  # type: ignore[arg-type]
+    assert config.learning_rate is not None
+    assert config.gae_lambda is not None
+    assert config.epochs is not None
+    assert config.batch_size is not None
+    assert config.rollout_steps is not None
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(config.final_learning_rate >= 0, "final learning rate", "at least 0", config.final_learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 <= config.gae_lambda <= 1, "GAE lambda", "in [0, 1]", config.gae_lambda)
+    require(config.clip > 0, "clip", "positive", config.clip)
+    require(config.value_coefficient >= 0, "value coefficient", "at least 0", config.value_coefficient)
+    require(config.entropy_coefficient >= 0, "entropy coefficient", "at least 0", config.entropy_coefficient)
+    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
+    require(config.max_gradient_norm > 0, "largest gradient norm", "positive", config.max_gradient_norm)
+    require(config.epochs >= 1, "number of epochs", "at least 1", config.epochs)
+    require(config.batch_size >= 1, "batch size", "at least 1", config.batch_size)
+    whole = config.rollout_steps >= 1 and config.rollout_steps % config.batch_size == 0
+    require(whole, "rollout steps", f"a multiple of the batch size {config.batch_size}", config.rollout_steps)
+    return as_arrays(config)
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, value_key = jr.split(key)
+    log_std = jnp.asarray(config.initial_log_std)
+    params = Params(
+        policy=create_policy(spec, "ppo", config.hidden, config.joint_limit, log_std, policy_key),
+        value=create_value(spec, config.hidden, value_key),
+    )
+    return State(params=params, opt_state=optimiser(config, jnp.zeros(())).init(params))
+
+
+def policy(config: Config, state: State) -> Stochastic:
+    return state.params.policy
+
+
+def data(config: Config) -> Rollout:
+    assert config.rollout_steps is not None
+    return Rollout(steps=config.rollout_steps)
+
+
+def optimiser(config: Config, learning_rate: Scalar) -> optax.GradientTransformation:
+    """Adam on gradients clipped to a norm."""
+    return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.adam(learning_rate, eps=1e-5))
+
+
+def examples(config: Config, params: Params, rollout: Transition) -> Examples:
+    """The steps of a rollout [time, env, ...] with equations 11 and 12, in one row."""
+    assert config.gae_lambda is not None
+    each = jax.vmap(jax.vmap(params.value))
+    log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(rollout.obs, rollout.action)
+    value, next_value = each(rollout.obs)[..., 0], each(rollout.next_obs)[..., 0]
+    reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
+    along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
+    advantage = along_time(reward, value, next_value, rollout.terminated, rollout.truncated)
+    rows = Examples(
+        obs=rollout.obs, action=rollout.action, log_prob=log_prob, advantage=advantage, target=advantage + value
+    )
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
+
+
+def loss(params: Params, config: Config, batch: Examples) -> tuple[Scalar, dict[str, Scalar]]:
+    """-L of equation 9."""
+    log_ratio = jax.vmap(params.policy.log_prob)(batch.obs, batch.action) - batch.log_prob
+    ratio, advantage = jnp.exp(log_ratio), batch.advantage
+    if config.normalise_advantages:
+        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
+    l_clip = jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))  # (7)
+    value_loss = 0.5 * jnp.mean((jax.vmap(params.value)(batch.obs)[:, 0] - batch.target) ** 2)
+    entropy = jnp.mean(jax.vmap(params.policy.entropy)(batch.obs))
+    info = {
+        "policy_loss": -l_clip,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "kl": jnp.mean(ratio - 1.0 - log_ratio),  # KL(π_old ‖ π), estimated without bias and never negative
+        "clipped": jnp.mean(jnp.abs(ratio - 1.0) > config.clip),
+    }
+    return -l_clip + config.value_coefficient * value_loss - config.entropy_coefficient * entropy, info
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """All epochs of one rollout [time, env, ...]. Schedules stand where it began."""
+    assert config.epochs is not None
+    assert config.learning_rate is not None
+    steps = batch.reward.size
+    began = progress._replace(step=progress.step - steps)
+    rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
+    rows, adam = examples(config, state.params, batch), optimiser(config, rate)
+    order = jax.vmap(lambda k: jr.permutation(k, steps))(jr.split(key, config.epochs)).reshape(-1, config.batch_size)
+
+    def minibatch(state: State, chosen: Array) -> tuple[State, dict[str, Scalar]]:
+        gradient, info = jax.grad(loss, has_aux=True)(state.params, config, jax.tree.map(lambda x: x[chosen], rows))
+        step, opt_state = adam.update(gradient, state.opt_state)
+        return State(params=optax.apply_updates(state.params, step), opt_state=opt_state), info
+
+    state, info = jax.lax.scan(minibatch, state, order)
+    return state, jax.tree.map(jnp.mean, info) | {"learning_rate": rate}

@@ -1,0 +1,97 @@
+"""The stochastic policies of the policy-gradient agents: what they need is log π(a|s) of any action, and H(π(·|s)).
+
+- Box: a Gaussian with a network's mean and a standard deviation that does not depend on the state. Its draws are not
+  clipped: the environment clips what lies beyond its bounds, replay keeps the draw itself, and the density is that of
+  the draw, with no correction. Near a bound many draws are one action; the entropy is that of the draws.
+- Discrete and MultiDiscrete: a softmax over the options of each choice, as `entrax.agents.choices` tells.
+
+Both satisfy the `Policy` protocol.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.choices import Choices, choices_of
+from entrax.nets import TanhMLP
+from entrax.soft import log_soft_policy
+from entrax.spec import Continuous, Progress, Spec
+
+LAST_GAIN = 0.01  # of a policy's last layer, which makes its first law nearly the same in every state
+
+
+class Normal(eqx.Module):
+    """π(a|s) = N(μ(s), diag σ²)."""
+
+    mean: TanhMLP
+    log_std: Float[Array, " action"]
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " action"], dict[str, Scalar]]:
+        action = self.mean(obs) + jnp.exp(self.log_std) * jr.normal(key, self.log_std.shape)
+        return action, {}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Float[Array, " action"]:
+        return self.mean(obs)
+
+    def log_prob(self, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Scalar:
+        """Log density of a draw."""
+        standardised = (action - self.mean(obs)) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * standardised**2 - self.log_std - 0.5 * math.log(2.0 * math.pi))
+
+    def entropy(self, obs: Float[Array, " obs"]) -> Scalar:
+        """Differential entropy in nats, the same in every state."""
+        return jnp.sum(self.log_std + 0.5 * math.log(2.0 * math.pi * math.e))
+
+
+class Softmax(eqx.Module):
+    """π(a|s), a softmax for each choice."""
+
+    logits: TanhMLP
+    choices: Choices = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        """log π; -∞ for options that do not exist."""
+        logits = self.logits(obs).reshape(self.choices.shape)
+        return jax.vmap(log_soft_policy, (0, None, None, 0))(logits, 1.0, None, self.choices.mask)
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
+        return self.choices.to_action(jr.categorical(key, self(obs), axis=1)), {}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+        return self.choices.best(self(obs))
+
+    def log_prob(self, obs: Float[Array, " obs"], action: Int[Array, " action"]) -> Scalar:
+        """Log-probability of an action."""
+        return self.choices.q_of(self(obs), action)
+
+    def entropy(self, obs: Float[Array, " obs"]) -> Scalar:
+        """Entropy in nats."""
+        return self.choices.entropy(jnp.exp(self(obs)))
+
+
+Stochastic = Normal | Softmax
+
+
+def create_policy(
+    spec: Spec, agent: str, hidden: tuple[int, ...], joint_limit: int, log_std: Scalar, key: PRNGKeyArray
+) -> Stochastic:
+    """The policy that suits the actions; `log_std` is log σ at first."""
+    if isinstance(spec.action, Continuous):
+        mean = TanhMLP(spec.obs_size, hidden, spec.action.size, LAST_GAIN, key)
+        return Normal(mean=mean, log_std=jnp.full(spec.action.size, log_std, jnp.float32))
+    choices = choices_of(spec, agent, joint_limit)
+    logits = TanhMLP(spec.obs_size, hidden, math.prod(choices.shape), LAST_GAIN, key)
+    return Softmax(logits=logits, choices=choices)
+
+
+def create_value(spec: Spec, hidden: tuple[int, ...], key: PRNGKeyArray) -> TanhMLP:
+    """V(s), an array of one number."""
+    return TanhMLP(spec.obs_size, hidden, 1, 1.0, key)

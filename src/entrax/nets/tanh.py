@@ -1,0 +1,40 @@
+"""Networks of tanh layers with orthogonal weights, as policy-gradient methods have them, for one sample."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from entrax.nets.mlp import Linear
+
+
+class TanhMLP(eqx.Module):
+    """Tanh layers of the sizes in `hidden`, then a linear one; biases start at 0.
+
+    Weights start orthogonal (Saxe et al. 2014), times √2 in hidden layers and times `gain` in the last: a small gain
+    makes a policy start near the same law in every state (Andrychowicz et al. 2021, arXiv:2006.05990).
+    """
+
+    layers: tuple[Linear, ...]
+
+    def __init__(self, in_size: int, hidden: Sequence[int], out_size: int, gain: float, key: PRNGKeyArray):
+        sizes = (in_size, *hidden, out_size)
+        keys = jr.split(key, len(sizes) - 1)
+        gains = (*(math.sqrt(2.0) for _ in hidden), gain)
+        self.layers = tuple(
+            _orthogonal(i, o, g, k) for i, o, g, k in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
+        )
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        for layer in self.layers[:-1]:
+            x = jnp.tanh(layer(x))
+        return self.layers[-1](x)
+
+
+def _orthogonal(in_size: int, out_size: int, gain: float, key: PRNGKeyArray) -> Linear:
+    weight = jax.nn.initializers.orthogonal(gain)(key, (in_size, out_size), jnp.float32)
+    return eqx.tree_at(lambda layer: layer.weight, Linear(in_size, out_size, key), weight)

@@ -1,0 +1,130 @@
+"""What agents learn from: the kinds of data, and what each asks of the training loop."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.replay.uniform import UniformReplay
+from entrax.spec import Transition
+
+
+@runtime_checkable
+class Data(Protocol):
+    """What `data` of an agent returns."""
+
+    on_policy: ClassVar[bool]
+    """Whether the policy that acts has learned from all rows before, rather than lagging by a chunk."""
+
+    @property
+    def capacity(self) -> int:
+        """Transitions that are kept, over all environments."""
+        ...
+
+    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+        """The options of the loop that this kind of data settles by itself, by name.
+
+        Raises EntraxError where so many steps, environments or random first steps don't suit it.
+        """
+        ...
+
+    def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
+        """Batches for at least so many updates as there may be, one along the first axis for each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """What an off-policy agent learns from: `batch_size` transitions drawn uniformly from the last `capacity`."""
+
+    batch_size: int
+    capacity: int
+    on_policy: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size, self.capacity)
+
+    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+        return {}
+
+    def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
+        """Fields of shape [update, batch, ...]."""
+        return replay.sample(rng, updates, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """`batch_size` windows of `length` consecutive steps of one environment, drawn uniformly from what is kept.
+
+    A window may run over the end of an episode: `terminated` and `truncated` tell where.
+    """
+
+    batch_size: int
+    length: int
+    capacity: int
+    on_policy: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size, self.capacity)
+        if self.length < 1:
+            raise EntraxError(f"A sequence needs at least 1 step, not {self.length}.")
+
+    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+        least = self.length * envs
+        if self.capacity < least:
+            raise EntraxError(
+                f"Sequences of {self.length} steps of {envs} environments do not fit a replay of {self.capacity}: "
+                "raise --replay-size."
+            )
+        if learning_starts < least:
+            raise EntraxError(
+                f"Sequences of {self.length} steps of {envs} environments cannot be drawn from the first "
+                f"{learning_starts} steps: --learning-starts must be at least {least}."
+            )
+        return {}
+
+    def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
+        """Fields of shape [update, batch, time, ...]."""
+        return replay.sample_windows(rng, updates, self.batch_size, self.length)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What an on-policy agent learns from: the last `steps` transitions over all environments, all by one policy.
+
+    There is one update after every rollout, and the next one is collected with what it made of the policy. Steps that
+    make up no whole rollout at the end of a run are collected, but nothing is learned from them.
+    """
+
+    steps: int
+    least_envs: int = 1
+    on_policy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise EntraxError(f"A rollout needs at least 1 step, not {self.steps}.")
+
+    @property
+    def capacity(self) -> int:
+        return self.steps
+
+    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+        if envs < self.least_envs:
+            raise EntraxError(f"This agent needs --envs of at least {self.least_envs}, as it is set, not {envs}.")
+        if self.steps % envs:
+            raise EntraxError(f"A rollout of {self.steps} steps cannot be shared equally by {envs} environments.")
+        if steps < self.steps:
+            raise EntraxError(f"With rollouts of {self.steps} steps --steps must be at least that, not {steps}.")
+        return {"chunk": self.steps // envs, "updates_per_step": 1 / self.steps, "learning_starts": 0}
+
+    def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
+        """Fields of shape [1, time, env, ...]: there is never more than one update."""
+        return Transition(*(rows[None] for rows in replay.last(self.steps // replay.envs)))
+
+
+def _check(batch_size: int, capacity: int) -> None:
+    if batch_size < 1:
+        raise EntraxError(f"The batch size must be at least 1, not {batch_size}.")
+    if capacity < batch_size:
+        raise EntraxError(f"The replay size {capacity} must be at least the batch size {batch_size}.")

@@ -78,8 +78,9 @@ class Ant(AntEnv):
         spec.stat.extent = EXTENT
         spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn without end, in squares of a metre, without reflections
         ground = spec.material("MatPlane")
-        ground.texuniform, ground.texrepeat, ground.reflectance = True, (1.0, 1.0), 0.0
-        spec.texture("texplane").rgb1, spec.texture("texplane").rgb2 = (0.72, 0.73, 0.74), (0.86, 0.87, 0.88)
+        ground.texuniform, ground.texrepeat = True, (1.0, 1.0)
+        ground.reflectance = ground.specular = 0.0
+        spec.texture("texplane").rgb1, spec.texture("texplane").rgb2 = (0.6, 0.6, 0.62), (0.7, 0.7, 0.72)
         self.furnish(spec)
         model = spec.compile()
         model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height

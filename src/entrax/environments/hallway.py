@@ -25,7 +25,7 @@ from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import DT, RADIUS, Motion, Vectors, free
 from entrax.errors import EntraxError
 
-LENGTH = 500.0
+LENGTH = 400.0
 """Half of the length of the ant's walls: nothing walks as far in an episode."""
 HEIGHT, THICKNESS = 1.0, 0.5
 NARROWEST = {"point": 1.5, "ant": 2.5}

@@ -21,6 +21,7 @@ NAMES: dict[str, dict[str, Any]] = {
     },
     "entrax/AntHallway-v0": {"entry_point": "entrax.environments.hallway:AntHallway", "max_episode_steps": 1000},
     "entrax/TwoPassage-v0": {"entry_point": "entrax.environments.two_passage:two_passage", "max_episode_steps": 400},
+    "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
 """Arguments of `gymnasium.register` by id."""
 

@@ -56,7 +56,7 @@ def _checked(closed: str) -> None:
 
 
 class PointTwoPassage(PointEnv):
-    """Observes position and velocity, and of the left and the right passage 1 where it has been seen to be open, -1 where
+    """Observes position and velocity, and of the left and the right passage 1 once seen to be open, -1 once seen to be
     closed, 0 before: 6 float32. `info["closed"]` names the closed one, `info["success"]` tells of the goal.
     """
 

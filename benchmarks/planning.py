@@ -60,11 +60,15 @@ def from_library(name: str, *arguments: int, **options: int) -> Arrays:
     return {key: np.asarray(getattr(mdp, key)) for key in ("successor", "probability", "reward", "terminal")}
 
 
-PROBLEMS: dict[str, Callable[[], Arrays]] = {
-    "garnet": lambda: from_library("garnet", 100_000, 8, 5, seed=0),
-    "pendulum": lambda: from_library("pendulum", 201, 201, 9),
-    "grid": lambda: grid(1000),
+PROBLEMS: dict[str, tuple[Callable[[], Arrays], Callable[[], Arrays]]] = {
+    "garnet": (
+        lambda: from_library("garnet", 100_000, 8, 5, seed=0),
+        lambda: from_library("garnet", 100, 8, 5, seed=0),
+    ),
+    "pendulum": (lambda: from_library("pendulum", 201, 201, 9), lambda: from_library("pendulum", 11, 11, 9)),
+    "grid": (lambda: grid(1000), lambda: grid(10)),
 }
+"""By name: the problem, and one of the same shape with hardly any states, to see what JAX and its compiler take."""
 
 
 # ---- solvers: each returns the seconds of its runs and the value ---------------------------------------------------
@@ -232,10 +236,21 @@ def sweeps() -> dict[str, Any]:
         seconds, touched = timed(grid(1000), alpha)
         out[f"grid_alpha_{alpha}"] = {"ms": 1e3 * seconds, "share_of_bandwidth": touched / seconds / bandwidth}
     out["ns_per_transition"] = {}
+    out["ns_per_transition_nearby"] = {}
     for states in (100, 1_000, 10_000, 100_000, 1_000_000):
-        seconds, _ = timed(from_library("garnet", states, 2, 5, seed=0), ALPHA)
-        out["ns_per_transition"][str(states * 10)] = 1e9 * seconds / (states * 10)
+        problem = from_library("garnet", states, 2, 5, seed=0)
+        for name in ("ns_per_transition", "ns_per_transition_nearby"):
+            seconds, _ = timed(problem, ALPHA)
+            out[name][str(states * 10)] = 1e9 * seconds / (states * 10)
+            problem |= {"successor": nearby(problem["successor"])}
     return out
+
+
+def nearby(successor: np.ndarray) -> np.ndarray:
+    """Successors at most 500 states away, so that the values looked up stay in the cache however many there are."""
+    states = len(successor)
+    offset = successor % min(states, 1_000) - min(states, 1_000) // 2
+    return ((np.arange(states)[:, None, None] + offset) % states).astype(np.int32)
 
 
 # ---- the whole comparison ------------------------------------------------------------------------------------------
@@ -282,9 +297,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     print(json.dumps(result["sweeps"], indent=1), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in [n for n in PROBLEMS if arguments.only in (None, n)]:
-            problem = PROBLEMS[name]()
-            arrays = Path(folder) / f"{name}.npz"
+            make, make_tiny = PROBLEMS[name]
+            problem = make()
+            arrays, tiny = Path(folder) / f"{name}.npz", Path(folder) / f"tiny-{name}.npz"
             np.savez(arrays, **problem)
+            np.savez(tiny, **make_tiny())
             size = sum(x.nbytes for x in problem.values())
             for discount in (0.9999, 0.99):
                 for alpha, solvers in ((0.0, ("entrax", "quantecon", "mdpsolver")), (ALPHA, ("entrax", "numpy"))):
@@ -300,6 +317,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
                         if value is not None and reference is not None and solver != "entrax":
                             row["distance_from_entrax"] = float(np.abs(value - reference).max())
                         if "peak_bytes" in row:
+                            fixed = run(solver, tiny, discount, alpha, TOLERANCE, arguments.limit).get("peak_bytes", 0)
+                            row["peak_less_tiny_over_problem"] = (row["peak_bytes"] - fixed) / size
                             row["peak_over_problem"] = row.pop("peak_bytes") / size
                         row = {"problem": name, "discount": discount, "alpha": alpha, "solver": solver, **row}
                         result["rows"].append(row)

@@ -11,6 +11,7 @@ VERBS = {
     "resume": "go on with a run that was interrupted, to the byte",
     "finetune": "train what a run has learned for another task",
     "evaluate": "play episodes with a trained policy",
+    "stress": "see how a policy's return falls as the world changes",
     "report": "write the report of a run: figure, video, numbers",
     "verify": "check that everything of a run is whole",
     "fingerprint": "print hashes of what a run came to",

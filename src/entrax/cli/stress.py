@@ -1,0 +1,131 @@
+"""`entrax stress`: how a policy's return falls as the world changes."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from entrax.evaluation.stress import Interval, Stress
+
+
+@click.command("stress")
+@click.argument("run")
+@click.option("--families", help="Which perturbations, with commas between; by default all that apply.")
+@click.option(
+    "--levels", default="0,0.25,0.5,0.75,1", show_default=True, help="Severities, from 0 to 1 (severe)."
+)
+@click.option("--variant", "variants", multiple=True, metavar="KEY=VALUE", help="Another environment argument to try.")
+@click.option("--episodes", type=click.IntRange(min=1), default=10, show_default=True, help="In each condition.")
+@click.option("--figure", type=click.Path(dir_okay=False), help="Draw the curves into this PNG.")
+@click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mode.")
+@click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
+@click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
+@click.option("--envs", type=click.IntRange(min=1), help="Environments at once; by default up to 32.")
+@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--agent", help="The agent again, when it is a third party's module:name.")
+@click.option("--env", help="The environment again, when it is a module:name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def command(
+    run: str,
+    families: str | None,
+    levels: str,
+    variants: tuple[str, ...],
+    episodes: int,
+    figure: str | None,
+    sample: bool,
+    checkpoint: str,
+    seed: int | None,
+    envs: int | None,
+    workers: int | None,
+    agent: str | None,
+    env: str | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Returns of RUN's policy under pushes, other masses, slopes, late actions, lost readings and more.
+
+    docs/robustness.md says what each family does at severity 1. A variant is played beside them, unperturbed.
+    """
+    from pathlib import Path
+
+    from entrax.agents.controller import act_in_episodes
+    from entrax.api import load
+    from entrax.environments.source import parse_env_args
+    from entrax.evaluation.stress import stress
+
+    severities = _numbers(levels)
+    loaded = load(run, checkpoint, agent=agent, env=env)
+    seed = loaded.config["seed"] if seed is None else seed
+    result = stress(
+        act_in_episodes(loaded.controller, sample=sample, seed=seed),
+        loaded.source(),
+        seed=seed,
+        policy="sampled" if sample else "mode",
+        families=None if families is None else families.split(","),
+        levels=severities,
+        variants={text: parse_env_args([text]) for text in variants},
+        episodes=episodes,
+        envs=envs,
+        workers=workers,
+        progress=_show_progress if sys.stderr.isatty() else None,
+    )
+    record = result.to_json() | {"checkpoint": checkpoint, "run": run}
+    if figure is not None:
+        from entrax.report.stress_figure import stress_figure
+
+        named = f"{loaded.config['environment']['id']}, {loaded.config['agent']}"
+        stress_figure({loaded.config["agent"]: record}, Path(figure), f"{named}: return as the world changes")
+    click.echo(json.dumps(record) if as_json else table(result))
+    if figure is not None and not as_json:
+        click.echo(f"figure  {figure}")
+
+
+def table(result: "Stress") -> str:
+    """The result as text: a line for each family and variant, and what was skipped and why."""
+    how = "sampled actions" if result.policy == "sampled" else "the policy's mode"
+    width = max(map(len, ["unperturbed", *result.families, *result.variants])) + 2
+    levels = [f"{level:g}" for level in result.levels[1:]]
+    lines = [
+        f"Mean return of {result.episodes} episodes of {how}, ± half of its 95 % interval; area 1: nothing is lost",
+        "",
+        f"{'severity':{width}}{'area':>6}" + "".join(f"{level:>16}" for level in levels),
+        f"{'unperturbed':{width}}{'':6}{_number(result.unperturbed):>16}",
+    ]
+    for name, outcomes in result.families.items():
+        area = result.areas[name]
+        shown = "–" if area is None else f"{area.mean:.2f}"
+        lines.append(f"{name:{width}}{shown:>6}" + "".join(f"{_number(outcome):>16}" for outcome in outcomes[1:]))
+    lines += [f"{name:{width}}{'':6}{_number(outcome):>16}" for name, outcome in result.variants.items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result.skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    lines += ["", *(f"skipped {', '.join(names)}: {reason}" for reason, names in reasons.items())] if reasons else []
+    return "\n".join(lines)
+
+
+def _number(outcome: "Interval") -> str:
+    half = (outcome.high - outcome.low) / 2.0
+    digits = 0 if abs(outcome.mean) >= 1000 else 1 if abs(outcome.mean) >= 10 else 2
+    return f"{outcome.mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def _numbers(levels: str) -> list[float]:
+    from entrax.errors import EntraxError
+
+    try:
+        return [float(level) for level in levels.split(",")]
+    except ValueError as error:
+        raise EntraxError(f"--levels takes numbers with commas between, such as 0,0.5,1, not {levels!r}.") from error
+
+
+def _show_progress(done: int, total: int) -> None:
+    print(f"\r{done}/{total} episodes", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str], started: float) -> None:
+    """Run the verb."""
+    command.main(list(arguments), prog_name="entrax stress", standalone_mode=False)

@@ -114,9 +114,10 @@ class Training:
         """
         with Interrupts() as interrupts:
             if self.log is None:
+                kept = self.start.begin(self) if self.start else []
                 self.log = RowLog(self.run.path / "replay", self.replay.packed_bytes)
-                if self.start:
-                    self.start.begin(self)
+                for steps in kept:
+                    self.log.append(steps)
                 self.collector.start()
             try:
                 self._run(interrupts, hook)

@@ -23,7 +23,6 @@ from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
 from entrax.runs.records import open_plain
-from entrax.runs.rowlog import RowLog
 from entrax.spec import Progress, Transition
 from entrax.training.devices import put
 from entrax.training.saving import below
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 FILE = "start.safetensors"
 BLOCK = 4096
-"""Steps of a kept replay that are logged at once."""
+"""Steps of a kept replay that are packed at once."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,15 @@ class Start:
         """How many of the ancestor's transitions are kept."""
         return int(self.record["replay"])
 
-    def begin(self, training: "Training") -> None:
-        """Put a run that has taken no step where it begins. Raises EntraxError when the file is damaged."""
+    def begin(self, training: "Training") -> list[bytes]:
+        """Put a run that has taken no step where it begins; the packed steps of a kept replay, for the log.
+
+        Raises EntraxError when the file is damaged.
+        """
         arrays = self.arrays()
         training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
         training.normaliser.restore(below("normaliser", arrays))
-        if self.transitions:
-            assert training.log is not None
-            _fill(training.replay, training.log, below("replay", arrays))
+        return _fill(training.replay, below("replay", arrays)) if self.transitions else []
 
     def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Configuration and state with the temperature of this point of the run, if it is annealed."""
@@ -86,14 +86,17 @@ class Start:
             raise EntraxError(f"{path} is damaged: {error}.") from error
 
 
-def _fill(replay: UniformReplay, log: RowLog, rows: Mapping[str, np.ndarray]) -> None:
-    """Append transitions, shared out over the environments in their order; those that fill no whole step are left."""
-    count = len(rows["reward"]) // replay.envs
-    steps = {name: values[: count * replay.envs].reshape(count, replay.envs, *values.shape[1:]) for name, values in
-             rows.items()}  # fmt: skip
-    block = min(BLOCK, replay.times)
+def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
+    """Append transitions, shared out over the environments in their order; those that fill no whole step are left.
+
+    Returns all steps packed, in blocks.
+    """
+    count, envs = len(rows["reward"]) // replay.envs, replay.envs
+    steps = {name: values[: count * envs].reshape(count, envs, *values.shape[1:]) for name, values in rows.items()}
+    block, packed = min(BLOCK, replay.times), []
     for first in range(0, count, block):
         last = min(first + block, count)
         for t in range(first, last):
             replay.append(Transition(**{name: values[t] for name, values in steps.items()}))
-        log.append(replay.packed(last - first))
+        packed.append(replay.packed(last - first))
+    return packed

@@ -1,0 +1,305 @@
+"""Fine-tuning: what comes along, what does not, and that nothing depends on the old run afterwards."""
+
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import entrax
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint
+from entrax.runs.audit import fingerprint
+from entrax.runs.directory import RunDirectory
+from entrax.runs.pytree import flatten
+from entrax.spec import Continuous, Discrete, Leaf, Spec
+from entrax.training.ancestor import kept_rows, read_ancestor, spec_differences
+from entrax.training.start import Start
+
+SMALL = {
+    "learning_starts": 60,
+    "chunk": 8,
+    "hidden": (16, 16),
+    "batch_size": 16,
+    "log_every": 24,
+    "eval_every": 100,
+    "eval_episodes": 1,
+    "checkpoint_every": 64,
+}
+TUNED = {"steps": 160, "env_args": {"g": 9.0}, "checkpoint_every": 64, "eval_every": 0, "log_every": 16}
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def killer(at):
+    left = [at]
+
+    def hook(row):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    return hook
+
+
+def prints(path):
+    return fingerprint(RunDirectory.open(path))
+
+
+def started(path):
+    """The arrays that a fine-tuned run began with, by their paths."""
+    return Start.of(RunDirectory.open(path)).arrays()
+
+
+def same(arrays, others, prefix):
+    names = [name for name in others if name.startswith(prefix)]
+    assert names
+    return all(np.array_equal(arrays[name], others[name]) for name in names)
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """A run of soft actor-critic with two environments and a normaliser."""
+    path = tmp_path_factory.mktemp("old") / "run"
+    settings = SMALL | {"envs": 2, "workers": 0, "normalise_obs": True, "initial_temperature": 0.5}
+    entrax.train("Pendulum-v1", agent="sac", seed=3, steps=200, run=path, **settings)
+    return path
+
+
+def test_what_is_learned_comes_along_and_what_is_not_begins_anew(old, tmp_path):
+    run = entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED)
+    arrays, _ = checkpoint.load(RunDirectory.open(old), "final")
+    begun = started(tmp_path / "new")
+    for part in ("state/params", "state/targets", "normaliser"):
+        assert same(begun, arrays, part)
+    assert all(not begun[name].any() for name in begun if name.startswith(("state/opt_state", "state/updates")))
+    ancestor = run.config["ancestor"]
+    assert ancestor["step"] == 200
+    assert ancestor["checkpoint"] == "final-000000200"
+    assert ancestor["carried"] == ["params/critics", "params/log_alpha", "params/policy", "targets", "normaliser"]
+    assert ancestor["reset"] == ["opt_state", "updates"]
+    assert ancestor["temperature"]["ancestor"] == pytest.approx(float(np.exp(arrays["state/params/log_alpha"])))
+    [event] = [event for event in run.directory.events() if event["kind"] == "finetuned"]
+    assert "Carried over: params/critics" in event["message"]
+    assert run.config["agent_config"]["hidden"] == [16, 16]
+    assert (run.config["training"]["envs"], run.config["training"]["chunk"]) == (2, 8)
+    assert run.config["environment"]["kwargs"] == {"g": 9.0}
+
+
+def test_the_first_steps_are_those_of_the_old_policy(old, tmp_path):
+    """The first chunk's actions, stored in the replay, are what the old policy's densest part allows: not uniform."""
+    new = entrax.finetune(old, run=tmp_path / "new", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=16)
+    _, meta = checkpoint.load(new.directory)
+    rows = kept_rows(read_ancestor(tmp_path / "new", "final", None))
+    again = entrax.finetune(old, run=tmp_path / "again", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=0)
+    assert meta["updates"] == 0
+    assert checkpoint.load(again.directory)[1]["updates"] == 16
+    np.testing.assert_array_equal(rows["action"], kept_rows(read_ancestor(again.path, "final", None))["action"])
+
+
+@pytest.mark.parametrize("keep_replay", [False, True])
+def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_not(old, tmp_path, keep_replay):
+    """The old run is gone by then."""
+    settings = TUNED | {"keep_replay": keep_replay, "envs": 3}  # 200 transitions fill 66 steps of 3 environments
+    shutil.copytree(old, tmp_path / "old")
+    entrax.finetune(tmp_path / "old", run=tmp_path / "whole", **settings)
+    with pytest.raises(Killed):
+        entrax.finetune(tmp_path / "old", run=tmp_path / "new", hook=killer(1), **settings)
+    assert checkpoint.available(RunDirectory.open(tmp_path / "new")) == []
+    shutil.rmtree(tmp_path / "old")
+    with pytest.raises(Killed):
+        entrax.resume(tmp_path / "new", hook=killer(6))
+    assert checkpoint.available(RunDirectory.open(tmp_path / "new"))
+    entrax.resume(tmp_path / "new")
+    assert prints(tmp_path / "new") == prints(tmp_path / "whole")
+
+
+def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
+    from entrax.training import transfer
+
+    def die(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer.os, "rename", die)
+        with pytest.raises(Killed):
+            entrax.finetune(old, run=tmp_path / "new", **TUNED)
+    assert not (tmp_path / "new").exists()
+    run = entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
+    entrax.finetune(old, run=tmp_path / "new", resume=True, **TUNED)
+    assert run.directory.metrics()[-1]["step"] == 160
+    with pytest.raises(EntraxError, match="holds another run, one that begins with final-000000200"):
+        entrax.finetune(old, run=tmp_path / "new", resume=True, temperature_start="restart", **TUNED)
+
+
+def test_a_damaged_start_is_named(old, tmp_path):
+    with pytest.raises(Killed):
+        entrax.finetune(old, run=tmp_path / "new", hook=killer(0), **TUNED)
+    file = tmp_path / "new" / "start.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+    with pytest.raises(EntraxError, match=r"start\.safetensors is damaged"):
+        entrax.resume(tmp_path / "new")
+
+
+def test_the_replay_comes_along_in_order(old, tmp_path):
+    rows = kept_rows(read_ancestor(old, "latest", None))
+    entrax.finetune(old, run=tmp_path / "new", keep_replay=True, hook=lambda row: True, **TUNED)
+    both = kept_rows(read_ancestor(tmp_path / "new", "latest", None))
+    assert len(rows["reward"]) == 200
+    for name, values in rows.items():
+        np.testing.assert_array_equal(both[name][:200], values)
+    assert RunDirectory.open(tmp_path / "new").config["training"]["learning_starts"] == 0
+    with pytest.raises(EntraxError, match=r"best-\d+ holds a policy only: --keep-replay needs"):
+        entrax.finetune(old, checkpoint="best", keep_replay=True, run=tmp_path / "none", **TUNED)
+    assert not (tmp_path / "none").exists()
+
+
+def test_of_the_best_checkpoint_there_is_a_policy_only(old, tmp_path):
+    run = entrax.finetune(old, checkpoint="best", run=tmp_path / "new", hook=lambda row: True, **TUNED)
+    arrays, _ = checkpoint.load(RunDirectory.open(old), "best")
+    begun = started(tmp_path / "new")
+    assert all(np.array_equal(begun[name.replace("policy/", "state/params/policy/", 1)], array)
+               for name, array in arrays.items() if name.startswith("policy/"))  # fmt: skip
+    assert run.config["ancestor"]["carried"] == ["params/policy", "normaliser"]
+    assert "params/critics" in run.config["ancestor"]["reset"]
+
+
+def test_temperatures_are_kept_begun_anew_or_annealed(old, tmp_path):
+    final = float(np.exp(checkpoint.load(RunDirectory.open(old))[0]["state/params/log_alpha"]))
+
+    def alpha(name, **settings):
+        run = entrax.finetune(old, run=tmp_path / name, **TUNED | settings)
+        there = float(np.exp(started(tmp_path / name)["state/params/log_alpha"]))
+        return there, [row["temperature"] for row in run.metrics() if row.get("temperature") is not None]
+
+    assert final < 0.5
+    assert alpha("kept")[0] == pytest.approx(final)
+    assert alpha("anew", temperature_start="restart")[0] == pytest.approx(0.5)
+    np.testing.assert_allclose(alpha("given", temperature=0.25)[1], 0.25, rtol=1e-6)
+    _, annealed = alpha("annealed", temperature_start="anneal", temperature=0.1)
+    assert annealed == sorted(annealed, reverse=True)
+    assert final * 0.8 < annealed[0] < final
+    assert annealed[-1] == pytest.approx(0.1, rel=0.4)  # of the last chunk, ten per cent before the end
+    for settings, words in (
+        ({"temperature_start": "anneal"}, "needs the temperature to end at"),
+        ({"temperature_start": "aneal"}, "did you mean 'anneal'"),
+    ):
+        with pytest.raises(EntraxError, match=words):
+            alpha("never", **settings)
+
+
+def test_an_annealed_temperature_survives_a_kill(old, tmp_path):
+    settings = TUNED | {"temperature_start": "anneal", "temperature": 0.1}
+    entrax.finetune(old, run=tmp_path / "whole", **settings)
+    with pytest.raises(Killed):
+        entrax.finetune(old, run=tmp_path / "new", hook=killer(6), **settings)
+    entrax.resume(tmp_path / "new")
+    assert prints(tmp_path / "new") == prints(tmp_path / "whole")
+
+
+AGENTS = {
+    "sac-value": ("Pendulum-v1", {}, {"params/policy", "params/critics", "params/value", "targets"}, {"params/policy"}),
+    "soft-q": (
+        "Pendulum-v1",
+        {"particles": 4, "value_particles": 4, "temperature": 0.5},
+        {"params/policy", "params/critics", "targets"},
+        {"params/policy", "params/critics", "targets"},
+    ),
+    "td3": (
+        "Pendulum-v1",
+        {},
+        {"params/policy", "params/critics", "targets"},
+        {"params/policy", "targets"},
+    ),
+    "ddpg": ("Pendulum-v1", {}, {"params/policy", "params/critics", "targets"}, {"params/policy", "targets"}),
+    "dqn": ("CartPole-v1", {"temperature": 0.5, "final_temperature": 0.1}, {"params/critic", "targets"},
+            {"params/critic", "targets"}),
+    "discrete-sac": ("CartPole-v1", {}, {"params/policy", "params/critics", "params/log_alpha", "targets"},
+                     {"params/policy"}),
+}  # fmt: skip
+
+
+QUICK = ("td3", "dqn")
+
+
+@pytest.mark.parametrize("agent", [a if a in QUICK else pytest.param(a, marks=pytest.mark.long) for a in AGENTS])
+def test_every_agent_is_taken_apart_by_the_same_paths(agent, tmp_path):
+    env, settings, whole, best = AGENTS[agent]
+    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    entrax.train(env, agent=agent, steps=40, run=tmp_path / "old", **small | settings)
+    old, _ = checkpoint.load(RunDirectory.open(tmp_path / "old"))
+    for which, carried in (("final", whole), ("best", best)):
+        new = tmp_path / which
+        run = entrax.finetune(tmp_path / "old", steps=24, checkpoint=which, run=new, eval_every=0)
+        assert set(run.config["ancestor"]["carried"]) == carried | {"normaliser"}
+        assert all(np.all(np.isfinite(array)) for array in flatten(run.controller.policy).values())
+        if which == "final":
+            begun = started(new)
+            assert all(same(begun, old, f"state/{part}") for part in carried)
+    if agent == "dqn":  # annealed over the first fifth, so it had ended at 0.1, and stays there
+        config = run.config["agent_config"]
+        assert config["temperature"] == pytest.approx(0.1)
+        assert config["final_temperature"] is None
+        assert config["exploration"] == config["final_exploration"] == 0.0
+    if agent == "discrete-sac":
+        assert run.config["agent_config"]["initial_entropy_share"] == 0.0
+    if agent == "td3":
+        with pytest.raises(EntraxError, match="no temperature"):
+            entrax.finetune(tmp_path / "old", steps=24, temperature_start="anneal", temperature=1.0)
+
+
+def test_a_target_starts_as_its_parameter_where_only_that_was_kept(tmp_path):
+    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "old", **small)
+    entrax.finetune(tmp_path / "old", steps=8, checkpoint="best", run=tmp_path / "new", eval_every=0)
+    begun = started(tmp_path / "new")
+    targets = {name.replace("targets", "params/critic"): a for name, a in begun.items() if "targets" in name}
+    assert same(begun, targets, "state/params/critic")
+
+
+def leaf(name="observation", size=3, dtype="float32", low=-1.0):
+    return Leaf(name=name, shape=(size,), dtype=dtype, size=size, low=(low,) * size, high=(1.0,) * size)
+
+
+def box(size=1):
+    return Continuous(shape=(size,), dtype="float32", low=(-1.0,) * size, high=(1.0,) * size)
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (Spec((leaf(),), box()), []),
+        (Spec((leaf(low=-9.0),), box()), []),
+        (Spec((leaf(size=4),), box()), ["observation has shape (4,), not (3,)"]),
+        (Spec((leaf(dtype="uint8"),), box(2)), ["observation has dtype uint8, not float32",
+                                               "action has shape (2,), not (1,)"]),
+        (Spec((leaf("goal"),), Discrete(2)), ["observation is missing", "goal is new",
+                                             "action is Discrete, not Continuous"]),
+    ],
+)  # fmt: skip
+def test_spaces_are_compared_field_by_field(new, expected):
+    assert spec_differences(Spec((leaf(),), box()), new) == expected
+
+
+def test_the_order_of_observations_counts():
+    one, other = (Spec((leaf(a), leaf(b)), Discrete(3)) for a, b in (("x", "y"), ("y", "x")))
+    assert spec_differences(one, other) == ["observations come in the order y, x, not x, y"]
+    assert spec_differences(one, Spec(one.observation, Discrete(4))) == ["action has n 4, not 3"]
+
+
+def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old, tmp_path):
+    for env, settings, words in (
+        ("MountainCarContinuous-v0", {}, r"spaces of .*: observation has shape \(2,\), not \(3,\)"),
+        ("Pendulum-v1", {"hidden": (8, 16)}, r"shape \(\d+, \d+\) where \(\d+, \d+\) is needed"),
+        ("Pendulum-v1", {"normalise_obs": False}, "A policy keeps its normaliser"),
+        ("Pendulum-v1", {"stepz": 3}, "no setting 'stepz'"),
+    ):
+        with pytest.raises(EntraxError, match=words):
+            entrax.finetune(old, env, steps=100, run=tmp_path / "new", **settings)
+        assert not (tmp_path / "new").exists()
+    assert jnp.asarray(1.0).dtype == jnp.float32

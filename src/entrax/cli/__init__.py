@@ -16,6 +16,7 @@ VERBS = {
     "verify": "check that everything of a run is whole",
     "fingerprint": "print hashes of what a run came to",
     "plan": "solve a finite problem exactly: Gymnasium's tables, maps, .npz",
+    "study": "put a claim about soft optimality to the test",
     "agents": "list the agents and when to use which",
 }
 

@@ -1,0 +1,48 @@
+"""All verdicts on one page that needs nothing else."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from entrax.report.html import STYLE
+
+COLOURS = {"supported": "#2a9d5c", "refuted": "#d1495b", "undecided": "#8a8f98"}
+
+
+def write_page(out: Path, outcomes: Sequence[Mapping[str, Any]]) -> Path:
+    """Write `out`/index.html from the outcomes of studies and their `out`/NAME/figure.png. Returns its path."""
+    rows = "".join(
+        f"<tr><td><a href='#{html.escape(each['study'])}'>{html.escape(each['study'])}</a></td>"
+        f"<td>{_badge(each['verdict'])}</td><td>{html.escape(each['claim'])}</td></tr>"
+        for each in outcomes
+    )
+    sections = "".join(_section(out, each) for each in outcomes)
+    head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>entrax: studies</title>"
+    page = (
+        f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body><h1>Studies</h1>"
+        f"<table>{rows}</table>{sections}</body></html>"
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _section(out: Path, outcome: Mapping[str, Any]) -> str:
+    name = html.escape(outcome["study"])
+    figure = out / outcome["study"] / "figure.png"
+    image = ""
+    if figure.is_file():
+        content = base64.b64encode(figure.read_bytes()).decode()
+        image = f"<img alt='{name}' src='data:image/png;base64,{content}'>"
+    how = f"{outcome['seeds']} seeds, {'quick' if outcome['quick'] else 'full'}"
+    return (
+        f"<h2 id='{name}'>{name} {_badge(outcome['verdict'])}</h2><p>{html.escape(outcome['claim'])}</p>{image}"
+        f"<p><small>{html.escape(outcome['criterion'])} ({how})</small></p>"
+    )
+
+
+def _badge(verdict: str) -> str:
+    return f"<b style='color:{COLOURS[verdict]}'>{html.escape(verdict)}</b>"

@@ -1,0 +1,112 @@
+"""Equal advantages get equal probabilities; a difference of ΔQ multiplies the odds by exp(ΔQ/α).
+
+Random problems in which the last action is a copy of the first, but pays ε more. Both lead to the same places, so that
+ΔQ = ε whatever the policy, and the odds of the copies are foretold: exp(ε/α). They are read off two optima that share
+no step: the exact soft plan, and the policy to which numerical ascent of expected reward plus α · entropy comes, which
+knows nothing of exponentials of Q. The hard plan beside them gives everything to the better copy, however small ε is.
+
+Source: Ziebart (2010), chapter 5: the maximum-entropy policy takes actions of equal value with equal probability.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ScalarLike
+from scipy.optimize import minimize
+
+from entrax.exact.evaluation import evaluate
+from entrax.exact.plan import plan
+from entrax.problems import FiniteMDP, garnet
+from entrax.studies.study import Numbers, Study, Verdict, decided
+
+STATES, ACTIONS = 6, 3  # the copy included
+ADVANTAGES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # ε in units of α
+SEEN = 0.01  # of the probability: copies that have less together matter too little to an ascent for it to tell them
+PRECISE = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000}
+CLOSE, WRONG = 0.01, 0.1  # of the logarithm of the odds
+
+
+def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """The odds of the copies in every state, for each temperature, advantage and random problem."""
+    temperatures = (0.1, 1.0) if quick else (0.03, 0.1, 0.3, 1.0, 3.0)
+    optimise = jax.jit(jax.value_and_grad(_loss))
+    rows = [
+        odds(copied(seed, advantage * alpha), alpha, seed, optimise) | {"alpha": alpha, "advantage": advantage}
+        for alpha in temperatures
+        for advantage in ADVANTAGES
+        for seed in range(seeds)
+    ]
+    return {"rows": rows}
+
+
+def copied(seed: int, epsilon: float) -> FiniteMDP:
+    """A random problem with its first action copied to the end, where it pays ε more."""
+    mdp = garnet(STATES, ACTIONS - 1, 3, seed=seed, discount=0.9)
+    again = [np.concatenate([array, array[:, :1]], axis=1) for array in (mdp.successor, mdp.probability, mdp.reward)]
+    again[2][:, -1] += epsilon
+    return FiniteMDP(
+        successor=again[0],
+        probability=again[1],
+        reward=again[2],
+        initial=mdp.initial,
+        terminal=mdp.terminal,
+        discount=mdp.discount,
+    )
+
+
+def odds(mdp: FiniteMDP, alpha: float, seed: int, optimise: Callable[..., Any]) -> dict[str, Any]:
+    """log(π(copy)/π(first)) in every state, by the plan and by ascent; and what the hard plan gives the copy."""
+    logits = np.random.default_rng(seed).normal(size=mdp.reward.size)
+    for warmth in (30, 10, 3, 1):  # from warm to cold, so that no action is given up before its worth is known
+        climb = partial(_descend, optimise=optimise, mdp=mdp, alpha=warmth * alpha)
+        logits = minimize(climb, logits, jac=True, method="L-BFGS-B", options=PRECISE).x
+    by_ascent = jax.nn.log_softmax(logits.reshape(mdp.reward.shape))
+    by_plan = np.log(np.asarray(plan(mdp, alpha).policy))
+    hard = np.asarray(plan(mdp, 0.0).policy)
+    taken = hard[:, 0] + hard[:, -1] > 0
+    return {
+        "planned": by_plan[:, -1] - by_plan[:, 0],
+        "ascended": np.asarray(by_ascent[:, -1] - by_ascent[:, 0]),
+        "hard_share": hard[taken, -1] / (hard[taken, 0] + hard[taken, -1]),
+        "together": np.exp(by_plan[:, 0]) + np.exp(by_plan[:, -1]),
+    }
+
+
+def _descend(
+    logits: np.ndarray, optimise: Callable[..., Any], mdp: FiniteMDP, alpha: float
+) -> tuple[np.ndarray, np.ndarray]:
+    value, slope = optimise(logits, mdp, alpha)
+    return np.asarray(value), np.asarray(slope)
+
+
+def _loss(logits: jax.Array, mdp: FiniteMDP, alpha: ScalarLike) -> jax.Array:
+    policy = jax.nn.softmax(jnp.reshape(logits, mdp.reward.shape))
+    return -evaluate(mdp, policy, alpha).expected_return / alpha
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """See CRITERION."""
+    wrong = 0.0
+    for row in numbers["rows"]:
+        seen = np.asarray(row["together"]) >= SEEN
+        found = np.stack([row["planned"], row["ascended"]])[:, seen]
+        wrong = max(wrong, float(np.max(np.abs(found - row["advantage"]), initial=0.0)))
+    return decided(supported=wrong <= CLOSE, refuted=wrong > WRONG)
+
+
+STUDY = Study(
+    name="ties",
+    claim="Equal advantages get equal probabilities, and an advantage of ΔQ multiplies the odds by exp(ΔQ/α).",
+    criterion=(
+        f"Supported if wherever the two copies have a probability of {SEEN:g} together their log-odds are ε/α within "
+        f"{CLOSE:g}, by the exact plan and by numerical ascent of reward plus α · entropy. Refuted if any is further "
+        f"off than {WRONG:g}."
+    ),
+    run=run,
+    judge=judge,
+)

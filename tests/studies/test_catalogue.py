@@ -1,0 +1,49 @@
+"""What every study has in common."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrax.errors import EntraxError
+from entrax.report.study_figures import FIGURES
+from entrax.studies.catalogue import NAMES, get_study
+from entrax.studies.study import Study, conduct, decided, interval
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_has_a_claim_a_criterion_and_a_figure(name):
+    study = get_study(name)
+    assert study.name == name
+    assert study.claim.endswith(".")
+    assert "upported if" in study.criterion
+    assert "efuted if" in study.criterion
+    assert name in FIGURES
+
+
+def test_an_unknown_study_is_answered_with_the_closest():
+    with pytest.raises(EntraxError, match=r"There is no study 'tie'.*ties"):
+        get_study("tie")
+
+
+def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_path):
+    def run(quick: bool, seeds: int, out: Path) -> dict:
+        return {"values": [quick, seeds]}
+
+    study = Study(
+        "toy", "A claim.", "A rule.", run, lambda n: decided(n["values"][1] > 2, n["values"][1] < 2), exact=True
+    )
+    verdicts = {}
+    for seeds in (1, 2, 3):
+        verdicts[seeds] = conduct(study, quick=True, seeds=seeds, out=tmp_path).verdict
+        written = json.loads((tmp_path / "toy" / "numbers.json").read_text())
+        assert (written["verdict"], written["numbers"]["values"]) == (verdicts[seeds], [True, seeds])
+    assert verdicts == {1: "refuted", 2: "undecided", 3: "supported"}
+    with pytest.raises(EntraxError, match="at least one seed, not 0"):
+        conduct(study, quick=True, seeds=0, out=tmp_path)
+
+
+def test_an_interval_encloses_its_middle():
+    found = interval([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert found["low"] <= found["interquartile_mean"] == 3.0 <= found["high"]
+    assert found["median"] == 3.0

@@ -127,8 +127,8 @@ def stress(
     returns, lengths = _play(act, source, listed, episodes, seed, policy, envs, workers, progress)
     seconds = time.perf_counter() - started
     outcomes, resampled = _outcomes(returns, lengths)
-    of_family = {name: [0, *range(start, start + len(levels) - 1)]
-                 for name, start in zip(chosen, range(1, len(listed), len(levels) - 1), strict=False)}  # fmt: skip
+    worse = len(levels) - 1
+    of_family = {name: [0, *range(1 + n * worse, 1 + (n + 1) * worse)] for n, name in enumerate(chosen)}
     means = returns.mean(axis=1)
     return Stress(
         policy=policy,

@@ -15,8 +15,8 @@ def stress_figure(records: Mapping[str, Mapping[str, Any]], path: Path, title: s
     """Draw the records (`Stress.to_json`) of one or several policies into a PNG at `path`.
 
     Each panel: the mean return over severity with its 95 % interval, the unperturbed return dashed, and what severity 1
-    means. With one policy its normalised area stands in the panel's title, with several in the legend's place. Variants
-    of the environment have a panel of their own.
+    means. The normalised areas stand in the panel's corner, in the order of the policies. Variants of the environment
+    have a panel of their own.
     """
     import matplotlib
 
@@ -60,9 +60,10 @@ def _draw_family(axis: Any, family: str, records: Mapping[str, Mapping[str, Any]
         axis.plot(levels, [o["mean"] for o in outcomes], "o-", color=colour, markersize=4, linewidth=1.8, label=name)
         area, severe = record["areas"][family], record["severe"][family]
         areas.append("–" if area is None else f"{area['mean']:.2f}")
-    axis.set_title(f"{family.replace('_', ' ')}   {' | '.join(areas)}", loc="left", fontsize=10, fontweight="bold")
+    axis.set_title(family.replace("_", " "), loc="left", fontsize=10, fontweight="bold")
+    axis.set_title(f"area {' | '.join(areas)}", loc="right", fontsize=9)
     axis.set_xlabel("\n".join(textwrap.wrap(f"1: {severe}", WRAP)), fontsize=7.5)
-    axis.set_xlim(0.0, 1.0)
+    axis.set(xlim=(0.0, 1.0), xticks=(0.0, 0.25, 0.5, 0.75, 1.0), xticklabels=("0", "", "severity", "", "1"))
     _dress(axis)
 
 

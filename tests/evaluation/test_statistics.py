@@ -3,7 +3,15 @@ import pytest
 from scipy import stats
 
 from entrax.errors import EntraxError
-from entrax.evaluation.statistics import interquartile_mean, summarise
+from entrax.evaluation.statistics import (
+    bootstrap,
+    estimate,
+    interquartile_mean,
+    performance_profile,
+    pooled_interquartile_mean,
+    probability_of_improvement,
+    summarise,
+)
 
 
 @pytest.mark.parametrize("count", range(1, 14))
@@ -40,3 +48,74 @@ def test_what_cannot_be_summarised_is_a_sentence(values):
 
 def test_the_summary_is_plain_data():
     assert summarise(np.array([1.0, 3.0])).to_json()["mean"] == 2.0
+
+
+def test_the_probability_of_improvement_by_hand_and_by_mann_and_whitney():
+    """(1, 3) against (2, 3): 1 < 2, 1 < 3, 3 > 2, 3 = 3 make 1.5 of 4 pairs."""
+    one, other = np.array([1.0, 3.0]), np.array([2.0, 3.0])
+    assert probability_of_improvement([one], [other]) == 0.375
+    assert probability_of_improvement([other], [one]) == 0.625
+    assert probability_of_improvement([one, np.array([5.0])], [other, np.array([4.0])]) == (0.375 + 1.0) / 2
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=7), rng.normal(size=9).round(1)
+    expected = stats.mannwhitneyu(x, y).statistic / 63
+    assert probability_of_improvement([x], [y]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_performance_profile_by_hand():
+    """Strictly above: of (0, .5, 1) two thirds above 0, one above .5, none above 1; each task counts the same."""
+    thresholds = np.array([0.0, 0.5, 1.0])
+    profile = performance_profile([np.array([0.0, 0.5, 1.0]), np.array([0.6])], thresholds)
+    np.testing.assert_allclose(profile, [(2 / 3 + 1) / 2, (1 / 3 + 1) / 2, 0.0])
+
+
+def test_the_pooled_interquartile_mean_trims_all_seeds_of_all_tasks_together():
+    rng = np.random.default_rng(1)
+    scores = [rng.normal(size=5), rng.normal(size=8)]
+    expected = stats.trim_mean(np.concatenate(scores), 0.25)
+    assert pooled_interquartile_mean(scores) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_bootstrap_of_two_seeds_by_enumeration():
+    """Of (0, 1) the resampled mean is 0, ½, ½ or 1: the middle of its distribution is ½, all of it ends at 0 and 1."""
+    found = estimate(pooled_interquartile_mean, [np.array([0.0, 1.0])], confidence=0.4)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+    found = estimate(pooled_interquartile_mean, [np.array([0.0, 1.0])], confidence=0.95)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_the_bootstrap_is_stratified():
+    """Tasks far apart with seeds that agree: drawn within tasks nothing varies, drawn over all of them it would."""
+    found = estimate(pooled_interquartile_mean, [np.zeros(4), np.full(4, 100.0)])
+    assert found.low == found.value == found.high == 50.0
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_intervals_over_two_tasks_cover_the_truth_about_as_often_as_they_say(shift):
+    """P(X > Y) of normals a standard deviation apart is Φ(1/√2); the tasks' seeds are of unequal numbers."""
+    rng, truth = np.random.default_rng(2), stats.norm.cdf(shift / np.sqrt(2))
+    covered = 0
+    for _ in range(200):
+        ours = [rng.normal(shift, 1.0, 20), rng.normal(shift, 1.0, 15)]
+        theirs = [rng.normal(0.0, 1.0, 20), rng.normal(0.0, 1.0, 15)]
+        found = estimate(probability_of_improvement, ours, theirs, confidence=0.8, resamples=200)
+        covered += found.low <= truth <= found.high
+    assert 0.7 < covered / 200 < 0.9  # 0.8 within three standard errors of 200 draws, and a bootstrap's narrowness
+
+
+def test_the_band_of_a_curve_draws_the_same_seeds_at_every_step():
+    rng = np.random.default_rng(3)
+    matrix = rng.normal(size=(4, 6))
+    value, low, high = bootstrap(pooled_interquartile_mean, [matrix])
+    np.testing.assert_allclose(value, interquartile_mean(matrix))
+    for step in range(4):
+        alone = bootstrap(pooled_interquartile_mean, [matrix[step]])
+        np.testing.assert_allclose([low[step], high[step]], alone[1:])
+    assert np.all(low < value)
+    assert np.all(value < high)
+
+
+@pytest.mark.parametrize("scores", [[], [np.array([])], [np.array([1.0]), np.array([np.nan])]])
+def test_no_interval_without_scores(scores):
+    with pytest.raises(EntraxError, match="one finite score"):
+        estimate(pooled_interquartile_mean, scores)

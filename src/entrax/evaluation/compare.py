@@ -1,0 +1,204 @@
+"""What several runs say about several methods: groups of seeds, intervals, and who improves on whom.
+
+A *task* is an environment with its arguments; a *method* is an agent with the settings that tell it from the others on
+the same task. A group holds the runs of one method on one task, which differ in their seed only.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from entrax.errors import EntraxError
+from entrax.evaluation.statistics import (
+    bootstrap,
+    estimate,
+    performance_profile,
+    pooled_interquartile_mean,
+    probability_of_improvement,
+    summarise,
+)
+
+SCORES = ("final", "area")
+NO_MATTER = (
+    *("workers", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "checkpoint_seconds"),
+    *("restart_envs", "step_timeout", "device", "threads"),
+)
+"""Settings of the loop that what is learned does not depend on."""
+THRESHOLDS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one run came to: its configuration, as config.json holds it, and the mean return of every evaluation."""
+
+    name: str
+    config: Mapping[str, Any]
+    evaluations: Mapping[int, float]  # by environment steps
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one method on one task. `returns` holds evaluations at the steps that all of them have."""
+
+    task: str
+    method: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: Float[np.ndarray, " step"]
+    returns: Float[np.ndarray, "step seed"]
+
+    def scores(self, score: str) -> Float[np.ndarray, " seed"]:
+        """One number for each seed: the return at the last step, or the mean return along the steps (trapezoidal)."""
+        if score == "final" or len(self.steps) == 1:
+            return self.returns[-1]
+        return np.asarray(np.trapezoid(self.returns, self.steps, axis=0) / (self.steps[-1] - self.steps[0]))
+
+
+def grouped(runs: Sequence[Learned]) -> list[Group]:
+    """The runs by task and method, in their order.
+
+    Raises EntraxError when two runs differ in nothing, seed included, or when the runs of a group were evaluated at no
+    step in common.
+    """
+    keys = [(_task(run.config), _settings(run.config)) for run in runs]
+    varying = _varying(keys)
+    members: dict[tuple[str, str], list[Learned]] = {}
+    for run, (task, settings) in zip(runs, keys, strict=True):
+        members.setdefault((task, _method(settings, varying)), []).append(run)
+    return [_group(task, method, inside) for (task, method), inside in members.items()]
+
+
+def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000) -> dict[str, Any]:
+    """All that is told of the groups, as JSON data; intervals are of 95 per cent.
+
+    Scores of several tasks are pooled after each task's are scaled so that its worst run has 0 and its best has 1; the
+    scale is part of the data and not drawn anew. Pooling takes the tasks that all methods have.
+    """
+    if score not in SCORES:
+        raise EntraxError(f"--score takes {' or '.join(SCORES)}, not {score!r}.")
+    methods = list(dict.fromkeys(group.method for group in groups))
+    scores = {(group.task, group.method): group.scores(score) for group in groups}
+    tasks = [task for task in dict.fromkeys(g.task for g in groups) if all((task, m) in scores for m in methods)]
+    ends = {task: _ends([values for (at, _), values in scores.items() if at == task]) for task in tasks}
+    pooled = {m: [_scaled(scores[task, m], ends[task]) for task in tasks] for m in methods} if tasks else {}
+    return {
+        "score": score,
+        "confidence": 0.95,
+        "groups": [
+            {"task": g.task, "method": g.method, "runs": list(g.runs)}
+            | {"step": float(g.steps[-1]), "scores": scores[g.task, g.method].tolist()}
+            | summarise(scores[g.task, g.method], resamples=resamples).to_json() | {"seeds": list(g.seeds)}
+            for g in groups
+        ],
+        "improvement": _improvements(scores, methods, resamples),
+        "tasks": tasks,
+        "scale": {task: {"low": low, "high": high} for task, (low, high) in ends.items()},
+        "pooled": {m: estimate(pooled_interquartile_mean, values, resamples=resamples).to_json()
+                   for m, values in pooled.items()},
+        "thresholds": THRESHOLDS.tolist(),
+        "profiles": {m: _band(lambda s: performance_profile(s, THRESHOLDS), values, resamples)
+                     for m, values in pooled.items()},
+    }  # fmt: skip
+
+
+def curves(groups: Sequence[Group], resamples: int = 2000) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """By task and method, the interquartile mean over seeds at every step, with its interval: steps, value, low, high.
+
+    A draw of the bootstrap takes the same seeds at every step; the intervals hold point by point.
+    """
+    drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for group in groups:
+        band = _band(pooled_interquartile_mean, [group.returns], resamples)
+        drawn.setdefault(group.task, {})[group.method] = {"steps": group.steps.tolist()} | band
+    return drawn
+
+
+def _improvements(
+    scores: Mapping[tuple[str, str], Float[np.ndarray, " seed"]], methods: Sequence[str], resamples: int
+) -> list[dict[str, Any]]:
+    """For every ordered pair of methods, over the tasks that both have."""
+    rows = []
+    for ours, theirs in permutations(methods, 2):
+        shared = [task for task, method in scores if method == ours and (task, theirs) in scores]
+        if shared:
+            pair = [[scores[task, method] for task in shared] for method in (ours, theirs)]
+            found = estimate(probability_of_improvement, *pair, resamples=resamples)
+            rows.append({"method": ours, "over": theirs, "tasks": shared} | found.to_json())
+    return rows
+
+
+def _band(statistic: Any, scores: Sequence[np.ndarray], resamples: int) -> dict[str, list[float]]:
+    value, low, high = bootstrap(statistic, scores, resamples=resamples)
+    return {"value": value.tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def _ends(scores: Sequence[Float[np.ndarray, " seed"]]) -> tuple[float, float]:
+    together = np.concatenate(scores)
+    return float(together.min()), float(together.max())
+
+
+def _scaled(scores: Float[np.ndarray, " seed"], ends: tuple[float, float]) -> Float[np.ndarray, " seed"]:
+    low, high = ends
+    return (scores - low) / (high - low if high > low else 1.0)
+
+
+def _group(task: str, method: str, runs: Sequence[Learned]) -> Group:
+    seeds = [run.config["seed"] for run in runs]
+    for place, seed in enumerate(seeds):
+        if seed in seeds[:place]:
+            twin = runs[seeds.index(seed)].name
+            raise EntraxError(f"{runs[place].name} and {twin} have the same configuration and seed: leave one out.")
+    steps = sorted(set.intersection(*(set(run.evaluations) for run in runs)))
+    if not steps:
+        raise EntraxError(f"The runs {', '.join(run.name for run in runs)} were evaluated at no step in common.")
+    returns = np.array([[run.evaluations[step] for run in runs] for step in steps], float)
+    return Group(
+        task=task,
+        method=method,
+        runs=tuple(run.name for run in runs),
+        seeds=tuple(seeds),
+        steps=np.array(steps, float),
+        returns=returns,
+    )
+
+
+def _task(config: Mapping[str, Any]) -> str:
+    environment = config["environment"]
+    arguments = " ".join(f"{k}={json.dumps(v)}" for k, v in sorted(environment["kwargs"].items()))
+    return f"{environment['id']} {arguments}".strip()
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """All of a configuration that decides what is learned, but task and seed, flat and as text."""
+    training = {k: v for k, v in config["training"].items() if k not in NO_MATTER}
+    settings = {"agent": config["agent"]} | training | config["agent_config"]
+    ancestor = config.get("ancestor")
+    if ancestor is not None:
+        settings["after"] = f"{_task(ancestor)} at {ancestor['step']}"
+        settings["temperature start"] = ancestor["temperature"]["start"]
+        settings |= {"carried": " ".join(ancestor["carried"]), "kept replay": bool(ancestor["replay"])}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
+
+
+def _varying(keys: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, list[str]]:
+    """By agent, the settings in which its runs on one task differ."""
+    seen: dict[tuple[str, str, str], set[str | None]] = {}
+    names = list(dict.fromkeys(name for _, settings in keys for name in settings))
+    for task, settings in keys:
+        for name in names:
+            seen.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
+    varying: dict[str, list[str]] = {settings["agent"]: [] for _, settings in keys}
+    for (agent, name, _), values in seen.items():
+        if len(values) > 1 and name not in varying[agent]:
+            varying[agent].append(name)
+    return varying
+
+
+def _method(settings: Mapping[str, str], varying: Mapping[str, Sequence[str]]) -> str:
+    shown = [f"{name}={settings[name]}" for name in varying[settings["agent"]] if name in settings]
+    return " ".join([settings["agent"], *shown])

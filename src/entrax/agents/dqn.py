@@ -21,12 +21,17 @@ Departs from the papers:
 - the learning rate falls in a straight line along the run: with a constant one the greedy policy wavers to the end;
 - actions that tie at α = 0 share probability, also in (5);
 - MultiDiscrete actions, as `entrax.agents.choices` tells;
-- with `dueling` the network has two streams (Wang et al. 2016).
+- with `dueling` the network has two streams (Wang et al. 2016);
+- with `n_step` n > 1 the target follows n steps of an episode, or what there is of them, before it bootstraps:
 
-Steps are single: returns of several steps need a replay of sequences.
+    y_n  = Σ_{i<n} γ^i r_i + γ α H(π(·|s_1)) + … + γ^{n-1} α H(π(·|s_{n-1})) + γ^n V(s_n)              (6)
+
+  The entropy of the states between is part of what follows, as it is in V. The actions between are those of replay,
+  with no correction for what the present policy would have done (Hessel et al. 2018).
 """
 
 from dataclasses import replace
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -37,8 +42,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 from entrax.agents.choices import Choices, choices_of
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
+from entrax.estimators import n_step_return
 from entrax.nets import DuelingQ, Options, follow
-from entrax.replay import Uniform
+from entrax.replay import Sequences, Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
@@ -60,6 +66,7 @@ class Config(eqx.Module):
     target_period: int = eqx.field(static=True, default=1)  # k
     double: bool | None = eqx.field(static=True, default=None)  # None is True at temperature 0 only
     dueling: bool = eqx.field(static=True, default=False)
+    n_step: int = eqx.field(static=True, default=1)  # n
     batch_size: int = eqx.field(static=True, default=64)
     replay_size: int = eqx.field(static=True, default=1_000_000)
     hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
@@ -118,6 +125,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(0 <= final_epsilon <= 1, "final exploration", "in [0, 1]", final_epsilon)
     require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
     require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
+    require(config.n_step >= 1, "n-step", "at least 1", config.n_step)
     require(config.target_period >= 1, "target period", "at least 1", config.target_period)
     return as_arrays(
         replace(
@@ -157,7 +165,9 @@ def policy(config: Config, state: State) -> ValuePolicy:
     )
 
 
-def data(config: Config) -> Uniform:
+def data(config: Config) -> Uniform | Sequences:
+    if config.n_step > 1:
+        return Sequences(batch_size=config.batch_size, length=config.n_step, capacity=config.replay_size)
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
@@ -180,18 +190,29 @@ def exploration(config: Config) -> Anneal:
     return Anneal(start=config.exploration, end=config.final_exploration, fraction=config.anneal_fraction)
 
 
+def next_value(config: Config, state: State, alpha: Scalar, obs: Float[Array, " obs"]) -> Scalar:
+    """V of equation 1 or 5."""
+    choices, q_bar = state.choices, state.targets(obs)
+    if not config.double:
+        return choices.soft_max(q_bar, alpha)  # (1)
+    return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha), alpha)  # (5)
+
+
 def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) -> Float[Array, " batch"]:
     """y of equation 2 for every transition."""
-    choices = state.choices
-
-    def value(obs: Float[Array, " obs"]) -> Scalar:
-        q_bar = state.targets(obs)
-        if not config.double:
-            return choices.soft_max(q_bar, alpha)  # (1)
-        return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha), alpha)  # (5)
-
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
-    return backup(batch.reward, config.discount, jax.vmap(value)(batch.next_obs), batch.terminated)
+    v_next = jax.vmap(partial(next_value, config, state, alpha))(batch.next_obs)
+    return backup(batch.reward, config.discount, v_next, batch.terminated)
+
+
+def n_step_target(config: Config, state: State, window: Transition, alpha: Scalar) -> Scalar:
+    """y_n of equation 6 for the first step of one window [time, ...]."""
+    v_next = jax.vmap(partial(next_value, config, state, alpha))(window.next_obs)
+    policy = jax.vmap(lambda obs: state.choices.policy(state.params.critic(obs), alpha))(window.next_obs)
+    ended = (jnp.asarray(window.terminated) | jnp.asarray(window.truncated)).at[-1].set(True)
+    between = jnp.where(ended, 0.0, config.discount * alpha * jax.vmap(state.choices.entropy)(policy))
+    reward = window.reward + between
+    return n_step_return(reward, v_next, window.terminated, window.truncated, config.discount, config.n_step)[0]
 
 
 def critic_loss(
@@ -206,9 +227,16 @@ def critic_loss(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J; the targets follow when it is their turn. `key` is not used."""
+    """One gradient step on J; the targets follow when it is their turn. `key` is not used.
+
+    `batch` holds transitions [batch, ...], or windows [batch, time, ...] of n steps.
+    """
     alpha, choices = temperature(config)(progress), state.choices
-    y = td_target(config, state, batch, alpha)
+    if config.n_step == 1:
+        y = td_target(config, state, batch, alpha)
+    else:
+        y = jax.vmap(lambda window: n_step_target(config, state, window, alpha))(batch)
+        batch = jax.tree.map(lambda x: x[:, 0], batch)
     gradient = jax.value_and_grad(critic_loss, has_aux=True)
     (loss, (q_taken, q)), g = gradient(state.params, choices, batch, y)
     step, opt_state = optax.adam(learning_rate(config)(progress)).update(g, state.opt_state)

@@ -63,6 +63,18 @@ REGISTRY = {
         paper="Schulman et al. 2017, arXiv:1707.06347",
         use="the robust policy gradient, for steps that are cheap: --envs 8; maximum entropy with --temperature 0.01",
     ),
+    "reinforce": Entry(
+        module="entrax.agents.reinforce",
+        actions=("Box", "Discrete", "MultiDiscrete"),
+        paper="Williams 1992, doi:10.1007/BF00992696",
+        use="the plain policy gradient, with or without a baseline, up to actor-critic (--gae-lambda 0); to study",
+    ),
+    "pcl": Entry(
+        module="entrax.agents.pcl",
+        actions=("Box", "Discrete", "MultiDiscrete"),
+        paper="Nachum et al. 2017, arXiv:1702.08892",
+        use="path consistency, the soft optimum from old data of any policy, in problems with little chance; to study",
+    ),
 }
 
 FIRST_CHOICE = {"Box": "sac", "Discrete": "dqn", "MultiDiscrete": "dqn"}

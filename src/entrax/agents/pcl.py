@@ -1,0 +1,197 @@
+"""Path consistency learning (Nachum et al. 2017, arXiv:1702.08892).
+
+At the soft optimum of a deterministic problem value and policy agree along every path, whoever chose its actions:
+
+    C(s_t … s_{t+d}) = -V(s_t) + γ^d V(s_{t+d}) + Σ_{j<d} γ^j (r_{t+j} - τ log π(a_{t+j}|s_{t+j})) = 0      (1)
+
+and conversely a pair (V, π) that is consistent along all paths is the optimum. So half the mean square of C is
+minimised over sub-sequences from replay, in the policy and at both ends in the value:
+
+    J = ½ E C²,   a terminal state being worth 0                                                            (2)
+
+With `unified` one network Q stands for both, for discrete actions (section 4.2 of the paper):
+
+    V(s) = τ log Σ_a exp(Q(s, a)/τ),   π(a|s) = exp((Q(s, a) - V(s))/τ)                                     (3)
+
+Where the problem is random the square of C holds the variance of what may follow, and its minimum is another solution.
+
+Departs from the paper:
+- batches are drawn uniformly from replay alone, with no batch of the newest episode beside them;
+- paths start at every step of a window; those that meet the window's or an episode's end are shorter than d. Truncation
+  ends a path with V of the true successor;
+- Adam takes the steps, with one learning rate for the policy and one for the value.
+"""
+
+import math
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+
+from entrax.agents.choices import Choices, choices_of
+from entrax.agents.settings import as_arrays, require
+from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.estimators import n_step_return
+from entrax.nets import TanhMLP
+from entrax.replay import Sequences
+from entrax.spec import Progress, Spec, Transition
+
+
+class Config(eqx.Module):
+    """Hyperparameters; the paper searches over most of them, and the defaults are ours."""
+
+    learning_rate: float = 1e-3  # of the policy, or of Q
+    value_learning_rate: float = 1e-3  # of a separate V
+    discount: float = 0.99  # γ
+    temperature: float = 0.1  # τ
+    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
+    unified: bool = eqx.field(static=True, default=False)  # V and π of one Q
+    path_length: int = eqx.field(static=True, default=10)  # d
+    window: int = eqx.field(static=True, default=20)  # steps of a sequence in which paths are laid
+    batch_size: int = eqx.field(static=True, default=16)  # sequences
+    replay_size: int = eqx.field(static=True, default=100_000)
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+
+
+class Unified(eqx.Module):
+    """Q(s, ·), read as π of equation 3. Satisfies the `Policy` protocol."""
+
+    q: TanhMLP
+    temperature: Scalar
+    choices: Choices = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        """Q of every option."""
+        return self.q(obs).reshape(self.choices.shape)
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
+        action, log_prob = self.choices.draw(self.choices.policy(self(obs), self.temperature), key)
+        return action, {"log_prob": log_prob}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+        return self.choices.best(self(obs))
+
+    def value(self, obs: Float[Array, " obs"]) -> Scalar:
+        """V of equation 3."""
+        return self.choices.soft_max(self(obs), self.temperature)
+
+    def log_prob(self, obs: Float[Array, " obs"], action: Int[Array, " action"]) -> Scalar:
+        """log π of an action."""
+        return (self.choices.q_of(self(obs), action) - self.value(obs)) / self.temperature
+
+    def entropy(self, obs: Float[Array, " obs"]) -> Scalar:
+        """Entropy in nats."""
+        return self.choices.entropy(self.choices.policy(self(obs), self.temperature))
+
+
+class Params(eqx.Module):
+    policy: Stochastic | TanhMLP  # the latter is Q
+    value: TanhMLP | None  # of its own, unless Q gives it
+
+
+class OptState(eqx.Module):
+    policy: optax.OptState
+    value: optax.OptState
+
+
+class State(eqx.Module):
+    params: Params
+    opt_state: OptState
+    choices: Choices | None = eqx.field(static=True)  # of Q
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Raises EntraxError for values outside their range."""
+    if config.unified:
+        choices_of(spec, "pcl --unified", config.joint_limit)
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(config.value_learning_rate > 0, "value learning rate", "positive", config.value_learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(config.temperature > 0, "temperature", "positive", config.temperature)
+    require(config.path_length >= 1, "path length", "at least 1", config.path_length)
+    long_enough = config.window >= config.path_length
+    require(long_enough, "window", f"at least the path length {config.path_length}", config.window)
+    return as_arrays(config)
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, value_key = jr.split(key)
+    if config.unified:
+        choices: Choices | None = choices_of(spec, "pcl", config.joint_limit)
+        assert choices is not None
+        params = Params(
+            policy=TanhMLP(spec.obs_size, config.hidden, math.prod(choices.shape), 1.0, policy_key), value=None
+        )
+    else:
+        choices, log_std = None, jnp.asarray(config.initial_log_std)
+        params = Params(
+            policy=create_policy(spec, "pcl", config.hidden, config.joint_limit, log_std, policy_key),
+            value=create_value(spec, config.hidden, value_key),
+        )
+    adam = optax.adam(config.learning_rate)
+    opt_state = OptState(policy=adam.init(params.policy), value=adam.init(params.value))
+    return State(params=params, opt_state=opt_state, choices=choices)
+
+
+def policy(config: Config, state: State) -> Stochastic | Unified:
+    return acting(config, state.params, state.choices)
+
+
+def data(config: Config) -> Sequences:
+    return Sequences(batch_size=config.batch_size, length=config.window, capacity=config.replay_size)
+
+
+def acting(config: Config, params: Params, choices: Choices | None) -> Stochastic | Unified:
+    """π, of its own network or of Q."""
+    if not isinstance(params.policy, TanhMLP):
+        return params.policy
+    assert choices is not None
+    return Unified(q=params.policy, temperature=jnp.asarray(config.temperature), choices=choices)
+
+
+def inconsistency(
+    config: Config, params: Params, choices: Choices | None, window: Transition
+) -> tuple[Float[Array, " time"], Float[Array, " time"]]:
+    """C of equation 1 for the path from every step of one window [time, ...], and V there."""
+    pi = acting(config, params, choices)
+    v, v_next = value_of(pi, params, window.obs), value_of(pi, params, window.next_obs)
+    soft = window.reward - config.temperature * jax.vmap(pi.log_prob)(window.obs, window.action)
+    along = n_step_return(soft, v_next, window.terminated, window.truncated, config.discount, config.path_length)
+    return along - v, v
+
+
+def value_of(pi: Stochastic | Unified, params: Params, obs: Float[Array, "time obs"]) -> Float[Array, " time"]:
+    """V, of its own network or of Q."""
+    if isinstance(pi, Unified):
+        return jax.vmap(pi.value)(obs)
+    assert params.value is not None
+    return jax.vmap(params.value)(obs)[:, 0]
+
+
+def loss(
+    params: Params, config: Config, choices: Choices | None, batch: Transition
+) -> tuple[Scalar, dict[str, Scalar]]:
+    """J of equation 2 over windows [batch, time, ...]."""
+    c, v = jax.vmap(partial(inconsistency, config, params, choices))(batch)
+    entropy = jax.vmap(jax.vmap(acting(config, params, choices).entropy))(batch.obs)
+    j = 0.5 * jnp.mean(c**2)
+    return j, {"path_loss": j, "value": jnp.mean(v), "entropy": jnp.mean(entropy)}
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One gradient step on J. `key` is not used."""
+    p, opt = state.params, state.opt_state
+    gradient, info = jax.grad(loss, has_aux=True)(p, config, state.choices, batch)
+    step, policy_opt = optax.adam(config.learning_rate).update(gradient.policy, opt.policy)
+    value_step, value_opt = optax.adam(config.value_learning_rate).update(gradient.value, opt.value)
+    params = Params(policy=optax.apply_updates(p.policy, step), value=optax.apply_updates(p.value, value_step))
+    return State(params=params, opt_state=OptState(policy=policy_opt, value=value_opt), choices=state.choices), info

@@ -1,0 +1,213 @@
+"""REINFORCE (Williams 1992, doi:10.1007/BF00992696), its soft version, and the actor-critic it becomes.
+
+After every rollout of T steps of each of N environments, one step of gradient ascent along
+
+    ∇J ≈ 1/(T N) Σ_t ∇log π(a_t|s_t) (G_t - b_t)     what came before an action is none of its doing    (1)
+    ∇J ≈ 1/(T N) Σ_t ∇log π(a_t|s_t) (R - b_t)       `causal` false: every action gets the whole return (2)
+
+with the reward to go G_t = Σ_{k≥t} γ^{k-t} r_k up to the episode's end, and R that of the episode's first step. The
+baseline b is
+
+- none;
+- mean: the mean of G (or R) over the steps of the *other* environments, which leaves the gradient's mean as it is;
+- learned: V(s_t), fitted to λ-returns after each use. The weight is then the generalised advantage (Schulman et al.
+  2016, equation 16): at λ = 1 equation 1 with V bootstrapped where the rollout or the time ran out, at λ = 0 the
+  one-step actor-critic of Sutton and Barto, section 13.5.
+
+**Where a rollout stops in the middle of an episode** a learned V stands for what is missing. Without one nothing does:
+the return of a step whose episode has not ended by then is not known, and the step is left out (its weight is 0, `used`
+tells the share that is not). Equation 2 also leaves out steps of an episode that began before the rollout did, at least
+as far as the rollout shows. What is left out are long episodes first, so a rollout without a learned baseline should
+hold several. Truncation then ends an episode like termination: the limit is part of the task.
+
+**Soft.** With a `temperature` α > 0 the rewards are r_t - α log π(a_t|s_t): the maximum-entropy objective. The -α that
+the derivative of that log π leaves is a baseline, and changes no mean.
+
+Departs from the papers:
+- Adam takes the step, and its size falls in a straight line along the run;
+- scores are not weighted by γ^t, the common practice, which for γ < 1 is the gradient of no objective (Nota and Thomas
+  2020, arXiv:1906.07073); at γ = 1 there is no difference.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
+
+from entrax.agents.schedule import Anneal
+from entrax.agents.settings import as_arrays, require
+from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.errors import EntraxError
+from entrax.estimators import gae, likelihood_ratio_objective, reward_to_go, soft_reward
+from entrax.nets import TanhMLP
+from entrax.replay import Rollout
+from entrax.spec import Progress, Spec, Transition
+
+BASELINES = ("none", "mean", "learned")
+
+
+class Config(eqx.Module):
+    """Hyperparameters. The papers leave them open; these are ours, for short runs."""
+
+    learning_rate: float = 1e-2  # of the policy, at first
+    final_learning_rate: float = 0.0  # at the end of the run
+    value_learning_rate: float = 1e-2  # of the learned baseline
+    discount: float = 0.99  # γ
+    gae_lambda: float = 0.95  # λ of the learned baseline
+    temperature: float = 0.0  # α
+    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
+    baseline: str = eqx.field(static=True, default="learned")  # none, mean or learned
+    causal: bool = eqx.field(static=True, default=True)  # equation 1, or 2
+    value_steps: int = eqx.field(static=True, default=10)  # gradient steps of the learned baseline on each rollout
+    rollout_steps: int = eqx.field(static=True, default=256)  # T N, over all environments
+    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+
+
+class Params(eqx.Module):
+    policy: Stochastic
+    value: TanhMLP | None  # of the learned baseline
+
+
+class OptState(eqx.Module):
+    policy: optax.OptState
+    value: optax.OptState
+
+
+class State(eqx.Module):
+    params: Params
+    opt_state: OptState
+
+
+class Weights(NamedTuple):
+    """What multiplies the score of each step [time, env]; `target` is what V is fitted to."""
+
+    weight: Float[Array, "time env"]
+    used: Bool[Array, "time env"]
+    target: Float[Array, "time env"]
+
+
+def resolve(config: Config, spec: Spec) -> Config:
+    """Raises EntraxError for values outside their range."""
+    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
+    require(config.final_learning_rate >= 0, "final learning rate", "at least 0", config.final_learning_rate)
+    require(config.value_learning_rate > 0, "value learning rate", "positive", config.value_learning_rate)
+    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
+    require(0 <= config.gae_lambda <= 1, "GAE lambda", "in [0, 1]", config.gae_lambda)
+    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
+    require(config.baseline in BASELINES, "baseline", f"one of {', '.join(BASELINES)}", repr(config.baseline))
+    require(config.value_steps >= 1, "number of value steps", "at least 1", config.value_steps)
+    if config.baseline == "learned" and not config.causal:
+        raise EntraxError(
+            "A learned baseline stands for what follows a state: without causality take 'mean' or 'none'."
+        )
+    return as_arrays(config)
+
+
+def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+    policy_key, value_key = jr.split(key)
+    log_std = jnp.asarray(config.initial_log_std)
+    params = Params(
+        policy=create_policy(spec, "reinforce", config.hidden, config.joint_limit, log_std, policy_key),
+        value=create_value(spec, config.hidden, value_key) if config.baseline == "learned" else None,
+    )
+    adam = optax.adam(config.learning_rate)
+    return State(params=params, opt_state=OptState(policy=adam.init(params.policy), value=adam.init(params.value)))
+
+
+def policy(config: Config, state: State) -> Stochastic:
+    return state.params.policy
+
+
+def data(config: Config) -> Rollout:
+    return Rollout(steps=config.rollout_steps, least_envs=2 if config.baseline == "mean" else 1)
+
+
+def returns(
+    causal: bool, discount: Scalar, reward: Float[Array, " time"], ended: Bool[Array, " time"]
+) -> tuple[Float[Array, " time"], Bool[Array, " time"]]:
+    """G_t of equation 1 or R of equation 2 in one environment, and which are known."""
+    to_go = reward_to_go(reward, discount, ended)
+    ends = jnp.flip(jax.lax.cummax(jnp.flip(ended)))  # the episode ends inside the rollout
+    if causal:
+        return to_go, ends
+    first = jnp.append(False, ended[:-1])
+    begins = jax.lax.cummax(first)  # the episode began inside the rollout, after another
+    start = jax.lax.cummax(jnp.where(first, jnp.arange(len(reward)), 0))
+    return to_go[start], ends & begins
+
+
+def mean_of_others(g: Float[Array, "time env"], used: Bool[Array, "time env"]) -> Float[Array, " env"]:
+    """For every environment the mean over the steps that count in the others; 0 if none does."""
+    total, count = jnp.sum(jnp.where(used, g, 0.0), axis=0), jnp.sum(used, axis=0)
+    return (jnp.sum(total) - total) / jnp.maximum(jnp.sum(count) - count, 1)
+
+
+def weights(config: Config, params: Params, rollout: Transition) -> Weights:
+    """The weight of every score in a rollout [time, env, ...]."""
+    log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(rollout.obs, rollout.action)
+    reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
+    if params.value is not None:
+        each = jax.vmap(jax.vmap(params.value))
+        v, v_next = each(rollout.obs)[..., 0], each(rollout.next_obs)[..., 0]
+        along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
+        advantage = along_time(reward, v, v_next, rollout.terminated, rollout.truncated)
+        return Weights(weight=advantage, used=jnp.ones(v.shape, bool), target=advantage + v)
+    of_each = jax.vmap(partial(returns, config.causal, jnp.asarray(config.discount)), 1, 1)  # type: ignore[arg-type]
+    g, used = of_each(reward, rollout.terminated | rollout.truncated)
+    baseline = mean_of_others(g, used) if config.baseline == "mean" else 0.0
+    return Weights(weight=g - baseline, used=used, target=g)
+
+
+def policy_loss(policy: Stochastic, rollout: Transition, w: Weights) -> Scalar:
+    """Its gradient is that of equation 1 or 2, downward; its value means nothing."""
+    log_prob = jax.vmap(jax.vmap(policy.log_prob))(rollout.obs, rollout.action)
+    return -likelihood_ratio_objective(log_prob.ravel(), w.weight.ravel(), w.used.ravel()) / w.used.size
+
+
+def value_loss(value: TanhMLP, rollout: Transition, target: Float[Array, "time env"]) -> Scalar:
+    """½ E (V(s) - G^λ)²."""
+    return 0.5 * jnp.mean((jax.vmap(jax.vmap(value))(rollout.obs)[..., 0] - target) ** 2)
+
+
+def fit_value(
+    config: Config, value: TanhMLP, opt_state: optax.OptState, rollout: Transition, target: Float[Array, "time env"]
+) -> tuple[TanhMLP, optax.OptState, Scalar]:
+    """V after its gradient steps on one rollout, its optimiser's state, and the loss before them."""
+
+    def one(carry: tuple[TanhMLP, optax.OptState], _: None) -> tuple[tuple[TanhMLP, optax.OptState], Scalar]:
+        value, opt_state = carry
+        loss, gradient = jax.value_and_grad(value_loss)(value, rollout, target)
+        step, opt_state = optax.adam(config.value_learning_rate).update(gradient, opt_state)
+        return (optax.apply_updates(value, step), opt_state), loss
+
+    (value, opt_state), losses = jax.lax.scan(one, (value, opt_state), length=config.value_steps)
+    return value, opt_state, losses[0]
+
+
+def update(
+    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+) -> tuple[State, dict[str, Scalar]]:
+    """One step of the policy from a rollout [time, env, ...], then those of V. `key` is not used."""
+    p, opt = state.params, state.opt_state
+    began = progress._replace(step=progress.step - batch.reward.size)
+    rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
+    w = weights(config, p, batch)
+    gradient = jax.grad(policy_loss)(p.policy, batch, w)
+    step, policy_opt = optax.adam(rate).update(gradient, opt.policy)
+    info = {
+        "entropy": jnp.mean(jax.vmap(jax.vmap(p.policy.entropy))(batch.obs)),
+        "used": jnp.mean(w.used),
+        "gradient_norm": optax.global_norm(gradient),
+        "learning_rate": rate,
+    }
+    value, value_opt = p.value, opt.value
+    if value is not None:
+        value, value_opt, info["value_loss"] = fit_value(config, value, opt.value, batch, w.target)
+    params = Params(policy=optax.apply_updates(p.policy, step), value=value)
+    return State(params=params, opt_state=OptState(policy=policy_opt, value=value_opt)), info

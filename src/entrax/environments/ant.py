@@ -102,7 +102,9 @@ def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None
     )
 
 
-def add_ground(spec: Any, shape: Any, centre: Float[np.ndarray, " 2"], size: Sequence[float], angle: float = 0) -> None:
+def add_ground(
+    spec: Any, shape: Any, centre: Float[np.ndarray, " 2"], size: Sequence[float], angle: float = 0.0
+) -> None:
     """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size; nothing collides with it."""
     spec.worldbody.add_geom(
         type=shape,

@@ -27,9 +27,11 @@ from entrax.errors import EntraxError
 
 LENGTH = 400.0
 """Half of the length of the ant's walls: nothing walks as far in an episode."""
-HEIGHT, THICKNESS = 1.0, 0.5
+HEIGHT, THICKNESS = 1.5, 0.5
 NARROWEST = {"point": 1.5, "ant": 2.5}
 """A point has a radius of 0.2, an ant with stretched legs one of 1.13 m."""
+
+Width = float | Float[Any, ""]
 
 
 def frame(direction: float) -> Float[np.ndarray, "2 2"]:
@@ -38,7 +40,7 @@ def frame(direction: float) -> Float[np.ndarray, "2 2"]:
     return np.stack([along, np.array([-along[1], along[0]])])
 
 
-def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: float) -> tuple[Motion, Float[Any, "*batch"]]:
+def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: Width) -> tuple[Motion, Float[Any, "*batch"]]:
     """The next motion of points in the hallway, and their rewards. `axes` are those of `frame`."""
     xp = action.__array_namespace__()
     moved = free(motion, action)
@@ -54,7 +56,7 @@ def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: float)
     return stopped, ((stopped.position - motion.position) @ axes[0]) / DT
 
 
-def nearness(position: Vectors, axes: Float[Any, "2 2"], width: float) -> Float[Any, "*batch 4"]:
+def nearness(position: Vectors, axes: Float[Any, "2 2"], width: Width) -> Float[Any, "*batch 4"]:
     """How near the hallway's walls are towards +x, -x, +y and -y: 1 - distance / width, 0 beyond the width.
 
     The nearer wall is always in sight: its distance along one of the four is at most √½ of the width.

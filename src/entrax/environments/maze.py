@@ -102,21 +102,21 @@ def way(position: Vectors, seen: Vectors) -> Float[Any, "*batch"]:
 def _way_right(x: Vectors, y: Float[Any, "*batch 1"]) -> Vectors:
     """Length of the shortest way to the goal through the right passage for a body of the point's radius."""
     xp = x.__array_namespace__()
-    near, far = INNER + RADIUS, OUTER - RADIUS
-
-    def crossing(to: tuple[float, float], height: float) -> Vectors:  # where the way to a place goes through a gate
-        share = xp.clip((height - y) / xp.maximum(to[1] - y, 1e-9), 0.0, 1.0)
-        return xp.clip(x + share * (to[0] - x), near, far)
-
-    def length(to_x: Any, to_y: float) -> Vectors:
-        return xp.hypot(to_x - x, to_y - y)
-
-    last = float(np.hypot(GOAL[0] - near, GOAL[1] - EXIT))  # from the inner corner at the exit
-    gate = crossing((near, EXIT), ENTRANCE)
-    below = length(gate, ENTRANCE) + xp.hypot(near - gate, EXIT - ENTRANCE) + last
-    gate = crossing(GOAL, EXIT)
-    inside = length(gate, EXIT) + xp.hypot(GOAL[0] - gate, GOAL[1] - EXIT)
-    across = 2 * near + EXIT - ENTRANCE + last  # from the inner corner at the entrance of the left passage
-    back = length(-near, ENTRANCE) + across
+    inner = INNER + RADIUS
+    last = float(np.hypot(GOAL[0] - inner, GOAL[1] - EXIT))  # from the inner corner at the exit
+    gate = _crossing(x, y, (inner, EXIT), ENTRANCE)
+    below = xp.hypot(gate - x, ENTRANCE - y) + xp.hypot(inner - gate, EXIT - ENTRANCE) + last
+    gate = _crossing(x, y, GOAL, EXIT)
+    inside = xp.hypot(gate - x, EXIT - y) + xp.hypot(GOAL[0] - gate, GOAL[1] - EXIT)
+    # Out of the left passage by its inner corner at the entrance, and along the wall to that of the right one.
+    back = xp.hypot(-inner - x, ENTRANCE - y) + 2 * inner + EXIT - ENTRANCE + last
     within = xp.where(x > 0, inside, back)
-    return xp.where(y < ENTRANCE, below, xp.where(y < EXIT, within, length(*GOAL)))
+    beyond = xp.hypot(GOAL[0] - x, GOAL[1] - y)
+    return xp.where(y < ENTRANCE, below, xp.where(y < EXIT, within, beyond))
+
+
+def _crossing(x: Vectors, y: Float[Any, "*batch 1"], to: tuple[float, float], height: float) -> Vectors:
+    """Where the shortest way up to a place beyond it crosses the right passage's end at this height."""
+    xp = x.__array_namespace__()
+    share = xp.clip((height - y) / xp.maximum(to[1] - y, 1e-9), 0.0, 1.0)
+    return xp.clip(x + share * (to[0] - x), INNER + RADIUS, OUTER - RADIUS)

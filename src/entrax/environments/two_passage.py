@@ -11,7 +11,7 @@ A policy trained with `closed="none"` meets a closed passage at test with `close
 Registered as `entrax/TwoPassage-v0` for both bodies (`body="point"` or `"ant"`), with at most 400 steps.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -27,17 +27,14 @@ from entrax.environments.maze import ANT_SCALE, GOAL, HIGH, LOW, PLUGS, REACH, W
 from entrax.environments.point import TOP_SPEED, PointEnv
 from entrax.errors import EntraxError, closest
 
-Closed = Literal["random", "left", "right", "none"]
 PASSABLE: dict[str, tuple[float, float]] = {"left": (-1.0, 1.0), "right": (1.0, -1.0), "none": (1.0, 1.0)}
-HEIGHT = 1.0
+HEIGHT = 2.0
 """Of the ant's walls, in metres."""
 BURIED = -10.0
 """Where the ant's plug is while both passages are open, in metres."""
 
 
-def two_passage(
-    body: Literal["point", "ant"] = "point", closed: Closed = "random", render_mode: str | None = None
-) -> gymnasium.Env:
+def two_passage(body: str = "point", closed: str = "random", render_mode: str | None = None) -> gymnasium.Env:
     """The environment for one of the bodies. Raises EntraxError when an argument has another value than those named."""
     bodies = {"point": PointTwoPassage, "ant": AntTwoPassage}
     if body not in bodies:
@@ -45,7 +42,7 @@ def two_passage(
     return bodies[body](closed=closed, render_mode=render_mode)
 
 
-def _drawn(closed: Closed, rng: np.random.Generator) -> str:
+def _drawn(closed: str, rng: np.random.Generator) -> str:
     return ("left", "right")[rng.integers(2)] if closed == "random" else closed
 
 
@@ -65,9 +62,9 @@ class PointTwoPassage(PointEnv):
         np.array([*HIGH, TOP_SPEED, TOP_SPEED, 1.0, 1.0], np.float32),
     )
 
-    def __init__(self, closed: Closed = "random", render_mode: str | None = None):
+    def __init__(self, closed: str = "random", render_mode: str | None = None):
         _checked(closed)
-        self.mode: Closed = closed
+        self.mode = closed
         self.closed = "none"
         self.seen = np.zeros(2)
         super().__init__(render_mode)
@@ -92,7 +89,7 @@ class PointTwoPassage(PointEnv):
 
     def draw(self) -> Canvas:
         """The plan; a plug is orange."""
-        canvas = Canvas(np.array(LOW) - 0.3, np.array(HIGH) + 0.3, 60)
+        canvas = Canvas(np.array(LOW) - 0.3, np.array(HIGH) + 0.3, 60.0)
         canvas.grid()
         for low, high in WALLS:
             canvas.box(low, high, WALL)
@@ -111,11 +108,9 @@ class AntTwoPassage(Ant):
     31 float64. The episode ends at the goal, and when the ant falls.
     """
 
-    def __init__(
-        self, closed: Closed = "random", terminate_when_unhealthy: bool = True, render_mode: str | None = None
-    ):
+    def __init__(self, closed: str = "random", terminate_when_unhealthy: bool = True, render_mode: str | None = None):
         _checked(closed)
-        self.mode: Closed = closed
+        self.mode = closed
         self.closed = "none"
         self.seen = np.zeros(2)
         super().__init__(

@@ -12,6 +12,7 @@ import reference64 as ref
 
 from entrax.agents import dqn
 from entrax.errors import EntraxError
+from entrax.replay import Sequences
 from entrax.spec import Discrete, MultiDiscrete, Progress
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
@@ -222,6 +223,7 @@ def test_what_depends_on_the_temperature(fields, expected):
         ("final_exploration", -0.5, "The final exploration must be in [0, 1], not -0.5."),
         ("anneal_fraction", 2.0, "The anneal fraction must be in [0, 1], not 2.0."),
         ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
+        ("n_step", 0, "The n-step must be at least 1, not 0."),
         ("target_period", 0, "The target period must be at least 1, not 0."),
     ],
 )
@@ -234,3 +236,46 @@ def test_values_out_of_range_are_refused(field, value, sentence):
 def test_continuous_actions_are_refused():
     with pytest.raises(EntraxError, match="'dqn' needs discrete actions"):
         dqn.resolve(dqn.Config(), ref.SPEC)
+
+
+def n_step_by_hand(config, state, window, alpha, n=3, gamma=0.9):
+    """y_n of equation 6 for one window, step by step in float64, and where it bootstraps."""
+    q_bar, q = (np.asarray(jax.vmap(net)(window.next_obs)[:, 0], np.float64) for net in (state.targets, critic(state)))
+    total = 0.0
+    for i in range(n):
+        total += gamma**i * window.reward[i]
+        if window.terminated[i]:
+            return total, i
+        pi = np.exp(q[i] / alpha) / np.exp(q[i] / alpha).sum() if alpha else (q[i] == q[i].max()) * 1.0
+        entropy = -np.sum(pi * np.log(np.where(pi > 0, pi, 1.0)))
+        if window.truncated[i] or i == n - 1:
+            if config.double:
+                return total + gamma ** (i + 1) * (pi @ q_bar[i] + alpha * entropy), i
+            value = alpha * np.log(np.exp(q_bar[i] / alpha).sum()) if alpha else q_bar[i].max()
+            return total + gamma ** (i + 1) * value, i
+        total += gamma ** (i + 1) * alpha * entropy
+    raise AssertionError
+
+
+def critic(state):
+    return state.params.critic
+
+
+@pytest.mark.parametrize("fields", [{}, {"double": False}, {"temperature": 0.3}, {"temperature": 0.3, "double": True}])
+def test_targets_of_several_steps_are_those_by_hand(fields):
+    config = configured(n_step=3, discount=0.9, **fields)
+    assert dqn.data(config) == Sequences(batch_size=ref.BATCH, length=3, capacity=1000)
+    state = start(config)
+    batch = jax.tree.map(lambda *x: np.stack(x, axis=1), *(ref.discrete_batch(i, (3,)) for i in range(3)))
+    ends = np.random.default_rng(0).integers(6, size=(ref.BATCH, 3))
+    batch = batch._replace(terminated=ends == 0, truncated=ends == 1)
+    _, info = update(config, state, batch, PROGRESS, jr.key(0))
+    by_hand = [
+        n_step_by_hand(config, state, jax.tree.map(lambda x, i=i: x[i], batch), fields.get("temperature", 0.0))
+        for i in range(ref.BATCH)
+    ]
+    assert {0, 1, 2} == {place for _, place in by_hand}
+    q = np.asarray(jax.vmap(critic(state))(batch.obs[:, 0])[:, 0], np.float64)
+    taken = q[np.arange(ref.BATCH), batch.action[:, 0, 0]]
+    errors = taken - np.array([y for y, _ in by_hand])
+    np.testing.assert_allclose(info["critic_loss"], 0.5 * np.mean(errors**2), rtol=1e-5)

@@ -89,6 +89,7 @@ def test_killed_three_times(tmp_path):
     compare(tmp_path, settings, seed=0, kills=3)
 
 
+ROLLOUTS = {"rollout_steps": 32, "learning_starts": None, "chunk": None}  # None: left to the agent
 LONG = {
     "pendulum": {"env": "Pendulum-v1"},
     "pendulum in workers": {"env": "Pendulum-v1", "envs": 3, "workers": 2, "normalise_obs": True},
@@ -96,6 +97,9 @@ LONG = {
     "cheetah in workers": {"env": "HalfCheetah-v5", "envs": 3, "workers": 2, "updates_per_step": 0.5},
     "toy": {"env": "toys:EntraxToy-v0", "envs": 3, "workers": 0, "replay_size": 100},
     "discrete": {"env": "CartPole-v1", "agent": "dqn"},
+    "n steps": {"env": "CartPole-v1", "agent": "dqn", "n_step": 3, "envs": 2, "workers": 2},
+    "rollouts": {"env": "CartPole-v1", "agent": "ppo", "envs": 2, "workers": 2, "normalise_obs": True} | ROLLOUTS,
+    "continuous rollouts": {"env": "Pendulum-v1", "agent": "ppo", "temperature": 0.1} | ROLLOUTS,
 }
 
 
@@ -103,5 +107,6 @@ LONG = {
 @pytest.mark.parametrize("variant", LONG)
 def test_killed_many_times(tmp_path, variant):
     kills = int(os.environ.get("ENTRAX_KILLS", "40"))
-    done, runs = compare(tmp_path, SMALL | {"agent": "sac"} | LONG[variant], seed=1, kills=kills)
+    settings = {k: v for k, v in (SMALL | {"agent": "sac"} | LONG[variant]).items() if v is not None}
+    done, runs = compare(tmp_path, settings, seed=1, kills=kills)
     print(f"{variant}: {done} kills in {runs} runs, all the same to the byte")

@@ -1,0 +1,172 @@
+"""The kinds of data: what is drawn, what the loop is told, and that a rollout is of the policy that learns from it."""
+
+import sys
+from types import ModuleType
+
+import equinox as eqx
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import entrax
+from entrax.errors import EntraxError
+from entrax.replay import Rollout, Sequences, Uniform, UniformReplay
+from entrax.spec import Discrete, Leaf, Spec, Transition
+
+LEAF = Leaf("obs", (1,), "float32", 1, (-np.inf,), (np.inf,))
+SPEC = Spec(observation=(LEAF,), action=Discrete(3))
+
+
+def filled(capacity, envs, appends):
+    """Every row tells its time and environment."""
+    replay = UniformReplay(SPEC, capacity, envs)
+    for t in range(appends):
+        mark = 100 * t + np.arange(envs)
+        flags = np.zeros(envs, bool)
+        replay.append(
+            Transition(
+                obs=mark[:, None],
+                action=mark[:, None] % 3,
+                reward=mark,
+                next_obs=mark[:, None] + 100,
+                terminated=flags,
+                truncated=flags,
+            )
+        )
+    return replay
+
+
+@pytest.mark.parametrize(("capacity", "appends"), [(24, 5), (24, 8), (24, 19)])  # not full, full, gone round
+def test_windows_are_consecutive_steps_of_one_environment_and_each_is_as_likely(capacity, appends):
+    replay = filled(capacity, 3, appends)
+    data = Sequences(batch_size=20, length=4, capacity=capacity)
+    drawn = data.draw(replay, np.random.default_rng(0), 400)
+    assert drawn.obs.shape == (400, 20, 4, 1)
+    assert (np.diff(drawn.reward, axis=2) == 100).all()
+    np.testing.assert_array_equal(drawn.next_obs[..., 0], drawn.reward + 100)
+    first, counts = np.unique(drawn.reward[..., 0], return_counts=True)
+    oldest, newest = max(0, appends - 8), appends - 4
+    expected = [100 * t + e for t in range(oldest, newest + 1) for e in range(3)]
+    np.testing.assert_array_equal(first, expected)
+    mean = 8000 / len(expected)
+    assert np.abs(counts - mean).max() < 5 * np.sqrt(mean)
+    again = data.draw(replay, np.random.default_rng(0), 400)
+    np.testing.assert_array_equal(again.reward, drawn.reward)
+
+
+def test_no_window_is_drawn_from_fewer_steps():
+    with pytest.raises(ValueError, match="Of 4 times only 3 are stored"):
+        filled(24, 2, 3).sample_windows(np.random.default_rng(0), 1, 1, 4)
+
+
+def test_a_rollout_is_the_last_steps_in_order():
+    drawn = Rollout(steps=8).draw(filled(8, 2, 7), np.random.default_rng(0), 2)
+    np.testing.assert_array_equal(drawn.reward, [[[100 * t + e for e in range(2)] for t in range(3, 7)]])
+
+
+def test_what_the_loop_is_told():
+    assert Uniform(batch_size=4, capacity=10).loop(steps=100, envs=3, learning_starts=0) == {}
+    assert Sequences(batch_size=4, length=3, capacity=10).loop(steps=100, envs=3, learning_starts=9) == {}
+    expected = {"chunk": 16, "updates_per_step": 1 / 64, "learning_starts": 0}
+    assert Rollout(steps=64).loop(steps=64, envs=4, learning_starts=10) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "sentence"),
+    [
+        (Rollout(steps=64), {"envs": 3}, "A rollout of 64 steps cannot be shared equally by 3 environments."),
+        (Rollout(steps=64), {"steps": 63}, "With rollouts of 64 steps --steps must be at least that, not 63."),
+        (Rollout(steps=64, least_envs=2), {}, "This agent needs --envs of at least 2, as it is set, not 1."),
+        (Sequences(4, 5, 9), {"envs": 2}, "Sequences of 5 steps of 2 environments do not fit a replay of 9: raise"),
+        (Sequences(4, 5, 10), {"learning_starts": 9, "envs": 2}, "--learning-starts must be at least 10."),
+    ],
+)
+def test_what_does_not_suit_is_refused(data, asked, sentence):
+    with pytest.raises(EntraxError) as error:
+        data.loop(**{"steps": 1000, "envs": 1, "learning_starts": 100} | asked)
+    assert sentence in str(error.value)
+
+
+def test_impossible_kinds_are_refused():
+    with pytest.raises(EntraxError, match="A rollout needs at least 1 step, not 0"):
+        Rollout(steps=0)
+    with pytest.raises(EntraxError, match="A sequence needs at least 1 step, not 0"):
+        Sequences(batch_size=1, length=0, capacity=1)
+    with pytest.raises(EntraxError, match="must be at least the batch size 20"):
+        Sequences(batch_size=20, length=2, capacity=10)
+
+
+class Walk(gymnasium.Env):
+    """Time as the observation; an episode of seven steps."""
+
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.place = 0, self.np_random.normal()
+        return np.array([self.place], np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        self.place += 3.0
+        return np.array([self.place], np.float32), 0.0, False, self.t == 7, {}
+
+
+class Config(eqx.Module):
+    rollout: int = eqx.field(static=True, default=8)
+
+
+class Counting(eqx.Module):
+    """Acts with the number of updates so far, and with the observation as it was normalised."""
+
+    params: jnp.ndarray
+
+    def sample(self, obs, progress, key):
+        return jnp.stack([self.params / 100, obs[0] / 100]), {}
+
+    def mode(self, obs):
+        return jnp.zeros(2)
+
+
+def counting_update(config, state, batch, progress, key):
+    late = jnp.max(jnp.abs(batch.action[..., 0] - state.params / 100))
+    other = jnp.max(jnp.abs(batch.action[..., 1] - batch.obs[..., 0] / 100))
+    return Counting(params=state.params + 1), {"late": late, "other": other, "step": progress.step * 1.0}
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    agent = ModuleType("counting")
+    agent.Config, agent.update = Config, counting_update
+    agent.resolve = lambda config, spec: config
+    agent.init = lambda config, spec, key: Counting(params=jnp.zeros(()))
+    agent.policy = lambda config, state: state
+    agent.data = lambda config: Rollout(steps=config.rollout)
+    home = ModuleType("counted")
+    home.agent = agent
+    monkeypatch.setitem(sys.modules, "counted", home)
+    return "counted:agent"
+
+
+@pytest.mark.parametrize("envs", [1, 2])
+def test_each_rollout_is_of_the_policy_and_the_scaling_that_learn_from_it(counting, tmp_path, envs):
+    settings = {"steps": 44, "envs": envs, "workers": 0, "normalise_obs": True, "log_every": 8, "eval_every": 0}
+    run = entrax.train(Walk, agent=counting, run=tmp_path / "run", **settings)
+    rows = [row for row in run.metrics() if "late" in row]
+    assert sum(row["updates"] for row in rows[-1:]) == 5  # and the last four steps are no rollout
+    assert all(row["late"] == 0 for row in rows)
+    assert max(row["other"] for row in rows) < 1e-6
+    assert run.config["training"]["chunk"] == 8 // envs
+
+
+def test_what_a_rollout_settles_is_not_to_be_set(counting, tmp_path):
+    for name, value in {"chunk": 4, "learning_starts": 5, "updates_per_step": 1.0}.items():
+        with pytest.raises(EntraxError) as error:
+            entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **{name: value})
+        flag = name.replace("_", "-")
+        assert str(error.value) == f"--{flag} is settled by what this agent learns from: leave it out."
+    # A preset's are for other agents.
+    run = entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, preset="fast", workers=0, eval_every=0)
+    assert run.config["training"]["updates_per_step"] == 1 / 8

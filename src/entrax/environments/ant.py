@@ -55,6 +55,18 @@ class Ant(AntEnv):
         """Of the torso in the plane, in metres."""
         return self.data.qpos[:2].copy()
 
+    def specification(self) -> Any:
+        """The `mujoco.MjSpec` of the model, to compile or to change."""
+        spec = mujoco.MjSpec.from_file(self.fullpath)
+        spec.stat.extent = EXTENT
+        spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn without end, in squares of a metre, without reflections
+        ground = spec.material("MatPlane")
+        ground.texuniform, ground.texrepeat = True, (1.0, 1.0)
+        ground.reflectance = ground.specular = 0.0
+        spec.texture("texplane").rgb1, spec.texture("texplane").rgb2 = (0.6, 0.6, 0.62), (0.7, 0.7, 0.72)
+        self.furnish(spec)
+        return spec
+
     def furnish(self, spec: Any) -> None:
         """Add what stands around to the `mujoco.MjSpec`."""
 
@@ -74,20 +86,17 @@ class Ant(AntEnv):
         return self._terminate_when_unhealthy and not self.is_healthy
 
     def _initialize_simulation(self) -> tuple[Any, Any]:
-        spec = mujoco.MjSpec.from_file(self.fullpath)
-        spec.stat.extent = EXTENT
-        spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn without end, in squares of a metre, without reflections
-        ground = spec.material("MatPlane")
-        ground.texuniform, ground.texrepeat = True, (1.0, 1.0)
-        ground.reflectance = ground.specular = 0.0
-        spec.texture("texplane").rgb1, spec.texture("texplane").rgb2 = (0.6, 0.6, 0.62), (0.7, 0.7, 0.72)
-        self.furnish(spec)
-        model = spec.compile()
-        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
-        return model, mujoco.MjData(model)
+        return compiled(self.specification(), self.width, self.height)
 
     def _get_obs(self) -> Float[np.ndarray, " obs"]:
         return np.concatenate([super()._get_obs(), self.sense()])
+
+
+def compiled(spec: Any, width: int, height: int) -> tuple[Any, Any]:
+    """Model and data of a `mujoco.MjSpec`, for pictures of this size in pixels."""
+    model = spec.compile()
+    model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+    return model, mujoco.MjData(model)
 
 
 def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:

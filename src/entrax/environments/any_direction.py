@@ -88,7 +88,7 @@ class AntAnyDirection(Ant):
         super().__init__(
             low=np.zeros(WALLS),
             high=np.ones(WALLS),
-            camera={"trackbodyid": 1, "distance": 9.0, "elevation": -40.0},
+            camera={"trackbodyid": 1, "distance": 9.0, "elevation": -55.0},
             terminate_when_unhealthy=terminate_when_unhealthy,
             render_mode=render_mode,
         )

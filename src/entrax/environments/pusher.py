@@ -21,6 +21,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
 from jaxtyping import Float
 
+from entrax.environments.ant import compiled
 from entrax.errors import EntraxError, closest
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
@@ -100,7 +101,8 @@ class Pusher(MujocoEnv):
         x, y = np.abs(self.disc).tolist()
         return {"x": x, "y": y}
 
-    def _initialize_simulation(self) -> tuple[Any, Any]:
+    def specification(self) -> Any:
+        """The `mujoco.MjSpec` of the model, to compile or to change."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
         spec.delete(spec.body("goal"))
         for actuator in spec.actuators:
@@ -120,6 +122,7 @@ class Pusher(MujocoEnv):
                     conaffinity=0,
                     rgba=(0.3, 0.7, 0.4, 1.0),
                 )
-        model = spec.compile()
-        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
-        return model, mujoco.MjData(model)
+        return spec
+
+    def _initialize_simulation(self) -> tuple[Any, Any]:
+        return compiled(self.specification(), self.width, self.height)

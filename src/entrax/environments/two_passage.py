@@ -118,7 +118,7 @@ class AntTwoPassage(Ant):
             high=np.ones(2),
             camera={
                 "lookat": np.array([0.0, ANT_SCALE * (LOW[1] + HIGH[1]) / 2, 0.0]),
-                "distance": 23.0,
+                "distance": 24.5,
                 "elevation": -75.0,
                 "azimuth": 90.0,
             },

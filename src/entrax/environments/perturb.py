@@ -77,17 +77,7 @@ def perturb(env: gymnasium.Env | str, /, **severities: float) -> "Perturbed":
 
 def inapplicable(env: gymnasium.Env) -> dict[str, str]:
     """Why each family that cannot be applied to this environment cannot; families that can are left out."""
-    body = mujoco_body(env)
-    reasons: dict[str, str | None] = {}
-    no_body, no_ground = ("it has no MuJoCo model",) * 2 if body is None else (None, unfit_ground(body))
-    by_kind = {"body": no_body, "ground": no_ground, "action": unfit_action(env), "sensor": unfit_sensors(env)}
-    for name, family in FAMILIES.items():
-        reasons[name] = by_kind[family.acts_on]
-    if body is not None and not body.model.opt.gravity.any():
-        reasons["gravity"] = "its model has no gravity"
-    if body is not None and body.model.nu == 0:
-        reasons["motor_strength"] = "its model has no motors"
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+    return {name: reason for name in FAMILIES if (reason := _unfit(env, name)) is not None}
 
 
 def family_named(name: str) -> str:
@@ -147,7 +137,7 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         if self._lowered is not None:
             self._lowered.remove()
         if self._body is not None and self._body.model is not self._own_model:
-            install(self._body, self._own_model)
+            install(self._body, self._own_model, self._own_data)
         return self.env
 
     def __reduce__(self) -> Any:
@@ -160,18 +150,22 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         return obs
 
     def _change_body(self, body: Any, given: dict[str, float]) -> None:
-        self._own_model = model = body.model
+        import mujoco
+
+        self._own_model, self._own_data = body.model, body.data
+        model, data = body.model, body.data
         if "push" in given:  # before the mass changes: the same push, whatever it meets
             self._pushes = Pushes(body, given["push"])
         for family in given.keys() & set(GROUND):
             ground = terrain(body, family, given[family])
             model = on_ground(body, ground)
+            data = mujoco.MjData(model)  # of other sizes; scaling keeps them
             self._lowered = Lowered(body, ground)
         fields = {family: given[family] for family in MODEL_FIELDS if family in given}
         if fields:
             model = scaled(model, fields)
         if model is not body.model:
-            install(body, model)
+            install(body, model, data)
 
 
 class Conditions(gymnasium.Env):
@@ -239,13 +233,29 @@ def _checked(env: gymnasium.Env, severities: Mapping[str, Any]) -> dict[str, flo
         if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0.0 <= severity <= 1.0:
             raise EntraxError(f"The severity of {name} is a number from 0 (none) to 1 (severe), not {severity!r}.")
     given = {name: float(named[name]) for name in FAMILIES if named.get(name, 0.0) > 0.0}
-    if given:
-        for name, reason in inapplicable(env).items():
-            if name in given:
-                raise EntraxError(f"{name} does not apply to this environment: {reason}.")
+    for name in given:
+        if (reason := _unfit(env, name)) is not None:
+            raise EntraxError(f"{name} does not apply to this environment: {reason}.")
     if len(grounds := [name for name in GROUND if name in given]) > 1:
         raise EntraxError(f"The ground can be changed in one way at a time, not by {' and '.join(grounds)}.")
     return given
+
+
+def _unfit(env: gymnasium.Env, name: str) -> str | None:
+    """Why this family cannot be applied; None when it can."""
+    match FAMILIES[name].acts_on:
+        case "action":
+            return unfit_action(env)
+        case "sensor":
+            return unfit_sensors(env)
+    body = mujoco_body(env)
+    if body is None:
+        return "it has no MuJoCo model"
+    if name == "gravity" and not body.model.opt.gravity.any():
+        return "its model has no gravity"
+    if name == "motor_strength" and body.model.nu == 0:
+        return "its model has no motors"
+    return unfit_ground(body) if name in GROUND else None
 
 
 def _streams(given: Mapping[str, float], seed: int | None) -> dict[str, np.random.Generator]:

@@ -49,8 +49,8 @@ def root(model: Any) -> int:
     of_joints = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
     driven = model.jnt_bodyid[model.actuator_trnid[of_joints, 0]]
     motors = np.bincount(model.body_rootid[driven], minlength=model.nbody)
-    candidates = [body for body in range(1, model.nbody) if model.body_rootid[body] == body]
-    return max(candidates, key=lambda body: (motors[body], model.body_subtreemass[body]))
+    candidates = np.flatnonzero(model.body_rootid == np.arange(model.nbody))[1:]
+    return int(candidates[np.lexsort((model.body_subtreemass[candidates], motors[candidates]))[-1]])
 
 
 def factor(family: str, severity: float) -> float:
@@ -99,11 +99,9 @@ def _scale_motors(model: Any, by: float) -> None:
     model.actuator_forcerange *= by
 
 
-def install(body: Any, model: Any) -> None:
-    """Have a MuJoCo environment simulate `model` from its next reset on."""
-    import mujoco
-
-    body.model, body.data = model, mujoco.MjData(model)
+def install(body: Any, model: Any, data: Any) -> None:
+    """Have a MuJoCo environment simulate `model` in `data`, of the same sizes, from its next reset on."""
+    body.model, body.data = model, data
     renderer = body.mujoco_renderer
     if renderer is not None:
         renderer.close()

@@ -151,6 +151,8 @@ def _over_floats(space: spaces.Space, change: Callable[[spaces.Box], Change]) ->
             return lambda value, rng: tuple(apply(part, rng) for apply, part in zip(parts, value, strict=True))
         case spaces.Box() as box if np.issubdtype(box.dtype, np.floating):
             changed = change(box)
-            return lambda value, rng: np.clip(changed(value, rng), box.low, box.high).astype(value.dtype)
+            if not (box.bounded_below | box.bounded_above).any():
+                return lambda value, rng: changed(value, rng).astype(value.dtype)
+            return lambda value, rng: changed(value, rng).clip(box.low, box.high).astype(value.dtype)
         case _:
             return lambda value, rng: value

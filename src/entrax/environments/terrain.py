@@ -10,6 +10,7 @@ altitude a matter of health; so between simulations (`lowered`) its height is gi
 simulation itself runs in the true place. For stairs that ground is the straight line through the treads' middles.
 """
 
+import copy
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -106,12 +107,7 @@ def compiled(path: str, ground: Terrain | None) -> Any:
 
 
 def on_ground(body: Any, ground: Terrain) -> Any:
-    """A model of a MuJoCo environment on this ground. Raises EntraxError where the ground cannot be changed."""
-    import copy
-
-    reason = unfit_ground(body)
-    if reason is not None:
-        raise EntraxError(f"{ground.family} cannot be applied: {reason}.")
+    """A model of a MuJoCo environment on this ground, for one that `unfit_ground` has nothing against."""
     model = copy.copy(compiled(body.fullpath, ground))
     for name in ("offwidth", "offheight"):  # the size of its pictures, set after reading
         setattr(model.vis.global_, name, getattr(body.model.vis.global_, name))
@@ -204,8 +200,8 @@ def _reach(body: Any) -> float:
     """How far along x the body extends at its initial position, and at least half a tread, in m."""
     import mujoco
 
-    model, data = body.model, mujoco.MjData(body.model)
-    data.qpos[:] = body.init_qpos
+    model, data = body.model, body.data
+    data.qpos[:] = body.init_qpos  # the environment is reset before it is used again
     mujoco.mj_kinematics(model, data)
     own = model.body_rootid[model.geom_bodyid] == root(model)
     return max(TREAD / 2.0, float((data.geom_xpos[own, 0] + model.geom_rbound[own]).max()))

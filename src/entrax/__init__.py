@@ -4,9 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EntraxError", "Run", "finetune", "load", "perturb", "resume", "train"]
+__all__ = ["EntraxError", "Run", "compose", "finetune", "load", "perturb", "resume", "train"]
 
 if TYPE_CHECKING:
+    from entrax.api import compose as compose
     from entrax.api import finetune as finetune
     from entrax.api import load as load
     from entrax.api import resume as resume
@@ -19,7 +20,7 @@ _HOMES = {
     "EntraxError": "entrax.errors",
     "Run": "entrax.training.trained",
     "perturb": "entrax.environments.perturb",
-} | dict.fromkeys(("finetune", "load", "resume", "train"), "entrax.api")
+} | dict.fromkeys(("compose", "finetune", "load", "resume", "train"), "entrax.api")
 
 
 def __getattr__(name: str) -> Any:

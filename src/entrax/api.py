@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from entrax.runs.directory import RunDirectory
     from entrax.runs.metrics import View
+    from entrax.training.compose import Composed
     from entrax.training.run import Hook
     from entrax.training.trained import Run
 
@@ -162,6 +163,44 @@ def finetune(
         started=started,
         resume=resume,
         **settings,
+    )
+
+
+def compose(
+    paths: Sequence[str | Path],
+    env: str | Callable[[], gymnasium.Env],
+    *,
+    combine: str = "mean",
+    temperature: float | None = None,
+    candidates: int = 256,
+    checkpoint: str = "latest",
+    env_args: Mapping[str, Any] | None = None,
+) -> Composed:
+    """A policy for a combined task out of the soft Q-functions of several runs, without learning.
+
+    Args:
+        paths: directories of runs of `soft-q`, or of `discrete-sac` and `dqn` with a temperature.
+        env: the environment of the combined task; its observations and actions must be the runs'.
+        combine: "mean" or "sum" for the mean or sum of the runs' rewards, "or" for any of their tasks.
+        temperature: α; by default the one that the runs share.
+        candidates: for continuous actions, how many are proposed of which one is drawn; see
+            `entrax.agents.composed.ComposedEnergy` for the error.
+        checkpoint: "latest", "final", or a checkpoint's name.
+        env_args: keyword arguments of the environment.
+
+    Returns a policy (`controller`) whose `evaluate` gives returns and an estimate of the bound in
+    `entrax.agents.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
+    """
+    from entrax.training.compose import compose as put_together
+
+    return put_together(
+        paths,
+        env,
+        combine=combine,
+        temperature=temperature,
+        candidates=candidates,
+        checkpoint=checkpoint,
+        env_args=env_args,
     )
 
 

@@ -12,6 +12,7 @@ VERBS = {
     "finetune": "train what a run has learned for another task",
     "evaluate": "play episodes with a trained policy",
     "stress": "see how a policy's return falls as the world changes",
+    "compose": "act by several runs' soft Q-functions at once",
     "compare": "compare methods over seeds, with intervals",
     "report": "write the report of a run: figure, video, numbers",
     "verify": "check that everything of a run is whole",

@@ -1,0 +1,67 @@
+"""`entrax compose`: a policy for a combined task out of trained runs, without learning."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from entrax.agents.composed import COMBINATIONS
+from entrax.environments.source import parse_env_args
+from entrax.training.compose import Bound, compose
+
+
+@click.command("compose")
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--env", required=True, help="The environment of the combined task, with the runs' spaces.")
+@click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable.")
+@click.option("--combine", default="mean", show_default=True, help=f"{', '.join(COMBINATIONS)} of the tasks' rewards.")
+@click.option("--temperature", type=float, help="α of the composition; by default the one that the runs share.")
+@click.option("--candidates", default=256, show_default=True, help="Actions that one is drawn from, where a Box is.")
+@click.option("--checkpoint", default="latest", show_default=True, help="latest, final or a checkpoint's name.")
+@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of episodes and actions.")
+@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def command(runs: tuple[str, ...], **given: Any) -> None:
+    """Act by the mean of the soft Q-functions of RUNS (soft-q, dqn with a temperature, discrete-sac), and say how well.
+
+    Prints returns of sampled actions and, where there is one, a bound on what the composed policy falls short of the
+    best by, in discounted soft return, if the reward of the environment is the runs' rewards combined.
+    """
+    composed = compose(
+        runs,
+        given["env"],
+        combine=given["combine"],
+        temperature=given["temperature"],
+        candidates=given["candidates"],
+        checkpoint=given["checkpoint"],
+        env_args=parse_env_args(given["env_arg"]),
+    )
+    played, bound = composed.evaluate(given["episodes"], seed=given["seed"], workers=given["workers"])
+    if given["as_json"]:
+        record = {"runs": list(runs), "combine": composed.how, "temperature": composed.temperature}
+        found = None if bound is None else {k: None if math.isnan(v) else v for k, v in asdict(bound).items()}
+        click.echo(json.dumps(record | played.to_json() | {"bound": found, "no_bound": composed.no_bound}))
+        return
+    click.echo(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
+    click.echo(f"return {played.mean:.2f} ± {played.std:.2f} over {len(played.returns)} episodes of sampled actions")
+    click.echo(f"bound   none: {composed.no_bound}" if bound is None else told(bound))
+
+
+def told(bound: Bound) -> str:
+    """The bound in words."""
+    which, error = ("G", bound.G_error) if bound.G <= bound.D else ("D", bound.D_error)
+    margin = "" if math.isnan(error) else f" ± {error:.3g}"
+    return (
+        f"bound   {bound.value:.4g}{margin} of discounted soft return ({which}), with a mean gap of "
+        f"{bound.divergence:.4g} in a state; as good as the Q-functions are"
+    )
+
+
+def main(arguments: Sequence[str], started: float) -> None:
+    """Run the verb."""
+    command.main(list(arguments), prog_name="entrax compose", standalone_mode=False)

@@ -1,0 +1,200 @@
+"""A policy for a combined task out of trained runs, without a step of learning."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.random as jr
+import numpy as np
+from jaxtyping import Float
+
+from entrax.agents.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
+from entrax.agents.controller import Controller, Scaling, act_in_episodes, identity_scaling
+from entrax.environments.source import EnvSource, as_source
+from entrax.errors import EntraxError, closest
+from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.runs.pytree import unflatten
+from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, spec_of_environment
+from entrax.training.devices import set_up
+from entrax.training.normaliser import Normaliser
+from entrax.training.saving import below
+
+AGENTS = ("soft-q", "dqn", "discrete-sac")
+BLOCK = 256
+"""States whose gap is computed at once."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far the composed policy may fall short of the best one: means over episodes, with their standard errors.
+
+    In units of the discounted soft return of the combined reward, which is reward plus α times entropy, from an
+    episode's first state on. `divergence` is the mean gap g of the states; G and D are those of
+    `entrax.agents.composed`, and `value` is the smaller of their means. What would come after a time limit is left out.
+    """
+
+    value: float
+    G: float
+    G_error: float
+    D: float
+    D_error: float
+    divergence: float
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A composed policy, and the environment it is for. `no_bound` says why there is no bound, if there is none."""
+
+    controller: Controller
+    source: EnvSource
+    how: str
+    temperature: float
+    discount: float
+    no_bound: str | None
+
+    def evaluate(
+        self, episodes: int = 20, *, seed: int = 0, workers: int | None = None
+    ) -> tuple[Evaluation, Bound | None]:
+        """Returns of whole episodes of sampled actions, and the bound estimated from the states they came through."""
+        act = act_in_episodes(self.controller, sample=True, seed=seed)
+        seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+        def watched(obs: np.ndarray, episode: np.ndarray, t: np.ndarray) -> np.ndarray:
+            seen.append((np.array(obs), np.array(episode), np.array(t)))
+            return act(obs, episode, t)
+
+        played = evaluate(watched, self.source, episodes=episodes, seed=seed, policy="sampled", workers=workers)
+        if self.no_bound is not None:
+            return played, None
+        obs, episode, t = (np.concatenate(part) for part in zip(*seen, strict=True))
+        # A row that has run out of episodes plays its last one again, which is not counted: the first time is.
+        _, first = np.unique(np.stack([episode, t]), axis=1, return_index=True)
+        first = first[episode[first] < episodes]
+        return played, self._bound(obs[first], episode[first], t[first], episodes)
+
+    def _bound(self, obs: Float[np.ndarray, "state obs"], episode: np.ndarray, t: np.ndarray, episodes: int) -> Bound:
+        gaps = self.gaps(obs)
+        discounts = self.discount ** t.astype(float)
+        G = np.bincount(episode, (t >= 1) * discounts * gaps, minlength=episodes)
+        D = np.bincount(episode, np.maximum(t - 1, 0) * discounts * gaps, minlength=episodes)
+        error = [float(np.std(x, ddof=1) / np.sqrt(episodes)) if episodes > 1 else float("nan") for x in (G, D)]
+        return Bound(
+            value=float(min(G.mean(), D.mean())),
+            G=float(G.mean()),
+            G_error=error[0],
+            D=float(D.mean()),
+            D_error=error[1],
+            divergence=float(gaps.mean()),
+            episodes=episodes,
+        )
+
+    def gaps(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
+        """g of every state, in blocks of one shape so that one program serves all."""
+        policy, keys = self.controller.policy, jr.split(jr.key(0), BLOCK)
+        gap = eqx.filter_jit(lambda policy, obs: jax.vmap(policy.gap)(obs, keys))
+        padded = np.resize(obs, (-(-len(obs) // BLOCK) * BLOCK, obs.shape[1]))
+        found = [np.asarray(gap(policy, padded[i : i + BLOCK])) for i in range(0, len(padded), BLOCK)]
+        return np.concatenate(found)[: len(obs)].astype(float)
+
+
+def compose(
+    paths: Sequence[str | Path],
+    env: str | Callable[[], gymnasium.Env],
+    *,
+    combine: str = "mean",
+    temperature: float | None = None,
+    candidates: int = 256,
+    checkpoint: str = "latest",
+    env_args: Mapping[str, Any] | None = None,
+) -> Composed:
+    """See `entrax.api.compose`."""
+    if combine not in COMBINATIONS:
+        known = ", ".join(COMBINATIONS)
+        raise EntraxError(f"--combine takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
+    if len(paths) < 2 or candidates < 2:
+        raise EntraxError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
+    set_up(None, None)
+    runs = [read_ancestor(path, checkpoint, None) for path in paths]
+    spec = spec_of_environment(env, env_args or {})
+    for run in runs:
+        if run.run.config["agent"] not in AGENTS:
+            name = run.run.config["agent"]
+            raise EntraxError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
+        if not run.whole:
+            raise EntraxError(f"{run.name} holds a policy only: a composition needs the critics as well.")
+        check_spaces(run.spec, spec, str(run.run.path))
+    alpha, common = _temperature(runs, temperature)
+    discounts = sorted({float(run.config.discount) for run in runs})
+    policy = _policy(runs, combine, alpha, candidates)
+    return Composed(
+        controller=Controller(policy=policy, scaling=identity_scaling(spec), spec=spec),
+        source=as_source(env, env_args or {}),
+        how=combine,
+        temperature=alpha,
+        discount=discounts[-1],
+        no_bound=_no_bound(combine, isinstance(policy, ComposedEnergy), common, discounts),
+    )
+
+
+def _temperature(runs: Sequence[Ancestor], given: float | None) -> tuple[float, bool]:
+    """The temperature to compose at, and whether all runs had it."""
+    alphas = [run.temperature for run in runs]
+    for run, alpha in zip(runs, alphas, strict=True):
+        if alpha is None or alpha <= 0:
+            raise EntraxError(f"{run.run.path} has temperature {alpha}: only soft Q-functions can be composed.")
+    there = [alpha for alpha in alphas if alpha is not None]
+    together = max(there) <= min(there) * (1 + 1e-3)
+    if given is None and not together:
+        found = ", ".join(f"{alpha:.4g}" for alpha in there)
+        raise EntraxError(f"The runs have the temperatures {found}: choose one for the composition by --temperature.")
+    if given is not None and not given > 0:
+        raise EntraxError(f"--temperature must be positive, not {given}.")
+    alpha = there[0] if given is None else given
+    return alpha, together and abs(alpha - there[0]) <= 1e-3 * alpha
+
+
+def _no_bound(how: str, densities: bool, common: bool, discounts: Sequence[float]) -> str | None:
+    if how == "or":
+        return "'or' has none"
+    if how == "sum" and densities:
+        return "a product of densities may integrate to more than 1"
+    if not common:
+        return "it needs runs of the temperature that they are composed at"
+    return "it needs runs of one discount" if len(discounts) > 1 else None
+
+
+def _policy(runs: Sequence[Ancestor], how: str, alpha: float, candidates: int) -> ComposedChoices | ComposedEnergy:
+    states, scalings = [_state(run) for run in runs], [_scaling(run) for run in runs]
+    together = list(zip(runs, states, scalings, strict=True))
+    if runs[0].run.config["agent"] == "soft-q":
+        energies = [EnergyPart(scaling=s, critics=x.params.critics, sampler=x.params.policy) for _, x, s in together]
+        return ComposedEnergy(parts=tuple(energies), temperature=alpha, candidates=candidates, how=how)
+    choices = [state.choices for state in states]
+    if any(other != choices[0] for other in choices):
+        raise EntraxError("The runs choose among their actions in different ways: train them with one --joint-limit.")
+    if how == "or" and len(choices[0].sizes) > 1:
+        raise EntraxError("'or' needs one choice among all actions: train with a greater --joint-limit.")
+    tables = [
+        TablePart(scaling=s, critics=x.params.critic)
+        if run.run.config["agent"] == "dqn"
+        else TablePart(scaling=s, critics=x.params.critics, pessimism=run.config.pessimism)
+        for run, x, s in together
+    ]
+    return ComposedChoices(parts=tuple(tables), temperature=alpha, choices=choices[0], how=how)
+
+
+def _state(run: Ancestor) -> Any:
+    template = eqx.filter_eval_shape(lambda: run.agent.init(run.config, run.spec, jr.key(0)))
+    return unflatten(template, below("state", run.arrays))
+
+
+def _scaling(run: Ancestor) -> Scaling:
+    normaliser = Normaliser(run.spec.obs_size, run.run.config["training"]["normalise_obs"])
+    normaliser.restore(below("normaliser", run.arrays))
+    mean, scale = normaliser.scaling()
+    return Scaling(mean=mean, scale=scale)

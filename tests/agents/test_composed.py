@@ -1,0 +1,193 @@
+"""Composed policies against exact answers: what they are worth, and how far that is from the best."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from entrax.agents.choices import Choices
+from entrax.agents.composed import ComposedChoices, ComposedEnergy, EnergyPart, TablePart, combine
+from entrax.agents.controller import FINISHED, Scaling
+from entrax.nets import Options
+
+STATES, ACTIONS, GAMMA, ALPHA = 5, 3, 0.8, 0.7
+
+
+@eqx.filter_jit
+def tell(policy):
+    """Probabilities and gap in every state, by one program for all tables."""
+    return jax.vmap(policy)(jnp.eye(STATES))[:, 0], jax.vmap(policy.gap, (0, None))(jnp.eye(STATES), jr.key(0))
+
+
+def soft_max(q, alpha=ALPHA):
+    return alpha * special.logsumexp(q / alpha, axis=-1)
+
+
+def soft_optimum(reward, transitions, gamma=GAMMA, alpha=ALPHA):
+    """Q by 2000 backups: reward [s, a], transitions [s, a, s']."""
+    q = np.zeros_like(reward)
+    for _ in range(2000):
+        q = reward + gamma * transitions @ soft_max(q, alpha)
+    return q
+
+
+def problem(seed):
+    rng = np.random.default_rng(seed)
+    transitions = rng.dirichlet(np.full(STATES, 0.4), size=(STATES, ACTIONS))
+    return transitions, rng.normal(size=(2, STATES, ACTIONS))
+
+
+def tabular(q_tables, how, alpha=ALPHA):
+    """The composed policy of tables [s, a] of one-hot observations."""
+
+    def part(table):
+        network = Options(STATES, (1, ACTIONS), (), jr.key(0))
+        where = lambda n: (n.network.layers[0].weight, n.network.layers[0].bias)  # noqa: E731
+        there = where(network)
+        weight = table if there[0].shape == table.shape else table.T
+        network = eqx.tree_at(where, network, (jnp.asarray(weight, jnp.float32), jnp.zeros_like(there[1])))
+        return TablePart(scaling=Scaling(mean=jnp.zeros(STATES), scale=jnp.ones(STATES)), critics=network)
+
+    choices = Choices(nvec=(ACTIONS,), sizes=(ACTIONS,))
+    return ComposedChoices(parts=tuple(map(part, q_tables)), temperature=alpha, choices=choices, how=how)
+
+
+def worth(reward, transitions, pi, cost=None):
+    """Q of a fixed policy, with its entropy in the reward, or of a `cost` [s] of each state after the first."""
+    entropy = -ALPHA * np.sum(pi * np.log(pi), axis=1)
+    ahead = entropy if cost is None else cost
+    step = np.einsum("sat,tb->satb", transitions, pi).reshape(STATES * ACTIONS, STATES * ACTIONS)
+    now = (reward + GAMMA * transitions @ ahead).ravel()
+    return np.linalg.solve(np.eye(len(now)) - GAMMA * step, now).reshape(STATES, ACTIONS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("how", ["mean", "sum"])
+def test_the_value_of_a_composition_is_known_and_within_its_bounds_of_the_best(seed, how):
+    transitions, rewards = problem(seed)
+    together = rewards.mean(axis=0) if how == "mean" else rewards.sum(axis=0)
+    parts = np.stack([soft_optimum(r, transitions) for r in rewards])
+    policy = tabular(parts, how)
+    pi, gap = (np.asarray(told, float) for told in tell(policy))
+    q = parts.mean(axis=0) if how == "mean" else parts.sum(axis=0)
+    np.testing.assert_allclose(pi, special.softmax(q / ALPHA, axis=1), rtol=1e-4)
+
+    pis = special.softmax(parts / ALPHA, axis=2)
+    power = 0.5 if how == "mean" else 1.0
+    np.testing.assert_allclose(gap, -ALPHA * np.log(np.sum(np.prod(pis**power, axis=0), axis=1)), rtol=2e-4, atol=1e-5)
+
+    pi = special.softmax(q / ALPHA, axis=1)
+    G = worth(np.zeros_like(q), transitions, pi, cost=gap)
+    np.testing.assert_allclose(worth(together, transitions, pi), q - G, rtol=1e-4, atol=1e-4)  # known exactly
+
+    best = soft_optimum(together, transitions)
+    regret = best - worth(together, transitions, pi)
+    D = worth(np.zeros_like(q), transitions, pi, cost=np.sum(pi * G, axis=1))
+    assert np.all(regret > 0)
+    assert np.all(regret <= np.minimum(G, D) + 1e-6)
+    C_star, D_star = np.zeros_like(q), np.zeros_like(q)  # lemma 1 and theorem 1 of the paper
+    for _ in range(2000):
+        C_star = GAMMA * transitions @ (gap + C_star.max(axis=1))
+    for _ in range(2000):
+        D_star = GAMMA * transitions @ np.sum(pi * (C_star + D_star), axis=1)
+    assert np.all(C_star + 1e-9 >= G)
+    assert np.all(D_star + 1e-9 >= D)
+    assert np.all(q - C_star <= best + 1e-6)
+    assert np.all(best <= q + 1e-6)
+
+
+def test_tasks_that_are_the_same_compose_to_themselves():
+    transitions, rewards = problem(0)
+    q = soft_optimum(rewards[0], transitions)
+    pi, gap = tell(tabular([q, q], "mean"))
+    np.testing.assert_allclose(pi, special.softmax(q / ALPHA, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(gap, 0.0, atol=2e-6)
+
+
+def test_or_is_exact_in_linearly_solvable_problems():
+    """A line of 5 states with an exit at either end, without discount: z = Σ w_k z_k of the last rewards' z."""
+    left, right, stay = np.eye(7)[[0, 0, 1, 2, 3, 4, 6]], np.eye(7)[[0, 2, 3, 4, 5, 6, 6]], np.eye(7)
+    transitions = np.stack([left, right, stay], axis=1)
+
+    def optimum(exits):
+        q = np.zeros((7, 3))
+        for _ in range(2000):
+            v = soft_max(q)
+            v[[0, 6]] = exits
+            q = -1.5 + transitions @ v
+        return q[1:6]
+
+    first, second = np.array([2.0, -1.0]), np.array([-3.0, 1.0])
+    either = ALPHA * np.log(0.5 * (np.exp(first / ALPHA) + np.exp(second / ALPHA)))
+    composed = combine("or", jnp.stack([jnp.asarray(optimum(e), jnp.float32) for e in (first, second)]), ALPHA)
+    np.testing.assert_allclose(composed, optimum(either), rtol=1e-5, atol=1e-5)
+    pi, gap = tell(tabular([optimum(first), optimum(second)], "or"))
+    np.testing.assert_allclose(pi, special.softmax(optimum(either) / ALPHA, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(gap, 0.0, atol=2e-6)
+
+
+class Peaks(eqx.Module):
+    """Q of one action: two parabolic peaks; the sampler knows the first of them only."""
+
+    centres: jax.Array
+    sharpness: float = 30.0
+
+    def __call__(self, obs, action):
+        return jnp.max(-self.sharpness * (action[0] - self.centres) ** 2, keepdims=True)
+
+    def draw(self, obs, count, key):
+        return jnp.arctanh(self.centres[0]) + 0.05 * jr.normal(key, (count, 1))
+
+
+def energy(how, candidates):
+    parts = [
+        EnergyPart(scaling=Scaling(mean=jnp.zeros(1), scale=jnp.ones(1)), critics=peaks, sampler=peaks)
+        for peaks in (Peaks(jnp.array([-0.4, 0.6])), Peaks(jnp.array([-0.5, 0.7])))
+    ]
+    return ComposedEnergy(parts=tuple(parts), temperature=1.0, candidates=candidates, how=how)
+
+
+def by_quadrature(how):
+    """The composed density of `energy` on a fine grid, and its gap."""
+    grid = np.linspace(-1, 1, 20_001)
+    actions = jnp.asarray(grid[:, None], jnp.float32)
+    parts = np.stack([part.q(jnp.zeros(1), actions) for part in energy(how, 2).parts]).astype(float)
+    q = np.asarray(combine(how, jnp.asarray(parts), 1.0), float)
+    value = lambda q: np.log(np.trapezoid(np.exp(q), grid))  # noqa: E731
+    density = np.exp(q - value(q))
+    gap = float(combine(how, jnp.array([value(p) for p in parts]), 1.0)) - value(q)
+    return grid, density, gap
+
+
+def test_draws_of_continuous_actions_follow_the_composed_density():
+    """Kolmogorov's distance of 2000 draws: with 256 candidates the bias is below what so many can tell."""
+    how, obs = "mean", jnp.zeros(1)
+    policy = energy(how, 256)
+    draw = jax.jit(lambda keys: jax.lax.map(lambda k: policy.sample(obs, FINISHED, k), keys, batch_size=100))
+    actions, extras = draw(jr.split(jr.key(0), 2000))
+    grid, density, _ = by_quadrature(how)
+    cdf = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(grid))])
+    distance = stats.kstest(np.asarray(actions)[:, 0], lambda a: np.interp(a, grid, cdf)).statistic
+    assert distance < 1.95 / np.sqrt(2000)  # the 0.1 per cent point
+    assert 16 < float(jnp.mean(extras["effective_draws"])) < 256
+    best = eqx.filter_jit(lambda policy: policy.mode(obs))(policy)
+    assert np.interp(best[0], grid, density) > 0.99 * density.max()  # there are two modes
+
+
+def test_the_gap_of_continuous_actions_is_the_integral():
+    """The error of one estimate is about 1/√draws of α; the mean of many is as biased as 1/draws."""
+    policy, obs = energy("mean", 256), jnp.zeros(1)
+    gaps = np.asarray(jax.jit(jax.vmap(lambda k: policy.gap(obs, k)))(jr.split(jr.key(1), 400)))
+    _, _, gap = by_quadrature("mean")
+    assert gap > 0.05
+    assert np.mean(gaps) == pytest.approx(gap, abs=0.01)
+
+
+def test_the_proposal_has_the_density_that_it_says():
+    """Weights 1/q of its draws have the mean 2, the length of the box."""
+    policy, obs = energy("mean", 64), jnp.zeros(1)
+    _, log_density = jax.jit(jax.vmap(lambda k: policy.propose(obs, k)))(jr.split(jr.key(2), 500))
+    assert np.mean(np.exp(-np.asarray(log_density, float))) == pytest.approx(2.0, rel=0.03)

@@ -8,12 +8,6 @@ from entrax.problems import garnet
 from entrax.studies import temperature_limit, ties
 
 
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 @pytest.fixture(scope="module")
 def limit():
     with jax.enable_x64(True):

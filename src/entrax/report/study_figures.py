@@ -83,8 +83,149 @@ def ties(axes: Any, numbers: Numbers) -> None:
     axes[1].legend(frameon=False, fontsize=8)
 
 
+def policy_gradient_is_soft_q(axes: Any, numbers: Numbers) -> None:
+    """The terms along training, on policy and off, and how exactly the identities hold."""
+    for axis, name, label in ((axes[0], "on_policy", "on policy"), (axes[1], "off_policy", "uniform behaviour")):
+        for place, (term, what) in enumerate(
+            (("soft_q", "soft Q-learning"), ("policy_term", "α · policy gradient"), ("value_term", "fit of the value"))
+        ):
+            courses = np.array([[point[term] for point in run[name]] for run in numbers["training"]])
+            thousands = np.arange(1, courses.shape[1] + 1) * 1.024
+            look = {"linestyle": "-" if place < 2 else "--", "zorder": 3 + place}
+            axis.plot(thousands, np.median(courses, axis=0), color=COLOURS[place], label=what, **look)
+            low, high = courses.min(axis=0), courses.max(axis=0)
+            axis.fill_between(thousands, low, high, color=COLOURS[place], alpha=0.15, linewidth=0)
+        axis.set(yscale="log", xlabel="thousand steps of soft Q-learning", ylabel="norm of the gradient")
+        axis.set_title(f"{label}: median and range of problems", loc="left", fontsize=10)
+    axes[0].legend(frameon=False, fontsize=8)
+    points = [point for run in numbers["training"] for name in ("on_policy", "off_policy") for point in run[name]]
+    errors = {
+        "identity,\nterm by term": [point["identity_error"] for point in points],
+        "difference of targets\nagainst α KL(b ‖ π)": [point["target_error"] for point in points],
+        "policy term against\nthe exact gradient": [each["gradient_error"] for each in numbers["at_random"]],
+    }
+    for place, values in enumerate(errors.values()):
+        spread = place + np.linspace(-0.2, 0.2, len(values))
+        axes[2].plot(spread, np.maximum(values, SMALLEST), ".", color=COLOURS[place], markersize=4)
+    axes[2].set(yscale="log", ylim=(SMALLEST / 3, 1e-6), xticks=range(3))
+    axes[2].set_xticklabels(errors, fontsize=8)
+    axes[2].set_title("errors (float64 has 2·10⁻¹⁶)", loc="left", fontsize=10)
+
+
+def variance(axes: Any, numbers: Numbers) -> None:
+    """Every problem's variances relative to the first estimator's, and samples beside the sums."""
+    names = list(numbers["variance"])
+    base = np.array(numbers["variance"][names[0]])
+    for place, name in enumerate(names):
+        ratio = np.array(numbers["variance"][name]) / base
+        axes[0].plot(ratio, place + np.linspace(-0.25, 0.25, len(ratio)), ".", color=COLOURS[0], alpha=0.5)
+        axes[0].plot(np.median(ratio), place, "|", color=COLOURS[1], markersize=22, markeredgewidth=2.5)
+    axes[0].set(xscale="log", yticks=range(len(names)), yticklabels=names)
+    axes[0].invert_yaxis()
+    axes[0].set_title("variance, relative to the whole return\n(a dot a problem, a bar the median)", loc="left")
+    for place, name in enumerate(names):
+        x, y = numbers["variance"][name][0], numbers["sampled"][name]["variance"]
+        axes[1].plot(x, y, "so^Dv*"[place % 6], color=COLOURS[place % 6], label=name)
+    axes[1].axline((1, 1), (2, 2), color=INK, linewidth=0.8)
+    axes[1].set(xscale="log", yscale="log", xlabel="by enumeration", ylabel="by sampled batches")
+    axes[1].set_title("variance in the first problem", loc="left")
+    axes[1].legend(frameon=False, fontsize=8)
+
+
+def certainty_equivalence(axes: Any, numbers: Numbers) -> None:
+    """Distances to the model's value and to the truth over the amount of data."""
+    size = [row["transitions"] for row in numbers["rows"]]
+    panels = (
+        ("distance to the value of the estimated model", "td_to_model", "monte_carlo_to_model"),
+        ("distance to the truth", "td_error", "monte_carlo_error"),
+    )
+    for axis, (title, *keys) in zip(axes, panels, strict=True):
+        for colour, key, label in zip(COLOURS, keys, ("batch TD", "Monte Carlo"), strict=False):
+            values = np.maximum([row[key]["values"] for row in numbers["rows"]], SMALLEST)
+            axis.plot(size, np.median(values, axis=1), "o-", color=colour, label=label)
+            axis.fill_between(size, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+        axis.set(xscale="log", yscale="log", xlabel="transitions")
+        axis.set_title(title, loc="left")
+        axis.legend(frameon=False, fontsize=8)
+
+
+def stochastic_needed(axes: Any, numbers: Numbers) -> None:
+    """What opponents win, and returns in the aliased gridworld over P(east)."""
+    game, grid = numbers["game"], numbers["gridworld"]
+    bars = {
+        "soft\nself-play": game["soft"]["values"],
+        "greedy\nself-play": game["greedy"]["values"],
+        "the cycle": [game["cycle"]],
+    }
+    axes[0].bar(range(3), [np.median(each) for each in bars.values()], color=[COLOURS[0], COLOURS[1], COLOURS[4]])
+    for place, values in enumerate(bars.values()):
+        axes[0].plot(np.full(len(values), place), values, ".", color=INK)
+    axes[0].set(xticks=range(3), xticklabels=list(bars), ylabel="points a round")
+    axes[0].set_title("rock, paper, scissors: won by an\nopponent who remembers a round", loc="left")
+    axes[1].plot(grid["chance"], grid["stochastic"], color=COLOURS[0], label="stochastic")
+    lines = (
+        (grid["optimum_of_states"], "-", INK, "optimum if states were seen"),
+        (grid["deterministic"][0], "--", COLOURS[1], "best of 256 deterministic"),
+        (grid["q_learning"]["median"], ":", COLOURS[4], "Q-learning on observations, median"),
+    )
+    for height, line, colour, label in lines:
+        axes[1].axhline(height, linestyle=line, color=colour, label=label)
+    axes[1].set(xlabel="P(east) where cells look alike", ylabel="return")
+    axes[1].set_title("aliased gridworld", loc="left")
+    axes[1].legend(frameon=False, fontsize=8)
+
+
+def entropy_collapse(axes: Any, numbers: Numbers) -> None:
+    """Courses of entropy and return, and how many starts find the optimum."""
+    rows = numbers["rows"]
+    for place, row in enumerate(rows[::2] if len(rows) > 4 else rows):
+        label = "without entropy" if row["temperature"] == 0 else f"α from {row['temperature']:g}"
+        for axis, key in zip(axes, ("entropy", "returns"), strict=False):
+            line = "--" if place == 1 else "-"  # the first two may coincide
+            axis.plot(numbers["steps"], row[key]["median"], line, color=COLOURS[place], label=label)
+            band = row[key]["low"], row[key]["high"]
+            axis.fill_between(numbers["steps"], *band, color=COLOURS[place], alpha=0.12, linewidth=0)
+    axes[0].set_title("entropy, nats (median, middle half)", loc="left")
+    axes[0].legend(frameon=False, fontsize=8)
+    axes[1].axhline(numbers["optimum"], color=INK, linewidth=0.8, linestyle=":")
+    axes[1].set_title("return (dotted: the optimum)", loc="left")
+    for axis in axes[:2]:
+        axis.set_xlabel("steps along the exact gradient")
+    axes[2].bar(range(len(rows)), [row["reached"] for row in rows], color=[COLOURS[1], *[COLOURS[0]] * (len(rows) - 1)])
+    axes[2].set(xticks=range(len(rows)), xticklabels=[f"{row['temperature']:g}" for row in rows], ylim=(0, 1))
+    axes[2].set_xlabel("temperature at the start")
+    axes[2].set_title("share of starts that find the optimum", loc="left")
+
+
+def multigoal(axes: Any, numbers: Numbers) -> None:
+    """Paths from above of the first seed of both agents, and every seed's shares."""
+    for axis, name, colour in ((axes[0], "soft", COLOURS[0]), (axes[1], "deterministic", COLOURS[1])):
+        found = numbers[name]
+        for path in np.array(found["paths"], float):
+            axis.plot(path[:, 0], path[:, 1], color=colour, linewidth=0.7, alpha=0.4)
+        for x, y in numbers["goals"]:
+            angle = np.linspace(0, 2 * np.pi, 60)
+            axis.fill(x + np.cos(angle), y + np.sin(angle), color=COLOURS[2], alpha=0.25, linewidth=0)
+        axis.set(xlim=(-7, 7), ylim=(-7, 7), aspect="equal")
+        axis.set_title(f"{found['agent']}: a hundred episodes of seed 0", loc="left")
+        shares = np.sort(found["shares"], axis=1)[:, ::-1]
+        place = np.arange(4) + (-0.2 if name == "soft" else 0.2)
+        axes[2].bar(place, np.median(shares, axis=0), width=0.38, color=colour, label=found["agent"])
+        for seed in shares:
+            axes[2].plot(place, seed, ".", color=INK, markersize=4)
+    axes[2].set(xticks=range(4), xticklabels=["most visited", "second", "third", "least"], ylim=(0, 1.02))
+    axes[2].set_title("share of rollouts that end in a goal\n(bar: median seed, dots: seeds)", loc="left")
+    axes[2].legend(frameon=False, fontsize=8)
+
+
 FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "temperature-limit": (3, temperature_limit),
     "ties": (2, ties),
+    "policy-gradient-is-soft-q": (3, policy_gradient_is_soft_q),
+    "variance": (2, variance),
+    "certainty-equivalence": (2, certainty_equivalence),
+    "stochastic-needed": (2, stochastic_needed),
+    "entropy-collapse": (3, entropy_collapse),
+    "multigoal": (3, multigoal),
 }
 """How many panels a study's figure has, and what draws them."""

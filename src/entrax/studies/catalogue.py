@@ -8,6 +8,12 @@ from entrax.studies.study import Study
 NAMES = (
     "temperature-limit",
     "ties",
+    "policy-gradient-is-soft-q",
+    "variance",
+    "certainty-equivalence",
+    "stochastic-needed",
+    "entropy-collapse",
+    "multigoal",
 )
 
 

@@ -63,7 +63,7 @@ def _at(mdp: FiniteMDP, alpha: float, hard: np.ndarray) -> dict[str, float]:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See CRITERION."""
+    """See the criterion of `STUDY`."""
     found = list(numbers["problems"].values())
     apart = max(max(problem["policy_difference"]) for problem in found)
     bounded = all(

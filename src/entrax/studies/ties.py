@@ -90,7 +90,7 @@ def _loss(logits: jax.Array, mdp: FiniteMDP, alpha: ScalarLike) -> jax.Array:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See CRITERION."""
+    """See the criterion of `STUDY`."""
     wrong = 0.0
     for row in numbers["rows"]:
         seen = np.asarray(row["together"]) >= SEEN

@@ -1,0 +1,121 @@
+"""Without the entropy term a policy gradient gives up its randomness early, and with it what it has not yet found.
+
+A corridor with a small reward near its start and a large one at its far end. Softmax policies from random logits climb
+the exact gradient of the return, or of the return plus α · entropy with α falling linearly to 0, by as many steps of
+the same size: no sampling noise, so that what is lost is lost to the gradient itself. Both are judged by the plain
+return at the end, of the same starts.
+
+Source: Mnih et al. (2016), arXiv:1602.01783, on the entropy term; Mei et al. (2020), arXiv:2005.06392, on why softmax
+gradients stall near corners and entropy helps.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from entrax.exact.evaluation import evaluate, policy_gradient
+from entrax.exact.plan import plan
+from entrax.problems import FiniteMDP, chain
+from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+
+LENGTH, NEAR_REWARD, DISCOUNT = 8, 0.2, 0.95
+TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0)  # rewards are up to 1 a step
+TEMPERATURE = 0.1  # the one that is judged
+STEP = 1.0
+NEARLY = 0.95  # of the optimal return: what counts as found
+RECORDS = 40
+
+
+def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """The courses of entropy and return with and without the entropy term, from the same random logits."""
+    steps = 1_000 if quick else 10_000
+    mdp = corridor()
+    starts = jnp.asarray(np.random.default_rng(0).normal(size=(seeds, *mdp.reward.shape)))
+    climb = jax.jit(jax.vmap(partial(course, mdp, steps), (0, None)))
+    optimum = float(plan(mdp, 0.0).value @ mdp.initial)
+    courses = {alpha: [np.asarray(each) for each in climb(starts, alpha)] for alpha in (0.0, *TEMPERATURES)}
+    reached = {alpha: returns[:, -1] >= NEARLY * optimum for alpha, (_, returns) in courses.items()}
+    return {
+        "optimum": optimum,
+        "steps": np.linspace(0, steps, RECORDS + 1),
+        "rows": [
+            {
+                "temperature": alpha,
+                "entropy": quartiles(entropy),
+                "returns": quartiles(returns),
+                "half_entropy": interval(entropy[:, RECORDS // 2]),
+                "reached": float(reached[alpha].mean()),
+                "more_reached": paired_interval(reached[alpha].astype(float) - reached[0.0]),
+            }
+            for alpha, (entropy, returns) in courses.items()
+        ],
+    }
+
+
+def quartiles(courses: Float[np.ndarray, "seed record"]) -> dict[str, Any]:
+    """Median and middle half of the seeds at every record."""
+    low, median, high = np.percentile(courses, [25, 50, 75], axis=0)
+    return {"low": low, "median": median, "high": high}
+
+
+def corridor() -> FiniteMDP:
+    """A chain that begins one step from its poor end."""
+    return chain(LENGTH, left_reward=NEAR_REWARD, right_reward=1.0, initial=1, discount=DISCOUNT)
+
+
+def course(
+    mdp: FiniteMDP, steps: int, logits: Float[Array, "state action"], alpha: Float[Array, ""] | float
+) -> tuple[Float[Array, " record"], Float[Array, " record"]]:
+    """Entropy, weighted by the visits, and return at evenly spaced steps of one ascent, the first and last included."""
+
+    def measure(logits: Array) -> tuple[Array, Array]:
+        found = evaluate(mdp, jax.nn.softmax(logits))
+        visits = jnp.sum(found.visits, axis=1)
+        return jnp.sum(visits * found.entropy) / jnp.sum(visits), found.expected_return
+
+    def one(logits: Array, place: Array) -> tuple[Array, None]:
+        warmth = alpha * (1 - place / steps)
+        return logits + STEP * policy_gradient(mdp, jax.nn.softmax(logits), warmth), None
+
+    def record(logits: Array, places: Array) -> tuple[Array, tuple[Array, Array]]:
+        logits = jax.lax.scan(one, logits, places)[0]
+        return logits, measure(logits)
+
+    first = measure(logits)
+    _, later = jax.lax.scan(record, logits, jnp.arange(steps).reshape(RECORDS, -1))
+    entropy, returns = (jnp.concatenate([start[None], rest]) for start, rest in zip(first, later, strict=True))
+    return entropy, returns
+
+
+def paired_interval(differences: Float[np.ndarray, " seed"]) -> dict[str, float]:
+    """The mean difference over the seeds with its 95 % bootstrap interval."""
+    picks = np.random.default_rng(0).integers(len(differences), size=(2000, len(differences)))
+    low, high = np.percentile(differences[picks].mean(axis=1), [2.5, 97.5])
+    return {"mean": float(differences.mean()), "low": float(low), "high": float(high)}
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """See the criterion of `STUDY`."""
+    hard, soft = (next(row for row in numbers["rows"] if row["temperature"] == alpha) for alpha in (0.0, TEMPERATURE))
+    keeps = soft["half_entropy"]["low"] > hard["half_entropy"]["high"]
+    more = soft["more_reached"]
+    return decided(supported=more["low"] > 0 and keeps, refuted=more["high"] < 0 or not keeps)
+
+
+STUDY = Study(
+    name="entropy-collapse",
+    claim="Without the entropy term a policy gradient loses its randomness early, and good ways with it.",
+    criterion=(
+        f"Supported if half-way the entropy with the term at temperature {TEMPERATURE:g} is above that without (95 % "
+        f"intervals apart), and at the end more of the same starts have {NEARLY:.0%} of the optimal return (95 % "
+        "interval of the difference above 0). Refuted if fewer have, or the entropies are not apart."
+    ),
+    run=run,
+    judge=judge,
+    seeds=100,
+)

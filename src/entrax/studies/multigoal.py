@@ -1,0 +1,101 @@
+"""A soft policy reaches all of four equal goals; a deterministic one keeps to few of them.
+
+`entrax/MultiGoal-v0` at temperature 10, the task on which Haarnoja et al. (2017), arXiv:1702.08165, section 5.1,
+introduce soft Q-learning. A thousand rollouts of each seed's sampled policy are counted by the goal they end in; beside
+them those of TD3's policy, without its exploration noise.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from entrax.environments.multigoal import GOALS
+from entrax.studies.runs import paths_of, trained
+from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+
+ENV = "entrax/MultiGoal-v0"
+ROLLOUTS, SHOWN = 1000, 100
+LEAST_SHARE = 0.1  # of the rollouts, for each goal of the soft agent
+MOST = 0.5  # for the most visited goal of the deterministic one
+
+LOOP: dict[str, Any] = {"envs": 8, "workers": 0, "eval_every": 0}
+SOFT_QUICK: dict[str, Any] = LOOP | {
+    "steps": 12_000,
+    "learning_starts": 3_000,
+    "learning_rate": 2e-3,
+    "target_rate": 0.02,
+    "batch_size": 64,
+    "hidden": (128, 128, 64),
+    "critics": 1,
+    "particles": 16,
+}
+HARD_QUICK: dict[str, Any] = LOOP | {"steps": 6_000, "learning_starts": 1_000, "hidden": (64, 64), "batch_size": 64}
+SOFT_FULL: dict[str, Any] = LOOP | {"steps": 60_000, "learning_rate": 1e-3}
+HARD_FULL: dict[str, Any] = LOOP | {"steps": 60_000}
+
+
+def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """The share of rollouts that end in each goal, for every seed of both agents; and paths of the first seed."""
+    soft = SOFT_QUICK if quick else SOFT_FULL
+    hard = HARD_QUICK if quick else HARD_FULL
+    return {
+        "goals": GOALS,
+        "soft": _agent("soft-q", soft | {"temperature": 10.0}, seeds, out, sample=True),
+        "deterministic": _agent("td3", hard, seeds, out, sample=False),
+    }
+
+
+def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:
+    shares, returns, shown = [], [], np.zeros(0)
+    for seed in range(seeds):
+        paths, terminated, earned = paths_of(
+            trained(ENV, agent, settings, seed, out), ROLLOUTS, sample=sample, seed=seed
+        )
+        shares.append(shares_of_goals(paths, terminated))
+        returns.append(float(earned.mean()))
+        shown = paths[:SHOWN] if seed == 0 else shown
+    return {
+        "agent": agent,
+        "settings": settings,
+        "shares": np.array(shares),
+        "least": interval(np.min(shares, axis=1)),
+        "most": interval(np.max(shares, axis=1)),
+        "returns": interval(returns),
+        "paths": np.round(shown.astype(float), 3),
+    }
+
+
+def shares_of_goals(
+    paths: Float[np.ndarray, "episode time 2"], terminated: Bool[np.ndarray, " episode"]
+) -> Float[np.ndarray, " goal"]:
+    """Of all episodes, those that ended in each goal."""
+    last = np.sum(np.isfinite(paths[:, :, 0]), axis=1) - 1
+    end = paths[np.arange(len(paths)), last]
+    nearest = np.argmin(np.sum((end[:, None] - GOALS) ** 2, axis=2), axis=1)
+    return np.bincount(nearest[terminated], minlength=len(GOALS)) / len(paths)
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """See the criterion of `STUDY`."""
+    least, deterministic = numbers["soft"]["least"]["median"], numbers["deterministic"]["most"]["median"]
+    return decided(
+        supported=least >= LEAST_SHARE and deterministic > MOST,
+        refuted=least < LEAST_SHARE / 2 or deterministic <= MOST,
+    )
+
+
+STUDY = Study(
+    name="multigoal",
+    claim="A soft policy reaches all of several equal goals, where a deterministic one keeps to few.",
+    criterion=(
+        f"Supported if, in the median over seeds, the least visited goal ends {LEAST_SHARE:.0%} of the soft agent's "
+        f"rollouts or more, and the most visited goal of the deterministic agent more than {MOST:.0%} of its own. "
+        f"Refuted if the least visited goal has less than {LEAST_SHARE / 2:.0%}, or the deterministic agent's most "
+        f"visited one {MOST:.0%} or less."
+    ),
+    run=run,
+    judge=judge,
+    exact=False,
+)

@@ -1,0 +1,63 @@
+"""Training runs of studies, kept by their configuration: what is finished is loaded, what was begun goes on."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from entrax.agents.controller import act_in_episodes
+from entrax.environments.make import make_pool
+from entrax.environments.seeds import episode_seed
+from entrax.runs.directory import RunDirectory
+from entrax.runs.records import dumps
+from entrax.training.launch import train
+from entrax.training.resume import finished
+from entrax.training.trained import Run, load
+
+
+def trained(
+    env: str,
+    agent: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    out: Path,
+    *,
+    env_args: Mapping[str, Any] | None = None,
+) -> Run:
+    """The run of this configuration in `out`/runs, trained as far as it was not. Raises EntraxError as `train` does.
+
+    The directory's name is a digest of the arguments, so that whatever they determine is trained once.
+    """
+    asked = {"env": env, "agent": agent, "settings": dict(settings), "seed": seed, "env_args": dict(env_args or {})}
+    path = out / "runs" / hashlib.sha256(dumps(asked | {"order": sorted(settings)}).encode()).hexdigest()[:16]
+    if (path / "config.json").exists() and finished(RunDirectory.open(path), None):
+        return load(path)
+    return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)
+
+
+def paths_of(
+    run: Run, episodes: int, *, sample: bool, seed: int = 0
+) -> tuple[Float[np.ndarray, "episode time obs"], Bool[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
+    """Flat observations of whole episodes, NaN after their end; whether they terminated; and their returns.
+
+    The environments, one for each episode, are stepped in this process.
+    """
+    act = act_in_episodes(run.controller, sample=sample, seed=seed)
+    number, returns = np.arange(episodes, dtype=np.int32), np.zeros(episodes)
+    terminated, over = np.zeros(episodes, bool), np.zeros(episodes, bool)
+    with make_pool(run.source(), episodes, workers=0) as pool:
+        first = pool.reset_many({i: episode_seed(seed, i, 0, "evaluation") for i in range(episodes)})
+        path = [np.stack([first[i] for i in range(episodes)]).astype(np.float32)]
+        while not over.all():
+            obs = np.where(over[:, None], 0, path[-1]).astype(np.float32)
+            step = pool.step(act(obs, number, np.full(episodes, len(path) - 1, np.int32)))
+            returns += np.where(over, 0.0, step.reward)
+            path.append(np.where(over[:, None], np.nan, step.next_obs).astype(np.float32))
+            terminated |= step.terminated & ~over
+            ended = np.flatnonzero(step.terminated | step.truncated)
+            over[ended] = True
+            pool.reset_many({int(i): 0 for i in ended})  # they are stepped along, and not looked at
+    return np.stack(path, axis=1), terminated, returns

@@ -1,0 +1,181 @@
+"""Causality and baselines leave the mean of the policy gradient's estimators alone, and lower their variance.
+
+Random problems so small that every trajectory can be written down: mean and variance of each estimator are exact sums
+over all of them, the exact gradient is the derivative of a backward recursion, and batches of sampled trajectories,
+whose baselines leave their own trajectory out, are set beside the sums. With φ_t = ∇log π(a_t|s_t), γ = 1:
+
+    whole            Σ φ_t R                        whole, mean      Σ φ_t (R − E R)
+    whole, optimal   Σ φ_t (R − b*),  b* = E φ²R / E φ² for each parameter
+    causal           Σ φ_t G_t                      causal, value    Σ φ_t (G_t − V_t(s_t))
+    advantage        Σ φ_t (Q_t(s_t,a_t) − V_t(s_t))
+
+Theory has optimal ≤ mean and whole, and advantage ≤ causal with value, for the sum over parameters; that causality and
+a value baseline help is the rule, with exceptions.
+
+Source: Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates.
+"""
+
+import itertools
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from entrax.estimators import likelihood_ratio_objective, mean_baseline, optimal_baseline, reinforce_objective
+from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+
+STATES, ACTIONS, STEPS = 3, 2, 4
+ESTIMATORS = ("whole", "whole, mean", "whole, optimal", "causal", "causal, value", "advantage")
+MUST = (("whole, optimal", "whole"), ("whole, optimal", "whole, mean"), ("advantage", "causal, value"))
+SHOULD = (("causal", "whole"), ("whole, mean", "whole"), ("causal, value", "causal"))
+EXACT, BIASED = 1e-10, 1e-6  # of the mean, relative to the largest entry of the gradient
+ERRORS = 5.0  # standard errors that a sampled mean may be off
+
+
+class Problem(NamedTuple):
+    """Everything of a random problem: its tables, and all of its trajectories with their probabilities."""
+
+    reward: Float[Array, "state action"]
+    transition: Float[Array, "state action next"]
+    logits: Float[Array, "state action"]
+    states: Array
+    actions: Array
+    probability: Float[Array, " path"]
+
+
+def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """Mean errors and variances by enumeration for every problem, and by samples for the first."""
+    found = [by_enumeration(make_problem(seed)) for seed in range(seeds)]
+    return {
+        "mean_error": {name: [each["mean_error"][name] for each in found] for name in ESTIMATORS},
+        "variance": {name: [each["variance"][name] for each in found] for name in ESTIMATORS},
+        "sampled": by_samples(make_problem(0), batches=500 if quick else 5_000, size=20),
+        "ratios": {
+            f"{low} / {high}": interval([each["variance"][low] / each["variance"][high] for each in found])
+            for low, high in (*MUST, *SHOULD)
+        },
+    }
+
+
+def make_problem(seed: int) -> Problem:
+    """Rewards are normal around 1, dynamics and start uniform on the simplex, logits normal."""
+    rng = np.random.default_rng(seed)
+    transition = rng.dirichlet(np.ones(STATES), (STATES, ACTIONS))
+    reward, logits = rng.normal(1.0, 1.0, (STATES, ACTIONS)), rng.normal(size=(STATES, ACTIONS))
+    paths = list(itertools.product(*[range(STATES), range(ACTIONS)] * STEPS))
+    states, actions = np.array([path[0::2] for path in paths]), np.array([path[1::2] for path in paths])
+    moved = np.prod([transition[states[:, t], actions[:, t], states[:, t + 1]] for t in range(STEPS - 1)], axis=0)
+    chosen = np.prod(np.asarray(jax.nn.softmax(logits))[states, actions], axis=1)
+    return Problem(
+        reward=jnp.asarray(reward),
+        transition=jnp.asarray(transition),
+        logits=jnp.asarray(logits),
+        states=jnp.asarray(states),
+        actions=jnp.asarray(actions),
+        probability=jnp.asarray(moved * chosen / STATES),
+    )
+
+
+def values(problem: Problem, logits: Array) -> tuple[Float[Array, "step state"], Float[Array, "step state action"]]:
+    """V_t and Q_t of the policy by backward recursion."""
+    policy, v = jax.nn.softmax(logits), jnp.zeros(STATES)
+    vs: list[Array] = []
+    qs: list[Array] = []
+    for _ in range(STEPS):
+        q = problem.reward + problem.transition @ v
+        v = jnp.sum(policy * q, axis=1)
+        vs, qs = [v, *vs], [q, *qs]
+    return jnp.stack(vs), jnp.stack(qs)
+
+
+@partial(jax.jit, static_argnums=1)
+def estimates(problem: Problem, name: str) -> Float[Array, "path param"]:
+    """One estimate of the gradient for every trajectory; those of "whole" with baselines are made of two of them."""
+    v, q = values(problem, problem.logits)
+
+    def one(states: Array, actions: Array) -> Array:
+        steps = jnp.arange(STEPS)
+        reward = problem.reward[states, actions]
+
+        def objective(logits: Array) -> Array:
+            log_pi = jax.nn.log_softmax(logits)[states, actions]
+            if name == "score":
+                return jnp.sum(log_pi)
+            if name == "advantage":
+                return likelihood_ratio_objective(log_pi, q[steps, states, actions] - v[steps, states])
+            baseline = v[steps, states] if name == "causal, value" else 0.0
+            return reinforce_objective(log_pi, reward, 1.0, causal=name != "whole", baseline=baseline)
+
+        return jnp.ravel(jax.grad(objective)(problem.logits))
+
+    return jax.vmap(one)(problem.states, problem.actions)
+
+
+def by_enumeration(problem: Problem) -> dict[str, Any]:
+    """The largest error of the mean and the total variance of every estimator."""
+    exact = jax.jit(jax.grad(lambda logits: jnp.mean(values(problem, logits)[0][0])))(problem.logits).ravel()
+    weight, score = np.asarray(problem.probability), np.asarray(estimates(problem, "score"))
+    total = np.asarray(jnp.sum(problem.reward[problem.states, problem.actions], axis=1))
+    optimal = (weight @ (score**2 * total[:, None])) / (weight @ score**2)
+    means, variances = {}, {}
+    for name in ESTIMATORS:
+        if name.startswith("whole, "):
+            each = score * (total[:, None] - (weight @ total if name == "whole, mean" else optimal))
+        else:
+            each = np.asarray(estimates(problem, name))
+        mean = weight @ each
+        means[name] = float(np.abs(mean - exact).max() / np.abs(exact).max())
+        variances[name] = float(np.sum(weight @ each**2 - mean**2))
+    return {"mean_error": means, "variance": variances}
+
+
+def by_samples(problem: Problem, batches: int, size: int) -> dict[str, Any]:
+    """For each estimator the largest error of the mean in standard errors, and `size` times a batch mean's variance."""
+    weight = np.asarray(problem.probability)
+    picks = np.random.default_rng(0).choice(len(weight), size=(batches, size), p=weight / weight.sum())
+    exact = weight @ np.asarray(estimates(problem, "causal"))
+    score = estimates(problem, "score")[picks]
+    total = jnp.sum(problem.reward[problem.states, problem.actions], axis=1)[picks]
+    found = {}
+    for name in ESTIMATORS:
+        if name == "whole, mean":
+            each = score * (total - jax.vmap(mean_baseline)(total))[..., None]
+        elif name == "whole, optimal":
+            each = score * (total[..., None] - jax.vmap(optimal_baseline)(score, total))
+        else:
+            each = estimates(problem, name)[picks]
+        means = np.asarray(jnp.mean(each, axis=1))
+        error = np.abs(means.mean(axis=0) - exact) / (means.std(axis=0, ddof=1) / np.sqrt(batches) + 1e-300)
+        found[name] = {"errors": float(error.max()), "variance": float(size * means.var(axis=0, ddof=1).sum())}
+    return found
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """See the criterion of `STUDY`."""
+    bias = max(max(errors) for errors in numbers["mean_error"].values())
+    off = max(each["errors"] for each in numbers["sampled"].values())
+    must = all(max(numbers["ratios"][f"{low} / {high}"]["values"]) <= 1 + EXACT for low, high in MUST)
+    should = [numbers["ratios"][f"{low} / {high}"]["median"] for low, high in SHOULD]
+    return decided(
+        supported=bias <= EXACT and off <= ERRORS and must and max(should) < 1,
+        refuted=bias > BIASED or not must or min(should) >= 1,
+    )
+
+
+STUDY = Study(
+    name="variance",
+    claim="Causality and baselines leave the mean of the policy gradient's estimators alone, and lower their variance.",
+    criterion=(
+        f"Supported if every estimator's mean is the exact gradient to {EXACT:g} by enumeration and to {ERRORS:g} "
+        "standard errors by samples; the optimal constant is best of the constants and the advantage better than the "
+        "return with its value, on every problem; and causality, the mean and the value lower the variance in the "
+        f"median problem. Refuted if a mean is off by {BIASED:g}, a law of theory is broken, or none of them helps."
+    ),
+    run=run,
+    judge=judge,
+    seeds=20,
+)

@@ -1,0 +1,10 @@
+"""Gives tests float64, as `conduct` gives it to exact studies."""
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,46 @@
+"""The multigoal study: what is counted, that runs are kept, and numbers that refute."""
+
+import numpy as np
+import pytest
+
+from entrax.environments.multigoal import GOALS
+from entrax.studies import multigoal, runs
+
+NAN = [np.nan, np.nan]
+TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
+
+
+def test_episodes_count_for_the_goal_they_end_in():
+    paths = np.array([[[0, 0], [4.5, 0]], [[0, 0], [0, -4.2]], [[0, 0], [3.0, 0]], [[0.1, 4.9], NAN]])
+    shares = multigoal.shares_of_goals(paths, np.array([True, True, False, True]))
+    np.testing.assert_allclose(shares, [0.25, 0, 0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("least", "deterministic", "verdict"),
+    [(0.2, 0.9, "supported"), (0.07, 0.9, "undecided"), (0.01, 0.9, "refuted"), (0.2, 0.3, "refuted")],
+)
+def test_the_verdict_follows_from_the_shares(least, deterministic, verdict):
+    numbers = {"soft": {"least": {"median": least}}, "deterministic": {"most": {"median": deterministic}}}
+    assert multigoal.judge(numbers) == verdict
+
+
+def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
+    run = runs.trained(multigoal.ENV, "td3", TINY, 0, tmp_path)
+    written = (run.path / "metrics.jsonl").stat().st_mtime_ns
+    again = runs.trained(multigoal.ENV, "td3", TINY, 0, tmp_path)
+    assert again.path == run.path
+    assert (again.path / "metrics.jsonl").stat().st_mtime_ns == written
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+    paths, terminated, returns = runs.paths_of(again, 3, sample=False)
+    assert paths.shape[0::2] == (3, 2)
+    for path, ended, earned in zip(paths, terminated, returns, strict=True):
+        live = path[np.isfinite(path[:, 0])]
+        apart = np.linalg.norm(live[:, None] - GOALS, axis=2).min(axis=1)
+        assert (apart[-1] < 1) == ended
+        assert ended or len(live) == 31
+        moves = np.diff(live, axis=0)
+        inside = np.abs(live[1:]).max() < 7  # a wall would hide part of the action
+        expected = np.sum(-30 * np.sum(moves**2, axis=1) - apart[1:] ** 2) + 10 * ended
+        assert not inside or earned == pytest.approx(expected, rel=1e-3)

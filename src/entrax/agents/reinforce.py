@@ -133,11 +133,11 @@ def returns(
 ) -> tuple[Float[Array, " time"], Bool[Array, " time"]]:
     """G_t of equation 1 or R of equation 2 in one environment, and which are known."""
     to_go = reward_to_go(reward, discount, ended)
-    ends = jnp.flip(jax.lax.cummax(jnp.flip(ended)))  # the episode ends inside the rollout
+    ends = jnp.flip(jnp.cumsum(jnp.flip(ended))) > 0  # the episode ends inside the rollout
     if causal:
         return to_go, ends
     first = jnp.append(False, ended[:-1])
-    begins = jax.lax.cummax(first)  # the episode began inside the rollout, after another
+    begins = jnp.cumsum(first) > 0  # the episode began inside the rollout, after another
     start = jax.lax.cummax(jnp.where(first, jnp.arange(len(reward)), 0))
     return to_go[start], ends & begins
 
@@ -158,7 +158,7 @@ def weights(config: Config, params: Params, rollout: Transition) -> Weights:
         along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
         advantage = along_time(reward, v, v_next, rollout.terminated, rollout.truncated)
         return Weights(weight=advantage, used=jnp.ones(v.shape, bool), target=advantage + v)
-    of_each = jax.vmap(partial(returns, config.causal, jnp.asarray(config.discount)), 1, 1)  # type: ignore[arg-type]
+    of_each = jax.vmap(partial(returns, config.causal, jnp.asarray(config.discount)), 1, 1)
     g, used = of_each(reward, rollout.terminated | rollout.truncated)
     baseline = mean_of_others(g, used) if config.baseline == "mean" else 0.0
     return Weights(weight=g - baseline, used=used, target=g)
@@ -203,7 +203,7 @@ def update(
     info = {
         "entropy": jnp.mean(jax.vmap(jax.vmap(p.policy.entropy))(batch.obs)),
         "used": jnp.mean(w.used),
-        "gradient_norm": optax.global_norm(gradient),
+        "gradient_norm": optax.tree.norm(gradient),
         "learning_rate": rate,
     }
     value, value_opt = p.value, opt.value

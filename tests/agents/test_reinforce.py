@@ -1,0 +1,177 @@
+"""REINFORCE's mean over every course of a small problem against the exact gradient, and its weights by hand."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import reference64 as ref
+
+from entrax.agents import reinforce
+from entrax.errors import EntraxError
+from entrax.spec import Discrete, Progress, Transition
+
+SPEC = ref.discrete_spec(Discrete(2))
+PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))
+
+# Two states, two actions, episodes of two steps: 16 courses. A state at a time has its own observation.
+_rng = np.random.default_rng(5)
+OBS = _rng.normal(size=(2, 2, ref.OBS)).astype(np.float32)  # [time, state]
+INITIAL, NEXT = np.array([0.4, 0.6]), _rng.dirichlet(np.ones(2), (2, 2))
+REWARD = _rng.normal(2.0, 1.0, size=(2, 2, 2)).astype(np.float32)  # [time, state, action]
+COURSES = np.array(list(itertools.product(range(2), repeat=4)))  # s0 a0 s1 a1
+S, A = COURSES[:, 0::2], COURSES[:, 1::2]
+DYNAMICS = INITIAL[S[:, 0]] * NEXT[S[:, 0], A[:, 0], S[:, 1]]
+TIME = np.arange(2)
+
+
+def configured(**fields):
+    return reinforce.resolve(reinforce.Config(**{"hidden": ref.HIDDEN, "discount": 1.0} | fields), SPEC)
+
+
+def start(config):
+    state = reinforce.init(config, SPEC, jr.key(0))
+    return eqx.tree_at(lambda s: s.params, state, ref.shaken(state.params, 1))
+
+
+def episodes(courses):
+    """A rollout of one environment, an episode after the other."""
+    obs = np.concatenate([OBS[TIME, S[i]] for i in courses])
+    ends = np.tile([False, True], len(courses))
+    return Transition(
+        obs=obs[:, None],
+        action=np.concatenate([A[i] for i in courses])[:, None, None].astype(np.int32),
+        reward=np.concatenate([REWARD[TIME, S[i], A[i]] for i in courses])[:, None],
+        next_obs=np.roll(obs, -1, axis=0)[:, None],
+        terminated=ends[:, None],
+        truncated=np.zeros_like(ends)[:, None],
+    )
+
+
+def joined(parts, axis):
+    return Transition(*(np.concatenate(values, axis=axis) for values in zip(*parts, strict=True)))
+
+
+def exact_gradient(policy, temperature):
+    """∇ Σ_courses P(course) Σ_t (r_t - α log π_t), by differentiating the sum itself."""
+
+    def objective(policy):
+        log_prob = jax.vmap(jax.vmap(policy.log_prob))(OBS[TIME, S], A[..., None])
+        soft = REWARD[TIME, S, A] - temperature * log_prob
+        return jnp.sum(DYNAMICS * jnp.exp(log_prob.sum(axis=1)) * soft.sum(axis=1))
+
+    return jax.grad(objective)(policy)
+
+
+PAIRS = list(itertools.product(range(16), repeat=2))
+CASES = {  # settings; the rollout made of two courses; how many of its episodes count
+    "two episodes": ({"baseline": "none"}, lambda i, j: episodes((i, j)), 2),
+    "without causality": ({"baseline": "none", "causal": False}, lambda i, j: episodes((0, j)), 1),
+    "mean": ({"baseline": "mean"}, lambda i, j: joined([episodes((i,)), episodes((j,))], 1), 2),
+    "mean, without causality": (
+        {"baseline": "mean", "causal": False},
+        lambda i, j: joined([episodes((3, i)), episodes((7, j))], 1),
+        2,
+    ),
+    "learned": ({"gae_lambda": 1.0}, lambda i, j: episodes((i, j)), 2),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_mean_over_all_courses_is_the_exact_gradient(case):
+    fields, rollout_of, counted = CASES[case]
+    config = configured(temperature=0.3, **fields)
+    params = start(config).params
+    rollouts = jax.tree.map(lambda *x: np.stack(x), *(rollout_of(i, j) for i, j in PAIRS))
+
+    @jax.jit
+    def gradients(rollout):
+        return jax.grad(reinforce.policy_loss)(params.policy, rollout, reinforce.weights(config, params, rollout))
+
+    of_each = jax.vmap(gradients)(rollouts)
+    log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(OBS[TIME, S], A[..., None])
+    chance = DYNAMICS * np.exp(np.asarray(log_prob, np.float64).sum(axis=1))
+    weight = np.array([chance[i] * chance[j] for i, j in PAIRS])
+    np.testing.assert_allclose(weight.sum(), 1.0, rtol=1e-6)
+    steps = rollouts.reward[0].size
+    mean = jax.tree.map(lambda g: -np.tensordot(weight, g, axes=1) * steps / counted, of_each)
+    ref.assert_close(mean, exact_gradient(params.policy, 0.3), rtol=1e-4, atol=2e-5)
+
+
+def test_where_the_rollout_stops_in_an_episode_returns_are_not_known():
+    reward = jnp.asarray([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    ended = jnp.asarray([False, True, False, False, True, False])
+    g, known = reinforce.returns(True, jnp.asarray(0.5), reward, ended)
+    np.testing.assert_array_equal(g[:5], [2.0, 2.0, 12.0, 16.0, 16.0])
+    np.testing.assert_array_equal(known, [True] * 5 + [False])
+    r, known = reinforce.returns(False, jnp.asarray(0.5), reward, ended)
+    np.testing.assert_array_equal(r[2:5], [12.0] * 3)
+    np.testing.assert_array_equal(known, [False, False, True, True, True, False])  # the first may have begun before
+
+
+@pytest.mark.parametrize("baseline", ["none", "learned"])
+def test_an_episode_that_goes_on_counts_only_with_a_learned_baseline(baseline):
+    config = configured(baseline=baseline)
+    params, rollout = start(config).params, episodes((3, 9))
+    going_on = rollout._replace(terminated=rollout.terminated & (np.arange(4) < 2)[:, None])
+    w = reinforce.weights(config, params, going_on)
+    np.testing.assert_array_equal(w.used[:, 0], [True, True] + 2 * [baseline == "learned"])
+    other = reinforce.weights(config, params, going_on._replace(next_obs=going_on.next_obs + 1.0))
+    assert (baseline == "learned") == (w.weight[3, 0] != other.weight[3, 0])  # V of the true successor is bootstrapped
+
+
+def test_at_lambda_0_it_is_the_one_step_actor_critic():
+    config = configured(gae_lambda=0.0, discount=0.9)
+    params, rollout = start(config).params, episodes((3, 9))
+    v, v_next = (jax.vmap(jax.vmap(params.value))(obs)[..., 0] for obs in (rollout.obs, rollout.next_obs))
+    delta = rollout.reward + 0.9 * np.where(rollout.terminated, 0.0, v_next) - v
+    np.testing.assert_allclose(reinforce.weights(config, params, rollout).weight, delta, rtol=1e-5, atol=1e-6)
+
+
+def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
+    config = configured(learning_rate=0.02, value_steps=30, rollout_steps=8, gae_lambda=1.0)
+    state, rollout = start(config), joined([episodes((3, 9)), episodes((1, 14))], 1)
+    w = reinforce.weights(config, state.params, rollout)
+    after, info = eqx.filter_jit(reinforce.update)(config, state, rollout, PROGRESS, jr.key(0))
+    gradient = jax.grad(reinforce.policy_loss)(state.params.policy, rollout, w)
+    rate = 0.02 * (1 - 32 / 100)  # where the rollout of 8 steps began
+
+    def first_step_of_adam(p, g):
+        return p - rate * g / (jnp.abs(g) + 1e-8)
+
+    ref.assert_close(after.params.policy, jax.tree.map(first_step_of_adam, state.params.policy, gradient), rtol=1e-3)
+    losses = [reinforce.value_loss(s.params.value, rollout, w.target) for s in (state, after)]
+    np.testing.assert_allclose(info["value_loss"], losses[0], rtol=1e-5)
+    assert losses[1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"learning_rate": 0.0}, "The learning rate must be positive, not 0.0."),
+        ({"final_learning_rate": -1.0}, "The final learning rate must be at least 0, not -1.0."),
+        ({"value_learning_rate": 0.0}, "The value learning rate must be positive, not 0.0."),
+        ({"discount": 1.5}, "The discount must be in [0, 1], not 1.5."),
+        ({"gae_lambda": 1.5}, "The GAE lambda must be in [0, 1], not 1.5."),
+        ({"temperature": -0.1}, "The temperature must be at least 0, not -0.1."),
+        ({"baseline": "median"}, "The baseline must be one of none, mean, learned, not 'median'."),
+        ({"value_steps": 0}, "The number of value steps must be at least 1, not 0."),
+        (
+            {"causal": False},
+            "A learned baseline stands for what follows a state: without causality take 'mean' or 'none'.",
+        ),
+    ],
+)
+def test_values_out_of_range_are_refused(fields, sentence):
+    with pytest.raises(EntraxError) as error:
+        configured(**fields)
+    assert str(error.value) == sentence
+
+
+def test_the_mean_of_others_needs_others():
+    data = reinforce.data(configured(baseline="mean"))
+    with pytest.raises(EntraxError, match="--envs of at least 2, as it is set, not 1"):
+        data.loop(steps=1000, envs=1, learning_starts=0)

@@ -8,7 +8,7 @@ import pytest
 from entrax.environments import maze
 from entrax.environments.maze import BONUS, ENTRANCE, EXIT, GOAL, HIGH, LOW, NOTICE, PLUG, RADIUS, SIDE, Trial, way
 from entrax.environments.point import Motion
-from entrax.environments.two_passage import AntTwoPassage, PointTwoPassage, two_passage
+from entrax.environments.two_passage import HEIGHT, AntTwoPassage, PointTwoPassage, two_passage
 from entrax.errors import EntraxError
 
 SIDES = {"left": -1, "right": 1}
@@ -60,6 +60,7 @@ def test_a_path_reaches_the_goal_through_an_open_passage_only(closed, side):
 
 def test_both_passages_look_alike_from_outside():
     """The same actions give the same observations and rewards until a plug comes into view."""
+    assert ENTRANCE + RADIUS < NOTICE < PLUG[0] - RADIUS  # further in, and seen before it is touched
     episodes = [walk(PointTwoPassage(closed), 1) for closed in ("left", "right")]
     inside = int(np.argmax(episodes[0][0][:, 1] >= NOTICE))
     assert inside > 10
@@ -85,6 +86,26 @@ def test_a_dead_end_costs_once_and_going_back_pays():
             break
     assert info["success"]
     assert obs[4:].tolist() == [1, -1]
+
+
+def test_a_reset_forgets_what_was_seen_and_where_the_plug_was():
+    env = PointTwoPassage("left")
+    first, _, _ = walk(env, -1)
+    again, _, _ = walk(env, -1)
+    assert first[-1, 4:].tolist() == [-1, 0]
+    np.testing.assert_array_equal(again, first)
+    ant = AntTwoPassage("random", terminate_when_unhealthy=False)
+    thrown(ant, (-SIDE, 2.4), (0.0, 12.0), steps=5)
+    plugs = {}
+    for seed in range(12):
+        obs, info = ant.reset(seed=seed)
+        assert obs[-2:].tolist() == [0, 0]
+        plugs.setdefault(info["closed"], set()).add(tuple(ant.data.mocap_pos[0]))
+    height = maze.ANT_SCALE * sum(PLUG) / 2
+    assert plugs == {side: {(maze.ANT_SCALE * sign * SIDE, height, 0.0)} for side, sign in SIDES.items()}
+    neither = AntTwoPassage("none")
+    neither.reset(seed=0)
+    assert neither.data.mocap_pos[0, 2] < -2 * HEIGHT  # under the ground
 
 
 def free_places(count):

@@ -98,6 +98,7 @@ def test_severity_zero_is_the_environment_to_the_bit(name):
 def test_a_seeded_episode_is_replayed_exactly_and_restoring_leaves_no_trace(family):
     env = make("HalfCheetah-v5")
     before, untouched = numbers(env.unwrapped.model), episode(env, seed=1)
+    attributes, camera = set(vars(env.unwrapped)), env.unwrapped.mujoco_renderer.default_cam_config
     perturbed = perturb(env, **{family: 1.0})
     first, other, again = (episode(perturbed, seed) for seed in (1, 2, 1))
     assert first == again
@@ -106,6 +107,8 @@ def test_a_seeded_episode_is_replayed_exactly_and_restoring_leaves_no_trace(fami
     assert (perturbed.unwrapped.model.ngeom > before["geom_pos"].shape[0]) == (FAMILIES[family].acts_on == "ground")
     assert perturbed.restore() is env
     assert changed(before, numbers(env.unwrapped.model)) == set()
+    assert set(vars(env.unwrapped)) == attributes
+    assert env.unwrapped.mujoco_renderer.default_cam_config is camera
     assert episode(env, seed=1) == untouched
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 @click.command("stress")
 @click.argument("run")
 @click.option("--families", help="Which perturbations, with commas between; by default all that apply.")
-@click.option(
-    "--levels", default="0,0.25,0.5,0.75,1", show_default=True, help="Severities, from 0 to 1 (severe)."
-)
+@click.option("--levels", default="0,0.25,0.5,0.75,1", show_default=True, help="Severities, from 0 to 1 (severe).")
 @click.option("--variant", "variants", multiple=True, metavar="KEY=VALUE", help="Another environment argument to try.")
 @click.option("--episodes", type=click.IntRange(min=1), default=10, show_default=True, help="In each condition.")
 @click.option("--figure", type=click.Path(dir_okay=False), help="Draw the curves into this PNG.")
@@ -46,7 +44,7 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Returns of RUN's policy under pushes, other masses, slopes, late actions, lost readings and more.
+    """The return of RUN's policy under pushes, other masses, slopes, late actions, lost readings and more.
 
     docs/robustness.md says what each family does at severity 1. A variant is played beside them, unperturbed.
     """

@@ -48,7 +48,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "action_delay": Family("action", "actions carried out four steps late (every quarter of severity one step)"),
         "sensor_noise": Family("sensor", "Gaussian noise of 0.2 half ranges, or of 0.2 where a reading is unbounded"),
         "sensor_dropout": Family("sensor", "every reading lost (0) in half of the steps"),
-        "slope_up": Family("ground", "a slope of 15 degrees up, from just before the body's front"),
+        "slope_up": Family("ground", "a slope of 15 degrees up, from just beyond the body's front"),
         "slope_down": Family("ground", "a slope of 15 degrees down"),
         "stairs_up": Family("ground", "stairs up, each 0.2 m high and 0.5 m deep"),
         "stairs_down": Family("ground", "stairs down, each 0.2 m high and 0.5 m deep"),

@@ -132,14 +132,18 @@ class Lowered:
         if _is_free(body.model):
             self._offset = 0.0
         vars(body)["do_simulation"] = self._do_simulation
+        self._camera = body.mujoco_renderer.default_cam_config
+        middle = {"lookat": np.median(body.data.geom_xpos, axis=0)}  # else that of a kilometre of ground is looked at
+        body.mujoco_renderer.default_cam_config = middle | (self._camera or {})
 
     def begin(self) -> None:
         """Before a reset, which puts the body on the level start."""
         self._under = 0.0
 
     def remove(self) -> None:
-        """Give the environment its own way of simulating back."""
+        """Give the environment its own way of simulating, and its camera, back."""
         vars(self._body).pop("do_simulation", None)
+        self._body.mujoco_renderer.default_cam_config = self._camera
 
     def _do_simulation(self, ctrl: np.ndarray, n_frames: int) -> None:
         qpos = self._body.data.qpos

@@ -32,8 +32,9 @@ from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Act, evaluate
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-ROWS = 32
-"""Environments that are stepped at once, unless another number is asked for."""
+ROWS, EPISODES_OF_ROW = 32, 4
+"""Environments that are stepped at once, unless another number is asked for, and fewer when each would have fewer
+episodes than this: they take time to make."""
 RESAMPLES, TAIL = 2000, 2.5  # of the bootstrap; per cent beyond either end of an interval
 
 
@@ -164,7 +165,8 @@ def _play(
     own = [episode_seed(seed, episode, 0, "evaluation") for episode in range(episodes)]
     seeds = [number * CONDITION_SEEDS + start for number in range(len(listed)) for start in own]
     try:
-        with make_pool(_batch(source, listed), min(ROWS if envs is None else envs, total), workers=workers) as pool:
+        rows = min(total, envs if envs is not None else min(ROWS, -(-total // EPISODES_OF_ROW)))
+        with make_pool(_batch(source, listed), rows, workers=workers) as pool:
             played = evaluate(
                 lambda obs, episode, t: act(obs, (episode % episodes).astype(np.int32), t),
                 source,

@@ -1,10 +1,10 @@
-"""The multigoal study: what is counted, that runs are kept, and numbers that refute."""
+"""The studies on four goals: what is counted, that runs are kept, and numbers that refute."""
 
 import numpy as np
 import pytest
 
 from entrax.environments.multigoal import GOALS
-from entrax.studies import multigoal, runs
+from entrax.studies import four_goals, multigoal, run_to_run, runs
 
 NAN = [np.nan, np.nan]
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
@@ -26,9 +26,9 @@ def test_the_verdict_follows_from_the_shares(least, deterministic, verdict):
 
 
 def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
-    run = runs.trained(multigoal.ENV, "td3", TINY, 0, tmp_path)
+    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
     written = (run.path / "metrics.jsonl").stat().st_mtime_ns
-    again = runs.trained(multigoal.ENV, "td3", TINY, 0, tmp_path)
+    again = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
     assert again.path == run.path
     assert (again.path / "metrics.jsonl").stat().st_mtime_ns == written
     assert len(list((tmp_path / "runs").iterdir())) == 1
@@ -44,3 +44,18 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
         inside = np.abs(live[1:]).max() < 7  # a wall would hide part of the action
         expected = np.sum(-30 * np.sum(moves**2, axis=1) - apart[1:] ** 2) + 10 * ended
         assert not inside or earned == pytest.approx(expected, rel=1e-3)
+
+
+def test_runs_that_visit_other_places_are_far_apart():
+    line = np.linspace(0, 4.5, 10)
+    east, west = np.stack([line, 0 * line], axis=1)[None], np.stack([-line, 0 * line], axis=1)[None]
+    both = np.concatenate([east, west])
+    apart = run_to_run.pairwise([run_to_run.shares_of_cells(each) for each in (east, west, east)])
+    assert apart[0, 1] > 0.8  # they share the cells about the origin
+    assert apart[0, 2] == 0
+    assert 0.4 < run_to_run.total_variation(*map(run_to_run.shares_of_cells, (east, both))) < 0.5
+    alike = np.full((5, 5), 0.05) - 0.05 * np.eye(5)
+    far = alike + 0.5 * (1 - np.eye(5))
+    for hard, soft, verdict in ((far, alike, "supported"), (alike, far, "refuted"), (alike, alike, "undecided")):
+        assert run_to_run.judge({"difference": run_to_run.difference(hard, soft)}) == verdict
+    assert run_to_run.judge({"difference": run_to_run.difference(far[:1, :1], alike[:1, :1])}) == "undecided"

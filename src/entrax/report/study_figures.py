@@ -218,6 +218,28 @@ def multigoal(axes: Any, numbers: Numbers) -> None:
     axes[2].legend(frameon=False, fontsize=8)
 
 
+def run_to_run(axes: Any, numbers: Numbers) -> None:
+    """Where two runs of each agent spend their time, and the distances of all pairs."""
+    for axis, kind, colours in ((axes[0], "soft", "Blues"), (axes[1], "deterministic", "Reds")):
+        visits = np.array(numbers[kind]["visits"])
+        side, columns = visits.shape[1] + 1, int(np.ceil(np.sqrt(len(visits))))
+        tiles = np.full((side * -(-len(visits) // columns), side * columns), np.nan)
+        for seed, each in enumerate(visits):
+            row, column = seed // columns * side, seed % columns * side
+            tiles[row : row + side - 1, column : column + side - 1] = np.sqrt(each.T)
+        axis.imshow(tiles, origin="lower", cmap=colours, aspect="equal")
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f"{numbers[kind]['agent']}: visits of every seed, from above", loc="left", fontsize=10)
+    for place, (kind, colour) in enumerate((("soft", COLOURS[0]), ("deterministic", COLOURS[1]))):
+        distances, noise = np.array(numbers["distances"][kind]), np.array(numbers[kind]["noise"])
+        spread = np.linspace(-0.15, 0.15, len(distances))
+        axes[2].plot(place + spread, distances, "o", color=colour, markersize=4, label=f"{numbers[kind]['agent']}")
+        axes[2].plot(np.full(len(noise), place), noise, "x", color=INK, label="halves of one run" if place else None)
+    axes[2].set(xticks=[0, 1], xticklabels=["soft", "deterministic"], xlim=(-0.5, 1.5), ylim=(0, 1.02))
+    axes[2].set_title("total variation of the visits of two seeds", loc="left", fontsize=10)
+    axes[2].legend(frameon=False, fontsize=8)
+
+
 FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "temperature-limit": (3, temperature_limit),
     "ties": (2, ties),
@@ -227,5 +249,6 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "stochastic-needed": (2, stochastic_needed),
     "entropy-collapse": (3, entropy_collapse),
     "multigoal": (3, multigoal),
+    "run-to-run": (3, run_to_run),
 }
 """How many panels a study's figure has, and what draws them."""

@@ -14,6 +14,7 @@ NAMES = (
     "stochastic-needed",
     "entropy-collapse",
     "multigoal",
+    "run-to-run",
 )
 
 

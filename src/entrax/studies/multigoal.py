@@ -12,39 +12,22 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from entrax.environments.multigoal import GOALS
+from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
 from entrax.studies.runs import paths_of, trained
 from entrax.studies.study import Numbers, Study, Verdict, decided, interval
 
-ENV = "entrax/MultiGoal-v0"
-ROLLOUTS, SHOWN = 1000, 100
+SHOWN = 100  # of the first seed's rollouts
 LEAST_SHARE = 0.1  # of the rollouts, for each goal of the soft agent
 MOST = 0.5  # for the most visited goal of the deterministic one
-
-LOOP: dict[str, Any] = {"envs": 8, "workers": 0, "eval_every": 0}
-SOFT_QUICK: dict[str, Any] = LOOP | {
-    "steps": 12_000,
-    "learning_starts": 3_000,
-    "learning_rate": 2e-3,
-    "target_rate": 0.02,
-    "batch_size": 64,
-    "hidden": (128, 128, 64),
-    "critics": 1,
-    "particles": 16,
-}
-HARD_QUICK: dict[str, Any] = LOOP | {"steps": 6_000, "learning_starts": 1_000, "hidden": (64, 64), "batch_size": 64}
-SOFT_FULL: dict[str, Any] = LOOP | {"steps": 60_000, "learning_rate": 1e-3}
-HARD_FULL: dict[str, Any] = LOOP | {"steps": 60_000}
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     """The share of rollouts that end in each goal, for every seed of both agents; and paths of the first seed."""
-    soft = SOFT_QUICK if quick else SOFT_FULL
-    hard = HARD_QUICK if quick else HARD_FULL
-    return {
-        "goals": GOALS,
-        "soft": _agent("soft-q", soft | {"temperature": 10.0}, seeds, out, sample=True),
-        "deterministic": _agent("td3", hard, seeds, out, sample=False),
+    found = {
+        kind: _agent(agent, settings, seeds, out, sample=kind == "soft")
+        for kind, (agent, settings) in (QUICK if quick else FULL).items()
     }
+    return {"goals": GOALS} | found
 
 
 def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def trained(
 
     The directory's name is a digest of the arguments, so that whatever they determine is trained once.
     """
-    asked = {"env": env, "agent": agent, "settings": dict(settings), "seed": seed, "env_args": dict(env_args or {})}
-    path = out / "runs" / hashlib.sha256(dumps(asked | {"order": sorted(settings)}).encode()).hexdigest()[:16]
+    named = [sorted(values.items()) for values in (settings, env_args or {})]
+    path = out / "runs" / hashlib.sha256(dumps([env, agent, seed, named]).encode()).hexdigest()[:16]
     if (path / "config.json").exists() and finished(RunDirectory.open(path), None):
         return load(path)
     return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)

@@ -44,15 +44,16 @@ def game(steps: int, seeds: int) -> dict[str, Any]:
     played = rock_paper_scissors()
     keys = jax.random.split(jax.random.key(0), seeds)
     learn = partial(self_play, matrix_game(played.row), steps=steps, step_size=StepSize(power=0.9), records=20)
-    soft = jax.vmap(lambda key: learn(TEMPERATURE, key=key))(keys)
-    greedy = jax.vmap(lambda key: learn(0.0, key=key))(keys)
+    pairs = jax.vmap(jax.vmap(lambda alpha, key: learn(alpha, key=key), (None, 0)), (0, None))
+    learned = pairs(jnp.array([TEMPERATURE, 0.0]), keys)
+    soft, greedy = np.asarray(learned.row)
     cycle = np.broadcast_to(np.roll(np.eye(3), 1, axis=1)[:, None], (3, 3, 3))
     return {
-        "soft": interval([exploited(_unmindful(row)) for row in np.asarray(soft.row)]),
-        "greedy": interval([exploited(_unmindful(row)) for row in np.asarray(greedy.row)]),
+        "soft": interval([exploited(_unmindful(row)) for row in soft]),
+        "greedy": interval([exploited(_unmindful(row)) for row in greedy]),
         "cycle": exploited(cycle),
-        "soft_distance": interval(np.abs(np.asarray(soft.row) - 1 / 3).max(axis=1)),
-        "soft_history": soft.row_history[0],
+        "soft_distance": interval(np.abs(soft - 1 / 3).max(axis=1)),
+        "soft_history": learned.row_history[0, 0],
     }
 
 
@@ -75,14 +76,16 @@ def gridworld(steps: int, seeds: int) -> dict[str, Any]:
     learn = partial(q_learning, mdp, steps=steps, observation=np.array(ALIASED_OBSERVATION))
     learned = jax.vmap(lambda key: learn(key=key))(jax.random.split(jax.random.key(0), seeds))
     greedy = np.eye(mdp.actions)[np.argmax(np.asarray(learned.q)[:, :LIVE], axis=2)]
-    mixed = np.asarray(returns(np.stack([either_way(chance) for chance in chances])))
+    odds = np.stack([either_way(chance) for chance in chances])
+    found = np.asarray(returns(np.concatenate([every, odds, greedy])))
+    deterministic, mixed, of_learned = np.split(found, [len(every), len(every) + len(odds)])
     return {
         "optimum_of_states": float(plan(mdp, 0.0).value @ mdp.initial),
-        "deterministic": np.sort(np.asarray(returns(every)))[::-1],
+        "deterministic": np.sort(deterministic)[::-1],
         "chance": chances,
         "stochastic": mixed,
         "best_chance": float(chances[np.argmax(mixed)]),
-        "q_learning": interval(np.asarray(returns(greedy))),
+        "q_learning": interval(of_learned),
     }
 
 

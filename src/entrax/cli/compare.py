@@ -69,7 +69,7 @@ def text(found: dict[str, Any]) -> str:
     for row in found["improvement"]:
         sides, value = f"{row['method']} over {row['over']}", f"{row['value']:.2f}"
         lines.append(f"  {sides:{2 * width + 4}} {value} [{row['low']:.2f}, {row['high']:.2f}]")
-    if len(found["tasks"]) > 1:
+    if len(found["tasks"]) > 1 and len(found["pooled"]) > 1:
         lines.append(f"scaled to 0…1 and pooled over {len(found['tasks'])} environments: interquartile mean [95 %]")
         for method, pooled in found["pooled"].items():
             lines.append(f"  {method:{width}} {pooled['value']:.3f} [{pooled['low']:.3f}, {pooled['high']:.3f}]")

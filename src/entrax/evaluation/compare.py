@@ -191,7 +191,8 @@ def _varying(keys: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, list[st
     names = list(dict.fromkeys(name for _, settings in keys for name in settings))
     for task, settings in keys:
         for name in names:
-            seen.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
+            if name in settings or name == "after":  # alone enough to tell a fine-tuned run from one from scratch
+                seen.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
     varying: dict[str, list[str]] = {settings["agent"]: [] for _, settings in keys}
     for (agent, name, _), values in seen.items():
         if len(values) > 1 and name not in varying[agent]:

@@ -9,12 +9,12 @@ import pytest
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
-from entrax.runs.audit import fingerprint
+from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
+from entrax.runs.start import read_start
 from entrax.spec import Continuous, Discrete, Leaf, Spec
 from entrax.training.ancestor import kept_rows, read_ancestor, spec_differences
-from entrax.training.start import Start
 
 SMALL = {
     "learning_starts": 60,
@@ -50,7 +50,7 @@ def prints(path):
 
 def started(path):
     """The arrays that a fine-tuned run began with, by their paths."""
-    return Start.of(RunDirectory.open(path)).arrays()
+    return read_start(RunDirectory.open(path))
 
 
 def same(arrays, others, prefix):
@@ -144,6 +144,9 @@ def test_a_damaged_start_is_named(old, tmp_path):
     file.write_bytes(data)
     with pytest.raises(EntraxError, match=r"start\.safetensors is damaged"):
         entrax.resume(tmp_path / "new")
+    finding = verify(RunDirectory.open(tmp_path / "new"))[0]
+    assert finding.checkpoint == "start.safetensors"
+    assert "start.safetensors is damaged" in str(finding.damage)
 
 
 def test_the_replay_comes_along_in_order(old, tmp_path):

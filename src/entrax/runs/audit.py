@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint, rowlog
+from entrax.runs import checkpoint, rowlog, start
 from entrax.runs.directory import RunDirectory
 
 
 class Finding(NamedTuple):
-    """A checkpoint with the part of the log and of the metrics that belongs to it; `damage` is None if all is whole."""
+    """A checkpoint with the part of the log and of the metrics that belongs to it, or the start of a fine-tuned run.
+
+    `damage` is None if all is whole.
+    """
 
     checkpoint: str
     damage: str | None
@@ -21,7 +24,16 @@ class Finding(NamedTuple):
 
 def verify(run: RunDirectory) -> list[Finding]:
     """Check the hashes of every checkpoint and of what belongs to it, and read its arrays; oldest first."""
-    return [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
+    checkpoints = [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
+    return [Finding(start.FILE, _damage_of_start(run)), *checkpoints] if "ancestor" in run.config else checkpoints
+
+
+def _damage_of_start(run: RunDirectory) -> str | None:
+    try:
+        start.read_start(run)
+    except EntraxError as error:
+        return str(error)
+    return None
 
 
 def _damage(run: RunDirectory, name: str) -> str | None:

@@ -6,7 +6,6 @@ The file is there before the run is, and its SHA-256 is in config.json, so that 
 starts anew from the same bytes. Under `ancestor`, config.json tells where they came from: `entrax.training.transfer`.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from entrax.agents.schedule import Anneal
-from entrax.errors import EntraxError
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.runs.records import open_plain
+from entrax.runs.start import read_start
 from entrax.spec import Progress, Transition
 from entrax.training.devices import put
 from entrax.training.saving import below
@@ -30,7 +26,6 @@ from entrax.training.saving import below
 if TYPE_CHECKING:
     from entrax.training.run import Training
 
-FILE = "start.safetensors"
 BLOCK = 4096
 """Steps of a kept replay that are packed at once."""
 
@@ -58,7 +53,7 @@ class Start:
 
         Raises EntraxError when the file is damaged.
         """
-        arrays = self.arrays()
+        arrays = read_start(self.run)
         training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
         training.normaliser.restore(below("normaliser", arrays))
         return _fill(training.replay, below("replay", arrays)) if self.transitions else []
@@ -72,18 +67,6 @@ class Start:
         if span["in_state"]:
             return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(alpha))
         return eqx.tree_at(lambda c: c.temperature, config, alpha), state
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds. Raises EntraxError when it is not the one that the run was made with."""
-        path = self.run.path / FILE
-        with open_plain(path) as file:
-            data = file.read()
-        if hashlib.sha256(data).hexdigest() != self.record["start"]:
-            raise EntraxError(f"{path} is damaged: its SHA-256 is not the one in config.json.")
-        try:
-            return load(data)
-        except (SafetensorError, ValueError) as error:
-            raise EntraxError(f"{path} is damaged: {error}.") from error
 
 
 def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:

@@ -31,12 +31,12 @@ from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, unflatten
 from entrax.runs.records import CannotWrite, sync_directory, write_bytes
+from entrax.runs.start import FILE
 from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
 from entrax.training.devices import set_up
 from entrax.training.launch import train as launch
 from entrax.training.run import Hook, Task, Views
 from entrax.training.saving import below
-from entrax.training.start import FILE
 from entrax.training.trained import Run, source_of
 
 TEMPERATURE_STARTS = ("keep", "restart", "anneal")

@@ -133,7 +133,7 @@ class Peaks(eqx.Module):
     """Q of one action: two parabolic peaks; the sampler knows the first of them only."""
 
     centres: jax.Array
-    sharpness: float = 30.0
+    sharpness: float = 60.0
 
     def __call__(self, obs, action):
         return jnp.max(-self.sharpness * (action[0] - self.centres) ** 2, keepdims=True)
@@ -144,7 +144,7 @@ class Peaks(eqx.Module):
 
 def energy(how, candidates):
     parts = [
-        EnergyPart(scaling=Scaling(mean=jnp.zeros(1), scale=jnp.ones(1)), critics=peaks, sampler=peaks)
+        EnergyPart(scaling=Scaling(mean=jnp.zeros(1), scale=jnp.ones(1)), temperature=0.5, critics=peaks, sampler=peaks)
         for peaks in (Peaks(jnp.array([-0.4, 0.6])), Peaks(jnp.array([-0.5, 0.7])))
     ]
     return ComposedEnergy(parts=tuple(parts), temperature=1.0, candidates=candidates, how=how)

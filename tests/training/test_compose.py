@@ -75,6 +75,10 @@ def test_soft_q_runs_are_composed_and_the_command_line_tells(tmp_path, capsys, m
     assert found["lengths"] == [5, 5]
     assert found["bound"]["episodes"] == 2
     assert found["bound"]["G"] > 0
+    part = entrax.compose(["a", "b"], "Pendulum-v1").controller.policy.parts[0]
+    obs, action = jnp.zeros(3), jnp.zeros((1, 1))
+    in_units = jnp.min(part.critics(part.scaling(obs), action[0]))
+    np.testing.assert_allclose(part.q(obs, action), [0.5 * in_units], rtol=1e-6)
     main(["compose", "a", "b", *flags, "--combine", "sum"])
     said = capsys.readouterr().out
     assert "sum of 2 runs at temperature 0.5, without learning" in said

@@ -100,12 +100,14 @@ class EnergyPart(eqx.Module):
     """One run's action values in the unit box, min_i Q_i(s, a), with its sampler and its scaling of observations."""
 
     scaling: Scaling
-    critics: Any  # (obs, action) -> values [critic]
+    temperature: ScalarLike  # of the run
+    critics: Any  # (obs, action) -> values [critic], in units of that temperature
     sampler: Any  # draw(obs, count, key) -> u [draw, action], actions before tanh
 
     def q(self, obs: Float[Array, " obs"], actions: Float[Array, "draw action"]) -> Float[Array, " draw"]:
         """Values of many actions in one state."""
-        return jnp.min(jax.vmap(self.critics, (None, 0))(self.scaling(obs), actions), axis=1)
+        in_units = jnp.min(jax.vmap(self.critics, (None, 0))(self.scaling(obs), actions), axis=1)
+        return jnp.asarray(self.temperature * in_units)
 
 
 class ComposedEnergy(eqx.Module):

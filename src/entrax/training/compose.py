@@ -172,7 +172,10 @@ def _policy(runs: Sequence[Ancestor], how: str, alpha: float, candidates: int) -
     states, scalings = [_state(run) for run in runs], [_scaling(run) for run in runs]
     together = list(zip(runs, states, scalings, strict=True))
     if runs[0].run.config["agent"] == "soft-q":
-        energies = [EnergyPart(scaling=s, critics=x.params.critics, sampler=x.params.policy) for _, x, s in together]
+        energies = [
+            EnergyPart(scaling=s, temperature=run.config.temperature, critics=x.params.critics, sampler=x.params.policy)
+            for run, x, s in together
+        ]
         return ComposedEnergy(parts=tuple(energies), temperature=alpha, candidates=candidates, how=how)
     choices = [state.choices for state in states]
     if any(other != choices[0] for other in choices):

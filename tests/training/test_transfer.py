@@ -306,3 +306,52 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
             entrax.finetune(old, env, steps=100, run=tmp_path / "new", **settings)
         assert not (tmp_path / "new").exists()
     assert jnp.asarray(1.0).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "settings", "end"),
+    [
+        # Acts by the configuration's temperature, so that it shows in what is collected at once.
+        ("pcl", "CartPole-v1", {"unified": True, "batch_size": 4, "temperature": 0.5}, 0.05),
+        # A policy alone ("best") has no temperature in it, and the state has.
+        ("sac", "Pendulum-v1", {"temperature": 0.5}, 0.05),
+    ],
+)
+def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(agent, env, settings, end, tmp_path):
+    small = {"learning_starts": 40, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1} | settings
+    entrax.train(env, agent=agent, steps=80, run=tmp_path / "old", **small)
+    tuned = {"steps": 160, "temperature_start": "anneal", "temperature": end, "log_every": 16, "checkpoint_every": 48}
+    which = "best" if agent == "sac" else "final"
+    entrax.finetune(tmp_path / "old", run=tmp_path / "whole", checkpoint=which, **tuned)
+    with pytest.raises(Killed):
+        entrax.finetune(tmp_path / "old", run=tmp_path / "new", checkpoint=which, hook=killer(6), **tuned)
+    entrax.resume(tmp_path / "new")
+    assert prints(tmp_path / "new") == prints(tmp_path / "whole")
+    if agent == "sac":  # which tells its temperature
+        told = [row["temperature"] for row in RunDirectory.open(tmp_path / "whole").metrics() if "temperature" in row]
+        assert 0.5 > told[0] > told[-1] > end
+    halfway = next(n for n in checkpoint.available(RunDirectory.open(tmp_path / "whole")) if n.startswith("step"))
+    read = read_ancestor(tmp_path / "whole", halfway, None)
+    assert end < read.temperature < 0.5
+
+
+def test_what_would_be_read_wrongly_is_refused(tmp_path):
+    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "dqn", **small)
+    with pytest.raises(EntraxError, match="--keep-replay is for agents that learn from single transitions"):
+        entrax.finetune(tmp_path / "dqn", steps=24, keep_replay=True, n_step=3)
+    run = entrax.finetune(tmp_path / "dqn", steps=24, run=tmp_path / "windows", n_step=5, eval_every=0)
+    assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)
+    energy = {"particles": 4, "value_particles": 4, "temperature": 0.5}
+    entrax.train("Pendulum-v1", agent="soft-q", steps=40, run=tmp_path / "soft", **small | energy)
+    with pytest.raises(EntraxError, match=r"units of its temperature: it can go on at 0\.5 only"):
+        entrax.finetune(tmp_path / "soft", steps=24, temperature=1.0)
+
+
+def test_more_steps_are_added_to_a_fine_tuned_run(old, tmp_path):
+    entrax.finetune(old, run=tmp_path / "new", **TUNED)
+    more = TUNED | {"steps": 320}
+    run = entrax.finetune(old, run=tmp_path / "new", resume=True, **more)
+    assert run.metrics()[-1]["step"] == 320
+    with pytest.raises(EntraxError, match="holds another run"):
+        entrax.finetune(old, run=tmp_path / "new", resume=True, keep_optimiser=True, **more)

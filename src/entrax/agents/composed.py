@@ -12,15 +12,12 @@ The mean is about what all tasks can agree on. With V_i and V the soft maxima of
 
 (for n = 2, α/2 times the Rényi divergence of order ½), and with it the composed policy's own soft value is known:
 Q^π = Q - G for the mean reward, with G(s, a) = E_π [Σ_{t≥1} γ^t g(s_t)], since Q_i solve their Bellman equations. By
-Hölder's inequality no policy has more than Q, so that π falls short of the best by at most G. As lemma 1 and theorem 1
-of the paper do, one can also count only what a bad value costs at later decisions: at most
-
-    D(s, a) = E_π [Σ_{t≥1} γ^t G(s_t, a_t)] = E_π [Σ_{t≥2} (t - 1) γ^t g(s_t)]
-
-The paper has a greatest value over actions, along the worst path, where Jensen's inequality allows the mean over π's:
-G ≤ C* and D ≤ D* of the paper, and both can be estimated from episodes of π. Where `gap` may be negative, as for the
-sum of densities, there is no such bound. "or" is exact for deterministic dynamics without discount where the tasks
-differ in their last reward only (Todorov 2009; van Niekerk et al. 2019).
+Hölder's inequality no policy has more than Q, and none has more soft value than V, so that π falls short of the best by
+at most G, in Q as in E_π G in the value. The paper's lemma 1 and theorem 1 take a greatest value over actions, along
+the worst path, where Jensen's inequality allows the mean over π's: G ≤ C*. The paper's D* bounds Q* - Q^π after a first
+action only; a value's bound must count that action, too. G can be estimated from episodes of π. Where `gap` may be
+negative, as for the sum of densities, there is no such bound. "or" is exact for deterministic dynamics without discount
+where the tasks differ in their last reward only (Todorov 2009; van Niekerk et al. 2019).
 """
 
 import math

@@ -107,7 +107,8 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
     require(config.max_gradient_norm > 0, "largest gradient norm", "positive", config.max_gradient_norm)
     require(config.epochs >= 1, "number of epochs", "at least 1", config.epochs)
-    require(config.batch_size >= 1, "batch size", "at least 1", config.batch_size)
+    least = 2 if config.normalise_advantages else 1
+    require(config.batch_size >= least, "batch size", f"at least {least}", config.batch_size)
     whole = config.rollout_steps >= 1 and config.rollout_steps % config.batch_size == 0
     require(whole, "rollout steps", f"a multiple of the batch size {config.batch_size}", config.rollout_steps)
     return as_arrays(config)

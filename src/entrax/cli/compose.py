@@ -54,10 +54,9 @@ def command(runs: tuple[str, ...], **given: Any) -> None:
 
 def told(bound: Bound) -> str:
     """The bound in words."""
-    which, error = ("G", bound.G_error) if bound.G <= bound.D else ("D", bound.D_error)
-    margin = "" if math.isnan(error) else f" ± {error:.3g}"
+    margin = "" if math.isnan(bound.error) else f" ± {bound.error:.3g}"
     return (
-        f"bound   {bound.value:.4g}{margin} of discounted soft return ({which}), with a mean gap of "
+        f"bound   {bound.value:.4g}{margin} of discounted soft return, with a mean gap of "
         f"{bound.divergence:.4g} in a state; as good as the Q-functions are"
     )
 

@@ -29,6 +29,10 @@ class Data(Protocol):
         """
         ...
 
+    def steps_needed(self, envs: int) -> int:
+        """Transitions over all environments that must be there before anything can be drawn."""
+        ...
+
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
         """Batches for at least so many updates as there may be, one along the first axis for each."""
         ...
@@ -47,6 +51,9 @@ class Uniform:
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         return {}
+
+    def steps_needed(self, envs: int) -> int:
+        return 0
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
         """Fields of shape [update, batch, ...]."""
@@ -71,7 +78,7 @@ class Sequences:
             raise EntraxError(f"A sequence needs at least 1 step, not {self.length}.")
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
-        least = self.length * envs
+        least = self.steps_needed(envs)
         if self.capacity < least:
             raise EntraxError(
                 f"Sequences of {self.length} steps of {envs} environments do not fit a replay of {self.capacity}: "
@@ -83,6 +90,9 @@ class Sequences:
                 f"{learning_starts} steps: --learning-starts must be at least {least}."
             )
         return {}
+
+    def steps_needed(self, envs: int) -> int:
+        return self.length * envs
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
         """Fields of shape [update, batch, time, ...]."""
@@ -117,6 +127,9 @@ class Rollout:
         if steps < self.steps:
             raise EntraxError(f"With rollouts of {self.steps} steps --steps must be at least that, not {steps}.")
         return {"chunk": self.steps // envs, "updates_per_step": 1 / self.steps, "learning_starts": 0}
+
+    def steps_needed(self, envs: int) -> int:
+        return self.steps
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
         """Fields of shape [1, time, env, ...]: there is never more than one update."""

@@ -38,6 +38,12 @@ class UniformReplay:
             rows[place] = values
         self.appended += 1
 
+    def cut(self, env: int) -> None:
+        """What comes next in an environment does not follow on its last step: its episode was given up."""
+        if self.appended:
+            last = (self.appended - 1) % self.times, env
+            self.rows.truncated[last] |= ~self.rows.terminated[last]
+
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
         """Uniform draws, with replacement, from what is stored: fields of shape [batches, batch_size, ...]."""
         if len(self) == 0:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from jaxtyping import ScalarLike
 
 from entrax.agents.schedule import Anneal
 from entrax.environments.source import as_source
@@ -52,6 +53,9 @@ class Ancestor:
             return float(np.exp(self.arrays["state/params/log_alpha"]))
         if "final_temperature" in names:
             return self.scheduled("temperature")
+        span = self.run.config.get("ancestor", {}).get("temperature", {}).get("anneal")
+        if span is not None:
+            return self._at_the_checkpoint(span["start"], span["end"], 1.0)
         return float(self.config.temperature) if "temperature" in names and not self.learned else None
 
     @property
@@ -61,8 +65,12 @@ class Ancestor:
 
     def scheduled(self, name: str) -> float:
         """The value of a setting that went from `name` to `final_<name>`, where the checkpoint was made."""
-        c, horizon = vars(self.config), self.run.config["training"]["horizon"]
-        anneal = Anneal(start=c[name], end=c[f"final_{name}"], fraction=c["anneal_fraction"])
+        c = vars(self.config)
+        return self._at_the_checkpoint(c[name], c[f"final_{name}"], c["anneal_fraction"])
+
+    def _at_the_checkpoint(self, start: ScalarLike, end: ScalarLike, fraction: ScalarLike) -> float:
+        horizon = self.run.config["training"]["horizon"]
+        anneal = Anneal(start=start, end=end, fraction=fraction)
         return float(anneal(Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))))
 
 

@@ -163,8 +163,7 @@ class Collector:
         i = fault.index
         self.note(f"{fault} It was restarted ({self.restarts} of {self.restarts_allowed}); its episode was dropped.")
         lost = self.pool.restart(i) - {i}
-        self.episode[i] += 1
-        self._begin([i])
+        self._give_up(i)
         return lost
 
     def _take_up(self, indices: Iterable[int]) -> None:
@@ -181,8 +180,12 @@ class Collector:
                 why = f"replaying its actions failed: {error}"
                 waiting += self.pool.restart(i) - {i, *waiting}
             self.note(f"The episode of environment {i} could not be taken up ({why}); a new one was begun.")
-            self.episode[i] += 1
-            self._begin([i])
+            self._give_up(i)
+
+    def _give_up(self, i: int) -> None:
+        self.replay.cut(i)  # in a row that is in the log already it is not: the run is inexact from here anyway
+        self.episode[i] += 1
+        self._begin([i])
 
     def _seed(self, i: int) -> int:
         return episode_seed(self.seed, i, self.episode[i], stream="training")

@@ -30,18 +30,15 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Bound:
-    """How far the composed policy may fall short of the best one: means over episodes, with their standard errors.
+    """How far the composed policy may fall short of the best one: a mean over episodes.
 
     In units of the discounted soft return of the combined reward, which is reward plus α times entropy, from an
-    episode's first state on. `divergence` is the mean gap g of the states; G and D are those of
-    `entrax.agents.composed`, and `value` is the smaller of their means. What would come after a time limit is left out.
+    episode's first state on. `value` is the mean of G of `entrax.agents.composed`, `error` its standard error;
+    `divergence` is the mean gap g of the states. What would come after a time limit is left out.
     """
 
     value: float
-    G: float
-    G_error: float
-    D: float
-    D_error: float
+    error: float
     divergence: float
     episodes: int
 
@@ -80,18 +77,9 @@ class Composed:
     def _bound(self, obs: Float[np.ndarray, "state obs"], episode: np.ndarray, t: np.ndarray, episodes: int) -> Bound:
         gaps = self.gaps(obs)
         discounts = self.discount ** t.astype(float)
-        G = np.bincount(episode, (t >= 1) * discounts * gaps, minlength=episodes)
-        D = np.bincount(episode, np.maximum(t - 1, 0) * discounts * gaps, minlength=episodes)
-        error = [float(np.std(x, ddof=1) / np.sqrt(episodes)) if episodes > 1 else float("nan") for x in (G, D)]
-        return Bound(
-            value=float(min(G.mean(), D.mean())),
-            G=float(G.mean()),
-            G_error=error[0],
-            D=float(D.mean()),
-            D_error=error[1],
-            divergence=float(gaps.mean()),
-            episodes=episodes,
-        )
+        totals = np.bincount(episode, (t >= 1) * discounts * gaps, minlength=episodes)
+        error = float(np.std(totals, ddof=1) / np.sqrt(episodes)) if episodes > 1 else float("nan")
+        return Bound(value=float(totals.mean()), error=error, divergence=float(gaps.mean()), episodes=episodes)
 
     def gaps(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
         """g of every state, in blocks of one shape so that one program serves all."""

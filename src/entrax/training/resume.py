@@ -85,6 +85,10 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
     if wanted.steps + options.envs <= done:  # the last step of all environments together may go beyond the number
         raise EntraxError(f"{directory.path} has {done} steps already: --steps must be at least that, not {steps}.")
+    if options.steps < wanted.steps > (options.horizon or 0):
+        print(
+            f"Schedules end at step {options.horizon:,}: what they set, such as a learning rate, stays as it is there."
+        )
     return directory.with_training(steps=wanted.steps, device=wanted.device)
 
 

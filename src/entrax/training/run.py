@@ -159,9 +159,12 @@ class Training:
                 return
 
     def _play(self, chunk: Chunk) -> None:
+        if self.start:
+            self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
         policy, scaling = self._acting()
         self._learn(chunk, scaling)
         if self.data.on_policy:
+            self.look_into_lessons()  # nothing is acted by a policy that is not finite
             if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
                 self._normalise(self.replay.times)
             policy, scaling = self._acting()
@@ -185,8 +188,6 @@ class Training:
         # Always the same shapes, so that one program serves every chunk.
         batches = self.data.draw(self.replay, rng, max(self.updates_per_chunk, chunk.updates))
         key = jr.fold_in(jr.fold_in(self.key, UPDATE), chunk.index)
-        if self.start:
-            self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
         self.state, learned = update_many(
             task.agent, self.config, self.state, batches, scaling, self._progress(chunk), key, np.asarray(chunk.updates)
         )

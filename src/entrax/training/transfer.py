@@ -34,6 +34,7 @@ from entrax.runs.records import CannotWrite, sync_directory, write_bytes
 from entrax.runs.start import FILE
 from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
 from entrax.training.devices import set_up
+from entrax.training.launch import configure
 from entrax.training.launch import train as launch
 from entrax.training.run import Hook, Task, Views
 from entrax.training.saving import below
@@ -67,17 +68,22 @@ def finetune(
     """See `entrax.api.finetune`."""
     set_up(settings.get("device"), settings.get("threads"))  # before the ancestor, whose arrays start JAX
     old = read_ancestor(path, checkpoint, agent)
-    if resume and run is not None and (Path(run) / "config.json").exists():
-        check_same(RunDirectory.open(run), recorded(old), temperature_start)
+    there = RunDirectory.open(run) if resume and run is not None and (Path(run) / "config.json").exists() else None
+    if there is not None:
+        check_same(there, recorded(old), temperature_start, keep_optimiser)
+        settings.setdefault("learning_starts", there.config["training"]["learning_starts"])
     if env is None:
         source = source_of(old.run, None)
         env, env_args = source.id, source.kwargs | dict(env_args or {})
     check_spaces(old.spec, spec_of_environment(env, env_args or {}), str(path))
     chosen, temperature = temperature_settings(old, temperature_start, settings)
-    settings = inherited(old, settings, steps, keep_replay) | chosen
+    settings = inherited(old, settings | chosen, steps, keep_replay)
 
     def begin(task: Task, place: str | Path, described: dict[str, Any]) -> RunDirectory:
+        check_units(old, task)
         arrays, fate = inherit(old, task, temperature_start, keep_optimiser)
+        if temperature["anneal"] is not None:
+            temperature["anneal"]["in_state"] = "state/params/log_alpha" in arrays
         rows = kept_rows(old) if keep_replay else {}
         arrays |= {f"replay/{name}": values for name, values in rows.items()}
         record = recorded(old) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
@@ -100,26 +106,42 @@ def finetune(
     )
 
 
-def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start: str) -> None:
+def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start: str, keep_optimiser: bool) -> None:
     """Raises EntraxError when the run that is there does not begin with the same checkpoint in the same way."""
     found = there.config.get("ancestor")
-    if found is None or found["sha256"] != record["sha256"] or found["temperature"]["start"] != temperature_start:
+    if (
+        found is None
+        or found["sha256"] != record["sha256"]
+        or found["temperature"]["start"] != temperature_start
+        or ("opt_state" in found["carried"]) != keep_optimiser
+    ):
         what = (
             "a run from scratch" if found is None else f"one that begins with {found['checkpoint']} of {found['path']}"
         )
         raise EntraxError(f"{there.path} holds another run, {what}; choose another --run.")
 
 
+def check_units(old: Ancestor, task: Task) -> None:
+    """Raises EntraxError when what is carried over would be read in other units than it was learned in."""
+    if old.run.config["agent"] == "soft-q" and float(task.config.temperature) != float(old.config.temperature):
+        raise EntraxError(
+            f"The critics of soft-q are in units of its temperature: it can go on at {old.temperature:.6g} only."
+        )
+
+
 def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
     """The old run's agent and the settings of its loop that do not depend on the steps, then what was `given`."""
     config = old.run.config
-    names: tuple[str, ...] = INHERITED
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
-    if isinstance(old.agent.data(old.config), Uniform):
-        names += INHERITED_OFF_POLICY
-        wait = min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10))
-        settings["learning_starts"] = 0 if keep_replay else wait
-    settings |= {name: config["training"][name] for name in names} | dict(given)
+    settings |= {name: config["training"][name] for name in INHERITED} | dict(given)
+    _, wanted = configure(old.agent, config["preset"], settings)
+    data = old.agent.data(old.agent.resolve(wanted, old.spec))
+    if keep_replay and not isinstance(data, Uniform):
+        raise EntraxError("--keep-replay is for agents that learn from single transitions: others need unbroken steps.")
+    if not data.on_policy:
+        wait = max(min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10)), data.steps_needed(settings["envs"]))
+        loop = {name: config["training"][name] for name in INHERITED_OFF_POLICY}
+        settings = loop | {"learning_starts": 0 if keep_replay else wait} | settings
     if settings["normalise_obs"] != config["training"]["normalise_obs"]:
         raise EntraxError("A policy keeps its normaliser, or its having none: leave --normalise-obs as it was.")
     return settings
@@ -143,8 +165,7 @@ def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) ->
         if "final_temperature" in names:
             own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
             return own | {k: v for k, v in _exploration(old).items() if k not in given}, record
-        in_state = "state/params/log_alpha" in old.arrays
-        return {}, record | {"anneal": {"start": alpha, "end": float(end), "in_state": in_state}}
+        return {}, record | {"anneal": {"start": alpha, "end": float(end)}}
     chosen: dict[str, Any] = {}
     if "final_temperature" in names:
         chosen = {"temperature": alpha, "final_temperature": None} | _exploration(old)

@@ -182,18 +182,37 @@ def test_a_push_gives_a_free_body_its_impulse(tmp_path, severity):
     assert np.ptp(angles) > 1.0
 
 
-def test_a_planar_body_is_pushed_along_its_line():
-    env = perturb(make("Hopper-v5"), push=1.0)
+def forces(env: gymnasium.Env, steps: int = 500, always: float = 0.0) -> np.ndarray:
+    """The external forces on the first body during each step of an episode, `always` upwards among them."""
+    body, seen = env.unwrapped, []
+    simulate = body.do_simulation
+
+    def watched(ctrl, n_frames):
+        seen.append(body.data.xfrc_applied[1].copy())
+        simulate(ctrl, n_frames)
+
     env.reset(seed=0)
-    forces = []
-    for _ in range(500):
+    body.data.xfrc_applied[1, 2] = always
+    body.do_simulation = watched
+    for _ in range(steps):
         env.step(np.zeros(3))
-        forces.append(env.unwrapped.data.xfrc_applied[1].copy())
-    pushing = np.array([force for force in forces if force.any()])
+        assert body.data.xfrc_applied[1].tolist() == [0.0, 0.0, always, 0.0, 0.0, 0.0]
+    return np.array(seen)
+
+
+def test_a_planar_body_is_pushed_along_its_line():
+    pushing = forces(perturb(make("Hopper-v5"), push=1.0))
+    pushing = pushing[pushing.any(axis=1)]
     assert {-1.0, 1.0} == set(np.sign(pushing[:, 0]))
     assert not pushing[:, 1:].any()
-    env.reset(seed=0)
-    assert not env.unwrapped.data.xfrc_applied.any()
+
+
+def test_pushes_add_up_and_leave_other_forces_alone():
+    inner = forces(perturb(make("Hopper-v5"), push=0.25))
+    outer = forces(perturb(perturb(make("Hopper-v5")), push=1.0))
+    both = forces(perturb(perturb(make("Hopper-v5"), push=0.25), push=1.0), always=7.0)
+    assert (inner.any(axis=1) & ~outer.any(axis=1)).any()
+    np.testing.assert_array_equal(both, inner + outer + [0.0, 0.0, 7.0, 0.0, 0.0, 0.0])
 
 
 class Echo(gymnasium.Env):
@@ -272,6 +291,15 @@ def test_two_families_see_the_noise_of_each_alone():
     np.testing.assert_array_equal(alone.reset(seed=5)[0], both.reset(seed=5)[0])
     both.step(np.zeros(1000, np.float32))
     np.testing.assert_array_equal(alone.reset(seed=6)[0], both.reset(seed=6)[0])
+
+
+def test_a_perturbation_of_a_perturbation_has_randomness_of_its_own():
+    lost = perturb(Echo(), sensor_dropout=1.0).reset(seed=5)[0] == 0.0
+    stream = np.random.default_rng((5, list(FAMILIES).index("sensor_dropout")))
+    np.testing.assert_array_equal(lost, stream.random(1000) < 0.5)
+    twice = perturb(perturb(Echo(), sensor_dropout=1.0), sensor_dropout=1.0).reset(seed=5)[0] == 0.0
+    assert twice[lost].all()
+    assert abs(twice.mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 1000)
 
 
 def test_discrete_observations_are_left_out_with_the_reason():
@@ -376,6 +404,15 @@ def test_observations_keep_their_size_where_all_bodies_are_observed():
 def test_what_cannot_be_perturbed_is_a_sentence(name, severities, words):
     with pytest.raises(EntraxError, match=words):
         perturb(make(name), **severities)
+
+
+@pytest.mark.parametrize("name", ["gravity", "timestep", "wind", "density", "viscosity"])
+def test_the_ground_is_refused_where_it_would_undo_another_change(name):
+    env = perturb("Hopper-v5", gravity=1.0) if name == "gravity" else make("Hopper-v5")
+    if name != "gravity":
+        setattr(env.unwrapped.model.opt, name, np.full(3, 0.001) if name == "wind" else 0.001)
+    with pytest.raises(EntraxError, match=rf"slope_up does not apply .*changed after .*\(opt\.{name}\)"):
+        perturb(env, slope_up=0.5)
 
 
 def test_a_perturbed_environment_travels():

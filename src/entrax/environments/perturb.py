@@ -2,10 +2,12 @@
 
 Each family of perturbation has a scale from 0 (none) to 1 (severe), whose physical meaning `FAMILIES` gives. All
 randomness follows from the seed of reset, each family drawing from a stream of its own, so that two families together
-see the same noise as each alone, and two severities of one family the same noise at another size.
+see the same noise as each alone, and two severities of one family the same noise at another size. A perturbation of a
+perturbed environment adds to what is there, with randomness of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -108,12 +110,13 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         self._actions = {name: make(action, given[name]) for name, make in makers.items() if name in given}
         readers: dict[str, Callable[..., Signal]] = {"sensor_noise": sensor_noise, "sensor_dropout": sensor_dropout}
         self._sensors = {name: make(observation, given[name]) for name, make in readers.items() if name in given}
-        self._streams = _streams(given, None)
+        self._depth = _depth(env)
+        self._streams = _streams(given, None, self._depth)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; with a `seed`, everything random of the perturbations too follows from it."""
         if seed is not None:
-            self._streams = _streams(self.severities, seed)
+            self._streams = _streams(self.severities, seed, self._depth)
         for name, signal in (self._actions | self._sensors).items():
             signal.begin(self._streams[name])
         if self._pushes is not None:
@@ -127,9 +130,8 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         """One step in the changed world."""
         for change in self._actions.values():
             action = change(action)
-        if self._pushes is not None:
-            self._pushes.push()
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        with nullcontext() if self._pushes is None else self._pushes.during_step():
+            obs, reward, terminated, truncated, info = self.env.step(action)
         return self._observed(obs), reward, terminated, truncated, info
 
     def restore(self) -> gymnasium.Env:
@@ -258,9 +260,18 @@ def _unfit(env: gymnasium.Env, name: str) -> str | None:
     return unfit_ground(body) if name in GROUND else None
 
 
-def _streams(given: Mapping[str, float], seed: int | None) -> dict[str, np.random.Generator]:
-    """One generator for each family, which depends on the seed and the family only."""
+def _depth(env: gymnasium.Env) -> int:
+    """How many perturbations the environment is in already."""
+    depth = 0
+    while isinstance(env, gymnasium.Wrapper):
+        depth, env = depth + isinstance(env, Perturbed), env.env
+    return depth
+
+
+def _streams(given: Mapping[str, float], seed: int | None, depth: int) -> dict[str, np.random.Generator]:
+    """One generator for each family, which depends on the seed, the family and the depth only."""
     places = {name: place for place, name in enumerate(FAMILIES)}
     if seed is None:
         return {name: np.random.default_rng() for name in given}
-    return {name: np.random.default_rng((seed, places[name])) for name in given}
+    nested = (depth,) if depth else ()
+    return {name: np.random.default_rng((seed, places[name], *nested)) for name in given}

@@ -6,6 +6,8 @@ Works on any `gymnasium.envs.mujoco.MujocoEnv`, which is told apart without impo
 
 import copy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -129,19 +131,28 @@ class Pushes:
         self._rng, self._left = rng, 0
         self._wait = self._gap()
 
-    def push(self) -> None:
-        """Set the external force of the next step."""
+    @contextmanager
+    def during_step(self) -> Iterator[None]:
+        """Add the force of one step to what acts on the body already; afterwards that is left as it was."""
         force = self._body.data.xfrc_applied[self._root]
+        before = force.copy()
+        force[:2] += self._next()
+        try:
+            yield
+        finally:
+            force[:] = before
+
+    def _next(self) -> np.ndarray:
+        """The horizontal force of the next step, in N."""
         if self._wait > 0:
             self._wait -= 1
-            force[:] = 0.0
-            return
+            return np.zeros(2)
         if self._left == 0:
             self._left, self._vector = self._length, self._force * self._direction()
-        force[:2] = self._vector
         self._left -= 1
         if self._left == 0:
             self._wait = self._gap()
+        return self._vector
 
     def _gap(self) -> int:
         return max(1, round(self._rng.uniform(*PUSH_GAP) / self._body.dt))

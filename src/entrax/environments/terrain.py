@@ -14,11 +14,12 @@ import copy
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from entrax.environments.perturb_mujoco import root
+from entrax.environments.perturb_mujoco import MODEL_FIELDS, root
 from entrax.errors import EntraxError
 
 STEEPEST = 15.0
@@ -32,10 +33,12 @@ GROUND = ("slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles")
 HALF_LENGTH, HALF_WIDTH, HALF_DEPTH = 1000.0, 500.0, 0.5
 MARGIN = 0.1  # m between the body's reach at the start and where the ground changes
 COMPARED = (
-    "nq", "ngeom", "nsite", "geom_pos", "geom_size", "geom_friction",
-    "body_mass", "body_pos", "body_inertia", "jnt_axis", "jnt_range", "jnt_stiffness", "dof_damping", "dof_armature",
-    "actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange",
-)  # fmt: skip
+    *(name for fields in MODEL_FIELDS.values() for name in fields),  # what another perturbation may have scaled
+    *("opt.timestep", "opt.wind", "opt.density", "opt.viscosity"),
+    *("nq", "ngeom", "nsite", "geom_pos", "geom_size", "body_pos", "actuator_gear", "actuator_ctrlrange"),
+    *("jnt_axis", "jnt_range", "jnt_stiffness", "dof_damping", "dof_armature"),
+)
+"""Fields of `mjModel` that must be as in its file, since a model on other ground is made from the file."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ def unfit_ground(body: Any) -> str | None:
         again = compiled(body.fullpath, None)
     except ValueError as error:
         return f"the file of its model cannot be read again: {error}"
-    if any(not np.array_equal(getattr(model, name), getattr(again, name)) for name in COMPARED):
-        return "it changes its model after reading it from its file"
+    differing = [name for name in COMPARED if not np.array_equal(attrgetter(name)(model), attrgetter(name)(again))]
+    if differing:
+        return f"its model was changed after it was read from its file ({', '.join(differing)})"
     return None
 
 

@@ -45,6 +45,17 @@ def test_a_mistake_is_one_sentence(run: Path, options: list[str], words: str, ca
     assert "\n" not in said
 
 
+def test_a_figure_that_cannot_be_written_loses_no_results(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = run.parent / "nowhere" / "stress.png"
+    options = ["--families", "action-delay", "--levels", "1", "--episodes", "1", "--workers", "0", "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(["stress", str(run), *options, "--figure", str(figure)])
+    said = capsys.readouterr()
+    assert left.value.code == 2
+    assert list(json.loads(said.out)["families"]) == ["action_delay"]
+    assert f"The figure {figure} cannot be written" in said.err
+
+
 def test_the_table() -> None:
     def outcome(mean: float, half: float) -> Outcome:
         return Outcome(mean=mean, low=mean - half, high=mean + half, returns=(mean,), lengths=(1,))

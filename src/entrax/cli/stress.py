@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,8 +49,6 @@ def command(
 
     docs/robustness.md says what each family does at severity 1. A variant is played beside them, unperturbed.
     """
-    from pathlib import Path
-
     from entrax.agents.controller import act_in_episodes
     from entrax.api import load
     from entrax.environments.source import parse_env_args
@@ -72,14 +71,21 @@ def command(
         progress=_show_progress if sys.stderr.isatty() else None,
     )
     record = result.to_json() | {"checkpoint": checkpoint, "run": run}
-    if figure is not None:
-        from entrax.report.stress_figure import stress_figure
-
-        named = f"{loaded.config['environment']['id']}, {loaded.config['agent']}"
-        stress_figure({loaded.config["agent"]: record}, Path(figure), f"{named}: return as the world changes")
     click.echo(json.dumps(record) if as_json else table(result))
-    if figure is not None and not as_json:
-        click.echo(f"figure  {figure}")
+    if figure is not None:
+        _draw(record, loaded.config, Path(figure))
+        click.echo(f"figure  {figure}", err=as_json)
+
+
+def _draw(record: dict[str, Any], config: dict[str, Any], figure: Path) -> None:
+    from entrax.errors import EntraxError
+    from entrax.report.stress_figure import stress_figure
+
+    named = f"{config['environment']['id']}, {config['agent']}"
+    try:
+        stress_figure({config["agent"]: record}, figure, f"{named}: return as the world changes")
+    except (OSError, ValueError) as error:  # ValueError: a format that Matplotlib does not know
+        raise EntraxError(f"The figure {figure} cannot be written: {error}.") from error
 
 
 def table(result: "Stress") -> str:

@@ -47,7 +47,12 @@ def test_estimators_agree_in_the_mean_and_differ_in_variance(x64, monkeypatch):
     for name in ("whole", "causal", "advantage"):
         sampled, exact = numbers["sampled"][name]["variance"], numbers["variance"][name][0]
         assert sampled == pytest.approx(exact, rel=0.25)  # 500 batches
-    assert variance.judge(numbers) != "refuted"
+    assert variance.judge(numbers) == "undecided"  # three problems have no median to speak of
+    several = changed(numbers, [1.0] * 4, "variance", "whole")
+    for median, verdict in ((0.5, "supported"), (1.5, "refuted")):
+        for low, high in variance.SHOULD:
+            several = changed(several, median, "ratios", f"{low} / {high}", "median")
+        assert variance.judge(several) == verdict
     assert variance.judge(changed(numbers, [0.1], "mean_error", "causal")) == "refuted"
     assert variance.judge(changed(numbers, [1.1], "ratios", "advantage / causal, value", "values")) == "refuted"
     assert variance.judge(changed(numbers, 9.0, "sampled", "causal", "errors")) == "undecided"
@@ -90,8 +95,9 @@ def test_the_entropy_term_is_judged_by_paired_starts(x64, monkeypatch):
     assert soft["entropy"]["median"][0] == hard["entropy"]["median"][0]
     assert soft["entropy"]["median"][1] > hard["entropy"]["median"][1]
     decided = changed(numbers, {"low": 0.1, "high": 0.2}, "rows", 1, "more_reached")
-    decided = changed(decided, {"low": 2.0, "high": 3.0}, "rows", 1, "half_entropy")
+    decided = changed(decided, {"low": 2.0, "high": 3.0, "values": [2.5] * 10}, "rows", 1, "half_entropy")
     assert study.judge(decided) == "supported"
     assert study.judge(changed(decided, {"low": -0.2, "high": -0.1}, "rows", 1, "more_reached")) == "refuted"
     assert study.judge(changed(decided, {"low": -0.2, "high": 0.1}, "rows", 1, "more_reached")) == "undecided"
-    assert study.judge(changed(decided, {"low": 0.0, "high": 0.1}, "rows", 1, "half_entropy")) == "refuted"
+    assert study.judge(changed(decided, 0.0, "rows", 1, "half_entropy", "low")) == "refuted"
+    assert study.judge(changed(decided, [2.5] * 9, "rows", 1, "half_entropy", "values")) == "undecided"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from entrax.environments.multigoal import GOALS
-from entrax.studies import four_goals, multigoal, run_to_run, runs
+from entrax.environments.multigoal import GOALS, MultiGoal
+from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run, runs
 
 NAN = [np.nan, np.nan]
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
@@ -21,8 +21,10 @@ def test_episodes_count_for_the_goal_they_end_in():
     [(0.2, 0.9, "supported"), (0.07, 0.9, "undecided"), (0.01, 0.9, "refuted"), (0.2, 0.3, "refuted")],
 )
 def test_the_verdict_follows_from_the_shares(least, deterministic, verdict):
-    numbers = {"soft": {"least": {"median": least}}, "deterministic": {"most": {"median": deterministic}}}
-    assert multigoal.judge(numbers) == verdict
+    for seeds, judged in ((3, "undecided"), (4, verdict)):
+        soft = {"least": {"median": least, "values": [least] * seeds}}
+        numbers = {"soft": soft, "deterministic": {"most": {"median": deterministic}}}
+        assert multigoal.judge(numbers) == judged
 
 
 def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
@@ -58,4 +60,57 @@ def test_runs_that_visit_other_places_are_far_apart():
     far = alike + 0.5 * (1 - np.eye(5))
     for hard, soft, verdict in ((far, alike, "supported"), (alike, far, "refuted"), (alike, alike, "undecided")):
         assert run_to_run.judge({"difference": run_to_run.difference(hard, soft)}) == verdict
-    assert run_to_run.judge({"difference": run_to_run.difference(far[:1, :1], alike[:1, :1])}) == "undecided"
+    for seeds, verdict in ((1, "undecided"), (2, "undecided"), (3, "undecided"), (4, "supported")):
+        found = run_to_run.difference(far[:seeds, :seeds], alike[:seeds, :seeds])
+        assert found["mean"] == (None if seeds == 1 else pytest.approx(0.5))
+        assert run_to_run.judge({"difference": found}) == verdict
+
+
+TEMPERATURE, DISCOUNT = 10.0, 0.99
+
+
+@pytest.fixture(scope="module")
+def worth():
+    """What a place of the grid is worth once one is there, in the soft optimum."""
+    paid, _, reached = four_goals_optimum.goals(four_goals_optimum.lines(TEMPERATURE)[0])
+    return paid + DISCOUNT * np.where(reached, 0.0, four_goals_optimum.solve(TEMPERATURE, DISCOUNT))
+
+
+def moves(place):
+    """The 441 actions, where they lead from a place of the grid, and the logarithms of their quadrature weights."""
+    steps = np.stack(np.meshgrid(np.arange(-10, 11), np.arange(-10, 11), indexing="ij"), axis=-1).reshape(-1, 2)
+    weights = 0.01 * np.prod(np.where(np.abs(steps) == 10, 0.5, 1.0), axis=1)
+    return np.round(0.1 * steps, 1), np.clip(place + steps, 0, 140), np.log(weights)
+
+
+@pytest.mark.parametrize("place", [(70, 70), (101, 71), (137, 1)])  # the middle, before a goal, in a corner
+def test_the_optimum_is_a_fixed_point_of_the_environment(worth, place):
+    actions, there, weights = moves(np.array(place))
+    value = four_goals_optimum.solve(TEMPERATURE, DISCOUNT)
+    env, q = MultiGoal(), []
+    env.reset(seed=0)
+    for action, (x, y) in zip(actions, there, strict=True):
+        env.path = [np.round(0.1 * (np.array(place) - 70), 1)]
+        _, reward, terminated, *_ = env.step(action)
+        q.append(reward + DISCOUNT * value[x, y] * (not terminated))
+    soft = TEMPERATURE * np.logaddexp.reduce(np.array(q) / TEMPERATURE + weights)
+    assert value[place] == pytest.approx(soft, abs=1e-6)
+
+
+def test_the_optimum_earns_what_its_policy_earns(worth):
+    found = four_goals_optimum.optimum(TEMPERATURE, DISCOUNT)
+    np.testing.assert_allclose(found["shares"], found["shares"][0])
+    assert 0.2 < found["shares"][0] <= 0.25
+    rng, env, returns = np.random.default_rng(0), MultiGoal(), np.zeros(200)
+    for episode in range(len(returns)):
+        place, over, t = 70 + np.round(rng.normal(size=2)).astype(int), False, 0
+        env.reset(seed=0)
+        env.path = [0.1 * (place - 70)]
+        while not over and t < 30:
+            actions, there, weights = moves(place)
+            logits = (worth[tuple(there.T)] - 30.0 * np.sum(actions**2, axis=1)) / TEMPERATURE + weights
+            drawn = int(np.argmax(logits + rng.gumbel(size=len(logits))))
+            _, reward, over, *_ = env.step(actions[drawn])
+            returns[episode] += reward
+            place, t = there[drawn], t + 1
+    assert abs(returns.mean() - found["return"]) < 4 * returns.std() / np.sqrt(len(returns))

@@ -11,7 +11,7 @@ EVERY = "all"
 @click.command("study")
 @click.argument("name", required=False)
 @click.option("--quick", is_flag=True, help="Smaller: within ten minutes on two cores.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Repetitions: random problems, or trained runs. [5]")
+@click.option("--seeds", type=click.IntRange(min=1), help="Problems or trained runs; by default the study's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdict and numbers as one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("studies"), show_default=True)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")

@@ -27,6 +27,7 @@ LENGTH, NEAR_REWARD, DISCOUNT = 8, 0.2, 0.95
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0)  # rewards are up to 1 a step
 TEMPERATURE = 0.1  # the one that is judged
 STEP = 1.0
+FEWEST_STARTS = 10  # below which no share of them is judged
 NEARLY = 0.95  # of the optimal return: what counts as found
 RECORDS = 40
 
@@ -104,6 +105,8 @@ def judge(numbers: Numbers) -> Verdict:
     hard, soft = (next(row for row in numbers["rows"] if row["temperature"] == alpha) for alpha in (0.0, TEMPERATURE))
     keeps = soft["half_entropy"]["low"] > hard["half_entropy"]["high"]
     more = soft["more_reached"]
+    if len(soft["half_entropy"]["values"]) < FEWEST_STARTS:
+        return "undecided"
     return decided(supported=more["low"] > 0 and keeps, refuted=more["high"] < 0 or not keeps)
 
 
@@ -113,7 +116,8 @@ STUDY = Study(
     criterion=(
         f"Supported if half-way the entropy with the term at temperature {TEMPERATURE:g} is above that without (95 % "
         f"intervals apart), and at the end more of the same starts have {NEARLY:.0%} of the optimal return (95 % "
-        "interval of the difference above 0). Refuted if fewer have, or the entropies are not apart."
+        "interval of the difference above 0). Refuted if fewer have, or the entropies are not apart. "
+        f"Undecided with fewer than {FEWEST_STARTS} starts."
     ),
     run=run,
     judge=judge,

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 
 from entrax.environments.multigoal import GOALS
 from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
+from entrax.studies.four_goals_optimum import optimum
 from entrax.studies.runs import paths_of, trained
-from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
 
 SHOWN = 100  # of the first seed's rollouts
 LEAST_SHARE = 0.1  # of the rollouts, for each goal of the soft agent
@@ -22,12 +23,13 @@ MOST = 0.5  # for the most visited goal of the deterministic one
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The share of rollouts that end in each goal, for every seed of both agents; and paths of the first seed."""
-    found = {
-        kind: _agent(agent, settings, seeds, out, sample=kind == "soft")
-        for kind, (agent, settings) in (QUICK if quick else FULL).items()
-    }
-    return {"goals": GOALS} | found
+    """The share of rollouts that end in each goal, for every seed of both agents; and paths of the first seed.
+
+    Beside them, for comparison and not judged, the soft optimum at the soft agent's temperature.
+    """
+    settings = QUICK if quick else FULL
+    found = {kind: _agent(agent, own, seeds, out, sample=kind == "soft") for kind, (agent, own) in settings.items()}
+    return {"goals": GOALS, "optimum": optimum(settings["soft"][1]["temperature"])} | found
 
 
 def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:
@@ -63,6 +65,8 @@ def shares_of_goals(
 def judge(numbers: Numbers) -> Verdict:
     """See the criterion of `STUDY`."""
     least, deterministic = numbers["soft"]["least"]["median"], numbers["deterministic"]["most"]["median"]
+    if len(numbers["soft"]["least"]["values"]) < FEWEST:
+        return "undecided"
     return decided(
         supported=least >= LEAST_SHARE and deterministic > MOST,
         refuted=least < LEAST_SHARE / 2 or deterministic <= MOST,
@@ -76,7 +80,7 @@ STUDY = Study(
         f"Supported if, in the median over seeds, the least visited goal ends {LEAST_SHARE:.0%} of the soft agent's "
         f"rollouts or more, and the most visited goal of the deterministic agent more than {MOST:.0%} of its own. "
         f"Refuted if the least visited goal has less than {LEAST_SHARE / 2:.0%}, or the deterministic agent's most "
-        f"visited one {MOST:.0%} or less."
+        f"visited one {MOST:.0%} or less. Undecided with fewer than {FEWEST} seeds."
     ),
     run=run,
     judge=judge,

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from entrax.environments.multigoal import WALL
 from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
 from entrax.studies.runs import paths_of, trained
-from entrax.studies.study import Numbers, Study, Verdict, decided
+from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided
 
 CELLS = 2 * int(WALL)
 
@@ -61,20 +61,24 @@ def pairwise(visits: list[np.ndarray] | Float[np.ndarray, "seed x y"]) -> Float[
 
 
 def difference(hard: Float[np.ndarray, "seed seed"], soft: Float[np.ndarray, "seed seed"]) -> dict[str, float | None]:
-    """Of the mean distances, with a 95 % interval over resampled seeds; a seed drawn twice is no pair with itself."""
+    """Of the mean distances, with a 95 % interval over resampled seeds; a seed drawn twice is no pair with itself.
+
+    Fewer than `FEWEST` seeds have no interval: of two, every sample is the same pair.
+    """
     count, rng = len(hard), np.random.default_rng(0)
-    if count < 2:
-        return {"mean": None, "low": None, "high": None}
 
     def mean(distance: np.ndarray, picks: np.ndarray) -> float:
         return float(distance[np.ix_(picks, picks)][picks[:, None] != picks].mean())
 
+    every = np.arange(count)
+    between = mean(hard, every) - mean(soft, every) if count > 1 else None
+    if count < FEWEST:
+        return {"mean": between, "low": None, "high": None}
     drawn = [rng.integers(count, size=(2, count)) for _ in range(2000)]
     drawn = [pair for pair in drawn if all(len(set(picks)) > 1 for picks in pair.tolist())]
     found = [mean(hard, one) - mean(soft, other) for one, other in drawn]
     low, high = np.percentile(found, [2.5, 97.5])
-    every = np.arange(count)
-    return {"mean": mean(hard, every) - mean(soft, every), "low": float(low), "high": float(high)}
+    return {"mean": between, "low": float(low), "high": float(high)}
 
 
 def judge(numbers: Numbers) -> Verdict:
@@ -88,7 +92,8 @@ STUDY = Study(
     claim="Trained again, a soft policy solves a task as before, and a deterministic one in another way.",
     criterion=(
         "Supported if the mean total variation between the visits of two seeds is larger for the deterministic agent "
-        "than for the soft one (95 % interval of the difference above 0). Refuted if it is smaller (interval below 0)."
+        "than for the soft one (95 % interval of the difference above 0). Refuted if it is smaller (interval below 0). "
+        f"Undecided with fewer than {FEWEST} seeds."
     ),
     run=run,
     judge=judge,

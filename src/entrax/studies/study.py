@@ -22,6 +22,9 @@ from entrax.training.devices import set_up
 Verdict = Literal["supported", "refuted", "undecided"]
 Numbers = Mapping[str, Any]
 
+FEWEST = 4
+"""Random problems or trained runs below which nothing is decided of what holds of most, or in the mean."""
+
 
 @dataclass(frozen=True)
 class Study:

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from entrax.estimators import likelihood_ratio_objective, mean_baseline, optimal_baseline, reinforce_objective
-from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
 
 STATES, ACTIONS, STEPS = 3, 2, 4
 ESTIMATORS = ("whole", "whole, mean", "whole, optimal", "causal", "causal, value", "advantage")
@@ -160,9 +160,10 @@ def judge(numbers: Numbers) -> Verdict:
     off = max(each["errors"] for each in numbers["sampled"].values())
     must = all(max(numbers["ratios"][f"{low} / {high}"]["values"]) <= 1 + EXACT for low, high in MUST)
     should = [numbers["ratios"][f"{low} / {high}"]["median"] for low, high in SHOULD]
+    enough = len(numbers["variance"]["whole"]) >= FEWEST
     return decided(
-        supported=bias <= EXACT and off <= ERRORS and must and max(should) < 1,
-        refuted=bias > BIASED or not must or min(should) >= 1,
+        supported=bias <= EXACT and off <= ERRORS and must and enough and max(should) < 1,
+        refuted=bias > BIASED or not must or (enough and min(should) >= 1),
     )
 
 
@@ -173,7 +174,8 @@ STUDY = Study(
         f"Supported if every estimator's mean is the exact gradient to {EXACT:g} by enumeration and to {ERRORS:g} "
         "standard errors by samples; the optimal constant is best of the constants and the advantage better than the "
         "return with its value, on every problem; and causality, the mean and the value lower the variance in the "
-        f"median problem. Refuted if a mean is off by {BIASED:g}, a law of theory is broken, or none of them helps."
+        f"median problem. Refuted if a mean is off by {BIASED:g}, a law of theory is broken, or none of them helps. "
+        f"A median is judged from {FEWEST} problems on."
     ),
     run=run,
     judge=judge,

@@ -50,11 +50,11 @@ def test_runs_are_grouped_by_all_but_their_seed_and_named_by_what_differs():
 
 
 def test_a_fine_tuned_run_is_not_one_from_scratch_and_its_ancestors_seeds_are_of_no_matter():
-    def tuned(name, seed):
+    def tuned(name, seed, **temperature):
         made = run(name, flat(1.0), seed)
         ancestor = {
             **{"path": name, "sha256": name, "environment": {"id": "Old-v0", "kwargs": {}}, "step": 300},
-            **{"temperature": {"start": "keep"}, "carried": ["params/policy"], "replay": 0},
+            **{"temperature": {"start": "keep"} | temperature, "carried": ["params/policy"], "replay": 0},
         }
         return Learned(name=name, config={**made.config, "ancestor": ancestor}, evaluations=made.evaluations)
 
@@ -62,6 +62,13 @@ def test_a_fine_tuned_run_is_not_one_from_scratch_and_its_ancestors_seeds_are_of
     assert [g.runs for g in groups] == [("a", "b"), ("c",)]
     assert groups[0].method == "sac after=Old-v0 at 300"
     assert groups[1].method == "sac"
+
+    high, low = ({"start": "anneal", "anneal": {"start": alpha, "end": 0.05}} for alpha in (0.5, 0.1))
+    groups = grouped([tuned("a", 0, **high), tuned("b", 1, **high), tuned("c", 0, **low)])
+    assert [g.runs for g in groups] == [("a", "b"), ("c",)]
+    assert [g.method for g in groups] == ["sac annealed from=0.5", "sac annealed from=0.1"]
+    learned = [tuned("a", 0, **high, learned=True), tuned("b", 1, **low, learned=True)]  # as each seed came to
+    assert [g.runs for g in grouped(learned)] == [("a", "b")]
 
 
 def test_seeds_are_compared_at_steps_that_all_of_them_have():
@@ -74,6 +81,24 @@ def test_seeds_are_compared_at_steps_that_all_of_them_have():
         grouped([run("a", {50: 1.0}, 0), run("b", {60: 1.0}, 1)])
     with pytest.raises(EntraxError, match="b and a have the same configuration and seed"):
         grouped([run("a", flat(1.0), 0), run("b", flat(2.0), 0)])
+
+
+def test_methods_of_one_task_are_compared_at_the_same_steps_and_it_is_said_what_is_left_out():
+    """A run of sac that ended early must not have sac at step 100 scored against td3 at 200."""
+    stopped = [run("a", {50: 0.0, 100: 1.0, 200: 9.0}, 0), run("b", {50: 0.0, 100: 2.0}, 1)]
+    others = [run(f"t{seed}", {50: 0.0, 75: 8.0, 100: 5.0, 200: 6.0}, seed, agent="td3") for seed in range(2)]
+    elsewhere = run("e", {300: 1.0}, 0, env="Two-v0")
+    groups = grouped([*stopped, *others, elsewhere])
+    for score, ours, theirs in (("final", [1.0, 2.0], [5.0, 5.0]), ("area", [0.5, 1.0], [2.5, 2.5])):
+        found = compare(groups, score)
+        assert [(g["step"], g["scores"]) for g in found["groups"]][:2] == [(100.0, ours), (100.0, theirs)]
+        [said] = found["warnings"]
+        assert said.startswith("Pendulum-v1 is compared up to step 100, ")
+        assert said.endswith(": b ends at 100, others go on to 200.")
+    assert curves(groups)["Pendulum-v1"]["td3"]["steps"] == [50, 75, 100, 200]
+    assert compare(groups[1:])["warnings"] == []
+    with pytest.raises(EntraxError, match="methods on Pendulum-v1 were evaluated at no step in common"):
+        compare([groups[0], *grouped([run("t", {60: 1.0}, 0, agent="td3")])])
 
 
 def test_a_comparison_over_two_tasks_by_hand():
@@ -128,9 +153,13 @@ def test_it_prints_a_table_or_json_and_draws(runs, tmp_path, capsys):
     assert "1.00 [1.00, 1.00]" in said
     assert "Intervals of 2 seeds are too narrow" in said
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert "is compared up to" not in said
     main(["compare", *runs, "--json", "--score", "area"])
     found = json.loads(capsys.readouterr().out)
     assert [group["scores"] for group in found["groups"]] == [[75.0, 76.0], [85.0, 86.0]]
+    RunDirectory.open(runs[0]).append_metrics({"step": 150, "evaluation": {"mean": 1.0}})
+    main(["compare", *runs])
+    assert "Pendulum-v1 is compared up to step 100" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def learned(path: str) -> Learned:
 
 
 def text(found: dict[str, Any]) -> str:
-    """The comparison as a table for every task, the probabilities, and the pooled scores."""
+    """The comparison as a table for every task, the probabilities, the pooled scores, and what to mind."""
     lines = []
     what = "return at the last step" if found["score"] == "final" else "mean return along the steps"
     width = max(len(group["method"]) for group in found["groups"]) + 2
@@ -76,7 +76,7 @@ def text(found: dict[str, Any]) -> str:
     few = min(len(group["seeds"]) for group in found["groups"])
     if few < 5:
         lines.append(f"Intervals of {few} seed{'s' if few > 1 else ''} are too narrow; five or more tell.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *found["warnings"]])
 
 
 def main(arguments: Sequence[str], started: float) -> None:

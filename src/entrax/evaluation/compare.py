@@ -6,7 +6,7 @@ the same task. A group holds the runs of one method on one task, which differ in
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -43,12 +43,16 @@ class Learned:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method on one task. `returns` holds evaluations at the steps that all of them have."""
+    """The runs of one method on one task. `returns` holds evaluations at the steps that all of them have.
+
+    `last` are the last steps that each run was evaluated at.
+    """
 
     task: str
     method: str
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
+    last: tuple[int, ...]
     steps: Float[np.ndarray, " step"]
     returns: Float[np.ndarray, "step seed"]
 
@@ -76,11 +80,16 @@ def grouped(runs: Sequence[Learned]) -> list[Group]:
 def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000) -> dict[str, Any]:
     """All that is told of the groups, as JSON data; intervals are of 95 per cent.
 
+    Groups of one task are compared at the steps that all of them have; `warnings` says where that leaves some out.
+
     Scores of several tasks are pooled after each task's are scaled so that its worst run has 0 and its best has 1; the
     scale is part of the data and not drawn anew. Pooling takes the tasks that all methods have.
+
+    Raises EntraxError when groups of one task have no step in common.
     """
     if score not in SCORES:
         raise EntraxError(f"--score takes {' or '.join(SCORES)}, not {score!r}.")
+    groups = _aligned(groups)
     methods = list(dict.fromkeys(group.method for group in groups))
     scores = {(group.task, group.method): group.scores(score) for group in groups}
     tasks = [task for task in dict.fromkeys(g.task for g in groups) if all((task, m) in scores for m in methods)]
@@ -89,6 +98,7 @@ def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000
     return {
         "score": score,
         "confidence": 0.95,
+        "warnings": _warnings(groups),
         "groups": [
             {"task": g.task, "method": g.method, "runs": list(g.runs)}
             | {"step": float(g.steps[-1]), "scores": scores[g.task, g.method].tolist()}
@@ -116,6 +126,33 @@ def curves(groups: Sequence[Group], resamples: int = 2000) -> dict[str, dict[str
         band = _band(pooled_interquartile_mean, [group.returns], resamples)
         drawn.setdefault(group.task, {})[group.method] = {"steps": group.steps.tolist()} | band
     return drawn
+
+
+def _aligned(groups: Sequence[Group]) -> list[Group]:
+    """The groups at those of their steps that all of the task have."""
+    common: dict[str, set[float]] = {}
+    for group in groups:
+        common[group.task] = common.get(group.task, set(group.steps)) & set(group.steps)
+    for task, steps in common.items():
+        if not steps:
+            raise EntraxError(f"The methods on {task} were evaluated at no step in common.")
+    kept = [np.isin(group.steps, list(common[group.task])) for group in groups]
+    return [replace(g, steps=g.steps[at], returns=g.returns[at]) for g, at in zip(groups, kept, strict=True)]
+
+
+def _warnings(aligned: Sequence[Group]) -> list[str]:
+    """A sentence for each task whose runs were evaluated beyond the last step that they are compared at."""
+    said = []
+    for task in dict.fromkeys(group.task for group in aligned):
+        here = [group for group in aligned if group.task == task]
+        ends = {run: end for group in here for run, end in zip(group.runs, group.last, strict=True)}
+        at, shortest = int(here[0].steps[-1]), min(ends, key=lambda run: ends[run])
+        if max(ends.values()) > at:
+            said.append(
+                f"{task} is compared up to step {at:,}, the last that all of its runs were evaluated at: {shortest} "
+                f"ends at {ends[shortest]:,}, others go on to {max(ends.values()):,}."
+            )
+    return said
 
 
 def _improvements(
@@ -162,6 +199,7 @@ def _group(task: str, method: str, runs: Sequence[Learned]) -> Group:
         method=method,
         runs=tuple(run.name for run in runs),
         seeds=tuple(seeds),
+        last=tuple(max(run.evaluations) for run in runs),
         steps=np.array(steps, float),
         returns=returns,
     )
@@ -180,7 +218,11 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
     ancestor = config.get("ancestor")
     if ancestor is not None:
         settings["after"] = f"{_task(ancestor)} at {ancestor['step']}"
-        settings["temperature start"] = ancestor["temperature"]["start"]
+        temperature = ancestor["temperature"]
+        settings["temperature start"] = temperature["start"]
+        span = temperature.get("anneal")
+        if span is not None and not temperature.get("learned"):  # a learned one is another for every seed
+            settings["annealed from"] = f"{span['start']:.6g}"
         settings |= {"carried": " ".join(ancestor["carried"]), "kept replay": bool(ancestor["replay"])}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
 

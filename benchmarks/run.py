@@ -1,4 +1,4 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|minutes|sample-efficiency|all] [its options]`.
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|minutes|sample-efficiency|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
 """
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "speed": "speed.py",
     "startup": "startup.py",
     "saving": "saving.py",
+    "stress": "stress.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
 }

@@ -153,7 +153,7 @@ def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) ->
         known = ", ".join(TEMPERATURE_STARTS)
         raise EntraxError(f"--temperature-start takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
     names, alpha = {f.name for f in fields(old.config)}, old.temperature
-    record: dict[str, Any] = {"start": start, "ancestor": alpha, "anneal": None}
+    record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": old.learned, "anneal": None}
     if start == "restart":
         return {}, record
     if start == "anneal":

@@ -225,7 +225,7 @@ def test_what_depends_on_the_actions():
         ("temperature", -1.0, "The temperature must be at least 0, not -1.0."),
         ("max_gradient_norm", 0.0, "The largest gradient norm must be positive, not 0.0."),
         ("epochs", 0, "The number of epochs must be at least 1, not 0."),
-        ("batch_size", 0, "The batch size must be at least 1, not 0."),
+        ("batch_size", 0, "The batch size must be at least 2, not 0."),
         ("rollout_steps", 31, "The rollout steps must be a multiple of the batch size 30, not 31."),
     ],
 )

@@ -1,9 +1,10 @@
 """Slopes, stairs and hurdles as geometry on the ground of a MuJoCo model.
 
 The ground changes in the direction +x, from just beyond the body's reach at the start, across the whole width. The
-model's file is read again, boxes with the contact parameters of its ground plane are added to the world, and the whole
-is compiled: no body is added, so that an observation of all bodies keeps its size. Boxes stand on the ground plane
-where the way leads up, and replace it where it leads down.
+model's file is read again, or its specification asked for again where the environment has one (`Specified`); boxes with
+the contact parameters of its ground plane are added to the world, and the whole is compiled: no body is added, so that
+an observation of all bodies keeps its size. Boxes stand on the ground plane where the way leads up, and replace it
+where it leads down. Walls are continued up or down by as much as the ground changes up to the farthest of them.
 
 A gymnasium body measures its height, for its health and in its observation, from z = 0. On a slope that would make
 altitude a matter of health; so between simulations (`lowered`) its height is given from the ground below it, and the
@@ -15,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,7 +39,15 @@ COMPARED = (
     *("nq", "ngeom", "nsite", "geom_pos", "geom_size", "body_pos", "actuator_gear", "actuator_ctrlrange"),
     *("jnt_axis", "jnt_range", "jnt_stiffness", "dof_damping", "dof_armature"),
 )
-"""Fields of `mjModel` that must be as in its file, since a model on other ground is made from the file."""
+"""Fields of `mjModel` that must be as when it was read, since a model on other ground is made by reading it again."""
+
+
+@runtime_checkable
+class Specified(Protocol):
+    """An environment whose model is not as in a file: one of ours, that has walls added to Gymnasium's."""
+
+    def specification(self) -> Any:
+        """A new `mujoco.MjSpec` of its model."""
 
 
 @dataclass(frozen=True)
@@ -86,33 +95,40 @@ def unfit_ground(body: Any) -> str | None:
     if _coordinate(model, 0) is None or _coordinate(model, 2) is None:
         return "its body cannot move along x and z"
     try:
-        again = compiled(body.fullpath, None)
+        again = _made_again(body, None)
     except ValueError as error:
-        return f"the file of its model cannot be read again: {error}"
+        return f"its model cannot be made again: {error}"
     differing = [name for name in COMPARED if not np.array_equal(attrgetter(name)(model), attrgetter(name)(again))]
     if differing:
-        return f"its model was changed after it was read from its file ({', '.join(differing)})"
+        return f"its model was changed after it was made ({', '.join(differing)})"
     return None
 
 
+def _made_again(body: Any, ground: Terrain | None) -> Any:
+    """The mjModel of a MuJoCo environment as it first was, on this ground. To be copied, not changed."""
+    return _compiled(body.specification(), ground) if isinstance(body, Specified) else _from_file(body.fullpath, ground)
+
+
 @lru_cache(maxsize=32)  # the conditions of a stress test come again and again
-def compiled(path: str, ground: Terrain | None) -> Any:
-    """The mjModel in the file `path`, on this ground. To be copied, not changed."""
+def _from_file(path: str, ground: Terrain | None) -> Any:
     import mujoco
 
     from entrax.environments.source import quiet
 
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "compiler attribute")  # of HalfCheetah's model
-        spec = mujoco.MjSpec.from_file(path)
-        if ground is not None:
-            _build(spec, ground)
-        return spec.compile()
+        return _compiled(mujoco.MjSpec.from_file(path), ground)
+
+
+def _compiled(spec: Any, ground: Terrain | None) -> Any:
+    if ground is not None:
+        _build(spec, ground)
+    return spec.compile()
 
 
 def on_ground(body: Any, ground: Terrain) -> Any:
     """A model of a MuJoCo environment on this ground, for one that `unfit_ground` has nothing against."""
-    model = copy.copy(compiled(body.fullpath, ground))
+    model = copy.copy(_made_again(body, ground))
     for name in ("offwidth", "offheight"):  # the size of its pictures, set after reading
         setattr(model.vis.global_, name, getattr(body.model.vis.global_, name))
     model.stat.extent, model.stat.center[:] = body.model.stat.extent, body.model.stat.center  # kilometres: no shadows
@@ -162,12 +178,9 @@ def _build(spec: Any, ground: Terrain) -> None:
 
     planes = (g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE)
     plane = next(g for g in planes if g.contype | g.conaffinity)
-    like = {
-        name: getattr(plane, name)
-        for name in ("contype", "conaffinity", "condim", "priority", "friction", "solref", "solimp", "solmix", "margin",
-                     "gap", "material", "rgba", "group")
-    }  # fmt: skip
+    like = _surface(plane)
     top = float(plane.pos[2])
+    _continue_walls(spec, ground)
 
     def box(centre: tuple[float, float, float], half: tuple[float, float, float], tilt: float = 0.0) -> None:
         """A box, turned by `tilt` radians so that its far end in x rises."""
@@ -180,6 +193,38 @@ def _build(spec: Any, ground: Terrain) -> None:
         plane.contype, plane.conaffinity, plane.material, plane.rgba = 0, 0, "", (0.0, 0.0, 0.0, 0.0)  # not seen either
     for centre, half, tilt in _boxes(ground):
         box(centre, half, tilt)
+
+
+def _surface(geom: Any) -> dict[str, Any]:
+    """What a geom beside another takes over: how it touches, and how it looks."""
+    names = (
+        *("contype", "conaffinity", "condim", "priority", "friction", "solref", "solimp", "solmix", "margin", "gap"),
+        *("material", "rgba", "group"),
+    )
+    return {name: getattr(geom, name) for name in names}
+
+
+def _continue_walls(spec: Any, ground: Terrain) -> None:
+    """Add to every solid upright box that cannot fall another, on top of it or below: no way leads over or under it."""
+    import mujoco
+
+    def along(geom: Any) -> float:
+        """Its farthest x."""
+        cosine, sine = geom.quat[0] ** 2 - geom.quat[3] ** 2, 2.0 * geom.quat[0] * geom.quat[3]
+        return float(geom.pos[0] + abs(cosine) * geom.size[0] + abs(sine) * geom.size[1])
+
+    fixed = [body for body in spec.bodies if body.name == "world" or body.mocap]
+    boxes = [(body, geom) for body in fixed for geom in body.geoms if geom.type == mujoco.mjtGeom.mjGEOM_BOX]
+    walls = [(body, geom) for body, geom in boxes if geom.contype | geom.conaffinity and not geom.quat[1:3].any()]
+    depth = ground.height(max((along(geom) for _, geom in walls), default=0.0))
+    if depth == 0.0:
+        return
+    half = (abs(depth) + abs(ground.rise)) / 2.0  # a tread may lie by a riser off the line
+    for body, geom in walls:
+        x, y, z = geom.pos
+        centre = (x, y, z + np.sign(depth) * (geom.size[2] + half))
+        size = (*geom.size[:2], half)
+        body.add_geom(type=geom.type, pos=centre, size=size, quat=geom.quat, **_surface(geom))
 
 
 def _boxes(ground: Terrain) -> list[tuple[tuple[float, float, float], tuple[float, float, float], float]]:

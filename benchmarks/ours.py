@@ -21,6 +21,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="HalfCheetah-v5")
+    parser.add_argument("--agent", help="the one that suits the environment if not given")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1_000_000, help="the length of the run")
@@ -102,6 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(
             arguments.env,
+            agent=arguments.agent,
             steps=arguments.steps,
             seed=arguments.seed,
             run=Path(folder) / "run",
@@ -120,6 +122,7 @@ def main() -> None:
     record = {
         "library": "entrax",
         "env": arguments.env,
+        "agent": run.config["agent"],
         "preset": arguments.preset,
         "seed": arguments.seed,
         "envs": training["envs"],

@@ -1,4 +1,5 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|minutes|sample-efficiency|all] [its options]`.
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|minutes|sample-efficiency|
+deterministic|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
 """
@@ -17,8 +18,9 @@ BENCHMARKS = {
     "stress": "stress.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
+    "deterministic": "deterministic.py",
 }
-NEED_RIVALS = {"speed", "minutes"}
+NEED_RIVALS = {"speed", "minutes", "deterministic"}
 REQUIREMENTS = HERE / "requirements-rivals.txt"
 
 

@@ -1,0 +1,79 @@
+"""Return over environment steps of TD3 and DDPG: entrax beside Stable-Baselines3, with as many random first steps.
+
+Both have the same networks (400, 300), batches of 256, learning rate 1e-3, noise of 0.1 and one update per step. The
+measure is the area under the learning curve, as the mean of the evaluations on the way. Writes
+results/deterministic.json after every training. No time is measured here, so several may run at once.
+"""
+
+import argparse
+import json
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from statistics import median
+from typing import Any
+
+import numpy as np
+from harness import MINE, RESULTS, THEIRS, measure, save, say
+
+SCRIPTS = {"entrax": (MINE, "ours.py"), "sb3": (THEIRS, "rival_curve.py")}
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", default="HalfCheetah-v5")
+    parser.add_argument("--agents", nargs="+", default=["td3", "ddpg"])
+    parser.add_argument("--libraries", nargs="+", choices=list(SCRIPTS), default=list(SCRIPTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--learning-starts", type=int, default=10_000, help="random first steps")
+    parser.add_argument("--eval-every", type=int, default=5_000)
+    parser.add_argument("--eval-episodes", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
+    parser.add_argument("--keep", action="store_true", help="keep the other runs that the results file has already")
+    return parser.parse_args()
+
+
+def train(arguments: argparse.Namespace, library: str, agent: str, seed: int) -> list[dict[str, Any]]:
+    """The evaluations of one training, on one thread."""
+    names = ("env", "steps", "learning_starts", "eval_every", "eval_episodes")
+    flags = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(arguments, name))]
+    record = measure(*SCRIPTS[library], "--agent", agent, "--seed", seed, "--threads", 1, *flags)
+    evaluations: list[dict[str, Any]] = record["evaluations"]
+    return evaluations
+
+
+def area(evaluations: list[dict[str, Any]]) -> float:
+    """Mean return over all evaluations, which are evenly spaced."""
+    return float(np.mean([np.mean(row["returns"]) for row in evaluations]))
+
+
+def report(runs: dict[str, Any]) -> None:
+    """Every run, for people."""
+    for agent, libraries in runs.items():
+        for library, seeds in libraries.items():
+            on_the_way = [area(rows) for rows in seeds.values()]
+            last = ", ".join(f"{np.mean(rows[-1]['returns']):.0f}" for rows in seeds.values())
+            values = ", ".join(f"{value:.0f}" for value in on_the_way)
+            say(f"{agent:5} {library:7} on the way {median(on_the_way):6.0f} (seeds: {values}), last {last}")
+
+
+def main() -> None:
+    """Every library, agent and seed."""
+    arguments = parse()
+    path = RESULTS / "deterministic.json"
+    runs: dict[str, Any] = json.loads(path.read_text())["runs"] if arguments.keep and path.exists() else {}
+    wanted = [(x, a, s) for s in arguments.seeds for a in arguments.agents for x in arguments.libraries]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        futures = {pool.submit(train, arguments, *each): each for each in wanted}
+        for future in as_completed(futures):
+            library, agent, seed = futures[future]
+            rows = future.result()
+            runs.setdefault(agent, {}).setdefault(library, {})[str(seed)] = rows
+            say(f"{agent} {library} seed {seed}: on the way {area(rows):.0f}")
+            save("deterministic", {"settings": vars(arguments), "runs": runs})
+    report(runs)
+    say(f"Written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from entrax.environments.source import EnvSource
 POINTS = {
     "entrax/PointAnyDirection-v0": {},
     "entrax/PointHallway-v0": {"direction": 30.0},
+    "entrax/PointLines-v0": {"goal": "x"},
     "entrax/TwoPassage-v0": {"closed": "random"},
 }
 MUJOCO = {

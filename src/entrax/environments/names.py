@@ -11,6 +11,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "entry_point": "entrax.environments.any_direction:PointAnyDirection",
         "max_episode_steps": 100,
     },
+    "entrax/PointLines-v0": {"entry_point": "entrax.environments.point_lines:PointLines", "max_episode_steps": 50},
     "entrax/AntAnyDirection-v0": {
         "entry_point": "entrax.environments.any_direction:AntAnyDirection",
         "max_episode_steps": 1000,

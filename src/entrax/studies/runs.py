@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from entrax.agents.controller import act_in_episodes
 from entrax.environments.make import make_pool
 from entrax.environments.seeds import episode_seed
+from entrax.environments.source import EnvSource
+from entrax.evaluation.episodes import Act
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps
 from entrax.training.launch import train
@@ -41,23 +43,33 @@ def trained(
 def paths_of(
     run: Run, episodes: int, *, sample: bool, seed: int = 0
 ) -> tuple[Float[np.ndarray, "episode time obs"], Bool[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
-    """Flat observations of whole episodes, NaN after their end; whether they terminated; and their returns.
+    """Flat observations of whole episodes, NaN after their end; whether they terminated; and their returns."""
+    played = play(act_in_episodes(run.controller, sample=sample, seed=seed), run.source(), episodes)
+    return played.paths, played.terminated, played.rewards.sum(axis=1)
 
-    The environments, one for each episode, are stepped in this process.
-    """
-    act = act_in_episodes(run.controller, sample=sample, seed=seed)
-    number, returns = np.arange(episodes, dtype=np.int32), np.zeros(episodes)
-    terminated, over = np.zeros(episodes, bool), np.zeros(episodes, bool)
-    with make_pool(run.source(), episodes, workers=0) as pool:
-        first = pool.reset_many({i: episode_seed(seed, i, 0, "evaluation") for i in range(episodes)})
+
+class Played(NamedTuple):
+    """Whole episodes. `paths` are flat observations, NaN after an episode's end, where rewards are 0."""
+
+    paths: Float[np.ndarray, "episode time obs"]
+    rewards: Float[np.ndarray, "episode step"]
+    terminated: Bool[np.ndarray, " episode"]
+
+
+def play(act: Act, source: EnvSource, episodes: int) -> Played:
+    """Play episodes side by side, stepped in this process; they start alike whoever acts."""
+    number, live = np.arange(episodes, dtype=np.int32), np.ones(episodes, bool)
+    terminated, rewards = np.zeros(episodes, bool), []
+    with make_pool(source, episodes, workers=0) as pool:
+        first = pool.reset_many({i: episode_seed(0, i, 0, "evaluation") for i in range(episodes)})
         path = [np.stack([first[i] for i in range(episodes)]).astype(np.float32)]
-        while not over.all():
-            obs = np.where(over[:, None], 0, path[-1]).astype(np.float32)
+        while live.any():
+            obs = np.where(live[:, None], path[-1], 0).astype(np.float32)
             step = pool.step(act(obs, number, np.full(episodes, len(path) - 1, np.int32)))
-            returns += np.where(over, 0.0, step.reward)
-            path.append(np.where(over[:, None], np.nan, step.next_obs).astype(np.float32))
-            terminated |= step.terminated & ~over
+            rewards.append(np.where(live, step.reward, 0.0))
+            path.append(np.where(live[:, None], step.next_obs, np.nan).astype(np.float32))
+            terminated |= step.terminated & live
             ended = np.flatnonzero(step.terminated | step.truncated)
-            over[ended] = True
+            live[ended] = False
             pool.reset_many({int(i): 0 for i in ended})  # they are stepped along, and not looked at
-    return np.stack(path, axis=1), terminated, returns
+    return Played(paths=np.stack(path, axis=1), rewards=np.stack(rewards, axis=1), terminated=terminated)

@@ -83,6 +83,11 @@ class PointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self.start(Motion(np.zeros(2), np.zeros(2)))
 
+    @property
+    def place(self) -> Float[np.ndarray, " 2"]:
+        """Where the point is."""
+        return self.motion.position
+
     def start(self, motion: Motion) -> None:
         """Begin an episode with this motion."""
         self.motion = motion

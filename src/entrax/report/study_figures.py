@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from entrax.report.behaviour_figures import any_direction, fine_tuning
 from entrax.report.curve import COLOURS, INK
 
 Numbers = Mapping[str, Any]
@@ -250,5 +251,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "entropy-collapse": (3, entropy_collapse),
     "multigoal": (3, multigoal),
     "run-to-run": (3, run_to_run),
+    "any-direction": (3, any_direction),
+    "fine-tuning": (3, fine_tuning),
 }
 """How many panels a study's figure has, and what draws them."""

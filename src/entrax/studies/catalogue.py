@@ -15,6 +15,8 @@ NAMES = (
     "entropy-collapse",
     "multigoal",
     "run-to-run",
+    "any-direction",
+    "fine-tuning",
 )
 
 

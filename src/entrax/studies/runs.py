@@ -1,15 +1,16 @@
 """Training runs of studies, kept by their configuration: what is finished is loaded, what was begun goes on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float
 
 from entrax.agents.controller import act_in_episodes
-from entrax.environments.make import make_pool
+from entrax.environments.pool import LocalPool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.evaluation.episodes import Act
@@ -18,6 +19,9 @@ from entrax.runs.records import dumps
 from entrax.training.launch import train
 from entrax.training.resume import finished
 from entrax.training.trained import Run, load
+from entrax.training.transfer import finetune
+
+Look = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
 
 
 def trained(
@@ -34,40 +38,89 @@ def trained(
     The directory's name is a digest of the arguments, so that whatever they determine is trained once.
     """
     named = [sorted(values.items()) for values in (settings, env_args or {})]
-    path = out / "runs" / hashlib.sha256(dumps([env, agent, seed, named]).encode()).hexdigest()[:16]
-    if (path / "config.json").exists() and finished(RunDirectory.open(path), None):
+    path = kept(out, [env, agent, seed, named])
+    if complete(path):
         return load(path)
     return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)
 
 
+def tuned(
+    ancestor: Run,
+    env: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    *,
+    env_args: Mapping[str, Any] | None = None,
+) -> Run:
+    """What `trained` gave fine-tuned in `env`, with the ancestor's seed, and kept in the same way.
+
+    Raises EntraxError as `finetune` does.
+    """
+    named = [sorted(values.items()) for values in (settings, env_args or {})]
+    path = kept(out, ["after", ancestor.path.name, env, named])
+    if complete(path):
+        return load(path)
+    return finetune(ancestor.path, env, run=path, env_args=env_args, resume=True, **settings)
+
+
+def kept(out: Path, arguments: list[Any]) -> Path:
+    """The directory of a run that follows from these arguments, whose digest is its name."""
+    return out / "runs" / hashlib.sha256(dumps(arguments).encode()).hexdigest()[:16]
+
+
+def complete(path: Path) -> bool:
+    """Whether a run is there that has taken all of its steps."""
+    return (path / "config.json").exists() and finished(RunDirectory.open(path), None)
+
+
 def paths_of(
-    run: Run, episodes: int, *, sample: bool, seed: int = 0
-) -> tuple[Float[np.ndarray, "episode time obs"], Bool[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
-    """Flat observations of whole episodes, NaN after their end; whether they terminated; and their returns."""
-    played = play(act_in_episodes(run.controller, sample=sample, seed=seed), run.source(), episodes)
+    run: Run, episodes: int, *, sample: bool, seed: int = 0, look: Look | None = None, same_start: bool = False
+) -> tuple[Float[np.ndarray, "episode time entry"], Bool[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
+    """What is seen in whole episodes, as `play` has it; whether they terminated; and their returns."""
+    act = act_in_episodes(run.controller, sample=sample, seed=seed)
+    played = play(act, run.source(), episodes, seed=seed, look=look, same_start=same_start)
     return played.paths, played.terminated, played.rewards.sum(axis=1)
 
 
 class Played(NamedTuple):
-    """Whole episodes. `paths` are flat observations, NaN after an episode's end, where rewards are 0."""
+    """Whole episodes. `paths` are what is seen, NaN after an episode's end, where rewards are 0."""
 
-    paths: Float[np.ndarray, "episode time obs"]
+    paths: Float[np.ndarray, "episode time entry"]
     rewards: Float[np.ndarray, "episode step"]
     terminated: Bool[np.ndarray, " episode"]
 
 
-def play(act: Act, source: EnvSource, episodes: int) -> Played:
-    """Play episodes side by side, stepped in this process; they start alike whoever acts."""
+def play(
+    act: Act,
+    source: EnvSource,
+    episodes: int,
+    *,
+    seed: int = 0,
+    look: Look | None = None,
+    same_start: bool = False,
+) -> Played:
+    """Play episodes side by side, stepped in this process; of one seed they start alike whoever acts.
+
+    Seen are the flat observations, or what `look` tells of an environment. With `same_start` all episodes are seeded as
+    the first one is.
+    """
     number, live = np.arange(episodes, dtype=np.int32), np.ones(episodes, bool)
     terminated, rewards = np.zeros(episodes, bool), []
-    with make_pool(source, episodes, workers=0) as pool:
-        first = pool.reset_many({i: episode_seed(0, i, 0, "evaluation") for i in range(episodes)})
-        path = [np.stack([first[i] for i in range(episodes)]).astype(np.float32)]
+    with LocalPool(source, episodes) as pool:
+
+        def seen(obs: np.ndarray) -> np.ndarray:
+            here = obs if look is None else np.stack([look(slot.env) for slot in pool.slots])
+            return np.where(live[:, None], here, np.nan).astype(np.float32)
+
+        starts = {i: episode_seed(seed, 0 if same_start else i, 0, "evaluation") for i in range(episodes)}
+        first = pool.reset_many(starts)
+        obs = np.stack([first[i] for i in range(episodes)]).astype(np.float32)
+        path = [seen(obs)]
         while live.any():
-            obs = np.where(live[:, None], path[-1], 0).astype(np.float32)
             step = pool.step(act(obs, number, np.full(episodes, len(path) - 1, np.int32)))
             rewards.append(np.where(live, step.reward, 0.0))
-            path.append(np.where(live[:, None], step.next_obs, np.nan).astype(np.float32))
+            path.append(seen(step.next_obs))
+            obs = np.where(live[:, None], step.next_obs, 0).astype(np.float32)
             terminated |= step.terminated & live
             ended = np.flatnonzero(step.terminated | step.truncated)
             live[ended] = False

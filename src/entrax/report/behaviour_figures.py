@@ -1,0 +1,67 @@
+"""The figures of the studies on what a soft policy is good for, each drawn from its numbers alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from entrax.report.curve import COLOURS, INK, steps_text
+
+Numbers = Mapping[str, Any]
+
+
+def any_direction(axes: Any, numbers: Numbers) -> None:
+    """Paths from above of the first seed of both agents, and every seed's headings with their resultant length."""
+    kinds = (("soft", COLOURS[0], "sampled"), ("deterministic", COLOURS[1], "mode"))
+    starts = {kind: np.array(numbers[kind]["paths"], float) for kind, *_ in kinds}
+    paths = {kind: each - each[:, :1] for kind, each in starts.items()}
+    reach = 1.05 * max(np.nanmax(np.abs(each)) for each in paths.values())
+    for axis, (kind, colour, how) in zip(axes, kinds, strict=False):
+        for path in paths[kind]:
+            axis.plot(path[:, 0], path[:, 1], color=colour, linewidth=0.7, alpha=0.5)
+        axis.plot(0, 0, "o", color=INK, markersize=4)
+        axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axis.set_title(f"{numbers[kind]['agent']}, {how}: {len(paths[kind])} episodes of seed 0", loc="left")
+    row = 0
+    for kind, colour, _ in kinds:
+        found = numbers[kind]
+        for headings, length in zip(found["headings"], found["resultant"]["values"], strict=True):
+            axes[2].plot(headings, np.full(len(headings), row), "|", color=colour, markersize=9, alpha=0.6)
+            axes[2].text(188, row, f"R = {length:.2f}", va="center", fontsize=8, color=colour)
+            row += 1
+    axes[2].set(xlim=(-182, 182), xticks=range(-180, 181, 90), yticks=[], ylim=(row - 0.4, -0.6))
+    axes[2].set_xlabel("heading of an episode, degrees")
+    axes[2].set_title("headings of every seed (soft above)", loc="left")
+
+
+def fine_tuning(axes: Any, numbers: Numbers) -> None:
+    """Returns over the steps in the hallway, the steps every run needs, and their ratios to the soft arm's."""
+    names = {"low": "low α", "scratch": "from scratch"}
+    colours = dict(zip(("soft", "low", "deterministic", "scratch"), COLOURS, strict=False))
+    for place, (arm, colour) in enumerate(colours.items()):
+        label, steps = names.get(arm, arm), np.array(numbers["steps"])
+        share = np.array(numbers["returns"][arm]) / np.array(numbers["wanted"])[:, None]
+        low, middle, high = np.percentile(share.reshape(-1, len(steps)), [25, 50, 75], axis=0)
+        axes[0].plot(steps, middle, color=colour, label=label)
+        axes[0].fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        needed = np.array(numbers["needed"][arm])
+        spread = place + np.linspace(-0.25, 0.25, needed.shape[1])
+        axes[1].plot(np.tile(spread, len(needed)), needed.ravel(), ".", color=colour, alpha=0.7)
+        axes[1].plot(place, numbers["per_seed"][arm]["median"], "_", color=INK, markersize=28, markeredgewidth=2)
+    axes[0].axhline(1, color=INK, linewidth=0.8, linestyle=":")
+    axes[0].set(xlabel="steps in the hallway", ylim=(min(-0.1, axes[0].get_ylim()[0]), None))
+    axes[0].xaxis.set_major_formatter(lambda at, _: steps_text(at))
+    axes[0].set_title("return, relative to the one that counts\n(median and middle half of runs)", loc="left")
+    axes[0].legend(frameon=False, fontsize=8)
+    axes[1].set(yscale="log", xticks=range(4), xticklabels=[names.get(arm, arm) for arm in colours])
+    axes[1].tick_params(axis="x", labelsize=8)
+    axes[1].set_title(
+        "steps until then\n(dots: runs, side by side by direction; bar: median seed)", loc="left", fontsize=10
+    )
+    for place, (arm, found) in enumerate(numbers["ratios"].items()):
+        error = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
+        axes[2].errorbar(found["value"], place, xerr=error, fmt="o", color=colours[arm], capsize=4)
+    axes[2].axvline(1, color=INK, linewidth=0.8, linestyle=":")
+    axes[2].set(xscale="log", yticks=range(3), ylim=(2.5, -0.5))
+    axes[2].set_yticklabels([f"{names.get(arm, arm)}\n/ soft" for arm in numbers["ratios"]])
+    axes[2].set_title("ratio of the steps to the soft arm's\n(95 % interval over seeds)", loc="left")

@@ -223,8 +223,9 @@ def _continue_walls(spec: Any, ground: Terrain) -> None:
     for body, geom in walls:
         x, y, z = geom.pos
         centre = (x, y, z + np.sign(depth) * (geom.size[2] + half))
-        size = (*geom.size[:2], half)
-        body.add_geom(type=geom.type, pos=centre, size=size, quat=geom.quat, **_surface(geom))
+        look = {"rgba": (*geom.rgba[:3], 0.2)} if depth > 0.0 else {}  # to be seen through from above
+        shape = {"type": geom.type, "pos": centre, "size": (*geom.size[:2], half), "quat": geom.quat}
+        body.add_geom(**shape, **_surface(geom) | look)
 
 
 def _boxes(ground: Terrain) -> list[tuple[tuple[float, float, float], tuple[float, float, float], float]]:

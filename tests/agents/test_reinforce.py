@@ -89,7 +89,9 @@ def test_the_mean_over_all_courses_is_the_exact_gradient(case):
 
     @jax.jit
     def gradients(rollout):
-        return jax.grad(reinforce.policy_loss)(params.policy, rollout, reinforce.weights(config, params, rollout))
+        return jax.grad(reinforce.policy_loss)(
+            params.policy, config, rollout, reinforce.weights(config, params, rollout)
+        )
 
     of_each = jax.vmap(gradients)(rollouts)
     log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(OBS[TIME, S], A[..., None])
@@ -136,7 +138,7 @@ def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
     state, rollout = start(config), joined([episodes((3, 9)), episodes((1, 14))], 1)
     w = reinforce.weights(config, state.params, rollout)
     after, info = eqx.filter_jit(reinforce.update)(config, state, rollout, PROGRESS, jr.key(0))
-    gradient = jax.grad(reinforce.policy_loss)(state.params.policy, rollout, w)
+    gradient = jax.grad(reinforce.policy_loss)(state.params.policy, config, rollout, w)
     rate = 0.02 * (1 - 32 / 100)  # where the rollout of 8 steps began
 
     def first_step_of_adam(p, g):

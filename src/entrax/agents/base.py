@@ -26,6 +26,32 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class HistoryPolicy(Protocol):
+    """How to act on an episode so far: what is remembered of it takes the place of a `Policy`'s observation.
+
+    Whoever acts begins anew with each episode and calls `remember` at every observation, before acting on the result.
+    What is remembered is an array, and a function of the policy and of the episode's observations alone. In training
+    it begins with the rows that `Rollout.context` keeps, so the agent's data are a `Rollout`.
+    """
+
+    def begin(self) -> Array:
+        """What is remembered before the first observation."""
+        ...
+
+    def remember(self, memory: Array, obs: Array) -> Array:
+        """What is remembered after one more observation."""
+        ...
+
+    def sample(self, memory: Array, progress: Progress, key: PRNGKeyArray) -> tuple[Array, dict[str, Scalar]]:
+        """An action and extras, after the latest observation was remembered."""
+        ...
+
+    def mode(self, memory: Array) -> Array:
+        """The action taken when no randomness is wanted."""
+        ...
+
+
 class Agent(Protocol):
     """An algorithm is a module with these names; `config` is what `resolve` returned."""
 
@@ -37,7 +63,7 @@ class Agent(Protocol):
 
     def init(self, config: Any, spec: Spec, key: PRNGKeyArray) -> Any: ...
 
-    def policy(self, config: Any, state: Any) -> Policy: ...
+    def policy(self, config: Any, state: Any) -> Policy | HistoryPolicy: ...
 
     def data(self, config: Any) -> Data: ...
 

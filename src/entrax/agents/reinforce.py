@@ -23,6 +23,12 @@ hold several. Truncation then ends an episode like termination: the limit is par
 **Soft.** With a `temperature` α > 0 the rewards are r_t - α log π(a_t|s_t): the maximum-entropy objective. The -α that
 the derivative of that log π leaves is a baseline, and changes no mean.
 
+**Histories.** With a `memory` of so many numbers, policy and learned baseline see a recurrent network's summary of the
+episode's observations so far in place of s_t; nothing above asks for more (a recurrent policy gradient as in Wierstra
+et al. 2010, doi:10.1093/jigpal/jzp049). What is remembered of an episode goes back to its start, or `context` rollouts
+if that is less, in learning and in acting alike, and is always by the present parameters: equations 1 and 2 hold for
+it exactly. Evaluation goes back to the start.
+
 Departs from the papers:
 - Adam takes the step, and its size falls in a straight line along the run;
 - scores are not weighted by γ^t, the common practice, which for γ < 1 is the gradient of no objective (Nota and Thomas
@@ -39,12 +45,19 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
 
+from entrax.agents.recurrent import (
+    Policy,
+    Value,
+    create_recurrent_policy,
+    create_recurrent_value,
+    seen,
+    seen_next,
+)
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
-from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.agents.stochastic import create_policy, create_value
 from entrax.errors import EntraxError
 from entrax.estimators import gae, likelihood_ratio_objective, reward_to_go, soft_reward
-from entrax.nets import TanhMLP
 from entrax.replay import Rollout
 from entrax.spec import Progress, Spec, Transition
 
@@ -66,12 +79,14 @@ class Config(eqx.Module):
     value_steps: int = eqx.field(static=True, default=10)  # gradient steps of the learned baseline on each rollout
     rollout_steps: int = eqx.field(static=True, default=256)  # T N, over all environments
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    memory: int = eqx.field(static=True, default=0)  # numbers that are remembered of an episode; 0: policy of s_t
+    context: int = eqx.field(static=True, default=1)  # rollouts that are looked back on, if there is a memory
     joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
 
 
 class Params(eqx.Module):
-    policy: Stochastic
-    value: TanhMLP | None  # of the learned baseline
+    policy: Policy
+    value: Value | None  # of the learned baseline
 
 
 class OptState(eqx.Module):
@@ -101,6 +116,8 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(0 <= config.gae_lambda <= 1, "GAE lambda", "in [0, 1]", config.gae_lambda)
     require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
     require(config.baseline in BASELINES, "baseline", f"one of {', '.join(BASELINES)}", repr(config.baseline))
+    require(config.memory >= 0, "memory", "at least 0", config.memory)
+    require(config.context >= 0, "context", "at least 0", config.context)
     require(config.value_steps >= 1, "number of value steps", "at least 1", config.value_steps)
     if config.baseline == "learned" and not config.causal:
         raise EntraxError(
@@ -111,21 +128,28 @@ def resolve(config: Config, spec: Spec) -> Config:
 
 def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, value_key = jr.split(key)
-    log_std = jnp.asarray(config.initial_log_std)
-    params = Params(
-        policy=create_policy(spec, "reinforce", config.hidden, config.joint_limit, log_std, policy_key),
-        value=create_value(spec, config.hidden, value_key) if config.baseline == "learned" else None,
-    )
+    hidden, size, log_std = config.hidden, config.memory, jnp.asarray(config.initial_log_std)
+    value: Value | None = None
+    if size:
+        policy: Policy = create_recurrent_policy(
+            spec, "reinforce", size, hidden, config.joint_limit, log_std, policy_key
+        )
+    else:
+        policy = create_policy(spec, "reinforce", hidden, config.joint_limit, log_std, policy_key)
+    if config.baseline == "learned":
+        value = create_recurrent_value(spec, size, hidden, value_key) if size else create_value(spec, hidden, value_key)
+    params = Params(policy=policy, value=value)
     adam = optax.adam(config.learning_rate)
     return State(params=params, opt_state=OptState(policy=adam.init(params.policy), value=adam.init(params.value)))
 
 
-def policy(config: Config, state: State) -> Stochastic:
+def policy(config: Config, state: State) -> Policy:
     return state.params.policy
 
 
 def data(config: Config) -> Rollout:
-    return Rollout(steps=config.rollout_steps, least_envs=2 if config.baseline == "mean" else 1)
+    least_envs = 2 if config.baseline == "mean" else 1
+    return Rollout(steps=config.rollout_steps, least_envs=least_envs, context=config.context if config.memory else 0)
 
 
 def returns(
@@ -148,13 +172,26 @@ def mean_of_others(g: Float[Array, "time env"], used: Bool[Array, "time env"]) -
     return (jnp.sum(total) - total) / jnp.maximum(jnp.sum(count) - count, 1)
 
 
-def weights(config: Config, params: Params, rollout: Transition) -> Weights:
-    """The weight of every score in a rollout [time, env, ...]."""
-    log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(rollout.obs, rollout.action)
+def own_steps(config: Config, batch: Transition) -> Transition:
+    """The steps that are learned from: those of a batch [time, env, ...] that are not its context."""
+    times = len(batch.reward) // (1 + data(config).context)
+    return Transition(*(rows[-times:] for rows in batch))
+
+
+def log_probs(policy: Policy, batch: Transition, rollout: Transition) -> Float[Array, "time env"]:
+    """log π of the actions of a rollout, which ends the batch."""
+    each = jax.vmap(jax.vmap(policy.log_prob))
+    return each(seen(policy, batch, len(rollout.reward)), rollout.action)
+
+
+def weights(config: Config, params: Params, batch: Transition) -> Weights:
+    """The weight of every score in the rollout that ends a batch [time, env, ...]."""
+    rollout = own_steps(config, batch)
+    log_prob = log_probs(params.policy, batch, rollout)
     reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
     if params.value is not None:
-        each = jax.vmap(jax.vmap(params.value))
-        v, v_next = each(rollout.obs)[..., 0], each(rollout.next_obs)[..., 0]
+        each, here = jax.vmap(jax.vmap(params.value)), seen(params.value, batch, len(rollout.reward))
+        v, v_next = each(here)[..., 0], each(seen_next(params.value, here, rollout.next_obs))[..., 0]
         along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
         advantage = along_time(reward, v, v_next, rollout.terminated, rollout.truncated)
         return Weights(weight=advantage, used=jnp.ones(v.shape, bool), target=advantage + v)
@@ -164,25 +201,25 @@ def weights(config: Config, params: Params, rollout: Transition) -> Weights:
     return Weights(weight=g - baseline, used=used, target=g)
 
 
-def policy_loss(policy: Stochastic, rollout: Transition, w: Weights) -> Scalar:
+def policy_loss(policy: Policy, config: Config, batch: Transition, w: Weights) -> Scalar:
     """Its gradient is that of equation 1 or 2, downward; its value means nothing."""
-    log_prob = jax.vmap(jax.vmap(policy.log_prob))(rollout.obs, rollout.action)
+    log_prob = log_probs(policy, batch, own_steps(config, batch))
     return -likelihood_ratio_objective(log_prob.ravel(), w.weight.ravel(), w.used.ravel()) / w.used.size
 
 
-def value_loss(value: TanhMLP, rollout: Transition, target: Float[Array, "time env"]) -> Scalar:
+def value_loss(value: Value, batch: Transition, target: Float[Array, "time env"]) -> Scalar:
     """½ E (V(s) - G^λ)²."""
-    return 0.5 * jnp.mean((jax.vmap(jax.vmap(value))(rollout.obs)[..., 0] - target) ** 2)
+    return 0.5 * jnp.mean((jax.vmap(jax.vmap(value))(seen(value, batch, len(target)))[..., 0] - target) ** 2)
 
 
 def fit_value(
-    config: Config, value: TanhMLP, opt_state: optax.OptState, rollout: Transition, target: Float[Array, "time env"]
-) -> tuple[TanhMLP, optax.OptState, Scalar]:
+    config: Config, value: Value, opt_state: optax.OptState, batch: Transition, target: Float[Array, "time env"]
+) -> tuple[Value, optax.OptState, Scalar]:
     """V after its gradient steps on one rollout, its optimiser's state, and the loss before them."""
 
-    def one(carry: tuple[TanhMLP, optax.OptState], _: None) -> tuple[tuple[TanhMLP, optax.OptState], Scalar]:
+    def one(carry: tuple[Value, optax.OptState], _: None) -> tuple[tuple[Value, optax.OptState], Scalar]:
         value, opt_state = carry
-        loss, gradient = jax.value_and_grad(value_loss)(value, rollout, target)
+        loss, gradient = jax.value_and_grad(value_loss)(value, batch, target)
         step, opt_state = optax.adam(config.value_learning_rate).update(gradient, opt_state)
         return (optax.apply_updates(value, step), opt_state), loss
 
@@ -193,15 +230,15 @@ def fit_value(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One step of the policy from a rollout [time, env, ...], then those of V. `key` is not used."""
+    """One step of the policy from a rollout [time, env, ...] and its context, then those of V. `key` is not used."""
     p, opt = state.params, state.opt_state
-    began = progress._replace(step=progress.step - batch.reward.size)
-    rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
     w = weights(config, p, batch)
-    gradient = jax.grad(policy_loss)(p.policy, batch, w)
+    began = progress._replace(step=progress.step - w.used.size)
+    rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
+    gradient = jax.grad(policy_loss)(p.policy, config, batch, w)
     step, policy_opt = optax.adam(rate).update(gradient, opt.policy)
     info = {
-        "entropy": jnp.mean(jax.vmap(jax.vmap(p.policy.entropy))(batch.obs)),
+        "entropy": jnp.mean(jax.vmap(jax.vmap(p.policy.entropy))(seen(p.policy, batch, len(w.used)))),
         "used": jnp.mean(w.used),
         "gradient_norm": optax.tree.norm(gradient),
         "learning_rate": rate,

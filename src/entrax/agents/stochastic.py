@@ -81,17 +81,24 @@ Stochastic = Normal | Softmax
 
 
 def create_policy(
-    spec: Spec, agent: str, hidden: tuple[int, ...], joint_limit: int, log_std: Scalar, key: PRNGKeyArray
+    spec: Spec,
+    agent: str,
+    hidden: tuple[int, ...],
+    joint_limit: int,
+    log_std: Scalar,
+    key: PRNGKeyArray,
+    inputs: int | None = None,
 ) -> Stochastic:
-    """The policy that suits the actions; `log_std` is log σ at first."""
+    """The policy that suits the actions; `log_std` is log σ at first, `inputs` the size of what stands for `obs`."""
+    inputs = spec.obs_size if inputs is None else inputs
     if isinstance(spec.action, Continuous):
-        mean = TanhMLP(spec.obs_size, hidden, spec.action.size, LAST_GAIN, key)
+        mean = TanhMLP(inputs, hidden, spec.action.size, LAST_GAIN, key)
         return Normal(mean=mean, log_std=jnp.full(spec.action.size, log_std, jnp.float32))
     choices = choices_of(spec, agent, joint_limit)
-    logits = TanhMLP(spec.obs_size, hidden, math.prod(choices.shape), LAST_GAIN, key)
+    logits = TanhMLP(inputs, hidden, math.prod(choices.shape), LAST_GAIN, key)
     return Softmax(logits=logits, choices=choices)
 
 
-def create_value(spec: Spec, hidden: tuple[int, ...], key: PRNGKeyArray) -> TanhMLP:
+def create_value(spec: Spec, hidden: tuple[int, ...], key: PRNGKeyArray, inputs: int | None = None) -> TanhMLP:
     """V(s), an array of one number."""
-    return TanhMLP(spec.obs_size, hidden, 1, 1.0, key)
+    return TanhMLP(spec.obs_size if inputs is None else inputs, hidden, 1, 1.0, key)

@@ -104,11 +104,13 @@ class Rollout:
     """What an on-policy agent learns from: the last `steps` transitions over all environments, all by one policy.
 
     There is one update after every rollout, and the next one is collected with what it made of the policy. Steps that
-    make up no whole rollout at the end of a run are collected, but nothing is learned from them.
+    make up no whole rollout at the end of a run are collected, but nothing is learned from them. `context` rollouts
+    before the last one come with it, for an agent that looks back.
     """
 
     steps: int
     least_envs: int = 1
+    context: int = 0
     on_policy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ class Rollout:
 
     @property
     def capacity(self) -> int:
-        return self.steps
+        return self.steps * (1 + self.context)
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         if envs < self.least_envs:
@@ -132,8 +134,20 @@ class Rollout:
         return self.steps
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
-        """Fields of shape [1, time, env, ...]: there is never more than one update."""
-        return Transition(*(rows[None] for rows in replay.last(self.steps // replay.envs)))
+        """Fields of shape [1, time, env, ...]: there is never more than one update.
+
+        Where a run has no rollouts before, the context is filled with zeros, cut off from what follows.
+        """
+        wanted = self.capacity // replay.envs
+        rows = replay.last(min(wanted, len(replay) // replay.envs))
+        missing = wanted - len(rows.reward)
+        padded = Transition(*(np.concatenate([np.zeros((missing, *x.shape[1:]), x.dtype), x]) for x in rows))
+        padded.truncated[:missing] = True
+        return Transition(*(x[None] for x in padded))
+
+    def recent(self, replay: UniformReplay) -> Transition:
+        """The context of the rollout to come [time, env, ...], as much as there is."""
+        return replay.last(min(self.steps * self.context, len(replay)) // replay.envs)
 
 
 def _check(batch_size: int, capacity: int) -> None:

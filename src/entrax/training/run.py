@@ -20,7 +20,7 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.replay import Data, UniformReplay
+from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter, View
@@ -166,7 +166,7 @@ class Training:
         if self.data.on_policy:
             self.look_into_lessons()  # nothing is acted by a policy that is not finite
             if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
-                self._normalise(self.replay.times)
+                self._normalise(self.task.options.chunk)
             policy, scaling = self._acting()
         self._collect(chunk, policy, scaling)
         if chunk.times and not self.data.on_policy:
@@ -221,17 +221,21 @@ class Training:
         random = chunk.random and self.start is None  # what was learned before is no worse than chance
         if not random and chunk.times:
             key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
-            self.actor.hand_over(policy, scaling, self._progress(chunk), key)
+            self.actor.hand_over(policy, scaling, self._progress(chunk), key, self._recent())
         for t in range(chunk.times):
             if random:
                 drawn = random_actions(action, rng, task.options.envs)
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
-                self.collector.step(lambda obs, t=t: self.actor(obs, t))  # type: ignore[misc]
+                self.collector.step(lambda obs, t=t: self.actor(obs, t, self.collector.lengths == 0))  # type: ignore[misc]
         if chunk.times:
             assert self.log is not None
             with self.cost:
                 self.log.append(self.replay.packed(chunk.times))
+
+    def _recent(self) -> Transition | None:
+        """What a policy that remembers looks back on."""
+        return self.data.recent(self.replay) if isinstance(self.data, Rollout) else None
 
     def _progress(self, chunk: Chunk) -> Progress:
         horizon = self.task.options.horizon

@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from entrax.agents.base import get_agent
+from entrax.agents.base import HistoryPolicy, get_agent
 from entrax.agents.controller import FINISHED, Controller, Scaling, act_in_episodes
 from entrax.environments.source import EnvSource, as_source
 from entrax.environments.spaces import as_env_actions, flattener
@@ -111,8 +111,14 @@ class Run:
             sample: draw from the policy instead of taking its mode.
             key: a JAX random key, needed to sample.
 
-        Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape].
+        Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape]. Raises EntraxError for
+        a policy over histories.
         """
+        if isinstance(self.controller.policy, HistoryPolicy):
+            raise EntraxError(
+                "This policy acts on an episode so far, not on one observation: run.evaluate plays whole episodes, and "
+                "entrax.agents.controller.act_in_episodes(run.controller, sample=False, seed=0) acts step by step."
+            )
         flat, single = self._flat(obs)
         if not sample:
             action = self.controller.mode(flat)

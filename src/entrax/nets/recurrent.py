@@ -1,0 +1,34 @@
+"""A memory of what was seen so far, by a gated recurrent unit."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+
+class Memory(eqx.Module):
+    """m' = GRU(m, x) (Cho et al. 2014, arXiv:1406.1078), from m = 0: a function of all x since it began."""
+
+    cell: eqx.nn.GRUCell
+
+    def __init__(self, in_size: int, size: int, key: PRNGKeyArray):
+        self.cell = eqx.nn.GRUCell(in_size, size, key=key)
+
+    def begin(self) -> Float[Array, " memory"]:
+        """What is remembered before anything was seen."""
+        return jnp.zeros(self.cell.hidden_size)
+
+    def __call__(self, memory: Float[Array, " memory"], x: Float[Array, " in"]) -> Float[Array, " memory"]:
+        """What is remembered after one more x."""
+        return self.cell(x, memory)
+
+    def along(self, x: Float[Array, "time in"], first: Bool[Array, " time"]) -> Float[Array, "time memory"]:
+        """What is remembered after every step of a sequence; it begins anew where `first` is true, and at its start."""
+
+        def step(
+            memory: Float[Array, " memory"], now: tuple[Float[Array, " in"], Bool[Array, ""]]
+        ) -> tuple[Float[Array, " memory"], Float[Array, " memory"]]:
+            memory = self(jnp.where(now[1], self.begin(), memory), now[0])
+            return memory, memory
+
+        return jax.lax.scan(step, self.begin(), (x, first))[1]

@@ -12,7 +12,7 @@ import reference64 as ref
 
 from entrax.agents import reinforce
 from entrax.errors import EntraxError
-from entrax.spec import Discrete, Progress, Transition
+from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
 
 SPEC = ref.discrete_spec(Discrete(2))
 PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))
@@ -55,18 +55,19 @@ def joined(parts, axis):
     return Transition(*(np.concatenate(values, axis=axis) for values in zip(*parts, strict=True)))
 
 
-def exact_gradient(policy, temperature):
-    """∇ Σ_courses P(course) Σ_t (r_t - α log π_t), by differentiating the sum itself."""
+def exact_gradient(policy, temperature, discount):
+    """∇ Σ_courses P(course) Σ_t γ^t (r_t - α log π_t), by differentiating the sum itself."""
 
     def objective(policy):
         log_prob = jax.vmap(jax.vmap(policy.log_prob))(OBS[TIME, S], A[..., None])
-        soft = REWARD[TIME, S, A] - temperature * log_prob
+        soft = discount**TIME * (REWARD[TIME, S, A] - temperature * log_prob)
         return jnp.sum(DYNAMICS * jnp.exp(log_prob.sum(axis=1)) * soft.sum(axis=1))
 
     return jax.grad(objective)(policy)
 
 
 PAIRS = list(itertools.product(range(16), repeat=2))
+DISCOUNTED = {"objective": "discounted", "discount": 0.7}
 CASES = {  # settings; the rollout made of two courses; how many of its episodes count
     "two episodes": ({"baseline": "none"}, lambda i, j: episodes((i, j)), 2),
     "without causality": ({"baseline": "none", "causal": False}, lambda i, j: episodes((0, j)), 1),
@@ -77,6 +78,13 @@ CASES = {  # settings; the rollout made of two courses; how many of its episodes
         2,
     ),
     "learned": ({"gae_lambda": 1.0}, lambda i, j: episodes((i, j)), 2),
+    "discounted": (DISCOUNTED | {"baseline": "none"}, lambda i, j: episodes((0, j)), 1),
+    "discounted, without causality": (
+        DISCOUNTED | {"baseline": "none", "causal": False},
+        lambda i, j: episodes((0, j)),
+        1,
+    ),
+    "discounted, learned": (DISCOUNTED | {"gae_lambda": 1.0}, lambda i, j: episodes((0, j)), 1),
 }
 
 
@@ -100,7 +108,77 @@ def test_the_mean_over_all_courses_is_the_exact_gradient(case):
     np.testing.assert_allclose(weight.sum(), 1.0, rtol=1e-6)
     steps = rollouts.reward[0].size
     mean = jax.tree.map(lambda g: -np.tensordot(weight, g, axes=1) * steps / counted, of_each)
-    ref.assert_close(mean, exact_gradient(params.policy, 0.3), rtol=1e-4, atol=2e-5)
+    ref.assert_close(mean, exact_gradient(params.policy, 0.3, float(config.discount)), rtol=1e-4, atol=2e-5)
+
+
+def test_the_usual_weights_are_the_gradient_of_no_objective_below_discount_1():
+    assert configured(objective="usual", discount=None).discount == np.float32(0.99)
+    assert configured(objective="episodic", discount=None).discount == 1.0
+    rollout, ended = episodes((0, 9, 5)), np.tile([False, True], 3)
+    usual, discounted = (
+        reinforce.weights(c, start(c).params, rollout)
+        for c in (configured(baseline="none", objective=o, discount=0.7) for o in ("usual", "discounted"))
+    )
+    np.testing.assert_array_equal(usual.used[:, 0], [True] * 6)
+    np.testing.assert_array_equal(discounted.used[:, 0], [False] * 2 + [True] * 4)  # the first may have begun before
+    ratio = (discounted.weight / usual.weight)[2:, 0]
+    np.testing.assert_allclose(ratio, np.where(ended[2:], 0.7, 1.0), rtol=1e-6)
+
+
+# The average reward: an endless walk over the same two states, each its own observation.
+PAID = REWARD[0].astype(np.float64)
+LINEAR = {"hidden": (), "objective": "average", "discount": None, "temperature": 0.3}
+LINE = Spec(observation=(Leaf("obs", (2,), "float32", 2, (0.0,) * 2, (1.0,) * 2),), action=Discrete(2))
+
+
+def in_the_long_run(logits, alpha=0.3):
+    """ρ of soft rewards, the stationary distribution and differential values, by solving."""
+    pi = jax.nn.softmax(logits)
+    chain = jnp.einsum("sa,sat->st", pi, NEXT)
+    stationary = jnp.stack([chain[1, 0], chain[0, 1]]) / (chain[1, 0] + chain[0, 1])
+    reward = jnp.sum(pi * (PAID - alpha * jnp.log(pi)), axis=1)
+    rho = stationary @ reward
+    return rho, (stationary, jnp.linalg.solve(jnp.eye(2) - chain + stationary, reward - rho))
+
+
+@pytest.mark.parametrize("trace", [0.0, 0.9])
+def test_with_the_differential_values_the_mean_is_the_gradient_of_the_average_reward(trace):
+    config = reinforce.resolve(reinforce.Config(**LINEAR, gae_lambda=trace, rollout_steps=2), LINE)
+    logits = jnp.array([[0.4, -0.3], [-0.8, 0.2]])
+    rho, (stationary, values) = in_the_long_run(logits)
+    params = reinforce.init(config, LINE, jr.key(0)).params
+    values = values[:, None] + 7.0  # any constant will do
+    params = eqx.tree_at(lambda p: [n.layers[0].weight for n in (p.policy.logits, p.value)], params, [logits, values])
+    courses = np.array(list(itertools.product(range(2), repeat=5)))  # s0 a0 s1 a1 s2
+    s, a = courses[:, 0::2], courses[:, 1::2]
+    pi, one_hot = np.asarray(jax.nn.softmax(logits)), np.eye(2, dtype=np.float32)
+    chance = np.asarray(stationary)[s[:, 0]] * np.prod(pi[s[:, :2], a] * NEXT[s[:, :2], a, s[:, 1:]], axis=1)
+
+    @jax.jit
+    @jax.vmap
+    def gradients(s, a):
+        never, paid = jnp.zeros((2, 1), bool), jnp.asarray(PAID, jnp.float32)[s[:2], a][:, None]
+        rollout = Transition(
+            jnp.asarray(one_hot)[s[:2], None], a[:, None, None], paid, jnp.asarray(one_hot)[s[1:], None], never, never
+        )
+        w = reinforce.weights(config, params, rollout, rho)
+        return jax.grad(reinforce.policy_loss)(params.policy, config, rollout, w).logits.layers[0].weight
+
+    wanted = jax.jit(jax.grad(lambda logits: in_the_long_run(logits)[0]))(logits)
+    np.testing.assert_allclose(-np.tensordot(chance, gradients(s, a), axes=1), wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(wanted).max() > 0.01
+
+
+def test_the_average_reward_is_a_running_mean_over_rollouts():
+    config, rewards = configured(objective="average", average_rate=0.25), [2.0, 5.0, -1.0, 3.0, 1.0]
+    average, wanted = jnp.zeros(()), [2.0, 3.5, 2.0, 2.25, 1.9375]  # plain means as long as 1/k > 1/4
+    for k, (reward, mean) in enumerate(zip(rewards, wanted, strict=True), start=1):
+        progress = Progress(step=np.asarray(8 * k, np.int32), horizon=np.asarray(100, np.int32))
+        average = reinforce.running_mean(config, average, jnp.full((4, 2), reward), progress)
+        np.testing.assert_allclose(average, mean, rtol=1e-6)
+    state = start(config)
+    state, info = eqx.filter_jit(reinforce.update)(config, state, episodes((3, 9)), PROGRESS, jr.key(0))
+    assert state.average_reward == info["average_reward"] != 0
 
 
 def test_where_the_rollout_stops_in_an_episode_returns_are_not_known():
@@ -156,6 +234,13 @@ def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
         ({"learning_rate": 0.0}, "The learning rate must be positive, not 0.0."),
         ({"final_learning_rate": -1.0}, "The final learning rate must be at least 0, not -1.0."),
         ({"value_learning_rate": 0.0}, "The value learning rate must be positive, not 0.0."),
+        ({"objective": "total"}, "The objective must be one of usual, episodic, discounted, average, not 'total'."),
+        ({"objective": "episodic", "discount": 0.9}, "The episodic objective's discount must be 1, not 0.9."),
+        (
+            {"objective": "average", "baseline": "mean"},
+            "The average reward's baseline is learned, the differential value, not 'mean'.",
+        ),
+        ({"average_rate": 0.0}, "The average rate must be in (0, 1], not 0.0."),
         ({"discount": 1.5}, "The discount must be in [0, 1], not 1.5."),
         ({"gae_lambda": 1.5}, "The GAE lambda must be in [0, 1], not 1.5."),
         ({"temperature": -0.1}, "The temperature must be at least 0, not -0.1."),

@@ -60,3 +60,15 @@ def values_by_step(weight, discount, temperature=0.0, log_prior=0.0):
 
 def objective(weight, discount, temperature=0.0, log_prior=0.0):
     return INITIAL @ values_by_step(weight, discount, temperature, log_prior)[0]
+
+
+def average_reward(weight, temperature=0.0):
+    """The soft reward per step in the long run, and (stationary distribution, differential values, π), by solving."""
+    policy = jnp.exp(log_policy(weight))
+    chain = jnp.einsum("sa,sat->st", policy, TRANSITION)
+    system = jnp.concatenate([(jnp.eye(STATES) - chain).T[:-1], jnp.ones((1, STATES))])
+    stationary = jnp.linalg.solve(system, jnp.array([0.0] * (STATES - 1) + [1.0]))
+    reward = jnp.sum(policy * (REWARD - temperature * log_policy(weight)), axis=1)
+    rho = stationary @ reward
+    differential = jnp.linalg.solve(jnp.eye(STATES) - chain + jnp.outer(jnp.ones(STATES), stationary), reward - rho)
+    return rho, (stationary, differential, policy)

@@ -11,16 +11,13 @@ from enumerated import (
     DYNAMICS,
     LOG_PRIOR,
     PHI,
-    REWARD,
     STATES,
     STEPS,
-    TRANSITION,
     WEIGHT,
     A,
     R,
     S,
     expectation,
-    log_policy,
     log_probability,
     objective,
     probability,
@@ -31,9 +28,7 @@ from enumerated import (
 from entrax.errors import EntraxError
 from entrax.estimators import (
     fit_linear_baseline,
-    likelihood_ratio_objective,
     mean_baseline,
-    n_step_return,
     optimal_baseline,
     reinforce_objective,
     return_weights,
@@ -197,34 +192,6 @@ def test_policies_over_histories_need_nothing_new():
         return DYNAMICS * jnp.exp(every(weight, S, A).sum(axis=1)) @ jax.vmap(one, (None, 0, 0, 0))(weight, S, A, R)
 
     np.testing.assert_allclose(jax.jit(mean_estimate)(WEIGHT), jax.jit(jax.grad(value))(WEIGHT), atol=1e-12)
-
-
-def average_reward(weight):
-    policy = jnp.exp(log_policy(weight))
-    chain = jnp.einsum("sa,sat->st", policy, TRANSITION)
-    system = jnp.concatenate([(jnp.eye(STATES) - chain).T[:-1], jnp.ones((1, STATES))])
-    stationary = jnp.linalg.solve(system, jnp.array([0.0] * (STATES - 1) + [1.0]))
-    return stationary @ jnp.sum(policy * REWARD, axis=1), (stationary, chain, policy)
-
-
-def test_the_average_reward_objective():
-    """Started from the stationary distribution, a differential return as the weight gives the average's gradient."""
-    rho, (stationary, chain, policy) = jax.jit(average_reward)(WEIGHT)
-    excess = jnp.sum(policy * (REWARD - rho), axis=1)
-    differential = jnp.linalg.solve(jnp.eye(STATES) - chain + jnp.outer(jnp.ones(STATES), stationary), excess)
-    never = np.zeros(STEPS, bool)
-    # All trajectories once more, weighted as if they had begun in the stationary distribution.
-    start = np.asarray(stationary)[S[:, 0]] / np.array([0.5, 0.3, 0.2])[S[:, 0]]
-    last = TRANSITION[S[:, -1], A[:, -1]] @ np.asarray(differential)
-    following = np.concatenate([np.asarray(differential)[S[:, 1:]], last[:, None]], axis=1)
-
-    def estimate(weight, states, actions, reward, next_value):
-        target = n_step_return(reward - rho, next_value, never, never, 1.0, STEPS)
-        return likelihood_ratio_objective(log_probability(weight, states, actions)[:1], target[:1])
-
-    estimates = jax.jit(jax.vmap(jax.grad(estimate), (None, 0, 0, 0, 0)))(WEIGHT, S, A, R, following)
-    wanted = jax.jit(jax.grad(lambda weight: average_reward(weight)[0]))(WEIGHT)
-    np.testing.assert_allclose(expectation(start[:, None] * np.asarray(estimates)), wanted, atol=1e-11)
 
 
 def test_weighted_likelihood_is_the_gradient_of_the_log_of_the_mean_exponential():

@@ -14,6 +14,18 @@ baseline b is
   2016, equation 16): at λ = 1 equation 1 with V bootstrapped where the rollout or the time ran out, at λ = 0 the
   one-step actor-critic of Sutton and Barto, section 13.5.
 
+**Three objectives** (`objective`), and the common practice that is none of them:
+
+- usual: scores are not weighted by γ^t, which for γ < 1 is the gradient of no objective (Nota and Thomas 2020,
+  arXiv:1906.07073);
+- episodic: E Σ r_t, the same with γ = 1;
+- discounted: E Σ γ^t r_t. The score of the t-th step of an episode is weighted by γ^t; steps of an episode that began
+  before the rollout did are left out, at least as far as the rollout shows;
+- average: ρ, the reward per step, by the learned baseline with γ = 1 and rewards r_t - ρ: V is then the differential
+  value, and ρ a running mean over the rollouts (Sutton and Barto, section 13.6). After termination V is 0 also here:
+  Σ (r_t - ρ) over an episode has mean 0, so that is the value of beginning anew. At λ < 1 the gradient is exact when V
+  is, up to a constant; rollouts are taken for draws of the steps that the policy goes through in the long run.
+
 **Where a rollout stops in the middle of an episode** a learned V stands for what is missing. Without one nothing does:
 the return of a step whose episode has not ended by then is not known, and the step is left out (its weight is 0, `used`
 tells the share that is not). Equation 2 also leaves out steps of an episode that began before the rollout did, at least
@@ -30,11 +42,10 @@ if that is less, in learning and in acting alike, and is always by the present p
 it exactly. Evaluation goes back to the start.
 
 Departs from the papers:
-- Adam takes the step, and its size falls in a straight line along the run;
-- scores are not weighted by γ^t, the common practice, which for γ < 1 is the gradient of no objective (Nota and Thomas
-  2020, arXiv:1906.07073); at γ = 1 there is no difference.
+- Adam takes the step, and its size falls in a straight line along the run.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -43,7 +54,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.recurrent import (
     Policy,
@@ -57,11 +68,12 @@ from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import create_policy, create_value
 from entrax.errors import EntraxError
-from entrax.estimators import gae, likelihood_ratio_objective, reward_to_go, soft_reward
+from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
 from entrax.replay import Rollout
 from entrax.spec import Progress, Spec, Transition
 
 BASELINES = ("none", "mean", "learned")
+OBJECTIVES = ("usual", "episodic", "discounted", "average")
 
 
 class Config(eqx.Module):
@@ -70,10 +82,12 @@ class Config(eqx.Module):
     learning_rate: float = 1e-2  # of the policy, at first
     final_learning_rate: float = 0.0  # at the end of the run
     value_learning_rate: float = 1e-2  # of the learned baseline
-    discount: float = 0.99  # γ
+    discount: float | None = None  # γ; None: 1 where the objective has none, else 0.99
     gae_lambda: float = 0.95  # λ of the learned baseline
     temperature: float = 0.0  # α
+    average_rate: float = 0.1  # of the running mean ρ, from each rollout; 1/k from the k-th as long as that is more
     initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
+    objective: str = eqx.field(static=True, default="usual")  # usual, episodic, discounted or average
     baseline: str = eqx.field(static=True, default="learned")  # none, mean or learned
     causal: bool = eqx.field(static=True, default=True)  # equation 1, or 2
     value_steps: int = eqx.field(static=True, default=10)  # gradient steps of the learned baseline on each rollout
@@ -97,6 +111,7 @@ class OptState(eqx.Module):
 class State(eqx.Module):
     params: Params
     opt_state: OptState
+    average_reward: Scalar | None  # ρ, of that objective
 
 
 class Weights(NamedTuple):
@@ -108,7 +123,16 @@ class Weights(NamedTuple):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values outside their range."""
+    """Fills in the discount; raises EntraxError for values outside their range."""
+    require(config.objective in OBJECTIVES, "objective", f"one of {', '.join(OBJECTIVES)}", repr(config.objective))
+    undiscounted = config.objective in ("episodic", "average")
+    if config.discount is None:
+        config = replace(config, discount=1.0 if undiscounted else 0.99)
+    assert config.discount is not None
+    require(config.discount == 1 or not undiscounted, f"{config.objective} objective's discount", "1", config.discount)
+    if config.objective == "average" and config.baseline != "learned":
+        raise EntraxError(f"The average reward's baseline is learned, the differential value, not {config.baseline!r}.")
+    require(0 < config.average_rate <= 1, "average rate", "in (0, 1]", config.average_rate)
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(config.final_learning_rate >= 0, "final learning rate", "at least 0", config.final_learning_rate)
     require(config.value_learning_rate > 0, "value learning rate", "positive", config.value_learning_rate)
@@ -140,7 +164,9 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
         value = create_recurrent_value(spec, size, hidden, value_key) if size else create_value(spec, hidden, value_key)
     params = Params(policy=policy, value=value)
     adam = optax.adam(config.learning_rate)
-    return State(params=params, opt_state=OptState(policy=adam.init(params.policy), value=adam.init(params.value)))
+    opt_state = OptState(policy=adam.init(params.policy), value=adam.init(params.value))
+    average = jnp.zeros(()) if config.objective == "average" else None
+    return State(params=params, opt_state=opt_state, average_reward=average)
 
 
 def policy(config: Config, state: State) -> Policy:
@@ -160,10 +186,21 @@ def returns(
     ends = jnp.flip(jnp.cumsum(jnp.flip(ended))) > 0  # the episode ends inside the rollout
     if causal:
         return to_go, ends
-    first = jnp.append(False, ended[:-1])
-    begins = jnp.cumsum(first) > 0  # the episode began inside the rollout, after another
-    start = jax.lax.cummax(jnp.where(first, jnp.arange(len(reward)), 0))
+    start, begins = beginnings(ended)
     return to_go[start], ends & begins
+
+
+def beginnings(ended: Bool[Array, " time"]) -> tuple[Int[Array, " time"], Bool[Array, " time"]]:
+    """Where the episode of each step began in one environment, and whether that is seen: after another's end."""
+    first = jnp.append(False, ended[:-1])
+    return jax.lax.cummax(jnp.where(first, jnp.arange(len(ended)), 0)), jnp.cumsum(first) > 0
+
+
+def from_the_start(discount: Scalar, w: Weights, ended: Bool[Array, "time env"]) -> Weights:
+    """Weights times γ^t, t being the step within the episode, where that is known."""
+    start, begins = jax.vmap(beginnings, 1, 1)(ended)
+    power = jnp.asarray(discount) ** (jnp.arange(len(ended))[:, None] - start)
+    return w._replace(weight=power * w.weight, used=w.used & begins)
 
 
 def mean_of_others(g: Float[Array, "time env"], used: Bool[Array, "time env"]) -> Float[Array, " env"]:
@@ -184,21 +221,41 @@ def log_probs(policy: Policy, batch: Transition, rollout: Transition) -> Float[A
     return each(seen(policy, batch, len(rollout.reward)), rollout.action)
 
 
-def weights(config: Config, params: Params, batch: Transition) -> Weights:
-    """The weight of every score in the rollout that ends a batch [time, env, ...]."""
+def soft_rewards(config: Config, policy: Policy, batch: Transition, rollout: Transition) -> Float[Array, "time env"]:
+    """r - α log π of the steps of a rollout, which ends the batch."""
+    log_prob = log_probs(policy, batch, rollout)
+    return jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
+
+
+def running_mean(config: Config, average: Scalar, reward: Float[Array, "time env"], progress: Progress) -> Scalar:
+    """ρ after one more rollout."""
+    rate = jnp.maximum(config.average_rate, reward.size / jnp.maximum(progress.step, reward.size))
+    return jnp.asarray(average + rate * (jnp.mean(reward) - average))
+
+
+def weights(config: Config, params: Params, batch: Transition, average: ScalarLike | None = None) -> Weights:
+    """The weight of every score in the rollout that ends a batch [time, env, ...]; `average` is ρ, if wanted."""
+    assert config.discount is not None
     rollout = own_steps(config, batch)
-    log_prob = log_probs(params.policy, batch, rollout)
-    reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
+    ended = jnp.asarray(rollout.terminated | rollout.truncated)
+    reward = soft_rewards(config, params.policy, batch, rollout)
     if params.value is not None:
         each, here = jax.vmap(jax.vmap(params.value)), seen(params.value, batch, len(rollout.reward))
         v, v_next = each(here)[..., 0], each(seen_next(params.value, here, rollout.next_obs))[..., 0]
-        along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
+        estimate = partial(gae, discount=config.discount)
+        if average is not None:
+            estimate = partial(differential_advantage, average_reward=average)
+        along_time = jax.vmap(partial(estimate, trace=config.gae_lambda), 1, 1)
         advantage = along_time(reward, v, v_next, rollout.terminated, rollout.truncated)
-        return Weights(weight=advantage, used=jnp.ones(v.shape, bool), target=advantage + v)
-    of_each = jax.vmap(partial(returns, config.causal, jnp.asarray(config.discount)), 1, 1)
-    g, used = of_each(reward, rollout.terminated | rollout.truncated)
-    baseline = mean_of_others(g, used) if config.baseline == "mean" else 0.0
-    return Weights(weight=g - baseline, used=used, target=g)
+        w = Weights(weight=advantage, used=jnp.ones(v.shape, bool), target=advantage + v)
+    else:
+        of_each = jax.vmap(partial(returns, config.causal, jnp.asarray(config.discount)), 1, 1)
+        g, used = of_each(reward, ended)
+        baseline = mean_of_others(g, used) if config.baseline == "mean" else 0.0
+        w = Weights(weight=g - baseline, used=used, target=g)
+    if config.objective == "discounted" and config.causal:  # R of equation 2 is discounted from the start already
+        return from_the_start(jnp.asarray(config.discount), w, ended)
+    return w
 
 
 def policy_loss(policy: Policy, config: Config, batch: Transition, w: Weights) -> Scalar:
@@ -231,8 +288,12 @@ def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
     """One step of the policy from a rollout [time, env, ...] and its context, then those of V. `key` is not used."""
-    p, opt = state.params, state.opt_state
-    w = weights(config, p, batch)
+    p, opt, average = state.params, state.opt_state, state.average_reward
+    if average is not None:
+        average = running_mean(
+            config, average, soft_rewards(config, p.policy, batch, own_steps(config, batch)), progress
+        )
+    w = weights(config, p, batch, average)
     began = progress._replace(step=progress.step - w.used.size)
     rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
     gradient = jax.grad(policy_loss)(p.policy, config, batch, w)
@@ -243,8 +304,11 @@ def update(
         "gradient_norm": optax.tree.norm(gradient),
         "learning_rate": rate,
     }
+    if average is not None:
+        info["average_reward"] = average
     value, value_opt = p.value, opt.value
     if value is not None:
         value, value_opt, info["value_loss"] = fit_value(config, value, opt.value, batch, w.target)
     params = Params(policy=optax.apply_updates(p.policy, step), value=value)
-    return State(params=params, opt_state=OptState(policy=policy_opt, value=value_opt)), info
+    opt_state = OptState(policy=policy_opt, value=value_opt)
+    return State(params=params, opt_state=opt_state, average_reward=average), info

@@ -16,6 +16,7 @@ from entrax.estimators.policy_gradient import (
     weighted_likelihood_objective,
 )
 from entrax.estimators.returns import (
+    differential_advantage,
     differential_return,
     discounted_return,
     gae,
@@ -36,6 +37,7 @@ __all__ = [
     "SoftQGradient",
     "dice_objective",
     "dice_return",
+    "differential_advantage",
     "differential_return",
     "discounted_return",
     "fit_linear_baseline",

@@ -8,8 +8,16 @@
           The common practice of w_t = 1 with γ < 1 is the gradient of neither [Nota and Thomas 2020].
     b_t   any baseline that does not depend on a_t; see `baselines`.
 
-The average-reward objective is the mean over steps drawn from the stationary distribution, with a differential return
-as the weight: `likelihood_ratio_objective` of any weight covers it, and actor-critic with an advantage as well.
+**Three objectives**, each with its own unbiased estimate [Sutton et al. 2000]:
+
+    episodic     E Σ r_t       from the start of episodes, γ = 1                                   `reinforce_objective`
+    discounted   E Σ γ^t r_t   from the start of episodes, w_t = γ^t                               `reinforce_objective`
+    average      ρ             the mean over steps of the stationary distribution, weighted by the differential
+                               advantage: `likelihood_ratio_objective` of `differential_advantage`, with ρ and the
+                               differential values of the policy (the latter up to a constant)
+
+With w_t = 1, γ < 1 and steps of the stationary distribution, V_γ in place of the differential value, the estimate tends
+to the average reward's as γ → 1, and is biased before [Baxter and Bartlett 2001].
 
 **Soft.** With α log(π/π₀) subtracted from the reward (`soft_reward`) this is the gradient of the maximum-entropy
 objective E Σ γ^t (r_t − α log(π/π₀)). The derivative of the log π inside leaves −α: a baseline, of expectation 0.
@@ -17,7 +25,8 @@ objective E Σ γ^t (r_t − α log(π/π₀)). The derivative of the log π ins
 Nothing here asks what the policy conditions on: `log_probability` may come from a policy over histories.
 
 Sources: Williams (1992); Sutton et al. (2000), Policy gradient methods for reinforcement learning with function
-approximation; Nota and Thomas (2020), arXiv:1906.07073; Peters and Schaal (2007) for the weighted likelihood.
+approximation; Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation; Nota and Thomas (2020),
+arXiv:1906.07073; Peters and Schaal (2007) for the weighted likelihood.
 """
 
 import jax

@@ -98,6 +98,23 @@ def gae(
     return _discounted_sum(delta, jnp.where(ended, 0, jnp.asarray(discount * trace)))
 
 
+def differential_advantage(
+    reward: Series,
+    value: Series,
+    next_value: Series,
+    terminated: Flags,
+    truncated: Flags,
+    average_reward: ScalarLike,
+    trace: ScalarLike,
+) -> Float[Array, " time"]:
+    """Â_t of the average reward: equation (5) with γ = 1 and r − ρ, the values being differential ones.
+
+    Values may be off by any constant in a task without an end. Where one ends and begins anew, 0 after termination
+    fixes it: Σ (r − ρ) over an episode has mean 0, and so has the differential value of its first state.
+    """
+    return gae(jnp.asarray(reward) - average_reward, value, next_value, terminated, truncated, 1.0, trace)
+
+
 def _discounted_sum(term: Float[Array, " time"], discount: Float[Array, " time"]) -> Float[Array, " time"]:
     """x_t = term_t + discount_t x_{t+1}, from x = 0 after the end."""
 

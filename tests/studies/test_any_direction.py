@@ -1,0 +1,83 @@
+"""The study on moving in any direction: what is measured, on paths that are known, and numbers that refute."""
+
+import numpy as np
+import pytest
+
+from entrax.environments.point import DT
+from entrax.studies import any_direction, runs
+from entrax.studies.directions import ANT, POINT
+from entrax.studies.study import interval
+
+TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
+NAN = [np.nan, np.nan]
+
+
+def test_headings_lead_from_the_start_to_the_last_place():
+    paths = np.array([[[1, 1], [9, 9], [1, 3]], [[0, 0], [-2, 0], NAN], [[5, 0], [6, -1], NAN]], float)
+    np.testing.assert_allclose(any_direction.headings_of(paths), [90, 180, -45])
+
+
+@pytest.mark.parametrize(
+    ("headings", "length"),
+    [([30, 30], 1), ([0, 90, 180, -90], 0), ([0, 90], np.sqrt(0.5)), ([179, -181], 1), ([10, 190, 10], 1 / 3)],
+)
+def test_the_resultant_is_one_for_one_heading_and_nothing_all_round(headings, length):
+    assert any_direction.resultant(np.array(headings, float)) == pytest.approx(length, abs=1e-12)
+
+
+def test_uniform_headings_pass_for_all_round():
+    drawn = np.random.default_rng(0).uniform(-180, 180, (2000, any_direction.EPISODES))
+    lengths = np.array([any_direction.resultant(each) for each in drawn])
+    assert lengths.mean() == pytest.approx(np.sqrt(np.pi / any_direction.EPISODES) / 2, rel=0.05)
+    assert np.mean(lengths > any_direction.ALL_ROUND) < 0.003  # once in 8,000 times
+
+
+@pytest.mark.parametrize(
+    ("soft", "deterministic", "earned", "verdict"),
+    [
+        (0.1, 0.9, 0.8, "supported"),
+        (0.1, 0.9, 0.4, "undecided"),  # all round, but hardly moving
+        (0.4, 0.9, 0.8, "undecided"),
+        (0.1, 0.4, 0.8, "undecided"),
+        (0.6, 0.9, 0.8, "refuted"),
+        (0.1, 0.2, 0.8, "refuted"),
+    ],
+)
+def test_the_verdict_follows_from_the_resultants(soft, deterministic, earned, verdict):
+    for seeds, judged in ((3, "undecided"), (4, verdict)):
+        numbers = {
+            "soft": {"resultant": interval([soft] * seeds), "returns": interval([earned] * seeds)},
+            "deterministic": {"resultant": interval([deterministic] * seeds), "returns": interval([1.0] * seeds)},
+        }
+        assert any_direction.judge(numbers) == judged
+
+
+@pytest.fixture(scope="module")
+def untaught(tmp_path_factory):
+    return runs.trained(POINT.anywhere, "td3", TINY, 0, tmp_path_factory.mktemp("runs"))
+
+
+def test_paths_are_places_and_the_return_is_their_length(untaught):
+    observed, *_ = runs.paths_of(untaught, 3, sample=False)
+    paths, terminated, returns = runs.paths_of(untaught, 3, sample=False, look=any_direction.place)
+    assert paths.shape == (3, 101, 2)
+    assert not terminated.any()
+    moved = np.diff(paths.astype(float), axis=1)
+    np.testing.assert_allclose(moved / DT, observed[:, 1:, :2], atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=2).sum(axis=1) / DT, returns, rtol=1e-4)
+    assert len(np.unique(paths[:, 0], axis=0)) == 3
+
+
+def test_from_one_start_only_draws_tell_episodes_apart(untaught):
+    paths, *_ = runs.paths_of(untaught, 3, sample=False, look=any_direction.place, same_start=True)
+    np.testing.assert_array_equal(paths[1:], np.broadcast_to(paths[0], paths[1:].shape))
+
+
+def test_the_ants_place_is_told_too():
+    from entrax.environments.source import EnvSource
+
+    env = EnvSource(ANT.anywhere).make()
+    env.reset(seed=0)
+    *_, info = env.step(np.zeros(8))
+    np.testing.assert_array_equal(any_direction.place(env), [info["x_position"], info["y_position"]])
+    env.close()

@@ -8,8 +8,10 @@ import numpy as np
 
 from entrax.report.behaviour_figures import any_direction, fine_tuning
 from entrax.report.curve import COLOURS, INK
+from entrax.report.robustness_figures import robustness, two_passages
 
 Numbers = Mapping[str, Any]
+COLUMNS = 4  # panels side by side
 SMALLEST = 1e-17  # what a difference of 0 is drawn as on a logarithmic axis
 
 
@@ -23,9 +25,13 @@ def draw_study(outcome: Mapping[str, Any], path: Path) -> None:
     style: Any = {"font.size": 10, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
     with pyplot.rc_context(style | {"axes.edgecolor": "#999999"}):
         panels, draw = FIGURES[outcome["study"]]
-        figure, axes = pyplot.subplots(1, panels, figsize=(4.6 * panels, 4.0), layout="constrained", squeeze=False)
-        draw(axes[0], outcome["numbers"])
-        for axis in axes[0]:
+        rows, columns = -(-panels // COLUMNS), min(panels, COLUMNS)
+        figure, grid = pyplot.subplots(
+            rows, columns, figsize=(4.6 * columns, 4.0 * rows), layout="constrained", squeeze=False
+        )
+        axes = grid.flat[:panels]
+        draw(axes, outcome["numbers"])
+        for axis in axes:
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.3, linewidth=0.6)
             axis.set_axisbelow(True)
@@ -253,5 +259,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "run-to-run": (3, run_to_run),
     "any-direction": (3, any_direction),
     "fine-tuning": (3, fine_tuning),
+    "two-passages": (4, two_passages),
+    "robustness": (8, robustness),
 }
 """How many panels a study's figure has, and what draws them."""

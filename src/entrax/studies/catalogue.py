@@ -17,6 +17,8 @@ NAMES = (
     "run-to-run",
     "any-direction",
     "fine-tuning",
+    "two-passages",
+    "robustness",
 )
 
 

@@ -1,0 +1,148 @@
+"""The bodies, agents and settings of the studies on `entrax/TwoPassage-v0`, and what is read off an episode there.
+
+A temperature that keeps a policy both soft and purposeful follows from the task. The rewards up to the goal sum to
+about the same by every way, so that an action pays by the time it saves: a step is worth (1 − γ) V ≈ 0.01 · 85 of the
+discounted rewards. Aimless steps, with the log 4 = 1.4 nats of a uniform action, would be paid α · 1.4. At α = 0.5 that
+is nearly as much and the policy dawdles; at 0.1 to 0.2 a step straight on is worth 3 to 7 α more than one that leads
+nowhere, and the choice of the longer way from a start 0.1 off the middle, 0.7 steps more, costs 2 to 6 α.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from entrax.environments.maze import ANT_SCALE, GOAL, REACH
+from entrax.environments.source import EnvSource
+from entrax.studies.runs import trained, tuned
+from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.trained import Run, load
+
+ENV = "entrax/TwoPassage-v0"
+SIDES = ("left", "right")
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much a study does: on which body, and with which agents and settings.
+
+    `scale` is the plan's, relative to the point's. `agents` are by what they are: the agent's name and its own
+    settings; `loop` is what they have in common. `hard` is how the "twin" goes on from the "soft" run, without entropy.
+    """
+
+    body: str
+    scale: float
+    agents: dict[str, tuple[str, Settings]]
+    loop: Settings
+    hard: Settings
+
+    def trained(self, kind: str, seed: int, out: Path, closed: str = "none") -> Run:
+        """The run of this kind of agent, in training of which this passage was closed."""
+        agent, settings = self.agents[kind]
+        return trained(ENV, agent, self.loop | settings, seed, out, env_args=self.arguments(closed))
+
+    def best(self, kind: str, seed: int, out: Path) -> Run:
+        """The policy that its evaluations, by the mode, found best, trained with both passages open."""
+        run = self.trained("soft" if kind == "twin" else kind, seed, out)
+        run = tuned(run, ENV, self.hard, out, env_args=self.arguments("none")) if kind == "twin" else run
+        return load(run.path, "best")
+
+    def source(self, closed: str) -> EnvSource:
+        """The environment with this passage closed."""
+        return EnvSource(ENV, self.arguments(closed))
+
+    def arguments(self, closed: str) -> Settings:
+        """Of the environment."""
+        return {"body": self.body, "closed": closed}
+
+
+POINT = Form(
+    body="point",
+    scale=1.0,
+    agents={
+        "soft-q": (
+            "soft-q",
+            {"temperature": 0.2, "learning_rate": 2e-3, "target_rate": 0.02, "hidden": (64, 64, 64), "critics": 1}
+            | {"particles": 16, "updates_per_step": 0.5},
+        ),
+        "soft": ("sac", {"temperature": 0.1, "hidden": (64, 64), "learning_rate": 1e-3}),
+        "td3": ("td3", {"noise": 0.3, "hidden": (64, 64)}),
+        "td3, longer": ("td3", {"noise": 0.3, "hidden": (64, 64), "steps": 40_000, "eval_every": 4_000}),
+    },
+    loop={"envs": 8, "workers": 0, "batch_size": 64, "steps": 16_000, "learning_starts": 1_600, "eval_every": 1_600},
+    hard={"temperature": 0.0, "keep_replay": True, "steps": 6_000, "eval_every": 2_000},
+)
+"""What `--quick` does."""
+
+ANT = Form(
+    body="ant",
+    scale=ANT_SCALE,
+    agents={
+        "soft-q": ("soft-q", {"temperature": 0.2, "learning_rate": 1e-3, "critics": 1, "particles": 16}),
+        "soft": ("sac", {"temperature": 0.1, "learning_rate": 1e-3}),
+        "td3": ("td3", {"noise": 0.3, "hidden": (256, 256)}),
+        "td3, longer": ("td3", {"noise": 0.3, "hidden": (256, 256), "steps": 600_000, "eval_every": 60_000}),
+    },
+    loop={"envs": 8, "workers": 0, "steps": 300_000, "updates_per_step": 0.25, "eval_every": 30_000},
+    hard={"temperature": 0.0, "keep_replay": True, "steps": 100_000, "eval_every": 25_000},
+)
+"""The full form."""
+
+
+class Episodes(NamedTuple):
+    """Finished episodes of training in the order of their ends, which are steps over all environments.
+
+    `first` is the passage that was looked into first: -1 the left one, 1 the right one, 0 neither.
+    """
+
+    end: Int[np.ndarray, " episode"]
+    first: Int[np.ndarray, " episode"]
+    arrived: Bool[np.ndarray, " episode"]
+
+
+def first_passage(paths: Float[np.ndarray, "episode time obs"]) -> Int[np.ndarray, " episode"]:
+    """Of each episode the passage that it looked into first: -1 the left one, 1 the right one, 0 neither.
+
+    The last two entries of an observation tell what has been seen of the left and of the right passage.
+    """
+    seen = np.nan_to_num(paths[:, :, -2:]) != 0.0
+    when = np.where(seen.any(axis=1), seen.argmax(axis=1), paths.shape[1])
+    return np.sign(when[:, 0] - when[:, 1])
+
+
+def last_places(paths: Float[np.ndarray, "episode time obs"]) -> Float[np.ndarray, "episode 2"]:
+    """Where each episode ended."""
+    last = np.sum(np.isfinite(paths[:, :, 0]), axis=1) - 1
+    return paths[np.arange(len(paths)), last, :2]
+
+
+def at_goal(place: Float[np.ndarray, "*batch 2"], scale: float) -> Bool[np.ndarray, "*batch"]:
+    """Whether a body of this scale is within reach of the goal there."""
+    return np.asarray(np.linalg.norm(place - scale * np.array(GOAL), axis=-1) < scale * REACH)
+
+
+def lesser_share(first: Int[np.ndarray, " episode"]) -> float | None:
+    """The share of the less used passage in the episodes that took one; None if those are fewer than half."""
+    left, right = int(np.sum(first == -1)), int(np.sum(first == 1))
+    return min(left, right) / (left + right) if 2 * (left + right) >= len(first) > 0 else None
+
+
+def training_episodes(run: Run, scale: float) -> Episodes:
+    """The episodes that a run learned from, read from its replay."""
+    rows = kept_rows(read_ancestor(run.path, "latest", None))
+    envs = run.config["training"]["envs"]
+    next_obs = rows["next_obs"].reshape(-1, envs, rows["next_obs"].shape[-1])
+    over = (rows["terminated"] | rows["truncated"]).reshape(-1, envs)
+    found = []
+    for env in range(envs):
+        start = 0
+        for end in np.flatnonzero(over[:, env]):
+            path = next_obs[start : end + 1, env]
+            found.append(((end + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
+            start = end + 1
+    found.sort(key=lambda each: each[0])
+    end, first, arrived = (np.array([each[entry] for each in found], int) for entry in range(3))
+    return Episodes(end=end, first=first, arrived=arrived.astype(bool))

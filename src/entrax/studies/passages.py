@@ -139,10 +139,9 @@ def training_episodes(run: Run, scale: float) -> Episodes:
     found = []
     for env in range(envs):
         start = 0
-        for end in np.flatnonzero(over[:, env]):
-            path = next_obs[start : end + 1, env]
-            found.append(((end + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
-            start = end + 1
-    found.sort(key=lambda each: each[0])
-    end, first, arrived = (np.array([each[entry] for each in found], int) for entry in range(3))
-    return Episodes(end=end, first=first, arrived=arrived.astype(bool))
+        for last in np.flatnonzero(over[:, env]):
+            path = next_obs[start : last + 1, env]
+            found.append(((last + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
+            start = last + 1
+    ends, first, arrived = np.array(sorted(found, key=lambda each: each[0]), int).reshape(-1, 3).T
+    return Episodes(end=ends, first=first, arrived=arrived.astype(bool))

@@ -142,6 +142,6 @@ def training_episodes(run: Run, scale: float) -> Episodes:
         for last in np.flatnonzero(over[:, env]):
             path = next_obs[start : last + 1, env]
             found.append(((last + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
-            start = last + 1
+            start = int(last) + 1
     ends, first, arrived = np.array(sorted(found, key=lambda each: each[0]), int).reshape(-1, 3).T
     return Episodes(end=ends, first=first, arrived=arrived.astype(bool))

@@ -55,13 +55,22 @@ def fine_tuning(axes: Any, numbers: Numbers) -> None:
     axes[0].legend(frameon=False, fontsize=8)
     axes[1].set(yscale="log", xticks=range(4), xticklabels=[names.get(arm, arm) for arm in colours])
     axes[1].tick_params(axis="x", labelsize=8)
-    axes[1].set_title(
-        "steps until then\n(dots: runs, side by side by direction; bar: median seed)", loc="left", fontsize=10
-    )
+    _plain(axes[1].yaxis)
+    axes[1].set_title("steps until then (dots: runs, by\ndirection; bar: median seed)", loc="left")
     for place, (arm, found) in enumerate(numbers["ratios"].items()):
         error = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
         axes[2].errorbar(found["value"], place, xerr=error, fmt="o", color=colours[arm], capsize=4)
     axes[2].axvline(1, color=INK, linewidth=0.8, linestyle=":")
     axes[2].set(xscale="log", yticks=range(3), ylim=(2.5, -0.5))
+    _plain(axes[2].xaxis)
     axes[2].set_yticklabels([f"{names.get(arm, arm)}\n/ soft" for arm in numbers["ratios"]])
     axes[2].set_title("ratio of the steps to the soft arm's\n(95 % interval over seeds)", loc="left")
+
+
+def _plain(axis: Any) -> None:
+    """Numbers in place of powers of ten, at 1, 2 and 5 of each, on a logarithmic axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(lambda at, _: steps_text(at))
+    axis.set_minor_formatter(NullFormatter())

@@ -52,6 +52,7 @@ HOME = {
     "imageio": "report",
     "imageio_ffmpeg": "report",
     "matplotlib": "report",
+    "minari": "training",
     "ray": "cluster",
     "tensorboard": "runs",
     "wandb": "runs",

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EntraxError", "Run", "compose", "finetune", "load", "perturb", "resume", "train"]
+__all__ = ["EntraxError", "Run", "compose", "finetune", "load", "perturb", "resume", "train", "transitions"]
 
 if TYPE_CHECKING:
     from entrax.api import compose as compose
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from entrax.api import load as load
     from entrax.api import resume as resume
     from entrax.api import train as train
+    from entrax.api import transitions as transitions
     from entrax.environments.perturb import perturb as perturb
     from entrax.errors import EntraxError as EntraxError
     from entrax.training.trained import Run as Run
@@ -20,7 +21,7 @@ _HOMES = {
     "EntraxError": "entrax.errors",
     "Run": "entrax.training.trained",
     "perturb": "entrax.environments.perturb",
-} | dict.fromkeys(("compose", "finetune", "load", "resume", "train"), "entrax.api")
+} | dict.fromkeys(("compose", "finetune", "load", "resume", "train", "transitions"), "entrax.api")
 
 
 def __getattr__(name: str) -> Any:

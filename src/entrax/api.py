@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from entrax.runs.directory import RunDirectory
     from entrax.runs.metrics import View
+    from entrax.spec import Transition
     from entrax.training.compose import Composed
     from entrax.training.run import Hook
     from entrax.training.trained import Run
@@ -25,6 +26,8 @@ def train(
     run: str | Path | None = None,
     preset: str = "paper",
     env_args: Mapping[str, Any] | None = None,
+    prior: str | Path | None = None,
+    data: str | Path | None = None,
     hook: Hook | None = None,
     views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
     started: float | None = None,
@@ -41,6 +44,11 @@ def train(
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
         preset: "paper" or "fast"; settings given by name win over the preset's.
         env_args: keyword arguments of the environment.
+        prior: the directory of a run whose policy is π₀ in place of the uniform one, for `dqn` with a temperature,
+            `discrete-sac` and `ppo`: entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.
+        data: the directory of a run, or the id of a Minari data set on this machine, whose transitions are all that is
+            learned from, by an agent with a replay. No step is taken but for evaluation; `steps` times
+            `updates_per_step` updates are made.
         hook: called with every metrics row; training stops early when it returns True.
         views: further places that rows are shown, such as TensorBoard.
         started: `time.perf_counter()` when the clock of training seconds starts; by default now.
@@ -50,11 +58,13 @@ def train(
     Raises EntraxError, in one sentence, for anything that cannot be: an unknown name or setting, a value out of range,
     an environment that misbehaves, a directory in use.
     """
-    from entrax.training.launch import train as launch
+    from entrax.training.begin import train as begin
 
-    return launch(
+    return begin(
         env,
         agent,
+        prior=prior,
+        data=data,
         steps=steps,
         seed=seed,
         run=run,
@@ -107,6 +117,7 @@ def finetune(
     temperature_start: str = "keep",
     keep_replay: bool = False,
     keep_optimiser: bool = False,
+    prior: str | Path | None = None,
     seed: int | None = None,
     run: str | Path | None = None,
     env_args: Mapping[str, Any] | None = None,
@@ -133,6 +144,8 @@ def finetune(
             given. A `temperature` given with "keep" holds from the first step.
         keep_replay: begin with the old run's transitions, with the rewards they had then.
         keep_optimiser: carry over the optimiser's state as well.
+        prior: the directory of a run (it may be the old one) whose policy is π₀, as for `train`; by default the one
+            that the old run had, if any.
         seed: by default the old run's.
         run: the new run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
         env_args: keyword arguments of the environment.
@@ -154,6 +167,7 @@ def finetune(
         temperature_start=temperature_start,
         keep_replay=keep_replay,
         keep_optimiser=keep_optimiser,
+        prior=prior,
         seed=seed,
         run=run,
         env_args=env_args,
@@ -224,3 +238,23 @@ def load(
     from entrax.training.trained import load as load_trained
 
     return load_trained(path, checkpoint, agent=agent, env=env)
+
+
+def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
+    """What the replay of a run holds, or a Minari data set, as NumPy arrays [transition, ...]: data to learn from.
+
+    One environment (of a run) or episode (of a data set) after the other, in the order of time; where one ends in the
+    middle of an episode its last transition is marked as truncated. Observations are flat, and not normalised. Actions
+    are the agent's: in [-1, 1], or integers from 0, a plain row of them for one Discrete action.
+
+    Args:
+        source: the run's directory, or the id of a Minari data set on this machine (`pip install entrax[minari]`).
+        checkpoint: "latest", "final", or a checkpoint's name: the replay is what it was then. Of an agent that learns
+            on-policy that is its last rollout; of others the last `replay_size` steps, since older ones are dropped.
+
+    Raises EntraxError when there is no such run, checkpoint or data set.
+    """
+    from entrax.training.data import read_data
+
+    found = read_data(source, checkpoint)
+    return found.steps if found.steps.action.shape[1] > 1 else found.steps._replace(action=found.steps.action[:, 0])

@@ -117,13 +117,13 @@ def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_no
 
 
 def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
-    from entrax.training import transfer
+    from entrax.training import start
 
     def die(*arguments):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfer.os, "rename", die)
+        patch.setattr(start.os, "rename", die)
         with pytest.raises(Killed):
             entrax.finetune(old, run=tmp_path / "new", **TUNED)
     assert not (tmp_path / "new").exists()

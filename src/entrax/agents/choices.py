@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.errors import EntraxError
-from entrax.soft import entropy, log_soft_policy, soft_max, soft_value
+from entrax.soft import entropy, kl_divergence, log_soft_policy, soft_max, soft_value
 from entrax.spec import Continuous, Discrete, Spec
 
 Table = Float[Array | np.ndarray, "choice option"]
@@ -64,20 +64,22 @@ class Choices:
         """Q(s, a) = Σ_i Q_i(s, a_i) of one action."""
         return jnp.sum(jnp.take_along_axis(jnp.asarray(q), self.of_action(action)[:, None], axis=1))
 
-    def soft_max(self, q: Table, temperature: ScalarLike) -> Scalar:
-        """V(s) = Σ_i α log Σ exp(Q_i/α), the maximum at temperature 0."""
-        return jnp.sum(jax.vmap(soft_max, (0, None, None, 0))(q, temperature, None, self.mask))
+    def soft_max(self, q: Table, temperature: ScalarLike, prior: Table | None = None) -> Scalar:
+        """V(s) = Σ_i α log Σ π₀ exp(Q_i/α), the maximum at temperature 0; π₀ = 1 without a prior."""
+        return jnp.sum(jax.vmap(soft_max, (0, None, 0, 0))(q, temperature, prior, self.mask))
 
-    def policy(self, q: Table, temperature: ScalarLike) -> Float[Array, "choice option"]:
-        """π_i = exp((Q_i - V_i)/α); 0 for options that do not exist."""
-        return jnp.exp(jax.vmap(log_soft_policy, (0, None, None, 0))(q, temperature, None, self.mask))
+    def policy(self, q: Table, temperature: ScalarLike, prior: Table | None = None) -> Float[Array, "choice option"]:
+        """π_i = π₀ exp((Q_i - V_i)/α); 0 for options that do not exist."""
+        return jnp.exp(jax.vmap(log_soft_policy, (0, None, 0, 0))(q, temperature, prior, self.mask))
 
-    def soft_value(self, q: Table, policy: Table, temperature: ScalarLike) -> Scalar:
-        """V^π(s) = Σ_i E_π_i Q_i + α H(π_i)."""
-        return jnp.sum(jax.vmap(soft_value, (0, 0, None))(q, policy, temperature))
+    def soft_value(self, q: Table, policy: Table, temperature: ScalarLike, prior: Table | None = None) -> Scalar:
+        """V^π(s) = Σ_i E_π_i Q_i + α H(π_i), or - α KL(π_i ‖ π₀) with a prior."""
+        return jnp.sum(jax.vmap(soft_value, (0, 0, None, 0))(q, policy, temperature, prior))
 
-    def entropy(self, policy: Table) -> Scalar:
-        """H(π) = Σ_i H(π_i) in nats."""
+    def entropy(self, policy: Table, prior: Table | None = None) -> Scalar:
+        """H(π) = Σ_i H(π_i) in nats; with a prior -KL(π ‖ π₀), which stands in its place."""
+        if prior is not None:
+            return -jnp.sum(jax.vmap(kl_divergence)(policy, prior))
         return jnp.sum(jax.vmap(entropy)(policy))
 
     def uniform(self) -> Float[np.ndarray, "choice option"]:

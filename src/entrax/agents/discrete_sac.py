@@ -18,6 +18,9 @@ greedy. By default H̄ therefore means the same for every |A|: the entropy of a 
 probability `slip`, and any other then, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is
 reached from `initial_entropy_share` of the greatest entropy by annealing, as in Xu et al. 2021, arXiv:2112.02852.
 
+**With a prior policy** π₀ the network's softmax is weighed by it, π = π₀ exp(f)/Σ π₀ exp(f), and -KL(π(·|s) ‖ π₀)
+stands for H(π(·|s)). The temperature is then fixed, or learned for H̄ = -`target_kl`, a mean divergence in nats.
+
 Departs from the paper:
 - κ = 1 is published, and κ = 0 the default: the smaller of two estimates says less for what has seldom been tried, and
   with few actions and no other noise nothing makes up for that (Zhou et al. 2022, arXiv:2209.10081, average as well);
@@ -28,6 +31,7 @@ Departs from the paper:
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,6 +41,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
+from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.nets import Options, TwinOptions, follow
@@ -54,6 +59,7 @@ class Config(eqx.Module):
     temperature: float | str = "learned"  # α: a number holds it fixed
     initial_temperature: float = 0.1
     target_entropy: float | None = None  # H̄ after annealing; None is that of `slip`
+    target_kl: float = 0.0  # E KL(π ‖ π₀) that α is learned for, where there is a prior
     pessimism: float = 0.0  # κ: 0 is the mean of the critics, 1 their minimum
     slip: float = 0.1  # probability of not taking the first choice that the target entropy stands for
     initial_entropy_share: float = 0.98  # H̄ at first, as a share of log|A|
@@ -75,16 +81,22 @@ class State(eqx.Module):
     targets: TwinOptions
     opt_state: optax.OptState
     choices: Choices = eqx.field(static=True)
+    prior: Any = None  # π₀, a Prior that no update changes
 
 
 class CategoricalPolicy(eqx.Module):
-    """π(a|s) = softmax of the network's outputs. Satisfies the `Policy` protocol."""
+    """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
     network: Options
     choices: Choices = eqx.field(static=True)
+    prior: Any = None
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
-        return self.choices.policy(self.network(obs), 1.0)
+        return self.choices.policy(self.network(obs), 1.0, probabilities(self.prior, obs))
+
+    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        """π(·|s)."""
+        return self(obs)
 
     def sample(
         self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
@@ -93,7 +105,7 @@ class CategoricalPolicy(eqx.Module):
         return action, {"log_prob": log_prob}
 
     def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
-        return self.choices.best(self.network(obs))
+        return self.choices.best(self.network(obs) if self.prior is None else self(obs))
 
 
 def default_target_entropy(choices: Choices, slip: float) -> float:
@@ -124,6 +136,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(0 <= config.initial_entropy_share <= 1, "initial entropy share", "in [0, 1]", config.initial_entropy_share)
     require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
     target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
+    require(config.target_kl >= 0, "target KL", "at least 0", config.target_kl)
     most = choices.most_entropy
     require(0 <= target <= most * (1 + 1e-6), "target entropy", f"in [0, {most:.4g}], the greatest there is", target)
     return as_arrays(replace(config, target_entropy=target))
@@ -143,37 +156,48 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state, choices=choices)
 
 
+def with_prior(config: Config, state: State, prior: Any) -> State:
+    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
+    if isinstance(config.temperature, str):
+        need = "a number with a prior, unless there is a --target-kl to learn it for"
+        require(float(config.target_kl) > 0, "temperature", need, config.temperature)
+    else:
+        alpha = float(config.temperature)
+        require(alpha > 0, "temperature", "positive for a prior to count", alpha)
+    return replace(state, prior=suiting(prior, policy(config, state)))
+
+
 def policy(config: Config, state: State) -> CategoricalPolicy:
-    return CategoricalPolicy(network=state.params.policy, choices=state.choices)
+    return CategoricalPolicy(network=state.params.policy, choices=state.choices, prior=state.prior)
 
 
 def data(config: Config) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
-def target_entropy(config: Config, choices: Choices, progress: Progress) -> Scalar:
+def target_entropy(config: Config, state: State, progress: Progress) -> Scalar:
     """H̄ at this point of the run."""
+    if state.prior is not None:
+        return -jnp.asarray(config.target_kl)
     assert config.target_entropy is not None
-    initial = jnp.maximum(config.initial_entropy_share * choices.most_entropy, config.target_entropy)
+    initial = jnp.maximum(config.initial_entropy_share * state.choices.most_entropy, config.target_entropy)
     return Anneal(start=initial, end=config.target_entropy, fraction=config.anneal_fraction)(progress)
 
 
 def soft_value(
-    config: Config, network: Options, critics: TwinOptions, choices: Choices, alpha: Scalar, obs: Float[Array, " obs"]
+    config: Config, pi: CategoricalPolicy, critics: TwinOptions, alpha: Scalar, obs: Float[Array, " obs"]
 ) -> tuple[Scalar, Scalar]:
-    """V(s) of equation 10, with these critics and this policy, and H(π(·|s))."""
+    """V(s) of equation 10, with these critics and this policy, and H(π(·|s)), or -KL(π ‖ π₀)."""
     q_1, q_2 = critics(obs)
     q_hat = 0.5 * (q_1 + q_2 - config.pessimism * jnp.abs(q_1 - q_2))
-    pi = CategoricalPolicy(network=network, choices=choices)(obs)
-    return choices.soft_value(q_hat, pi, alpha), choices.entropy(pi)
+    p, pi_0 = pi(obs), probabilities(pi.prior, obs)
+    return pi.choices.soft_value(q_hat, p, alpha, pi_0), pi.choices.entropy(p, pi_0)
 
 
 def td_target(config: Config, state: State, batch: Transition) -> Float[Array, " batch"]:
     """y for every transition."""
-    p = state.params
-    v_next, _ = jax.vmap(lambda s: soft_value(config, p.policy, state.targets, state.choices, jnp.exp(p.log_alpha), s))(
-        batch.next_obs
-    )
+    pi, alpha = policy(config, state), jnp.exp(state.params.log_alpha)
+    v_next, _ = jax.vmap(lambda s: soft_value(config, pi, state.targets, alpha, s))(batch.next_obs)
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
     return backup(batch.reward, config.discount, v_next, batch.terminated)
 
@@ -197,9 +221,11 @@ def policy_loss(
     choices: Choices,
     alpha: Scalar,
     obs: Float[Array, "batch obs"],
+    prior: Any = None,
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 12, and the mean entropy."""
-    value, entropy = jax.vmap(lambda s: soft_value(config, network, critics, choices, alpha, s))(obs)
+    pi = CategoricalPolicy(network=network, choices=choices, prior=prior)
+    value, entropy = jax.vmap(lambda s: soft_value(config, pi, critics, alpha, s))(obs)
     return -jnp.mean(value), jnp.mean(entropy)
 
 
@@ -216,8 +242,10 @@ def update(
     alpha = jnp.exp(p.log_alpha)
     y = td_target(config, state, batch)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, choices, batch, y)
-    g_policy, entropy = jax.grad(policy_loss, has_aux=True)(p.policy, config, p.critics, choices, alpha, batch.obs)
-    target = target_entropy(config, choices, progress)
+    g_policy, entropy = jax.grad(policy_loss, has_aux=True)(
+        p.policy, config, p.critics, choices, alpha, batch.obs, state.prior
+    )
+    target = target_entropy(config, state, progress)
     if isinstance(config.temperature, str):
         g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, target)
     else:
@@ -227,6 +255,7 @@ def update(
     gradients = Params(policy=g_policy, critics=g_critics, log_alpha=g_alpha)
     steps, opt_state = optax.adam(config.learning_rate).update(gradients, state.opt_state)
     params = optax.apply_updates(p, steps)
-    info = {"critic_loss": j_q, "q": q, "entropy": entropy, "temperature": alpha, "target_entropy": target}
+    info = {"critic_loss": j_q, "q": q, "temperature": alpha}
+    info |= {"entropy": entropy, "target_entropy": target} if state.prior is None else {"kl_to_prior": -entropy}
     targets = follow(state.targets, params.critics, config.target_rate)
-    return State(params=params, targets=targets, opt_state=opt_state, choices=choices), info
+    return replace(state, params=params, targets=targets, opt_state=opt_state), info

@@ -15,6 +15,8 @@ Double Q-learning (van Hasselt et al. 2016) lets Q choose and Q̄ judge: with π
 
 in place of (1). α and ε may each be annealed, in a straight line over the first part of the run.
 
+With a prior policy π₀, where α > 0, its probabilities weigh the sums of (1) and (4), and -KL(π ‖ π₀) stands for H(π).
+
 Departs from the papers:
 - the errors are not clipped, Adam takes the place of RMSProp, and the targets follow slowly (τ < 1, k = 1) as later
   algorithms have them; `target_rate 1` with a `target_period` copies them at once, as published;
@@ -32,6 +34,7 @@ Departs from the papers:
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -40,6 +43,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
+from entrax.agents.controller import FINISHED
+from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.estimators import n_step_return
@@ -83,19 +88,22 @@ class State(eqx.Module):
     opt_state: optax.OptState
     updates: Int[Array, ""]
     choices: Choices = eqx.field(static=True)
+    prior: Any = None  # π₀, a Prior that no update changes
 
 
 class ValuePolicy(eqx.Module):
-    """π of equation 4: Boltzmann in Q, and with probability ε any action. Satisfies the `Policy` protocol."""
+    """π of equation 4: Boltzmann in Q, and with probability ε any action. Satisfies `Policy` and `Prior`."""
 
     critic: Network
     temperature: Anneal
     exploration: Anneal
     choices: Choices = eqx.field(static=True)
+    prior: Any = None
 
     def __call__(self, obs: Float[Array, " obs"], progress: Progress) -> Float[Array, "choice option"]:
         epsilon = self.exploration(progress)
-        boltzmann = self.choices.policy(self.critic(obs), self.temperature(progress))
+        q, pi_0 = self.critic(obs), probabilities(self.prior, obs)
+        boltzmann = self.choices.policy(q, self.temperature(progress), pi_0)
         return (1.0 - epsilon) * boltzmann + epsilon * self.choices.uniform()
 
     def sample(
@@ -105,7 +113,14 @@ class ValuePolicy(eqx.Module):
         return action, {"log_prob": log_prob}
 
     def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
-        return self.choices.best(self.critic(obs))
+        q = self.critic(obs)
+        if self.prior is None:
+            return self.choices.best(q)
+        return self.choices.best(self.choices.policy(q, self.temperature.end, self.prior.probabilities(obs)))
+
+    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        """π(·|s) at the end of the schedules."""
+        return self(obs, FINISHED)
 
 
 def resolve(config: Config, spec: Spec) -> Config:
@@ -156,12 +171,21 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     )
 
 
+def with_prior(config: Config, state: State, prior: Any) -> State:
+    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
+    assert config.final_temperature is not None
+    alpha = min(float(config.temperature), float(config.final_temperature))
+    require(alpha > 0, "temperature", "positive for a prior to count", alpha)
+    return replace(state, prior=suiting(prior, policy(config, state)))
+
+
 def policy(config: Config, state: State) -> ValuePolicy:
     return ValuePolicy(
         critic=state.params.critic,
         temperature=temperature(config),
         exploration=exploration(config),
         choices=state.choices,
+        prior=state.prior,
     )
 
 
@@ -192,10 +216,16 @@ def exploration(config: Config) -> Anneal:
 
 def next_value(config: Config, state: State, alpha: Scalar, obs: Float[Array, " obs"]) -> Scalar:
     """V of equation 1 or 5."""
-    choices, q_bar = state.choices, state.targets(obs)
+    choices, q_bar, pi_0 = state.choices, state.targets(obs), probabilities(state.prior, obs)
     if not config.double:
-        return choices.soft_max(q_bar, alpha)  # (1)
-    return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha), alpha)  # (5)
+        return choices.soft_max(q_bar, alpha, pi_0)  # (1)
+    return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha, pi_0), alpha, pi_0)  # (5)
+
+
+def entropy(state: State, q: Float[Array, "choice option"], alpha: Scalar, obs: Float[Array, " obs"]) -> Scalar:
+    """H(π(·|s)) at ε = 0, or -KL(π ‖ π₀)."""
+    pi_0 = probabilities(state.prior, obs)
+    return state.choices.entropy(state.choices.policy(q, alpha, pi_0), pi_0)
 
 
 def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) -> Float[Array, " batch"]:
@@ -208,9 +238,9 @@ def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) ->
 def n_step_target(config: Config, state: State, window: Transition, alpha: Scalar) -> Scalar:
     """y_n of equation 6 for the first step of one window [time, ...]."""
     v_next = jax.vmap(partial(next_value, config, state, alpha))(window.next_obs)
-    policy = jax.vmap(lambda obs: state.choices.policy(state.params.critic(obs), alpha))(window.next_obs)
+    follows = jax.vmap(lambda obs: entropy(state, state.params.critic(obs), alpha, obs))(window.next_obs)
     ended = (jnp.asarray(window.terminated) | jnp.asarray(window.truncated)).at[-1].set(True)
-    between = jnp.where(ended, 0.0, config.discount * alpha * jax.vmap(state.choices.entropy)(policy))
+    between = jnp.where(ended, 0.0, config.discount * alpha * follows)
     reward = window.reward + between
     return n_step_return(reward, v_next, window.terminated, window.truncated, config.discount, config.n_step)[0]
 
@@ -243,13 +273,13 @@ def update(
     params, updates = optax.apply_updates(state.params, step), state.updates + 1
 
     rate = jnp.where(updates % config.target_period == 0, config.target_rate, 0.0)
-    entropy = jax.vmap(lambda q: choices.entropy(choices.policy(q, alpha)))(q)
+    h = jnp.mean(jax.vmap(lambda q, obs: entropy(state, q, alpha, obs))(q, batch.obs))
     info = {
         "critic_loss": loss,
         "q": q_taken,
-        "entropy": jnp.mean(entropy),
+        **({"entropy": h} if state.prior is None else {"kl_to_prior": -h}),
         "temperature": alpha,
         "exploration": exploration(config)(progress),
     }
     targets = follow(state.targets, params.critic, rate)
-    return State(params=params, targets=targets, opt_state=opt_state, updates=updates, choices=choices), info
+    return replace(state, params=params, targets=targets, opt_state=opt_state, updates=updates), info

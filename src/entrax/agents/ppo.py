@@ -15,6 +15,9 @@ is where the rollout stops.
 `temperature` α > 0 the rewards become r_t - α log π_old(a_t|s_t): the maximum-entropy objective itself, in which
 entropy later in an episode counts as well, and V is the soft value.
 
+**With a prior policy** π₀ both are relative to it: rewards become r_t - α log(π_old(a_t|s_t)/π₀(a_t|s_t)), and the
+bonus -c_2 E KL(π(·|s_t) ‖ π₀(·|s_t)), in closed form. A Gaussian's prior is a Gaussian.
+
 Departs from the paper:
 - advantages are normalised in each minibatch, gradients are clipped to a norm, Adam's ε is 1e-5, weights start
   orthogonal, and the learning rate falls in a straight line on every task, as in the authors' code (the paper lets it
@@ -26,7 +29,7 @@ Departs from the paper:
 
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -35,6 +38,7 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
+from entrax.agents.prior import kl, log_probability, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
@@ -76,6 +80,7 @@ class Params(eqx.Module):
 class State(eqx.Module):
     params: Params
     opt_state: optax.OptState
+    prior: Any = None  # π₀, a Normal or a Prior that no update changes
 
 
 class Examples(NamedTuple):
@@ -124,6 +129,13 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, opt_state=optimiser(config, jnp.zeros(())).init(params))
 
 
+def with_prior(config: Config, state: State, prior: Any) -> State:
+    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
+    weight = float(config.temperature) + float(config.entropy_coefficient)
+    require(weight > 0, "temperature, or the entropy coefficient,", "positive for a prior to count", weight)
+    return replace(state, prior=suiting(prior, state.params.policy))
+
+
 def policy(config: Config, state: State) -> Stochastic:
     return state.params.policy
 
@@ -138,13 +150,16 @@ def optimiser(config: Config, learning_rate: Scalar) -> optax.GradientTransforma
     return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.adam(learning_rate, eps=1e-5))
 
 
-def examples(config: Config, params: Params, rollout: Transition) -> Examples:
+def examples(config: Config, params: Params, rollout: Transition, prior: Any = None) -> Examples:
     """The steps of a rollout [time, env, ...] with equations 11 and 12, in one row."""
     assert config.gae_lambda is not None
     each = jax.vmap(jax.vmap(params.value))
     log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(rollout.obs, rollout.action)
     value, next_value = each(rollout.obs)[..., 0], each(rollout.next_obs)[..., 0]
-    reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_prob, config.temperature)
+    log_ratio = log_prob
+    if prior is not None:
+        log_ratio -= jax.vmap(jax.vmap(partial(log_probability, prior)))(rollout.obs, rollout.action)
+    reward = jax.vmap(soft_reward, (0, 0, None))(rollout.reward, log_ratio, config.temperature)
     along_time = jax.vmap(partial(gae, discount=config.discount, trace=config.gae_lambda), 1, 1)
     advantage = along_time(reward, value, next_value, rollout.terminated, rollout.truncated)
     rows = Examples(
@@ -153,7 +168,7 @@ def examples(config: Config, params: Params, rollout: Transition) -> Examples:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
 
-def loss(params: Params, config: Config, batch: Examples) -> tuple[Scalar, dict[str, Scalar]]:
+def loss(params: Params, config: Config, batch: Examples, prior: Any = None) -> tuple[Scalar, dict[str, Scalar]]:
     """-L of equation 9."""
     log_ratio = jax.vmap(params.policy.log_prob)(batch.obs, batch.action) - batch.log_prob
     ratio, advantage = jnp.exp(log_ratio), batch.advantage
@@ -170,6 +185,9 @@ def loss(params: Params, config: Config, batch: Examples) -> tuple[Scalar, dict[
         "kl": jnp.mean(ratio - 1.0 - log_ratio),  # KL(π_old ‖ π), estimated without bias and never negative
         "clipped": jnp.mean(jnp.abs(ratio - 1.0) > config.clip),
     }
+    if prior is not None:
+        entropy = -jnp.mean(jax.vmap(partial(kl, params.policy, prior))(batch.obs))
+        info["kl_to_prior"] = -entropy
     return -l_clip + config.value_coefficient * value_loss - config.entropy_coefficient * entropy, info
 
 
@@ -182,13 +200,14 @@ def update(
     steps = batch.reward.size
     began = progress._replace(step=progress.step - steps)
     rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)
-    rows, adam = examples(config, state.params, batch), optimiser(config, rate)
+    rows, adam = examples(config, state.params, batch, state.prior), optimiser(config, rate)
     order = jax.vmap(lambda k: jr.permutation(k, steps))(jr.split(key, config.epochs)).reshape(-1, config.batch_size)
 
     def minibatch(state: State, chosen: Array) -> tuple[State, dict[str, Scalar]]:
-        gradient, info = jax.grad(loss, has_aux=True)(state.params, config, jax.tree.map(lambda x: x[chosen], rows))
+        batch = jax.tree.map(lambda x: x[chosen], rows)
+        gradient, info = jax.grad(loss, has_aux=True)(state.params, config, batch, state.prior)
         step, opt_state = adam.update(gradient, state.opt_state)
-        return State(params=optax.apply_updates(state.params, step), opt_state=opt_state), info
+        return replace(state, params=optax.apply_updates(state.params, step), opt_state=opt_state), info
 
     state, info = jax.lax.scan(minibatch, state, order)
     return state, jax.tree.map(jnp.mean, info) | {"learning_rate": rate}

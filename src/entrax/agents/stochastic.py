@@ -5,7 +5,7 @@
   the draw, with no correction. Near a bound many draws are one action; the entropy is that of the draws.
 - Discrete and MultiDiscrete: a softmax over the options of each choice, as `entrax.agents.choices` tells.
 
-Both satisfy the `Policy` protocol.
+Both satisfy the `Policy` protocol, and Softmax the `Prior` protocol.
 """
 
 import math
@@ -71,6 +71,10 @@ class Softmax(eqx.Module):
     def log_prob(self, obs: Float[Array, " obs"], action: Int[Array, " action"]) -> Scalar:
         """Log-probability of an action."""
         return self.choices.q_of(self(obs), action)
+
+    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+        """π(·|s)."""
+        return jnp.exp(self(obs))
 
     def entropy(self, obs: Float[Array, " obs"]) -> Scalar:
         """Entropy in nats."""

@@ -13,7 +13,8 @@ from entrax.environments.source import parse_env_args
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
 from entrax.training.options import Options
-from entrax.training.transfer import TEMPERATURE_STARTS, finetune, lines
+from entrax.training.start import lines
+from entrax.training.transfer import TEMPERATURE_STARTS, finetune
 
 HELP = """Go on from RUN in another environment, or with other settings, as a run of its own.
 
@@ -33,6 +34,7 @@ PARAMETERS: list[click.Parameter] = [
     ),
     click.Option(["--keep-replay"], is_flag=True, help="Bring the transitions along, with the rewards they had."),
     click.Option(["--keep-optimiser"], is_flag=True, help="Bring the optimiser's state along."),
+    click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
     click.Option(["--agent"], help="The agent again, when it is a third party's module:name."),
     click.Option(["--seed"], type=int, help="By default RUN's."),
     click.Option(["--run"], help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
@@ -65,7 +67,7 @@ def tune(given: dict[str, Any], started: float) -> None:
         raise EntraxError("--steps is missing: how many steps to fine-tune for.")
 
     def begin(directory: RunDirectory) -> list[Any]:
-        for line in lines(directory.config["ancestor"]):
+        for line in lines(directory):
             display.tell(line)
         return views(directory, given["tensorboard"], given["wandb"])
 
@@ -78,6 +80,7 @@ def tune(given: dict[str, Any], started: float) -> None:
             temperature_start=given["temperature_start"],
             keep_replay=given["keep_replay"],
             keep_optimiser=given["keep_optimiser"],
+            prior=given["prior"],
             seed=given["seed"],
             run=given["run"],
             env_args=parse_env_args(given["env_arg"]),

@@ -21,6 +21,8 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(["--run"], help="The run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the run up again if it is there, else start it."),
     click.Option(["--env-arg"], multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable."),
+    click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
+    click.Option(["--data"], metavar="RUN|ID", help="Learn from this run's replay or a Minari data set only."),
     click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
     click.Option(["--video/--no-video"], default=True, help="Film the trained policy. [video]"),
     click.Option(["--tensorboard"], is_flag=True, help="Show the metrics in TensorBoard as well."),
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str], started: float) -> None:
 
 def train(given: dict[str, Any], started: float) -> None:
     """Train, then evaluate, draw and film; says where everything is."""
-    from entrax.training.launch import train as launch
+    from entrax.training.begin import train as begin
+    from entrax.training.start import lines
 
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
@@ -51,21 +54,25 @@ def train(given: dict[str, Any], started: float) -> None:
     steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", Options.steps))
     title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
 
-    def begin(directory: RunDirectory) -> list[Any]:
+    def shown(directory: RunDirectory) -> list[Any]:
         if given["agent"] is None:
             display.tell(f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)")
+        for line in lines(directory):
+            display.tell(line)
         return views(directory, given["tensorboard"], given["wandb"])
 
     with for_output(title, steps) as display:
-        trained = launch(
+        trained = begin(
             given["env"],
             given["agent"],
             seed=given["seed"],
             run=given["run"],
             preset=given["preset"],
             env_args=parse_env_args(given["env_arg"]),
+            prior=given["prior"],
+            data=given["data"],
             hook=display.show,
-            views=begin,
+            views=shown,
             started=started,
             resume=given["resume"],
             **settings,

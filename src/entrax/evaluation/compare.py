@@ -224,6 +224,10 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         if span is not None and not temperature.get("learned"):  # a learned one is another for every seed
             settings["annealed from"] = f"{span['start']:.6g}"
         settings |= {"carried": " ".join(ancestor["carried"]), "kept replay": bool(ancestor["replay"])}
+    if "prior" in config:
+        settings["prior"] = f"{_task(config['prior'])} at {config['prior']['step']}"
+    if "data" in config:
+        settings["data"] = f"{config['data']['transitions']} transitions, {config['data']['sha256'][:8]}"
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
 
 

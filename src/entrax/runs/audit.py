@@ -13,7 +13,7 @@ from entrax.runs.directory import RunDirectory
 
 
 class Finding(NamedTuple):
-    """A checkpoint with the part of the log and of the metrics that belongs to it, or the start of a fine-tuned run.
+    """A checkpoint with the part of the log and of the metrics that belongs to it, or what the run began with.
 
     `damage` is None if all is whole.
     """
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 def verify(run: RunDirectory) -> list[Finding]:
     """Check the hashes of every checkpoint and of what belongs to it, and read its arrays; oldest first."""
     checkpoints = [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
-    return [Finding(start.FILE, _damage_of_start(run)), *checkpoints] if "ancestor" in run.config else checkpoints
+    return [Finding(start.FILE, _damage_of_start(run)), *checkpoints] if start.start_of(run) else checkpoints
 
 
 def _damage_of_start(run: RunDirectory) -> str | None:

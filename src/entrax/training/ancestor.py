@@ -133,16 +133,23 @@ def kept_rows(old: Ancestor) -> dict[str, np.ndarray]:
 
     Raises EntraxError when the checkpoint has none, or they are damaged.
     """
+    return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(old)._asdict().items()}
+
+
+def stored(old: Ancestor) -> Transition:
+    """The ancestor's replay, fields of shape [time, env, ...], oldest first.
+
+    Raises EntraxError when the checkpoint has none, or it is damaged.
+    """
     if "replay" not in old.meta:
-        raise EntraxError(f"{old.name} holds a policy only: --keep-replay needs a checkpoint of the whole state.")
+        raise EntraxError(f"{old.name} of {old.run.path} holds a policy only: its replay is in whole checkpoints.")
     folder, record = old.run.path / "replay", old.meta["replay"]
     rowlog.check(folder, record)
     envs, times = old.run.config["training"]["envs"], record["rows"] - record["window"]
     replay = UniformReplay(old.spec, max(1, times * envs), envs)
     for rows in rowlog.read_rows(folder, record, record["window"], record["rows"]):
         replay.unpack(rows)
-    steps: Transition = replay.last(times)
-    return {name: values.reshape(-1, *values.shape[2:]) for name, values in steps._asdict().items()}
+    return replay.last(times)
 
 
 def recorded(old: Ancestor) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def compose(
         if run.run.config["agent"] not in AGENTS:
             name = run.run.config["agent"]
             raise EntraxError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
+        if "prior" in run.run.config:
+            raise EntraxError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
         if not run.whole:
             raise EntraxError(f"{run.name} holds a policy only: a composition needs the critics as well.")
         check_spaces(run.spec, spec, str(run.run.path))

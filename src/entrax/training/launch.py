@@ -44,9 +44,13 @@ def train(
     started: float | None = None,
     resume: bool = False,
     begin: Begin | None = None,
+    record: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Run:
-    """See `entrax.api.train`. `begin` makes the directory of a run that has an ancestor."""
+    """See `entrax.api.train`.
+
+    `begin` makes the directory of a run that does not begin with nothing; `record` is what its config.json tells of it.
+    """
     started = time.perf_counter() if started is None else started
     if steps is not None:
         settings["steps"] = steps
@@ -67,10 +71,12 @@ def train(
         options = replace(options, threads=available_threads())  # a resumed run must have as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     resolved = module.resolve(config, checked.spec)
+    if "data" in (record or {}):
+        options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)
     task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)
     if there is not None:
-        same_run(there, to_json(described(task, agent, config, preset)))
+        same_run(there, to_json(described(task, agent, config, preset) | dict(record or {})))
         return resume_run(
             there.path,
             steps=options.steps,
@@ -82,8 +88,8 @@ def train(
             started=started,
         )
     path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
-    record = described(task, agent, config, preset)
-    directory = begin(task, path, record) if begin else RunDirectory.create(path, record, again=resume)
+    whole = described(task, agent, config, preset) | dict(record or {})
+    directory = begin(task, path, whole) if begin else RunDirectory.create(path, whole, again=resume)
     with writing(directory.path):
         for warning in checked.warnings:
             directory.append_event({"kind": "warning", "step": 0, "message": warning})
@@ -116,6 +122,18 @@ def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any
         "seed": task.seed,
         "spec": asdict(task.spec),
     }
+
+
+def offline(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:
+    """The options of a run that takes no step.
+
+    Raises EntraxError when some of `settings` are about steps, or for an agent that learns from its own steps only.
+    """
+    if data.on_policy:
+        raise EntraxError("This agent learns from what its own policy did last: --data is for agents with a replay.")
+    for name in sorted({"envs", "learning_starts", "restart_envs"} & settings.keys()):
+        raise EntraxError(f"--{name.replace('_', '-')} is about steps, of which --data leaves none: leave it out.")
+    return replace(options, envs=1, learning_starts=data.steps_needed(1))
 
 
 def suited(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:

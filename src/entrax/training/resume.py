@@ -166,6 +166,10 @@ def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:
                 f"{directory.path} holds a run with {group.replace('_', ' ')} {directory.config[group]}, not "
                 f"{described[group]}; choose another --run."
             )
+    for group in ("prior", "data"):
+        before, now = ((config.get(group) or {"path": "none"}) for config in (directory.config, described))
+        if before.get("sha256") != now.get("sha256"):
+            raise EntraxError(f"{directory.path} holds a run with {group} {before['path']}, not {now['path']}.")
     for name, value in asdict(options_of(directory)).items():
         if name not in ("steps", "device", "horizon") and value != described["training"][name]:
             raise EntraxError(f"{directory.path} holds a run with {name} {value}, not {described['training'][name]}.")

@@ -35,6 +35,7 @@ from entrax.training.options import Options
 from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed
 from entrax.training.start import Start
+from entrax.training.trained import with_room
 
 Hook = Callable[[dict[str, Any]], bool | None]
 Views = Callable[[RunDirectory], Sequence[View]]
@@ -80,6 +81,8 @@ class Training:
         self.data: Data = task.agent.data(task.config)
         self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
         self.start = Start.of(run)
+        self.offline = "data" in run.config
+        """Whether nothing is collected: the replay is what the run began with."""
         rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
         self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
         self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
@@ -89,7 +92,8 @@ class Training:
         self.actor_key = put(jr.key(task.seed), devices.actor)
         self.config = put(task.config, devices.learner)
         init = eqx.filter_jit(task.agent.init)
-        self.state = init(self.config, task.spec, jr.fold_in(self.key, INIT))
+        fresh = init(self.config, task.spec, jr.fold_in(self.key, INIT))
+        self.state = with_room(task.agent, self.config, fresh, task.spec, run.config.get("prior"))
         self.info: list[tuple[int, Any]] = []
         """(updates, mean info) of the chunks since the last row."""
         self.lessons: deque[Lesson] = deque()
@@ -216,6 +220,8 @@ class Training:
 
     def _collect(self, chunk: Chunk, policy: Any, scaling: Scaling) -> None:
         """Take the chunk's steps, at random or with `policy`, which may still be on its way from the learner."""
+        if self.offline:
+            return
         task, action = self.task, self.task.spec.action
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
         random = chunk.random and self.start is None  # what was learned before is no worse than chance
@@ -242,7 +248,9 @@ class Training:
         return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(horizon, np.int32))
 
     def _normalise(self, times: int) -> None:
-        """Observations of the last `times` steps count from now on."""
+        """Observations of the last `times` steps count from now on; the scale of a prior or of a data set stays."""
+        if self.offline or "prior" in self.run.config:
+            return
         self.normaliser.advance(self.replay.last(times).obs.reshape(-1, self.task.spec.obs_size))
 
     def _acting(self) -> tuple[Any, Scaling]:

@@ -1,24 +1,32 @@
-"""What a fine-tuned run begins with, kept in its own directory: nothing depends on the run that it comes from.
+"""What a run begins with that does not begin with nothing, kept in its own directory: it depends on no other run.
 
-    start.safetensors   state/…  normaliser/…  and, of a replay that was kept, replay/<field> [transition, …]
+    start.safetensors   state/…  normaliser/…  and, of a replay or of a data set, replay/<field> [transition, …]
 
 The file is there before the run is, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
-starts anew from the same bytes. Under `ancestor`, config.json tells where they came from: `entrax.training.transfer`.
+starts anew from the same bytes. config.json tells where they came from: under `ancestor` for a fine-tuned run
+(`entrax.training.transfer`); under `prior` and `data` otherwise, with a record under `start` (`entrax.training.begin`).
 """
 
+import hashlib
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from safetensors.numpy import save as save_arrays
 
 from entrax.agents.schedule import Anneal
+from entrax.errors import EntraxError
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.runs.start import read_start
+from entrax.runs.records import CannotWrite, sync_directory, write_bytes
+from entrax.runs.start import FILE, read_start, start_of
 from entrax.spec import Progress, Transition
 from entrax.training.devices import put
 from entrax.training.saving import below
@@ -32,7 +40,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Start:
-    """The start of one fine-tuned run; `record` is what its config.json holds under `ancestor`."""
+    """The start of one run; `record` is what its config.json holds under `ancestor` or `start`."""
 
     run: RunDirectory
     record: Mapping[str, Any]
@@ -40,12 +48,12 @@ class Start:
     @classmethod
     def of(cls, run: RunDirectory) -> "Start | None":
         """The run's start; None for a run from scratch."""
-        record = run.config.get("ancestor")
+        record = start_of(run)
         return None if record is None else cls(run=run, record=record)
 
     @property
     def transitions(self) -> int:
-        """How many of the ancestor's transitions are kept."""
+        """How many transitions the replay begins with."""
         return int(self.record["replay"])
 
     def begin(self, training: "Training") -> list[bytes]:
@@ -83,3 +91,60 @@ def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
             replay.append(Transition(**{name: values[t] for name, values in steps.items()}))
         packed.append(replay.packed(last - first))
     return packed
+
+
+def create(
+    path: Path,
+    described: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    record: Mapping[str, Any],
+    group: str = "ancestor",
+) -> RunDirectory:
+    """Publish a run directory with its start in it, whole or not at all: it is made aside and renamed.
+
+    `record` goes under `group` in config.json: `ancestor` or `start`.
+    Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
+    """
+    if path.exists() and any(path.iterdir()):
+        raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
+    data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
+    aside = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    made = RunDirectory.create(aside, {**described, group: record})
+    kind = {"ancestor": "finetuned", "start": "begun"}[group]
+    made.append_event({"kind": kind, "step": 0, "message": " ".join(lines(made))})
+    try:
+        write_bytes(aside / FILE, data)
+        sync_directory(aside)
+        if path.exists():
+            path.rmdir()
+        os.rename(aside, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise CannotWrite(path / FILE, len(data), error) from error
+    return RunDirectory.open(path)
+
+
+def lines(run: RunDirectory) -> list[str]:
+    """What a run begins with, as sentences; none for one that begins with nothing."""
+    prior, data = run.config.get("prior"), run.config.get("data")
+    told = [] if prior is None else [f"Prior: {prior['checkpoint']} of {prior['path']}."]
+    if data is not None:
+        told += [f"Learns from {data['transitions']:,} transitions of {data['path']}, and from no step of its own."]
+    return told if "ancestor" not in run.config else _carried(run.config["ancestor"]) + told
+
+
+def _carried(record: Mapping[str, Any]) -> list[str]:
+    temperature = record["temperature"]
+    span = temperature["anneal"]
+    was = "" if temperature["ancestor"] is None else f", {temperature['ancestor']:.4g} at the end of the old run"
+    to = "" if span is None else f", to {span['end']:.4g}"
+    return [
+        f"Begins with {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
+        f"Carried over: {', '.join(record['carried'])}.",
+        f"Made anew: {', '.join([*record['reset'], 'schedules'])}.",
+        f"Replay: {record['replay']:,} transitions carried over." if record["replay"] else "Replay: empty.",
+        f"Temperature: {temperature['start']}{was}{to}.",
+    ]

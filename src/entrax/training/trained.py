@@ -1,6 +1,6 @@
 """A trained policy and the directory it comes from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.spec import spec_from_json
+from entrax.spec import Spec, spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.saving import below
@@ -40,7 +40,7 @@ def load(
     module, resolved = config_of(directory, agent)
     spec = spec_from_json(directory.config["spec"])
     arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
-    template = eqx.filter_eval_shape(lambda: module.policy(resolved, module.init(resolved, spec, jr.key(0))))
+    template = policy_template(module, resolved, spec, directory.config.get("prior"))
     normaliser = Normaliser(spec.obs_size, directory.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", arrays))
     mean, scale = normaliser.scaling()
@@ -55,12 +55,37 @@ def config_of(directory: RunDirectory, agent: str | None) -> tuple[ModuleType, A
     name = directory.config["agent"]
     if ":" in name and agent != name:
         raise EntraxError(f"This run's agent is {name!r}, outside entrax; name it again (--agent {name}) to load it.")
-    module, spec = get_agent(name), spec_from_json(directory.config["spec"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in directory.config["agent_config"].items()}
     try:
-        return module, module.resolve(module.Config(**values), spec)
+        return _configured(directory.config, spec_from_json(directory.config["spec"]))
     except TypeError as error:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
+
+
+def _configured(record: Mapping[str, Any], spec: Spec) -> tuple[ModuleType, Any]:
+    """The algorithm and the resolved configuration of what config.json holds."""
+    module = get_agent(record["agent"])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in record["agent_config"].items()}
+    return module, module.resolve(module.Config(**values), spec)
+
+
+def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+    """A policy to be filled from a file: its arrays are shapes where it can be made without computing them."""
+    if prior is None:
+        return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
+    return agent.policy(config, with_room(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
+
+
+def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+    """The state with room for the prior that config.json tells of, its arrays as shapes; as it is where that is None.
+
+    Raises EntraxError when the agent takes no prior, or not this one.
+    """
+    if prior is None:
+        return state
+    if "with_prior" not in vars(agent):
+        raise EntraxError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+    module, resolved = _configured(prior, spec)
+    return agent.with_prior(config, state, policy_template(module, resolved, spec, prior.get("prior")))
 
 
 def source_of(directory: RunDirectory, env: str | Callable[[], gymnasium.Env] | None) -> EnvSource:

@@ -12,32 +12,27 @@ the parameters do. The normaliser comes along, the replay if `keep_replay`. What
 `ancestor`, with the path, the step and the SHA-256 of the checkpoint. Schedules begin anew.
 """
 
-import hashlib
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import jax.random as jr
 import numpy as np
 from jax import tree_util
-from safetensors.numpy import save as save_arrays
 
 from entrax.errors import EntraxError, closest
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, unflatten
-from entrax.runs.records import CannotWrite, sync_directory, write_bytes
-from entrax.runs.start import FILE
 from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
 from entrax.training.devices import set_up
 from entrax.training.launch import configure
 from entrax.training.launch import train as launch
+from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
 from entrax.training.run import Hook, Task, Views
 from entrax.training.saving import below
+from entrax.training.start import create
 from entrax.training.trained import Run, source_of
 
 TEMPERATURE_STARTS = ("keep", "restart", "anneal")
@@ -55,6 +50,7 @@ def finetune(
     temperature_start: str = "keep",
     keep_replay: bool = False,
     keep_optimiser: bool = False,
+    prior: str | Path | None = None,
     seed: int | None = None,
     run: str | Path | None = None,
     env_args: Mapping[str, Any] | None = None,
@@ -78,10 +74,13 @@ def finetune(
     check_spaces(old.spec, spec_of_environment(env, env_args or {}), str(path))
     chosen, temperature = temperature_settings(old, temperature_start, settings)
     settings = inherited(old, settings | chosen, steps, keep_replay)
+    reference = kept_prior(old) if prior is None else read_prior(prior)
+    if reference is not None:
+        check_scaling(reference, old)
 
     def begin(task: Task, place: str | Path, described: dict[str, Any]) -> RunDirectory:
         check_units(old, task)
-        arrays, fate = inherit(old, task, temperature_start, keep_optimiser)
+        arrays, fate = inherit(old, task, temperature_start, keep_optimiser, reference)
         if temperature["anneal"] is not None:
             temperature["anneal"]["in_state"] = "state/params/log_alpha" in arrays
         rows = kept_rows(old) if keep_replay else {}
@@ -102,6 +101,7 @@ def finetune(
         started=started,
         resume=resume,
         begin=begin,
+        record={} if reference is None else {"prior": reference.record},
         **settings,
     )
 
@@ -179,20 +179,21 @@ def _exploration(old: Ancestor) -> dict[str, Any]:
 
 
 def inherit(
-    old: Ancestor, task: Task, temperature_start: str, keep_optimiser: bool
+    old: Ancestor, task: Task, temperature_start: str, keep_optimiser: bool, prior: Reference | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     """The whole state and normaliser that the new run begins with, and which parts were carried over and made anew.
 
     Raises EntraxError when an array has another shape than the new configuration needs.
     """
-    fresh = task.agent.init(task.config, task.spec, jr.key(task.seed))
+    fresh = fresh_state(task, prior)
     wanted, there = flatten(fresh), learned_arrays(old, task, fresh)
     keep_alpha = temperature_start == "keep" and isinstance(vars(task.config).get("temperature"), str)
 
     def carries(name: str) -> bool:
         if name == "params/log_alpha":
             return keep_alpha
-        return name.split("/")[0] in ("params", "targets") or keep_optimiser
+        part = name.split("/")[0]
+        return part in ("params", "targets") or (keep_optimiser and part != "prior")  # which `fresh` has already
 
     carried = {name: array for name, array in there.items() if carries(name)}
     if old.whole:  # everything but what is made anew must be there: `unflatten` names the first array that is not
@@ -202,7 +203,9 @@ def inherit(
     arrays = flatten(unflatten(fresh, made_anew | carried))
     state = {f"state/{name}": array for name, array in arrays.items()}
     normaliser = {name: array for name, array in old.arrays.items() if name.startswith("normaliser/")}
-    fate = {"carried": [*_parts(carried), "normaliser"], "reset": _parts(made_anew)}
+    reference = ["prior"] if prior is not None else []
+    reset = [part for part in parts_of(made_anew) if part != "prior"]
+    fate = {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}
     return state | normaliser, fate
 
 
@@ -224,52 +227,3 @@ def learned_arrays(old: Ancestor, task: Task, fresh: Any) -> dict[str, np.ndarra
 
 def _leaves(tree: Any) -> dict[str, Any]:
     return {path_name(path): leaf for path, leaf in tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def _parts(names: Mapping[str, Any]) -> list[str]:
-    """What the arrays belong to: params/policy and the like, targets, opt_state, in their order."""
-    parts = ["/".join(name.split("/")[:2]) if name.startswith("params/") else name.split("/")[0] for name in names]
-    return list(dict.fromkeys(parts))
-
-
-def create(
-    path: Path, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]
-) -> RunDirectory:
-    """Publish a run directory with its start in it, whole or not at all: it is made aside and renamed.
-
-    Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
-    """
-    if path.exists() and any(path.iterdir()):
-        raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
-    data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
-    aside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    made = RunDirectory.create(aside, {**described, "ancestor": record})
-    made.append_event({"kind": "finetuned", "step": 0, "message": " ".join(lines(record))})
-    try:
-        write_bytes(aside / FILE, data)
-        sync_directory(aside)
-        if path.exists():
-            path.rmdir()
-        os.rename(aside, path)
-        sync_directory(path.parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise CannotWrite(path / FILE, len(data), error) from error
-    return RunDirectory.open(path)
-
-
-def lines(record: Mapping[str, Any]) -> list[str]:
-    """What was carried over and what was made anew, as sentences."""
-    temperature = record["temperature"]
-    span = temperature["anneal"]
-    was = "" if temperature["ancestor"] is None else f", {temperature['ancestor']:.4g} at the end of the old run"
-    to = "" if span is None else f", to {span['end']:.4g}"
-    return [
-        f"Begins with {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
-        f"Carried over: {', '.join(record['carried'])}.",
-        f"Made anew: {', '.join([*record['reset'], 'schedules'])}.",
-        f"Replay: {record['replay']:,} transitions carried over." if record["replay"] else "Replay: empty.",
-        f"Temperature: {temperature['start']}{was}{to}.",
-    ]

@@ -1,0 +1,72 @@
+"""Training that begins with something: a prior policy, a data set, or nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.runs.directory import RunDirectory
+from entrax.runs.pytree import flatten
+from entrax.training.ancestor import check_spaces
+from entrax.training.data import Dataset, check_data, read_data
+from entrax.training.devices import set_up
+from entrax.training.launch import train as launch
+from entrax.training.normaliser import Normaliser
+from entrax.training.prior import Reference, fresh_state, parts_of, read_prior
+from entrax.training.run import Task
+from entrax.training.start import create
+from entrax.training.trained import Run
+
+
+def train(
+    env: str | Callable[[], gymnasium.Env],
+    agent: str | None = None,
+    *,
+    prior: str | Path | None = None,
+    data: str | Path | None = None,
+    **settings: Any,
+) -> Run:
+    """See `entrax.api.train`."""
+    if prior is None and data is None:
+        return launch(env, agent, **settings)
+    set_up(settings.get("device"), settings.get("threads"))  # before the prior, whose arrays start JAX
+    reference = None if prior is None else read_prior(prior)
+    rows = None if data is None else read_data(data)
+
+    def begin(task: Task, place: str | Path, described: dict[str, Any]) -> RunDirectory:
+        return begun(task, Path(place), described, reference, rows)
+
+    record = {} if reference is None else {"prior": reference.record}
+    record |= {} if rows is None else {"data": rows.record}
+    return launch(env, agent, begin=begin, record=record, **settings)
+
+
+def begun(
+    task: Task, place: Path, described: dict[str, Any], prior: Reference | None, data: Dataset | None
+) -> RunDirectory:
+    """The directory of a run with what it begins with. Raises EntraxError when that does not suit the task."""
+    normaliser = Normaliser(task.spec.obs_size, task.options.normalise_obs)
+    arrays: dict[str, np.ndarray] = {}
+    if data is not None:
+        check_data(data, task.spec, task.agent.data(task.config).capacity)
+        normaliser.advance(data.steps.obs)
+        arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}
+    arrays |= {f"normaliser/{name}": array for name, array in normaliser.arrays().items()}
+    if prior is not None:
+        check_spaces(prior.spec, task.spec, str(prior.path))
+        if task.options.normalise_obs != prior.normalises:
+            flag = "--normalise-obs" if prior.normalises else "--no-normalise-obs"
+            raise EntraxError(f"A run sees observations as its prior did: give {flag}.")
+        arrays |= prior.normaliser
+    state = flatten(fresh_state(task, prior))
+    arrays |= {f"state/{name}": array for name, array in state.items()}
+    record = {
+        "carried": [] if prior is None else ["prior", "normaliser"],
+        "reset": [part for part in parts_of(state) if part != "prior"],
+        "replay": 0 if data is None else len(data.steps.reward),
+        "temperature": {"start": "restart", "ancestor": None, "learned": False, "anneal": None},
+    }
+    return create(place, described, arrays, record, "start")

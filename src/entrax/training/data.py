@@ -1,0 +1,118 @@
+"""Fixed sets of transitions: what the replay of a run holds, and Minari's data sets."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from entrax.environments.spaces import flattener, spec_of
+from entrax.errors import EntraxError
+from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
+from entrax.training.ancestor import check_spaces, read_ancestor, recorded, stored
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Transitions [transition, ...] of one environment or episode after the other; `record` is for config.json."""
+
+    spec: Spec
+    steps: Transition
+    record: Mapping[str, Any]
+
+
+def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
+    """The data of the run in directory `source`, or of the Minari data set of that id; see `entrax.api.transitions`."""
+    if Path(source).is_dir():
+        old = read_ancestor(source, checkpoint, None)
+        spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
+    else:
+        found = _minari(str(source))
+        spec, steps = spec_of(found), _episodes(found)
+        made_in = found.spec.env_spec
+        record = {"path": str(source), "environment": None if made_in is None else made_in.id}
+    if not len(steps.reward):
+        raise EntraxError(f"{source} holds no transition.")
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in steps)).hexdigest()
+    return Dataset(spec=spec, steps=steps, record=record | {"transitions": len(steps.reward), "sha256": digest})
+
+
+def check_data(data: Dataset, spec: Spec, capacity: int) -> None:
+    """Raises EntraxError unless an agent of `spec` with so large a replay can learn from the data."""
+    path = data.record["path"]
+    check_spaces(data.spec, spec, path)
+    if isinstance(spec.action, Continuous) and spec.action != data.spec.action:
+        raise EntraxError(f"The actions of {path} have other bounds, and would mean something else here.")
+    if len(data.steps.reward) > capacity:
+        raise EntraxError(
+            f"{path} has {len(data.steps.reward)} transitions: --replay-size must be at least that, not {capacity}."
+        )
+
+
+def _in_rows(steps: Transition) -> Transition:
+    """[time, env, ...] as [transition, ...], env by env; the last step of each is no predecessor of the next one's."""
+    steps = steps._replace(truncated=steps.truncated.copy())
+    if len(steps.reward):
+        steps.truncated[-1] |= ~steps.terminated[-1]
+    return Transition(*(np.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:]) for part in steps))
+
+
+def _minari(name: str) -> Any:
+    """The data set `name`. Raises EntraxError when it, or Minari, is not here."""
+    try:
+        import minari
+    except ImportError as error:
+        raise EntraxError(
+            f"{name} is no run's directory; for the Minari data set of that name `pip install entrax[minari]`."
+        ) from error
+    try:
+        return minari.load_dataset(name)
+    except (ValueError, FileNotFoundError, KeyError, ImportError) as error:
+        raise EntraxError(
+            f"{name} is neither a run's directory nor a Minari data set that can be read here ({error}); "
+            f"`minari download {name}` fetches one."
+        ) from error
+
+
+def _episodes(found: Any) -> Transition:
+    """A Minari data set, episode after episode."""
+    flat, action = flattener(found.observation_space), spec_of(found).action
+    parts = []
+    for episode in found.iterate_episodes():
+        count = len(episode.rewards)
+        obs = np.stack([flat(_at(episode.observations, t)) for t in range(count + 1)])
+        truncated = np.array(episode.truncations, bool)
+        truncated[-1] |= not episode.terminations[-1]
+        parts.append(
+            Transition(
+                obs=obs[:-1],
+                action=_unit(action, np.asarray(episode.actions).reshape(count, -1)),
+                reward=np.asarray(episode.rewards, np.float32),
+                next_obs=obs[1:],
+                terminated=np.asarray(episode.terminations, bool),
+                truncated=truncated,
+            )
+        )
+    if not parts:
+        raise EntraxError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
+    return Transition(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _at(values: Any, t: int) -> Any:
+    """One time of observations that may be dictionaries or tuples of arrays."""
+    if isinstance(values, dict):
+        return {name: _at(part, t) for name, part in values.items()}
+    return tuple(_at(part, t) for part in values) if isinstance(values, tuple) else values[t]
+
+
+def _unit(
+    action: Continuous | Discrete | MultiDiscrete, taken: Num[np.ndarray, "time action"]
+) -> Num[np.ndarray, "time action"]:
+    """Actions as the environment took them, as an agent sees them."""
+    if isinstance(action, Continuous):
+        low, high = np.asarray(action.low), np.asarray(action.high)
+        return np.clip(2.0 * (taken - low) / (high - low) - 1.0, -1.0, 1.0).astype(np.float32)
+    return (taken - (action.start if isinstance(action, Discrete) else 0)).astype(np.int32)

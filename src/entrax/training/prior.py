@@ -1,0 +1,94 @@
+"""A run with a prior policy: where π₀ comes from, and what the run begins with.
+
+π₀ is the policy of another run, as it acts when its schedules have run out. Its arrays are in the start of the new run
+and in each of its states, and what it takes to make it again is in config.json under `prior`: its agent, the settings
+of that, and its own prior if it had one. So the new run needs the old one no more. Both policies see observations on
+one scale: the prior's normaliser is the run's, and stays as it was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.random as jr
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.runs.pytree import unflatten
+from entrax.runs.start import read_start
+from entrax.spec import Spec
+from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, recorded
+from entrax.training.run import Task
+from entrax.training.saving import below
+from entrax.training.trained import with_room
+
+NORMALISER = ("normaliser/count", "normaliser/mean", "normaliser/sum_of_squares")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """π₀ of a run: its `record` for config.json, its `arrays` by their paths in the policy, and its normaliser."""
+
+    path: Path
+    spec: Spec
+    record: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    normaliser: Mapping[str, np.ndarray]
+    normalises: bool
+
+
+def read_prior(path: str | Path) -> Reference:
+    """The policy of the run at `path`, of its latest checkpoint. Raises EntraxError when there is none."""
+    old = read_ancestor(path, "latest", None)
+    config = old.run.config
+    made_of = {name: config[name] for name in ("agent", "agent_config", "prior") if name in config}
+    return Reference(
+        path=old.run.path,
+        spec=old.spec,
+        record=recorded(old) | made_of,
+        arrays=below("policy", old.arrays),
+        normaliser={name: old.arrays[name] for name in NORMALISER},
+        normalises=config["training"]["normalise_obs"],
+    )
+
+
+def kept_prior(old: Ancestor) -> Reference | None:
+    """The prior that the run of `old` had itself, if any."""
+    config = old.run.config
+    if "prior" not in config:
+        return None
+    arrays = read_start(old.run)
+    return Reference(
+        path=old.run.path,
+        spec=old.spec,
+        record=config["prior"],
+        arrays=below("state/prior", arrays),
+        normaliser={name: arrays[name] for name in NORMALISER},
+        normalises=config["training"]["normalise_obs"],
+    )
+
+
+def check_scaling(prior: Reference, old: Ancestor) -> None:
+    """Raises EntraxError unless the policy of `old` sees observations as the prior does."""
+    check_spaces(prior.spec, old.spec, str(prior.path))
+    if any(not np.array_equal(prior.normaliser[name], old.arrays[name]) for name in NORMALISER):
+        raise EntraxError(
+            f"{old.run.path} and its prior {prior.path} normalise observations differently; a prior must see them as "
+            "the policy does."
+        )
+
+
+def fresh_state(task: Task, prior: Reference | None) -> Any:
+    """The state before any learning, with its prior."""
+    state = task.agent.init(task.config, task.spec, jr.key(task.seed))
+    if prior is None:
+        return state
+    roomy = with_room(task.agent, task.config, state, task.spec, prior.record)
+    return task.agent.with_prior(task.config, state, unflatten(roomy.prior, prior.arrays))
+
+
+def parts_of(names: Mapping[str, Any]) -> list[str]:
+    """What arrays of a state belong to: params/policy and the like, targets, opt_state, in their order."""
+    parts = ["/".join(name.split("/")[:2]) if name.startswith("params/") else name.split("/")[0] for name in names]
+    return list(dict.fromkeys(parts))

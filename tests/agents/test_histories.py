@@ -23,7 +23,7 @@ from entrax.errors import EntraxError
 from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld
 from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition
-from entrax.training.collector import Actor
+from entrax.training.actor import Actor
 from entrax.training.interrupts import Interrupted
 
 SPEC = ref.discrete_spec(Discrete(2))
@@ -127,7 +127,7 @@ def test_acting_and_learning_remember_the_same():
     for k in range(4):
         policy = ref.shaken(reinforce.init(config, ref.SPEC, jr.key(k)).params.policy, k)
         policy = eqx.tree_at(lambda p: p.head.log_std, policy, jnp.full(ref.ACTION, -20.0))
-        actor.hand_over(policy, scaling, PROGRESS, jr.key(0), data.recent(replay))
+        actor.hand_over(actor.pack(policy, scaling, PROGRESS), jr.key(0), data.recent(replay))
         for t in range(TIMES):
             obs = rng.normal(size=(ENVS, ref.OBS)).astype(np.float32)
             actor(obs, t, first)

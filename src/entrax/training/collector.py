@@ -4,96 +4,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.random as jr
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray
 
-from entrax.agents.base import HistoryPolicy
-from entrax.agents.controller import Scaling, nothing_yet, remember, to_bounds
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.pool import Pool, Step
 from entrax.environments.seeds import episode_seed
-from entrax.errors import EntraxError
 from entrax.replay import UniformReplay
-from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
+from entrax.spec import Transition
 
 Choose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From observations [env, obs] to actions, as the agent sees them and as the environment takes them."""
-
-
-class Actor:
-    """Draws actions from a policy that is handed over now and then; one compiled program serves every hand-over.
-
-    What a policy over histories remembers is worked out anew, with its own parameters, at every hand-over.
-    """
-
-    def __init__(self, action: Continuous | Discrete | MultiDiscrete, device: jax.Device):
-        self.action, self.device = action, device
-        self._compiled: Any = None
-
-    def hand_over(
-        self, policy: Any, scaling: Scaling, progress: Progress, key: PRNGKeyArray, recent: Transition | None = None
-    ) -> None:
-        """Take what to act with from now on; its arrays may still be on their way from the learner.
-
-        `recent` holds the steps [time, env, ...] up to now that a policy over histories looks back on.
-        """
-        arrays, rest = eqx.partition((policy, scaling, progress, key), _is_array)
-        leaves, structure = jax.tree.flatten(arrays)
-        self._leaves = jax.device_put(leaves, self.device)
-        if self._compiled is None:
-            # Plain leaves: taking a module apart at every step would cost more than the network.
-            def act(leaves: list[Any], obs: Any, t: Any, memory: Any, first: Any) -> tuple[Any, Any, Any]:
-                policy, scaling, progress, key = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
-                seen = scaling(obs)
-                if memory is not None:
-                    seen = memory = remember(policy, memory, seen, first)
-                keys = jr.split(jr.fold_in(key, t), len(obs))
-                unit, _ = jax.vmap(policy.sample, (0, None, 0))(seen, progress, keys)
-                return unit, to_bounds(self.action, unit), memory
-
-            self._compiled = jax.jit(act)
-        self._memories: dict[int, Any] = {}
-        """What is remembered before the step that was last acted on, and after it."""
-        if isinstance(policy, HistoryPolicy):
-            if recent is None:
-                raise EntraxError("A policy over histories looks back on rollouts: its agent's data must be a Rollout.")
-            self._memories[0] = _looked_back(eqx.combine(jax.tree.unflatten(structure, self._leaves), rest), recent)
-
-    def __call__(
-        self, obs: Float[np.ndarray, "env obs"], t: int, first: Bool[np.ndarray, " env"]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Actions [env, action] for the t-th step since the hand-over, in [-1, 1] and in the environment's bounds.
-
-        `first` tells where an episode begins. Asked again for the same step, after a fault, it remembers it once.
-        """
-        if not self._memories:
-            unit, action, _ = self._compiled(self._leaves, obs, np.int32(t), None, None)
-        else:
-            unit, action, after = self._compiled(self._leaves, obs, np.int32(t), self._memories[t], first)
-            self._memories = {t: self._memories[t], t + 1: after}
-        return np.asarray(unit), np.asarray(action)
-
-
-@eqx.filter_jit
-def _looked_back(acting: tuple[Any, Scaling, Progress, PRNGKeyArray], recent: Transition) -> Any:
-    """What is remembered of episodes that began in the steps `recent`, or before."""
-    policy, scaling, _, _ = acting
-    ended = recent.terminated | recent.truncated
-
-    def step(carry: tuple[Any, Any], now: tuple[Any, Any]) -> tuple[tuple[Any, Any], None]:
-        memory, first = carry
-        obs, ended = now
-        return (remember(policy, memory, obs, first), ended), None
-
-    start = nothing_yet(policy, ended.shape[1]), np.ones(ended.shape[1], bool)
-    return jax.lax.scan(step, start, (scaling(recent.obs), ended))[0][0]
-
-
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
 
 
 class Collector:

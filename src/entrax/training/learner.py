@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
 from entrax.agents.controller import Scaling
 from entrax.spec import Progress, Transition
+from entrax.training.compiled import Compiled
 
 
 class Learned(NamedTuple):
@@ -21,7 +22,13 @@ class Learned(NamedTuple):
     broken: Int[Array, ""]
 
 
-@eqx.filter_jit
+@jax.jit
+def chunk_key(key: PRNGKeyArray, stream: int | Int[Array, ""], chunk: int | Int[Array, ""]) -> PRNGKeyArray:
+    """The key of a chunk in one of a run's streams of random numbers."""
+    return jr.fold_in(jr.fold_in(key, stream), chunk)
+
+
+@Compiled
 def update_many(
     agent: ModuleType,
     config: Any,

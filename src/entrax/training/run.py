@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
+from jaxtyping import Array
 
 from entrax.agents.controller import Controller, Scaling, act_in_episodes
 from entrax.environments.make import make_pool
@@ -26,10 +27,11 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter, View
 from entrax.runs.rowlog import RowLog
 from entrax.spec import Progress, Spec, Transition
-from entrax.training.collector import Actor, Collector
+from entrax.training.actor import Actor
+from entrax.training.collector import Collector
 from entrax.training.devices import Devices, put
 from entrax.training.interrupts import Interrupted, Interrupts
-from entrax.training.learner import Learned, update_many
+from entrax.training.learner import Learned, chunk_key, update_many
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
 from entrax.training.saving import Cost, save
@@ -165,14 +167,16 @@ class Training:
     def _play(self, chunk: Chunk) -> None:
         if self.start:
             self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
-        policy, scaling = self._acting()
-        self._learn(chunk, scaling)
         if self.data.on_policy:
+            self._learn(chunk)
             self.look_into_lessons()  # nothing is acted by a policy that is not finite
             if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
                 self._normalise(self.task.options.chunk)
-            policy, scaling = self._acting()
-        self._collect(chunk, policy, scaling)
+            self._collect(chunk, self._packed(chunk))
+        else:
+            packed = self._packed(chunk)  # before the updates, which acting must not wait for
+            self._learn(chunk)
+            self._collect(chunk, packed)
         if chunk.times and not self.data.on_policy:
             self._normalise(chunk.times)
         self.next_chunk = chunk.index + 1
@@ -182,7 +186,7 @@ class Training:
         """Seconds of training since the process started, compilation included, evaluation not."""
         return time.perf_counter() - self.started - self.paused
 
-    def _learn(self, chunk: Chunk, scaling: Scaling) -> None:
+    def _learn(self, chunk: Chunk) -> None:
         """Hand the chunk's updates to the learner; they run while the caller goes on."""
         self.look_into_lessons(but=1)
         if chunk.updates == 0:
@@ -191,9 +195,10 @@ class Training:
         rng = np.random.default_rng((task.seed, SAMPLE, chunk.index))
         # Always the same shapes, so that one program serves every chunk.
         batches = self.data.draw(self.replay, rng, max(self.updates_per_chunk, chunk.updates))
-        key = jr.fold_in(jr.fold_in(self.key, UPDATE), chunk.index)
+        key = chunk_key(self.key, UPDATE, chunk.index)
         self.state, learned = update_many(
-            task.agent, self.config, self.state, batches, scaling, self._progress(chunk), key, np.asarray(chunk.updates)
+            *(task.agent, self.config, self.state, batches, self._scaling()),
+            *(self._progress(chunk), key, np.asarray(chunk.updates)),
         )
         self.info.append((chunk.updates, learned.info))
         self.lessons.append(Lesson(chunk=chunk, batches=batches, learned=learned))
@@ -218,18 +223,23 @@ class Training:
                 f"is in {place}; the checkpoints are whole. A lower --learning-rate or --normalise-obs may help."
             )
 
-    def _collect(self, chunk: Chunk, policy: Any, scaling: Scaling) -> None:
-        """Take the chunk's steps, at random or with `policy`, which may still be on its way from the learner."""
+    def _packed(self, chunk: Chunk) -> dict[str, Array] | None:
+        """What the chunk's steps are acted with; None where they are random, or not taken at all."""
+        random = chunk.random and self.start is None  # what was learned before is no worse than chance
+        if self.offline or random or not chunk.times:
+            return None
+        return self.actor.pack(*self._acting(), self._progress(chunk))
+
+    def _collect(self, chunk: Chunk, packed: dict[str, Array] | None) -> None:
+        """Take the chunk's steps, with what is packed or at random."""
         if self.offline:
             return
         task, action = self.task, self.task.spec.action
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
-        random = chunk.random and self.start is None  # what was learned before is no worse than chance
-        if not random and chunk.times:
-            key = jr.fold_in(jr.fold_in(self.actor_key, ACT), chunk.index)
-            self.actor.hand_over(policy, scaling, self._progress(chunk), key, self._recent())
+        if packed is not None:
+            self.actor.hand_over(packed, chunk_key(self.actor_key, ACT, chunk.index), self._recent())
         for t in range(chunk.times):
-            if random:
+            if packed is None:
                 drawn = random_actions(action, rng, task.options.envs)
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:

@@ -6,6 +6,7 @@ import pytest
 from dense import EXPLORING, LIVE, frozen_lake, optimum
 
 from entrax.errors import EntraxError
+from entrax.nets import NetworkRegressor
 from entrax.problems import FiniteMDP
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs, sample_transitions
@@ -68,6 +69,23 @@ def test_any_regressor_with_fit_and_predict_will_do():
     other = fitted_q_iteration(DATA, Nearest(), **few)
     np.testing.assert_allclose(table.q(np.flatnonzero(LIVE)), other.q(np.flatnonzero(LIVE)), atol=1e-9)
     assert table.iterations == other.iterations
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_a_network_comes_near_value_iteration_on_the_estimated_model(temperature):
+    """One-hot pairs, which it could tell apart exactly, but each fit stops short of the least error."""
+    network = NetworkRegressor((32,), steps=100)
+    encode = one_hot_pairs(16, 4)
+    found = fitted_q_iteration(
+        DATA, network, actions=4, discount=0.85, temperature=temperature, encode=encode, iterations=60
+    )
+    q, _ = optimum(estimated(), temperature)
+    assert np.abs(found.q(np.arange(16)) - q)[LIVE].max() < 0.005  # of values up to 0.68, or 0.77 with entropy
+    again = NetworkRegressor((32,), steps=100).fit(encode(DATA.obs, DATA.action), DATA.reward)
+    cold = NetworkRegressor((32,), steps=100, warm_start=False)
+    for _ in range(2):
+        cold.fit(encode(DATA.obs, DATA.action), DATA.reward)
+    np.testing.assert_array_equal(again.predict(np.eye(64)), cold.predict(np.eye(64)))
 
 
 @pytest.mark.usefixtures("x64")

@@ -99,6 +99,7 @@ LONG = {
     "discrete": {"env": "CartPole-v1", "agent": "dqn"},
     "n steps": {"env": "CartPole-v1", "agent": "dqn", "n_step": 3, "envs": 2, "workers": 2},
     "rollouts": {"env": "CartPole-v1", "agent": "ppo", "envs": 2, "workers": 2, "normalise_obs": True} | ROLLOUTS,
+    "histories": {"env": "CartPole-v1", "agent": "reinforce", "memory": 4, "envs": 2, "batch_size": None} | ROLLOUTS,
     "continuous rollouts": {"env": "Pendulum-v1", "agent": "ppo", "temperature": 0.1} | ROLLOUTS,
 }
 

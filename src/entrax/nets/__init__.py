@@ -10,4 +10,5 @@ from entrax.nets.mlp import MLP as MLP
 from entrax.nets.mlp import TwinQ as TwinQ
 from entrax.nets.mlp import follow as follow
 from entrax.nets.recurrent import Memory as Memory
+from entrax.nets.regressor import NetworkRegressor as NetworkRegressor
 from entrax.nets.tanh import TanhMLP as TanhMLP

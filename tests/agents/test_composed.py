@@ -18,8 +18,10 @@ STATES, ACTIONS, GAMMA, ALPHA = 5, 3, 0.8, 0.7
 
 @eqx.filter_jit
 def tell(policy):
-    """Probabilities and gap in every state, by one program for all tables."""
-    return jax.vmap(policy)(jnp.eye(STATES))[:, 0], jax.vmap(policy.gap, (0, None))(jnp.eye(STATES), jr.key(0))
+    """Probabilities, gap and entropy in every state, by one program for all tables."""
+    obs, key = jnp.eye(STATES), jr.key(0)
+    gap, entropy = (jax.vmap(f, (0, None))(obs, key) for f in (policy.gap, policy.entropy))
+    return jax.vmap(policy)(obs)[:, 0], gap, entropy
 
 
 def soft_max(q, alpha=ALPHA):
@@ -71,9 +73,10 @@ def test_the_value_of_a_composition_is_known_and_within_its_bounds_of_the_best(s
     together = rewards.mean(axis=0) if how == "mean" else rewards.sum(axis=0)
     parts = np.stack([soft_optimum(r, transitions) for r in rewards])
     policy = tabular(parts, how)
-    pi, gap = (np.asarray(told, float) for told in tell(policy))
+    pi, gap, entropy = (np.asarray(told, float) for told in tell(policy))
     q = parts.mean(axis=0) if how == "mean" else parts.sum(axis=0)
     np.testing.assert_allclose(pi, special.softmax(q / ALPHA, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(entropy, special.entr(pi).sum(axis=1), rtol=1e-4)
 
     pis = special.softmax(parts / ALPHA, axis=2)
     power = 0.5 if how == "mean" else 1.0
@@ -101,7 +104,7 @@ def test_the_value_of_a_composition_is_known_and_within_its_bounds_of_the_best(s
 def test_tasks_that_are_the_same_compose_to_themselves():
     transitions, rewards = problem(0)
     q = soft_optimum(rewards[0], transitions)
-    pi, gap = tell(tabular([q, q], "mean"))
+    pi, gap, _ = tell(tabular([q, q], "mean"))
     np.testing.assert_allclose(pi, special.softmax(q / ALPHA, axis=1), rtol=1e-5)
     np.testing.assert_allclose(gap, 0.0, atol=2e-6)
 
@@ -123,7 +126,7 @@ def test_or_is_exact_in_linearly_solvable_problems():
     either = ALPHA * np.log(0.5 * (np.exp(first / ALPHA) + np.exp(second / ALPHA)))
     composed = combine("or", jnp.stack([jnp.asarray(optimum(e), jnp.float32) for e in (first, second)]), ALPHA)
     np.testing.assert_allclose(composed, optimum(either), rtol=1e-5, atol=1e-5)
-    pi, gap = tell(tabular([optimum(first), optimum(second)], "or"))
+    pi, gap, _ = tell(tabular([optimum(first), optimum(second)], "or"))
     np.testing.assert_allclose(pi, special.softmax(optimum(either) / ALPHA, axis=1), rtol=1e-4)
     np.testing.assert_allclose(gap, 0.0, atol=2e-6)
 
@@ -176,13 +179,15 @@ def test_draws_of_continuous_actions_follow_the_composed_density():
     assert np.interp(best[0], grid, density) > 0.99 * density.max()  # there are two modes
 
 
-def test_the_gap_of_continuous_actions_is_the_integral():
-    """The error of one estimate is about 1/√draws of α; the mean of many is as biased as 1/draws."""
+def test_gap_and_entropy_of_continuous_actions_are_the_integrals():
+    """The error of one estimate is about 1/√draws; the mean of many is as biased as 1/draws."""
     policy, obs = energy("mean", 256), jnp.zeros(1)
-    gaps = np.asarray(jax.jit(jax.vmap(lambda k: policy.gap(obs, k)))(jr.split(jr.key(1), 400)))
-    _, _, gap = by_quadrature("mean")
+    tell = jax.jit(jax.vmap(lambda k: (policy.gap(obs, k), policy.entropy(obs, k))))
+    gaps, entropies = map(np.asarray, tell(jr.split(jr.key(1), 400)))
+    grid, density, gap = by_quadrature("mean")
     assert gap > 0.05
     assert np.mean(gaps) == pytest.approx(gap, abs=0.01)
+    assert np.mean(entropies) == pytest.approx(-np.trapezoid(density * np.log(density), grid), abs=0.02)
 
 
 def test_the_proposal_has_the_density_that_it_says():

@@ -83,6 +83,10 @@ class ComposedChoices(eqx.Module):
         values = jnp.stack([self.choices.soft_max(part(obs), self.temperature) for part in self.parts])
         return combine(self.how, values, self.temperature) - self.choices.soft_max(self.q(obs), self.temperature)
 
+    def entropy(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
+        """H(π(·|s)) in nats, exactly; `key` is not used."""
+        return self.choices.entropy(self(obs))
+
     def sample(
         self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
     ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
@@ -159,11 +163,19 @@ class ComposedEnergy(eqx.Module):
         """An estimate of g(s); all soft values are of the same candidates, whose errors partly cancel."""
         _, parts, q, log_density = self.weigh(obs, key)
 
-        def value(q: Float[Array, " draw"]) -> Scalar:
-            log_mean = jax.nn.logsumexp(q / self.temperature - log_density) - math.log(len(log_density))
-            return jnp.asarray(self.temperature * log_mean)
+        values = jax.vmap(self._soft_max, (0, None))(parts, log_density)
+        return combine(self.how, values, self.temperature) - self._soft_max(q, log_density)
 
-        return combine(self.how, jax.vmap(value)(parts), self.temperature) - value(q)
+    def entropy(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
+        """An estimate of H(π(·|s)) = (V - E_π Q)/α of actions in the unit box, in nats."""
+        _, _, q, log_density = self.weigh(obs, key)
+        weights = jax.nn.softmax(q / self.temperature - log_density)
+        return (self._soft_max(q, log_density) - jnp.sum(weights * q)) / self.temperature
+
+    def _soft_max(self, q: Float[Array, " draw"], log_density: Float[Array, " draw"]) -> Scalar:
+        """α log ∫ exp(q/α), from draws of a known density."""
+        log_mean = jax.nn.logsumexp(q / self.temperature - log_density) - math.log(len(log_density))
+        return jnp.asarray(self.temperature * log_mean)
 
     def sample(
         self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from entrax.report.behaviour_figures import any_direction, fine_tuning
+from entrax.report.composition_figures import composition, performance
 from entrax.report.curve import COLOURS, INK
 from entrax.report.robustness_figures import robustness, two_passages
 
@@ -261,5 +262,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "fine-tuning": (3, fine_tuning),
     "two-passages": (4, two_passages),
     "robustness": (8, robustness),
+    "composition": (3, composition),
+    "performance": (3, performance),
 }
 """How many panels a study's figure has, and what draws them."""

@@ -19,6 +19,8 @@ NAMES = (
     "fine-tuning",
     "two-passages",
     "robustness",
+    "composition",
+    "performance",
 )
 
 

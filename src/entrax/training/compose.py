@@ -10,7 +10,7 @@ import gymnasium
 import jax
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int, Key
 
 from entrax.agents.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
 from entrax.agents.controller import Controller, Scaling, act_in_episodes, identity_scaling
@@ -25,7 +25,7 @@ from entrax.training.saving import below
 
 AGENTS = ("soft-q", "dqn", "discrete-sac")
 BLOCK = 256
-"""States whose gap is computed at once."""
+"""States whose gap or entropy is computed at once."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,16 @@ class Composed:
         # A row that has run out of episodes plays its last one again, which is not counted: the first time is.
         _, first = np.unique(np.stack([episode, t]), axis=1, return_index=True)
         first = first[episode[first] < episodes]
-        return played, self._bound(obs[first], episode[first], t[first], episodes)
+        return played, self.bound(obs[first], episode[first], t[first], episodes)
 
-    def _bound(self, obs: Float[np.ndarray, "state obs"], episode: np.ndarray, t: np.ndarray, episodes: int) -> Bound:
+    def bound(
+        self,
+        obs: Float[np.ndarray, "state obs"],
+        episode: Int[np.ndarray, " state"],
+        t: Int[np.ndarray, " state"],
+        episodes: int,
+    ) -> Bound:
+        """The estimate from the states in which the policy acted, each of an episode and a step of it."""
         gaps = self.gaps(obs)
         discounts = self.discount ** t.astype(float)
         totals = np.bincount(episode, (t >= 1) * discounts * gaps, minlength=episodes)
@@ -82,12 +89,29 @@ class Composed:
         return Bound(value=float(totals.mean()), error=error, divergence=float(gaps.mean()), episodes=episodes)
 
     def gaps(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
-        """g of every state, in blocks of one shape so that one program serves all."""
+        """g of every state."""
+        return self._of_states(_gaps, obs)
+
+    def entropies(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
+        """The policy's entropy in every state, in nats; where actions are continuous, in the unit box."""
+        return self._of_states(_entropies, obs)
+
+    def _of_states(self, tell: Callable[..., Any], obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
+        """In blocks of one shape, so that one program serves all."""
         policy, keys = self.controller.policy, jr.split(jr.key(0), BLOCK)
-        gap = eqx.filter_jit(lambda policy, obs: jax.vmap(policy.gap)(obs, keys))
         padded = np.resize(obs, (-(-len(obs) // BLOCK) * BLOCK, obs.shape[1]))
-        found = [np.asarray(gap(policy, padded[i : i + BLOCK])) for i in range(0, len(padded), BLOCK)]
+        found = [np.asarray(tell(policy, padded[i : i + BLOCK], keys)) for i in range(0, len(padded), BLOCK)]
         return np.concatenate(found)[: len(obs)].astype(float)
+
+
+@eqx.filter_jit
+def _gaps(policy: Any, obs: Float[Array, "state obs"], keys: Key[Array, " state"]) -> Float[Array, " state"]:
+    return jax.vmap(policy.gap)(obs, keys)
+
+
+@eqx.filter_jit
+def _entropies(policy: Any, obs: Float[Array, "state obs"], keys: Key[Array, " state"]) -> Float[Array, " state"]:
+    return jax.vmap(policy.entropy)(obs, keys)
 
 
 def compose(

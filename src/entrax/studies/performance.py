@@ -1,0 +1,121 @@
+"""How fast soft actor-critic learns, beside its twin without entropy, deterministic agents and soft Q-learning.
+
+The twin is the same code at temperature 0: a stochastic policy that is paid for its return alone. All agents take the
+same number of steps and updates, with `--quick` of the same size and rate in networks of the same layers, and are
+evaluated by the mode of their policies. A run's score is the mean return along its learning curve, so that it is
+compared at every number of steps; the last return stands beside it. Intervals are percentile bootstraps over seeds,
+stratified by task (Agarwal et al. 2021, arXiv:2108.13264).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entrax.evaluation.compare import Group, compare, curves
+from entrax.studies.runs import trained
+from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided
+
+AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SAC": ("sac", {}),
+    "SAC, α = 0": ("sac", {"temperature": 0.0}),
+    "DDPG": ("ddpg", {}),
+    "TD3": ("td3", {}),
+    "soft Q": ("soft-q", {"particles": 16}),
+}
+"""By what they are called here, the agents' names and what sets them apart."""
+OURS, JUDGED = "SAC", ("SAC, α = 0", "DDPG")
+
+LOOP: dict[str, Any] = {"envs": 8, "workers": 0, "eval_episodes": 10}
+QUICK: dict[str, Any] = LOOP | {
+    "steps": 5_000,
+    "learning_starts": 500,
+    "eval_every": 500,
+    "learning_rate": 1e-3,
+    "batch_size": 64,
+    "hidden": (64, 64),
+}
+FULL: dict[str, Any] = LOOP | {"steps": 100_000, "eval_every": 5_000}
+"""In the full study all else is the agents' defaults."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment, and soft Q-learning's temperature in it, which unlike SAC's does not tune itself."""
+
+    env: str
+    env_args: dict[str, Any]
+    temperature: float
+
+
+TASKS_QUICK = (Task("Pendulum-v1", {}, 5.0), Task("entrax/PointLines-v0", {"goal": "both"}, 0.2))
+TASKS_FULL = (Task("HalfCheetah-v5", {}, 1.0),)
+
+
+def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """Learning curves of all agents on every task, their scores, and how likely each improves on each other."""
+    shared, tasks = (QUICK, TASKS_QUICK) if quick else (FULL, TASKS_FULL)
+    groups = []
+    for task in tasks:
+        for name, (agent, own) in AGENTS.items():
+            settings = shared | own | ({"temperature": task.temperature} if agent == "soft-q" else {})
+            runs = [trained(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in range(seeds)]
+            groups.append(group(task.env, name, [run.metrics() for run in runs]))
+    return {
+        "agents": AGENTS,
+        "settings": shared,
+        "tasks": [asdict(task) for task in tasks],
+        "seeds": seeds,
+        "curves": curves(groups),
+        "area": told(groups, "area"),
+        "final": told(groups, "final"),
+    }
+
+
+def group(task: str, name: str, runs: Sequence[Sequence[Mapping[str, Any]]]) -> Group:
+    """One agent's evaluations on one task, from its runs' metrics."""
+    found = [{row["step"]: row["evaluation"]["mean"] for row in rows if "evaluation" in row} for rows in runs]
+    steps, seeds = sorted(found[0]), tuple(range(len(runs)))
+    return Group(
+        task=task,
+        method=name,
+        runs=tuple(f"{name} {seed}" for seed in seeds),
+        seeds=seeds,
+        last=(steps[-1],) * len(runs),
+        steps=np.array(steps, float),
+        returns=np.array([[means[step] for means in found] for step in steps], float),
+    )
+
+
+def told(groups: Sequence[Group], score: str) -> dict[str, Any]:
+    """Of one score, every group's values and interquartile mean, those over all tasks, and who improves on whom."""
+    found = compare(groups, score)
+    return {key: found[key] for key in ("groups", "pooled", "improvement")}
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """See the criterion of `STUDY`."""
+    over = {row["over"]: row for row in numbers["area"]["improvement"] if row["method"] == OURS}
+    if numbers["seeds"] < FEWEST:
+        return "undecided"
+    return decided(
+        supported=all(over[other]["low"] >= 0.5 for other in JUDGED),
+        refuted=any(over[other]["high"] < 0.5 for other in JUDGED),
+    )
+
+
+STUDY = Study(
+    name="performance",
+    claim="At equal steps SAC is at least as good as its twin without entropy, and as DDPG.",
+    criterion=(
+        "A run's score is its mean return along the learning curve. Supported if the probability that a run of SAC has "
+        "a better score than a run of the other is 1/2 or more with all of its 95 % interval, against SAC at α = 0 and "
+        "against DDPG. Refuted if against one of them all of the interval is below 1/2. TD3 and soft Q-learning are "
+        f"reported and not judged. Undecided with fewer than {FEWEST} seeds."
+    ),
+    run=run,
+    judge=judge,
+    exact=False,
+)

@@ -167,16 +167,15 @@ class Training:
     def _play(self, chunk: Chunk) -> None:
         if self.start:
             self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
+        # Before the updates, which acting must not wait for; on policy after them.
+        packed = None if self.data.on_policy else self._packed(chunk)
+        self._learn(chunk)
         if self.data.on_policy:
-            self._learn(chunk)
             self.look_into_lessons()  # nothing is acted by a policy that is not finite
             if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
                 self._normalise(self.task.options.chunk)
-            self._collect(chunk, self._packed(chunk))
-        else:
-            packed = self._packed(chunk)  # before the updates, which acting must not wait for
-            self._learn(chunk)
-            self._collect(chunk, packed)
+            packed = self._packed(chunk)
+        self._collect(chunk, packed)
         if chunk.times and not self.data.on_policy:
             self._normalise(chunk.times)
         self.next_chunk = chunk.index + 1

@@ -14,7 +14,7 @@ import numpy as np
 class Leaf:
     """One named part of an observation as the environment declares it: `size` entries of the flat vector.
 
-    `low` and `high` hold one bound for each entry of the flat part.
+    `low` and `high` hold one bound for each entry of the flat part, or one for all entries of an image.
     """
 
     name: str
@@ -23,6 +23,22 @@ class Leaf:
     size: int
     low: tuple[float, ...]
     high: tuple[float, ...]
+
+
+IMAGE_DTYPES = ("uint8", "bool")
+
+
+class Image(NamedTuple):
+    """An image, channels last; its entries are from 0 to `greatest`."""
+
+    height: int
+    width: int
+    channels: int
+    greatest: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.height, self.width, self.channels
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,10 @@ class MultiDiscrete:
 
 @dataclass(frozen=True)
 class Spec:
-    """An environment's observation leaves, concatenated in this order into one float32 vector, and its actions."""
+    """An environment's observation leaves, concatenated in this order into one float32 vector, and its actions.
+
+    An image is the only leaf, and its flat vector is of uint8.
+    """
 
     observation: tuple[Leaf, ...]
     action: Continuous | Discrete | MultiDiscrete
@@ -76,6 +95,25 @@ class Spec:
     def obs_size(self) -> int:
         """Length of the flat observation vector."""
         return sum(leaf.size for leaf in self.observation)
+
+    @property
+    def image(self) -> Image | None:
+        """What the flat vector is if an image is all that is observed, else None."""
+        leaf = self.observation[0]
+        if len(self.observation) > 1 or len(leaf.shape) != 3 or leaf.dtype not in IMAGE_DTYPES:
+            return None
+        height, width, channels = leaf.shape
+        return Image(height, width, channels, greatest=leaf.high[0])
+
+    @property
+    def scaled_size(self) -> int:
+        """Length of what a normaliser scales: the flat vector, but nothing of an image."""
+        return self.obs_size if self.image is None else 0
+
+    @property
+    def obs_dtype(self) -> type[np.generic]:
+        """Of the flat observation vector."""
+        return np.float32 if self.image is None else np.uint8
 
 
 def spec_from_json(record: dict[str, Any]) -> Spec:
@@ -100,10 +138,10 @@ class Transition(NamedTuple):
     `action` is the agent's, in [-1, 1] for continuous actions. Only `terminated` stops bootstrapping.
     """
 
-    obs: Any  # [..., obs] float32
+    obs: Any  # [..., obs] float32, or uint8 of an image
     action: Any  # [..., action] float32
     reward: Any  # [...] float32
-    next_obs: Any  # [..., obs] float32
+    next_obs: Any  # [..., obs] as obs
     terminated: Any  # [...] bool
     truncated: Any  # [...] bool
 

@@ -53,7 +53,9 @@ def test_flattening_copies() -> None:
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        (spaces.Box(0, 255, (8, 8, 3), np.uint8), "image"),
+        (spaces.Box(0, 255, (8, 8), np.uint8), "picture"),
+        (spaces.Box(0, 255, (3, 64, 64), np.uint8), "channels first"),
+        (spaces.Tuple((spaces.Box(0, 255, (8, 8, 3), np.uint8), UNIT)), "image among other parts"),
         (spaces.Box(0, 2**24 + 1, (2,), np.int64), "integers beyond"),
         (spaces.Text(5), "Text"),
         (spaces.Dict({"camera": spaces.Box(0, 255, (8, 8), np.uint8)}), "camera"),

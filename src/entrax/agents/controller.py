@@ -21,18 +21,20 @@ FINISHED = Progress(step=np.asarray(1, np.int32), horizon=np.asarray(1, np.int32
 
 
 class Scaling(eqx.Module):
-    """(obs - mean) / scale."""
+    """(obs - mean) / scale; an image passes as it is, and has no mean and scale."""
 
     mean: Float[Array | np.ndarray, " obs"]
     scale: Float[Array | np.ndarray, " obs"]
 
-    def __call__(self, obs: Float[Array | np.ndarray, "*batch obs"]) -> Float[Array, "*batch obs"]:
+    def __call__(self, obs: Num[Array | np.ndarray, "*batch obs"]) -> Num[Array, "*batch obs"]:
+        if obs.dtype == np.uint8:
+            return jnp.asarray(obs)
         return jnp.asarray((obs - self.mean) / self.scale)
 
 
 def identity_scaling(spec: Spec) -> Scaling:
     """Observations as they are."""
-    return Scaling(mean=jnp.zeros(spec.obs_size), scale=jnp.ones(spec.obs_size))
+    return Scaling(mean=jnp.zeros(spec.scaled_size), scale=jnp.ones(spec.scaled_size))
 
 
 def to_bounds(
@@ -55,12 +57,12 @@ class Controller(eqx.Module):
     scaling: Scaling
     spec: Spec = eqx.field(static=True)
 
-    def mode(self, obs: Float[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
+    def mode(self, obs: Num[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
         """The deterministic actions."""
         return to_bounds(self.spec.action, jax.vmap(self.policy.mode)(self.scaling(obs)))
 
     def sample(
-        self, obs: Float[Array | np.ndarray, "batch obs"], progress: Progress, keys: Key[Array, " batch"]
+        self, obs: Num[Array | np.ndarray, "batch obs"], progress: Progress, keys: Key[Array, " batch"]
     ) -> Float[Array, "batch action"]:
         """Actions drawn from the policy, one key each."""
         action, _ = jax.vmap(self.policy.sample, (0, None, 0))(self.scaling(obs), progress, keys)
@@ -70,7 +72,7 @@ class Controller(eqx.Module):
 def remember(
     policy: HistoryPolicy,
     memory: Float[Array, "batch memory"],
-    obs: Float[Array, "batch obs"],
+    obs: Num[Array, "batch obs"],
     first: Bool[Array | np.ndarray, " batch"],
 ) -> Float[Array, "batch memory"]:
     """What is remembered after one more observation of each of several episodes, anew where it is their first."""
@@ -84,14 +86,14 @@ def nothing_yet(policy: HistoryPolicy, batch: int) -> Float[Array, "batch memory
 
 
 @eqx.filter_jit
-def _mode(controller: Controller, obs: Float[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
+def _mode(controller: Controller, obs: Num[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
     return controller.mode(obs)
 
 
 @eqx.filter_jit
 def _sample(
     controller: Controller,
-    obs: Float[Array | np.ndarray, "batch obs"],
+    obs: Num[Array | np.ndarray, "batch obs"],
     key: PRNGKeyArray,
     episodes: Steps,
     t: Steps,
@@ -107,7 +109,7 @@ def _keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " batch"]:
 def _act_remembering(
     controller: Controller,
     memory: Float[Array, "batch memory"],
-    obs: Float[Array | np.ndarray, "batch obs"],
+    obs: Num[Array | np.ndarray, "batch obs"],
     key: PRNGKeyArray | None,
     episodes: Steps,
     t: Steps,

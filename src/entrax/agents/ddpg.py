@@ -30,6 +30,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
+from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import MLP, follow
 from entrax.replay import Uniform
@@ -70,6 +71,7 @@ class State(eqx.Module):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills the policy's learning rate; raises EntraxError for values outside their range."""
+    vectors_only(spec, "ddpg")
     continuous_size(spec, "ddpg")
     policy_rate = config.learning_rate if config.policy_learning_rate is None else config.policy_learning_rate
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)

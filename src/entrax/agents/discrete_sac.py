@@ -26,6 +26,8 @@ Departs from the paper:
   with few actions and no other noise nothing makes up for that (Zhou et al. 2022, arXiv:2209.10081, average as well);
 - the gradients of one update are taken at the same parameters;
 - the targets follow at every update, and the temperature is learned through its logarithm or held fixed;
+- of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
+  arXiv:1910.01741); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
 - MultiDiscrete actions, as `entrax.agents.choices` tells; the critics are compared option by option.
 """
 
@@ -38,13 +40,14 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
+from entrax.agents.images import augmented, check_augment, seeing
 from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
-from entrax.nets import Options, TwinOptions, follow
+from entrax.nets import Encoded, Options, TwinOptions, follow, on_observations
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -68,17 +71,21 @@ class Config(eqx.Module):
     replay_size: int = eqx.field(static=True, default=1_000_000)
     hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
     joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
+
+
+Critics = TwinOptions | Encoded
 
 
 class Params(eqx.Module):
-    policy: Options
-    critics: TwinOptions
+    policy: Options  # of an image, on the critics' encoder
+    critics: Critics
     log_alpha: Scalar
 
 
 class State(eqx.Module):
     params: Params
-    targets: TwinOptions
+    targets: Critics
     opt_state: optax.OptState
     choices: Choices = eqx.field(static=True)
     prior: Any = None  # π₀, a Prior that no update changes
@@ -87,24 +94,24 @@ class State(eqx.Module):
 class CategoricalPolicy(eqx.Module):
     """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
-    network: Options
+    network: Options | Encoded
     choices: Choices = eqx.field(static=True)
     prior: Any = None
 
-    def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+    def __call__(self, obs: Num[Array, " obs"]) -> Float[Array, "choice option"]:
         return self.choices.policy(self.network(obs), 1.0, probabilities(self.prior, obs))
 
-    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+    def probabilities(self, obs: Num[Array, " obs"]) -> Float[Array, "choice option"]:
         """π(·|s)."""
         return self(obs)
 
     def sample(
-        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+        self, obs: Num[Array, " obs"], progress: Progress, key: PRNGKeyArray
     ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
         action, log_prob = self.choices.draw(self(obs), key)
         return action, {"log_prob": log_prob}
 
-    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+    def mode(self, obs: Num[Array, " obs"]) -> Int[Array, " action"]:
         return self.choices.best(self.network(obs) if self.prior is None else self(obs))
 
 
@@ -124,6 +131,7 @@ def default_target_entropy(choices: Choices, slip: float) -> float:
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills the target entropy; raises EntraxError for values outside their range."""
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
+    check_augment(config.augment, spec)
     learned = config.temperature == "learned"
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
@@ -146,9 +154,13 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
+    critics: Critics = on_observations(
+        spec, lambda size, k: TwinOptions(size, choices.shape, config.hidden, k), critics_key
+    )
+    seen = critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
     params = Params(
-        policy=Options(spec.obs_size, choices.shape, config.hidden, policy_key),
-        critics=TwinOptions(spec.obs_size, choices.shape, config.hidden, critics_key),
+        policy=Options(seen, choices.shape, config.hidden, policy_key),
+        critics=critics,
         # Temperature 0 is the smallest normal number, which the soft operators take for 0: parameters stay finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
     )
@@ -168,7 +180,8 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
 
 
 def policy(config: Config, state: State) -> CategoricalPolicy:
-    return CategoricalPolicy(network=state.params.policy, choices=state.choices, prior=state.prior)
+    p = state.params
+    return CategoricalPolicy(network=seeing(p.policy, p.critics), choices=state.choices, prior=state.prior)
 
 
 def data(config: Config) -> Uniform:
@@ -185,7 +198,7 @@ def target_entropy(config: Config, state: State, progress: Progress) -> Scalar:
 
 
 def soft_value(
-    config: Config, pi: CategoricalPolicy, critics: TwinOptions, alpha: Scalar, obs: Float[Array, " obs"]
+    config: Config, pi: CategoricalPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"]
 ) -> tuple[Scalar, Scalar]:
     """V(s) of equation 10, with these critics and this policy, and H(π(·|s)), or -KL(π ‖ π₀)."""
     q_1, q_2 = critics(obs)
@@ -203,11 +216,11 @@ def td_target(config: Config, state: State, batch: Transition) -> Float[Array, "
 
 
 def critic_loss(
-    critics: TwinOptions, choices: Choices, batch: Transition, y: Float[Array, " batch"]
+    critics: Critics, choices: Choices, batch: Transition, y: Float[Array, " batch"]
 ) -> tuple[Scalar, Scalar]:
     """J_Q, and the mean Q."""
 
-    def q_of_both(obs: Float[Array, " obs"], action: Int[Array, " action"]) -> Float[Array, " 2"]:
+    def q_of_both(obs: Num[Array, " obs"], action: Int[Array, " action"]) -> Float[Array, " 2"]:
         return jax.vmap(choices.q_of, (0, None))(critics(obs), action)
 
     q = jax.vmap(q_of_both)(batch.obs, batch.action)  # [batch, 2]
@@ -217,14 +230,14 @@ def critic_loss(
 def policy_loss(
     network: Options,
     config: Config,
-    critics: TwinOptions,
+    critics: Critics,
     choices: Choices,
     alpha: Scalar,
-    obs: Float[Array, "batch obs"],
+    obs: Num[Array, "batch obs"],
     prior: Any = None,
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 12, and the mean entropy."""
-    pi = CategoricalPolicy(network=network, choices=choices, prior=prior)
+    pi = CategoricalPolicy(network=seeing(network, critics), choices=choices, prior=prior)
     value, entropy = jax.vmap(lambda s: soft_value(config, pi, critics, alpha, s))(obs)
     return -jnp.mean(value), jnp.mean(entropy)
 
@@ -237,7 +250,8 @@ def temperature_loss(log_alpha: Scalar, entropy: Scalar, target: Scalar) -> Scal
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q, J_π and J_α, then the targets follow. `key` is not used."""
+    """One gradient step on J_Q, J_π and J_α, then the targets follow. `key` is for the augmentation."""
+    batch = augmented(batch, state.params.critics, config.augment, key)
     p, choices = state.params, state.choices
     alpha = jnp.exp(p.log_alpha)
     y = td_target(config, state, batch)

@@ -22,6 +22,7 @@ Departs from the papers:
   algorithms have them; `target_rate 1` with a `target_period` copies them at once, as published;
 - the learning rate falls in a straight line along the run: with a constant one the greedy policy wavers to the end;
 - actions that tie at α = 0 share probability, also in (5);
+- images are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649), none by default;
 - MultiDiscrete actions, as `entrax.agents.choices` tells;
 - with `dueling` the network has two streams (Wang et al. 2016);
 - with `n_step` n > 1 the target follows n steps of an episode, or what there is of them, before it bootstraps:
@@ -40,20 +41,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
 from entrax.agents.controller import FINISHED
+from entrax.agents.images import augmented, check_augment
 from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.estimators import n_step_return
-from entrax.nets import DuelingQ, Options, follow
+from entrax.nets import DuelingQ, Encoded, Options, follow, on_observations
 from entrax.replay import Sequences, Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-Network = Options | DuelingQ
+Network = Options | DuelingQ | Encoded
 
 
 class Config(eqx.Module):
@@ -76,6 +78,7 @@ class Config(eqx.Module):
     replay_size: int = eqx.field(static=True, default=1_000_000)
     hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
     joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
 
 
 class Params(eqx.Module):
@@ -100,25 +103,25 @@ class ValuePolicy(eqx.Module):
     choices: Choices = eqx.field(static=True)
     prior: Any = None
 
-    def __call__(self, obs: Float[Array, " obs"], progress: Progress) -> Float[Array, "choice option"]:
+    def __call__(self, obs: Num[Array, " obs"], progress: Progress) -> Float[Array, "choice option"]:
         epsilon = self.exploration(progress)
         q, pi_0 = self.critic(obs), probabilities(self.prior, obs)
         boltzmann = self.choices.policy(q, self.temperature(progress), pi_0)
         return (1.0 - epsilon) * boltzmann + epsilon * self.choices.uniform()
 
     def sample(
-        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+        self, obs: Num[Array, " obs"], progress: Progress, key: PRNGKeyArray
     ) -> tuple[Int[Array, " action"], dict[str, Scalar]]:
         action, log_prob = self.choices.draw(self(obs, progress), key)
         return action, {"log_prob": log_prob}
 
-    def mode(self, obs: Float[Array, " obs"]) -> Int[Array, " action"]:
+    def mode(self, obs: Num[Array, " obs"]) -> Int[Array, " action"]:
         q = self.critic(obs)
         if self.prior is None:
             return self.choices.best(q)
         return self.choices.best(self.choices.policy(q, self.temperature.end, self.prior.probabilities(obs)))
 
-    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+    def probabilities(self, obs: Num[Array, " obs"]) -> Float[Array, "choice option"]:
         """π(·|s) at the end of the schedules."""
         return self(obs, FINISHED)
 
@@ -126,6 +129,7 @@ class ValuePolicy(eqx.Module):
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills what depends on the temperature; raises EntraxError for values outside their range."""
     choices_of(spec, "dqn", config.joint_limit)
+    check_augment(config.augment, spec)
     final_rate = 0.1 * config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
     final = config.temperature if config.final_temperature is None else config.final_temperature
     epsilon = float(config.temperature == 0) if config.exploration is None else config.exploration
@@ -156,11 +160,13 @@ def resolve(config: Config, spec: Spec) -> Config:
 
 def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     choices = choices_of(spec, "dqn", config.joint_limit)
-    critic: Network
-    if config.dueling:
-        critic = DuelingQ(spec.obs_size, choices.sizes, config.hidden, key)
-    else:
-        critic = Options(spec.obs_size, choices.shape, config.hidden, key)
+
+    def create(size: int, key: PRNGKeyArray) -> Network:
+        if config.dueling:
+            return DuelingQ(size, choices.sizes, config.hidden, key)
+        return Options(size, choices.shape, config.hidden, key)
+
+    critic: Network = on_observations(spec, create, key)
     params = Params(critic=critic)
     return State(
         params=params,
@@ -214,7 +220,7 @@ def exploration(config: Config) -> Anneal:
     return Anneal(start=config.exploration, end=config.final_exploration, fraction=config.anneal_fraction)
 
 
-def next_value(config: Config, state: State, alpha: Scalar, obs: Float[Array, " obs"]) -> Scalar:
+def next_value(config: Config, state: State, alpha: Scalar, obs: Num[Array, " obs"]) -> Scalar:
     """V of equation 1 or 5."""
     choices, q_bar, pi_0 = state.choices, state.targets(obs), probabilities(state.prior, obs)
     if not config.double:
@@ -222,7 +228,7 @@ def next_value(config: Config, state: State, alpha: Scalar, obs: Float[Array, " 
     return choices.soft_value(q_bar, choices.policy(state.params.critic(obs), alpha, pi_0), alpha, pi_0)  # (5)
 
 
-def entropy(state: State, q: Float[Array, "choice option"], alpha: Scalar, obs: Float[Array, " obs"]) -> Scalar:
+def entropy(state: State, q: Float[Array, "choice option"], alpha: Scalar, obs: Num[Array, " obs"]) -> Scalar:
     """H(π(·|s)) at ε = 0, or -KL(π ‖ π₀)."""
     pi_0 = probabilities(state.prior, obs)
     return state.choices.entropy(state.choices.policy(q, alpha, pi_0), pi_0)
@@ -257,11 +263,12 @@ def critic_loss(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J; the targets follow when it is their turn. `key` is not used.
+    """One gradient step on J; the targets follow when it is their turn. `key` is for the augmentation.
 
     `batch` holds transitions [batch, ...], or windows [batch, time, ...] of n steps.
     """
     alpha, choices = temperature(config)(progress), state.choices
+    batch = augmented(batch, state.params.critic, config.augment, key)
     if config.n_step == 1:
         y = td_target(config, state, batch, alpha)
     else:

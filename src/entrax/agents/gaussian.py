@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
 from entrax.nets import MLP, TanhGaussian
 from entrax.spec import Progress
@@ -20,15 +20,15 @@ class GaussianPolicy(eqx.Module):
     def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int], key: PRNGKeyArray):
         self.network = MLP(obs_size, hidden, 2 * action_size, key)
 
-    def __call__(self, obs: Float[Array, " obs"]) -> TanhGaussian:
+    def __call__(self, obs: Num[Array, " obs"]) -> TanhGaussian:
         mean, log_std = jnp.split(self.network(obs), 2)
         return TanhGaussian(mean=mean, log_std=jnp.clip(log_std, *LOG_STD_RANGE))
 
     def sample(
-        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+        self, obs: Num[Array, " obs"], progress: Progress, key: PRNGKeyArray
     ) -> tuple[Float[Array, " action"], dict[str, Scalar]]:
         action, log_prob = self(obs).sample_and_log_prob(key)
         return action, {"log_prob": log_prob}
 
-    def mode(self, obs: Float[Array, " obs"]) -> Float[Array, " action"]:
+    def mode(self, obs: Num[Array, " obs"]) -> Float[Array, " action"]:
         return self(obs).mode()

@@ -33,6 +33,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
+from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.estimators import n_step_return
@@ -109,6 +110,7 @@ class State(eqx.Module):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Raises EntraxError for values outside their range."""
+    vectors_only(spec, "pcl")
     if config.unified:
         choices_of(spec, "pcl --unified", config.joint_limit)
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)

@@ -23,7 +23,8 @@ Departs from the paper:
   orthogonal, and the learning rate falls in a straight line on every task, as in the authors' code (the paper lets it
   fall on Atari only);
 - ε does not fall along the run (the paper: on Atari);
-- policy and value share no layers on any task, so that c_1 matters only through the common norm of their gradients;
+- policy and value share no layers on any task, not even an image's encoder, so that c_1 matters only through the common
+  norm of their gradients;
 - for discrete actions the defaults are ours, for short runs with few steps: the paper's are for millions of frames.
 """
 
@@ -43,7 +44,7 @@ from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.estimators import gae, soft_reward
-from entrax.nets import TanhMLP
+from entrax.nets import Encoded, TanhMLP
 from entrax.replay import Rollout
 from entrax.spec import Continuous, Progress, Spec, Transition
 
@@ -74,7 +75,7 @@ class Config(eqx.Module):
 
 class Params(eqx.Module):
     policy: Stochastic
-    value: TanhMLP
+    value: TanhMLP | Encoded
 
 
 class State(eqx.Module):
@@ -86,7 +87,7 @@ class State(eqx.Module):
 class Examples(NamedTuple):
     """What the surrogate needs of each step of a rollout, [step, ...]."""
 
-    obs: Float[Array, "step obs"]
+    obs: Num[Array, "step obs"]
     action: Num[Array, "step action"]
     log_prob: Float[Array, " step"]  # log π_old
     advantage: Float[Array, " step"]  # Â

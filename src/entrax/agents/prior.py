@@ -24,24 +24,24 @@ class Prior(Protocol):
 
     choices: Choices
 
-    def probabilities(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
+    def probabilities(self, obs: Num[Array, " obs"]) -> Float[Array, "choice option"]:
         """π₀(·|s) for each choice; 0 for options that do not exist."""
         ...
 
 
-def probabilities(prior: Any, obs: Float[Array, " obs"]) -> Float[Array, "choice option"] | None:
+def probabilities(prior: Any, obs: Num[Array, " obs"]) -> Float[Array, "choice option"] | None:
     """π₀(·|s), or None where there is no prior, which is what the soft operators take for π₀ = 1."""
     return None if prior is None else prior.probabilities(obs)
 
 
-def log_probability(prior: Any, obs: Float[Array, " obs"], action: Num[Array, " action"]) -> Scalar:
+def log_probability(prior: Any, obs: Num[Array, " obs"], action: Num[Array, " action"]) -> Scalar:
     """log π₀(a|s) of a Normal or a `Prior`; a probability of 0 counts as the smallest normal number."""
     if isinstance(prior, Normal):
         return prior.log_prob(obs, action)
     return prior.choices.q_of(_log(prior.probabilities(obs)), action)
 
 
-def kl(policy: Stochastic, prior: Any, obs: Float[Array, " obs"]) -> Scalar:
+def kl(policy: Stochastic, prior: Any, obs: Num[Array, " obs"]) -> Scalar:
     """KL(π(·|s) ‖ π₀(·|s)) in nats: of two Gaussians, or of probabilities, where 0 counts as in `log_probability`."""
     if isinstance(policy, Normal):
         apart = (policy.mean(obs) - prior.mean(obs)) * jnp.exp(-prior.log_std)

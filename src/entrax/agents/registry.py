@@ -12,6 +12,7 @@ class Entry(NamedTuple):
     actions: tuple[str, ...]  # the spaces it takes
     paper: str
     use: str
+    images: bool = False  # whether it takes them, besides vectors
 
 
 REGISTRY = {
@@ -20,6 +21,7 @@ REGISTRY = {
         actions=("Box",),
         paper="Haarnoja et al. 2018b, arXiv:1812.05905",
         use="the first choice for continuous control; its temperature tunes itself",
+        images=True,
     ),
     "sac-value": Entry(
         module="entrax.agents.sac_value",
@@ -50,18 +52,21 @@ REGISTRY = {
         actions=("Discrete", "MultiDiscrete"),
         paper="Christodoulou 2019, arXiv:1910.07207",
         use="a stochastic policy for discrete actions; its temperature tunes itself to an entropy you can name",
+        images=True,
     ),
     "dqn": Entry(
         module="entrax.agents.dqn",
         actions=("Discrete", "MultiDiscrete"),
         paper="Mnih et al. 2015, doi:10.1038/nature14236; soft: Haarnoja et al. 2017, arXiv:1702.08165",
         use="deep Q-learning with one network: hard with ε-greedy exploration, or soft with --temperature 0.1",
+        images=True,
     ),
     "ppo": Entry(
         module="entrax.agents.ppo",
         actions=("Box", "Discrete", "MultiDiscrete"),
         paper="Schulman et al. 2017, arXiv:1707.06347",
         use="the robust policy gradient, for steps that are cheap: --envs 8; maximum entropy with --temperature 0.01",
+        images=True,
     ),
     "reinforce": Entry(
         module="entrax.agents.reinforce",

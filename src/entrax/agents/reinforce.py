@@ -56,6 +56,7 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
+from entrax.agents.images import vectors_only
 from entrax.agents.recurrent import (
     Policy,
     Value,
@@ -124,6 +125,7 @@ class Weights(NamedTuple):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills in the discount; raises EntraxError for values outside their range."""
+    vectors_only(spec, "reinforce")
     require(config.objective in OBJECTIVES, "objective", f"one of {', '.join(OBJECTIVES)}", repr(config.objective))
     undiscounted = config.objective in ("episodic", "average")
     if config.discount is None:

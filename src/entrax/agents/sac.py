@@ -15,6 +15,8 @@ Departs from the paper:
 - the three gradients of one update are taken at the same parameters (Algorithm 1 leaves their order open), which lets
   them run side by side;
 - the temperature is learned through its logarithm, as in the authors' own code;
+- of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
+  arXiv:1910.01741); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
 - optionally the critics' hidden layers are normalised (`layer_norm`), the policy and the temperature learn at every
   `policy_delay`-th update only (Fujimoto et al. 2018), and the temperature may be held fixed.
 """
@@ -28,16 +30,21 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
+from entrax.agents.images import augmented, check_augment, seeing
 from entrax.agents.settings import as_arrays, continuous_size, require
-from entrax.nets import TwinQ, follow
+from entrax.nets import Encoded, TwinQ, follow, on_observations
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 P = TypeVar("P")
+Actor = GaussianPolicy | Encoded
+Critics = TwinQ | Encoded
+FEATURES = 50
+"""What critics and policy see of an image (Yarats et al. 2021, arXiv:1910.01741)."""
 
 
 class Config(eqx.Module):
@@ -54,11 +61,12 @@ class Config(eqx.Module):
     hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
     layer_norm: bool = eqx.field(static=True, default=False)
     policy_delay: int = eqx.field(static=True, default=1)
+    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
 
 
 class Params(eqx.Module):
-    policy: GaussianPolicy
-    critics: TwinQ
+    policy: GaussianPolicy  # of an image, on the critics' encoder
+    critics: Critics
     log_alpha: Scalar
 
 
@@ -70,7 +78,7 @@ class OptState(eqx.Module):
 
 class State(eqx.Module):
     params: Params
-    targets: TwinQ
+    targets: Critics
     opt_state: OptState
     updates: Int[Array, ""]
 
@@ -78,6 +86,7 @@ class State(eqx.Module):
 def resolve(config: Config, spec: Spec) -> Config:
     """Fills the target entropy; raises EntraxError for values outside their range."""
     action_size = continuous_size(spec, "sac")
+    check_augment(config.augment, spec)
     learned = config.temperature == "learned"
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
@@ -94,9 +103,15 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     action_size = continuous_size(spec, "sac")
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
+
+    def create(size: int, key: PRNGKeyArray) -> TwinQ:
+        return TwinQ(size, action_size, config.hidden, key, layer_norm=config.layer_norm)
+
+    critics: Critics = on_observations(spec, create, critics_key, FEATURES)
+    seen = FEATURES if isinstance(critics, Encoded) else spec.obs_size
     params = Params(
-        policy=GaussianPolicy(spec.obs_size, action_size, config.hidden, policy_key),
-        critics=TwinQ(spec.obs_size, action_size, config.hidden, critics_key, layer_norm=config.layer_norm),
+        policy=GaussianPolicy(seen, action_size, config.hidden, policy_key),
+        critics=critics,
         # Temperature 0 is the smallest normal number, so that every parameter is finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
     )
@@ -107,8 +122,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
 
 
-def policy(config: Config, state: State) -> GaussianPolicy:
-    return state.params.policy
+def policy(config: Config, state: State) -> Actor:
+    return seeing(state.params.policy, state.params.critics)
 
 
 def data(config: Config) -> Uniform:
@@ -116,7 +131,7 @@ def data(config: Config) -> Uniform:
 
 
 def soft_value(
-    policy: GaussianPolicy, critics: TwinQ, alpha: Scalar, obs: Float[Array, " obs"], key: PRNGKeyArray
+    policy: Actor, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
     """One draw of V(s) = min_i Q_i(s, a) - α log π(a|s), a ~ π(·|s), and of log π(a|s)."""
     action, log_pi = policy(obs).sample_and_log_prob(key)
@@ -128,23 +143,23 @@ def td_target(
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
     """y of equation 3 for every transition, and log π(a'|s')."""
     alpha, keys = jnp.exp(state.params.log_alpha), jr.split(key, len(batch.reward))
-    value = partial(soft_value, state.params.policy, state.targets, alpha)
+    value = partial(soft_value, policy(config, state), state.targets, alpha)
     v_next, log_pi = jax.vmap(value)(batch.next_obs, keys)
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
     return backup(batch.reward, config.discount, v_next, batch.terminated), log_pi
 
 
-def critic_loss(critics: TwinQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
+def critic_loss(critics: Critics, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
     """J_Q of equation 5, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
     return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
 
 
 def policy_loss(
-    policy: GaussianPolicy, critics: TwinQ, alpha: Scalar, obs: Float[Array, "batch obs"], key: PRNGKeyArray
+    policy: GaussianPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
-    value, log_pi = jax.vmap(partial(soft_value, policy, critics, alpha))(obs, jr.split(key, len(obs)))
+    value, log_pi = jax.vmap(partial(soft_value, seeing(policy, critics), critics, alpha))(obs, jr.split(key, len(obs)))
     return -jnp.mean(value), -jnp.mean(log_pi)
 
 
@@ -159,7 +174,7 @@ def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState)
 
 
 def improve_policy(
-    config: Config, state: State, obs: Float[Array, "batch obs"], key: PRNGKeyArray
+    config: Config, state: State, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[GaussianPolicy, Scalar, optax.OptState, optax.OptState]:
     """The policy and log α after one gradient step on J_π and J_α, and their optimisers' states."""
     p, opt = state.params, state.opt_state
@@ -177,6 +192,9 @@ def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
     """One gradient step on J_Q and, when it is their turn, on J_π and J_α; then the targets follow."""
+    if config.augment:
+        key, augment_key = jr.split(key)
+        batch = augmented(batch, state.params.critics, config.augment, augment_key)
     target_key, policy_key = jr.split(key)
     p, opt = state.params, state.opt_state
     y, log_pi = td_target(config, state, batch, target_key)

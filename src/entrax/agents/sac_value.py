@@ -22,6 +22,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
+from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import MLP, TwinQ, follow
 from entrax.replay import Uniform
@@ -55,6 +56,7 @@ class State(eqx.Module):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Raises EntraxError for values outside their range."""
+    vectors_only(spec, "sac-value")
     continuous_size(spec, "sac-value")
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)

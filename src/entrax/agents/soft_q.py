@@ -42,6 +42,7 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
+from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.estimators.stein import stein_direction
 from entrax.nets import follow
@@ -132,6 +133,7 @@ class State(eqx.Module):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Raises EntraxError for values outside their range."""
+    vectors_only(spec, "soft-q")
     continuous_size(spec, "soft-q")
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)

@@ -27,6 +27,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
+from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import TwinQ, follow
 from entrax.replay import Uniform
@@ -70,6 +71,7 @@ class State(eqx.Module):
 
 def resolve(config: Config, spec: Spec) -> Config:
     """Raises EntraxError for values outside their range."""
+    vectors_only(spec, "td3")
     continuous_size(spec, "td3")
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)

@@ -12,7 +12,9 @@ def command() -> None:
     """List the agents: the action spaces they take, their paper, and when to use them."""
     for name, entry in REGISTRY.items():
         spaces = [f"{space} (default)" if FIRST_CHOICE[space] == name else space for space in entry.actions]
-        click.echo(f"{name}\n  actions  {', '.join(spaces)}\n  paper    {entry.paper}\n  use      {entry.use}")
+        observes = "vectors, images" if entry.images else "vectors"
+        click.echo(f"{name}\n  observes {observes}\n  actions  {', '.join(spaces)}")
+        click.echo(f"  paper    {entry.paper}\n  use      {entry.use}")
 
 
 def main(arguments: Sequence[str], started: float) -> None:

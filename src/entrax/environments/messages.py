@@ -9,7 +9,7 @@ import socket
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 
 STEP, DONE, JSON = b"s", b"k", b"j"
 
@@ -18,24 +18,25 @@ class Shared(NamedTuple):
     """One page range for all environments of a pool: the pool writes actions, each worker the rows of its own."""
 
     action: Float[np.ndarray, "env action"]
-    next_obs: Float[np.ndarray, "env obs"]
+    next_obs: Num[np.ndarray, "env obs"]  # also what a reset observes
     reward: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
     stepping: Bool[np.ndarray, " env"]  # set while an environment is stepped, to tell which one took its worker down
 
 
-def shared_bytes(count: int, obs_size: int, action_size: int) -> int:
+def shared_bytes(count: int, obs_size: int, obs_dtype: str, action_size: int) -> int:
     """Bytes that `shared_arrays` lays out."""
-    return count * (4 * (action_size + obs_size + 1) + 3)
+    return count * (4 * (action_size + 1) + np.dtype(obs_dtype).itemsize * obs_size + 3)
 
 
-def shared_arrays(file: int, count: int, obs_size: int, action_size: int) -> Shared:
+def shared_arrays(file: int, count: int, obs_size: int, obs_dtype: str, action_size: int) -> Shared:
     """The arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
-    memory = mmap.mmap(file, shared_bytes(count, obs_size, action_size))
-    floats = np.frombuffer(memory, np.float32, count * (action_size + obs_size + 1))
-    flags = np.frombuffer(memory, np.bool_, 3 * count, offset=floats.nbytes)
-    action, obs, reward = np.split(floats, [count * action_size, count * (action_size + obs_size)])
+    memory = mmap.mmap(file, shared_bytes(count, obs_size, obs_dtype, action_size))
+    floats = np.frombuffer(memory, np.float32, count * (action_size + 1))
+    obs = np.frombuffer(memory, obs_dtype, count * obs_size, offset=floats.nbytes)
+    flags = np.frombuffer(memory, np.bool_, 3 * count, offset=floats.nbytes + obs.nbytes)
+    action, reward = np.split(floats, [count * action_size])
     return Shared(
         action=action.reshape(count, action_size),
         next_obs=obs.reshape(count, obs_size),

@@ -22,9 +22,26 @@ NAMES: dict[str, dict[str, Any]] = {
     },
     "entrax/AntHallway-v0": {"entry_point": "entrax.environments.hallway:AntHallway", "max_episode_steps": 1000},
     "entrax/TwoPassage-v0": {"entry_point": "entrax.environments.two_passage:two_passage", "max_episode_steps": 400},
+    "entrax/Reacher-v0": {"entry_point": "entrax.environments.reacher:Reacher", "max_episode_steps": 50},
+    "entrax/ReacherPixels-v0": {
+        "entry_point": "entrax.environments.reacher:Reacher",
+        "kwargs": {"pixels": True},
+        "max_episode_steps": 50,
+    },
+    "entrax/Atari-v0": {"entry_point": "entrax.environments.atari:Atari", "max_episode_steps": 27_000},
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
 """Arguments of `gymnasium.register` by id."""
+
+NAMES |= {
+    f"MinAtar/{game.title().replace('_', '')}-v{version}": {
+        "entry_point": "entrax.environments.minatar:MinAtar",
+        "kwargs": {"game": game, "minimal_actions": version == 1},
+        "max_episode_steps": 10_000,
+    }
+    for game in ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+    for version in (0, 1)
+}
 
 
 def register_names() -> None:

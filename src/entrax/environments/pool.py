@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 
 from entrax.environments.slot import Slot
 from entrax.environments.source import EnvSource
@@ -15,7 +15,7 @@ from entrax.spec import Spec
 class Step(NamedTuple):
     """What every environment answered, in fresh arrays. `next_obs` is the true successor, also of an episode's end."""
 
-    next_obs: Float[np.ndarray, "env obs"]
+    next_obs: Num[np.ndarray, "env obs"]
     reward: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
@@ -32,7 +32,7 @@ class Pool(Protocol):
     spec: Spec
     count: int
 
-    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
+    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         """Start the episodes `{environment: seed}`; their first observations."""
         ...
 
@@ -75,7 +75,7 @@ class LocalPool:
         self.slots = [Slot(source, index) for index in range(count)]
         self.spec, self.count = self.slots[0].spec, count
 
-    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
+    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         return {index: self.slots[index].reset(seed) for index, seed in seeds.items()}
 
     def step(self, actions: Float[np.ndarray, "env action"]) -> Step:

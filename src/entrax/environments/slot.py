@@ -6,14 +6,14 @@ from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.errors import EntraxError
 
-Outcome = tuple[Float[np.ndarray, " obs"], float, bool, bool]
+Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool]
 
 
 class Slot:
@@ -28,7 +28,7 @@ class Slot:
         self.steps = 0
         self.running = False
 
-    def reset(self, seed: int) -> Float[np.ndarray, " obs"]:
+    def reset(self, seed: int) -> Num[np.ndarray, " obs"]:
         """Start the episode of `seed`."""
         self.seed, self.steps, self.running = seed, 0, True
         obs, _ = self._guarded(lambda: _pair(self.env.reset(seed=seed)))

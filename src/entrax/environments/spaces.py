@@ -6,25 +6,32 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, UInt8
 
 from entrax.errors import EntraxError
-from entrax.spec import Continuous, Discrete, Leaf, MultiDiscrete, Spec
+from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
 
 EXACT_INTEGERS = 2**24
 """Integers up to this size are exact in float32."""
 
-Vector = Float[np.ndarray, " obs"]
+Vector = Float[np.ndarray, " obs"] | UInt8[np.ndarray, " obs"]
 
 
 def spec_of(env: gymnasium.Env) -> Spec:
     """What an agent needs to know of `env`; raises EntraxError for spaces that entrax cannot take."""
     leaves = tuple(_leaf(name, space) for name, space in _leaves("observation", env.observation_space))
+    if len(leaves) > 1 and any(_is_image(space) for _, space in _leaves("observation", env.observation_space)):
+        raise EntraxError(
+            "The observation has an image among other parts; entrax takes an image alone, or vectors alone: wrap the "
+            "environment (gymnasium.wrappers.FilterObservation) to choose."
+        )
     return Spec(observation=leaves, action=_action(env.action_space))
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], Vector]:
     """A function from an observation to a fresh float32 vector: leaves in Gymnasium's order, discrete ones one-hot.
+
+    An image becomes a vector of uint8.
 
     The function raises ValueError with a clause about the value when it does not fit the space.
     """
@@ -131,8 +138,12 @@ def _leaf(name: str, space: spaces.Space) -> Leaf:
         size = spaces.utils.flatdim(space)
         low, high = np.zeros(size), np.ones(size)
     elif isinstance(space, spaces.Box):
+        if _is_image(space):
+            return _image(name, space)
         if space.dtype == np.uint8 and len(space.shape) >= 2:
-            raise EntraxError(f"The {name} is an image of shape {space.shape}; entrax takes vectors only, for now.")
+            raise EntraxError(
+                f"The {name} is a picture of shape {space.shape}; entrax takes images [height, width, channels]."
+            )
         low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
         if np.issubdtype(space.dtype, np.integer) and max(np.abs(low).max(), np.abs(high).max()) > EXACT_INTEGERS:
             raise EntraxError(
@@ -147,6 +158,22 @@ def _leaf(name: str, space: spaces.Space) -> Leaf:
         )
     shape = tuple(int(n) for n in space.shape or ())
     return Leaf(name, shape, str(space.dtype), size, tuple(low.tolist()), tuple(high.tolist()))
+
+
+def _is_image(space: spaces.Space) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) == 3 and str(space.dtype) in IMAGE_DTYPES
+
+
+def _image(name: str, space: spaces.Box) -> Leaf:
+    height, width, channels = map(int, space.shape)
+    if height < 5 <= min(width, channels):
+        raise EntraxError(
+            f"The {name} is an image of shape {space.shape}, channels first by the look of it; wrap the environment "
+            "(gymnasium.wrappers.TransformObservation) so that the channels come last."
+        )
+    if not space.high.any():
+        raise EntraxError(f"The {name} is an image whose entries are all bounded by 0.")
+    return Leaf(name, (height, width, channels), str(space.dtype), space.high.size, (0.0,), (float(space.high.max()),))
 
 
 def _action(space: spaces.Space) -> Continuous | Discrete | MultiDiscrete:
@@ -181,6 +208,10 @@ def _flat(value: Any, space: spaces.Space) -> Vector:
         raise ValueError(f"returned an observation of shape {array.shape} where its space has {space.shape}")
     if array.dtype.kind == "f" and space.dtype is not None and space.dtype.kind != "f":
         raise ValueError(f"returned an observation of dtype {array.dtype} where its space has {space.dtype}")
+    if _is_image(space):
+        if array.dtype != space.dtype:
+            raise ValueError(f"returned an image of dtype {array.dtype} where its space has {space.dtype}")
+        return array.astype(np.uint8).ravel()
     flat = array.astype(np.float32).ravel()  # always a copy: the environment may reuse its buffer
     if not np.isfinite(flat).all():
         raise ValueError("returned an observation with NaN or infinity")

@@ -33,7 +33,8 @@ def main() -> None:
         except EntraxError as error:
             send_json(connection, {"error": f"In a worker process: {error}"})
             raise EOFError from error
-        shared = shared_arrays(int(sys.argv[2]), setup["count"], setup["obs_size"], setup["action_size"])
+        sizes = {name: setup[name] for name in ("count", "obs_size", "obs_dtype", "action_size")}
+        shared = shared_arrays(int(sys.argv[2]), **sizes)
         send_json(connection, {"ready": True})
         while True:
             kind, request = receive(connection)
@@ -42,7 +43,7 @@ def main() -> None:
                     _step(slots, shared)
                     connection.sendall(DONE)
                 else:
-                    send_json(connection, _answer(slots, request))
+                    send_json(connection, _answer(slots, shared, request))
             except EnvironmentFault as fault:
                 send_json(connection, {"fault": [fault.index, fault.seed, fault.step, fault.cause]})
             except EntraxError as error:
@@ -65,10 +66,12 @@ def _step(slots: dict[int, Slot], shared: Shared) -> None:
         shared.terminated[index], shared.truncated[index] = terminated, truncated
 
 
-def _answer(slots: dict[int, Slot], request: dict[str, Any]) -> dict[str, Any]:
+def _answer(slots: dict[int, Slot], shared: Shared, request: dict[str, Any]) -> dict[str, Any]:
     match request["do"]:
         case "reset":
-            return {"obs": {i: slots[int(i)].reset(seed).tolist() for i, seed in request["seeds"].items()}}
+            for i, seed in request["seeds"].items():
+                shared.next_obs[int(i)] = slots[int(i)].reset(seed)
+            return {}
         case "replay":
             actions = np.array(request["actions"], np.float32).reshape(request["shape"])
             return {"hash": slots[request["index"]].replay(request["seed"], actions)}

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.messages import DONE, STEP, receive, send_json, shared_arrays, shared_bytes
@@ -75,7 +75,8 @@ class WorkerPool:
         probe = Slot(source, 0)  # the constructor's mistakes are reported from here, and the spec is needed first
         self.spec = probe.spec
         probe.close()
-        sizes = {"count": count, "obs_size": self.spec.obs_size, "action_size": action_size(self.spec.action)}
+        sizes: dict[str, Any] = {"count": count, "obs_size": self.spec.obs_size}
+        sizes |= {"obs_dtype": np.dtype(self.spec.obs_dtype).name, "action_size": action_size(self.spec.action)}
         with tempfile.TemporaryFile() as file:
             file.truncate(shared_bytes(**sizes))
             self._memory = os.dup(file.fileno())
@@ -92,7 +93,7 @@ class WorkerPool:
         self._workers = [Worker(group, self._setup, self._memory) for group in groups]
         self._answers(self._workers, START_SECONDS)
 
-    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Float[np.ndarray, " obs"]]:
+    def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         asked = []
         for worker in self._workers:
             mine = {i: int(seeds[i]) for i in worker.indices if i in seeds}
@@ -101,8 +102,8 @@ class WorkerPool:
                     self._episodes[index] = (seed, 0)
                 self._tell(worker, {"do": "reset", "seeds": mine})
                 asked.append(worker)
-        answers = self._answers(asked, self.step_timeout)
-        return {int(i): np.array(obs, np.float32) for answer in answers for i, obs in answer["obs"].items()}
+        self._answers(asked, self.step_timeout)
+        return {i: self._shared.next_obs[i].copy() for i in seeds}
 
     def step(self, actions: Float[np.ndarray, "env action"]) -> Step:
         self.send(actions)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Int32, Num
 
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
@@ -15,7 +15,7 @@ from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 
 Act = Callable[
-    [Float32[np.ndarray, "env obs"], Int32[np.ndarray, " env"], Int32[np.ndarray, " env"]],
+    [Num[np.ndarray, "env obs"], Int32[np.ndarray, " env"], Int32[np.ndarray, " env"]],
     Float[np.ndarray, "env action"],
 ]
 """Actions in the environment's bounds, from observations, each row's episode and its step within the episode.
@@ -96,14 +96,14 @@ def _play(
     begun = pool.count
     returns, lengths, finished = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32), np.zeros(len(seeds), bool)
     episode, t = np.arange(begun, dtype=np.int32), np.zeros(begun, np.int32)  # what each row plays, and how far it is
-    obs = np.zeros((begun, pool.spec.obs_size), np.float32)
+    obs = np.zeros((begun, pool.spec.obs_size), pool.spec.obs_dtype)
     _reset(pool, obs, {row: seeds[row] for row in range(begun)})
     while not finished[:episodes].all():
         counted = ~finished[episode]
         step = pool.step(act(obs, episode.copy(), t))
         returns[episode] += np.where(counted, step.reward, 0.0)
         lengths[episode] += counted
-        obs = np.array(step.next_obs, np.float32)
+        obs = step.next_obs.copy()
         ended = np.flatnonzero(step.terminated | step.truncated)
         t = np.where(step.terminated | step.truncated, 0, t + 1).astype(np.int32)
         before, finished[episode[ended]] = int(finished[:episodes].sum()), True
@@ -119,7 +119,7 @@ def _play(
     return returns[:episodes], lengths[:episodes]
 
 
-def _reset(pool: Pool, obs: Float32[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
+def _reset(pool: Pool, obs: Num[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
     """Begin an episode in the rows of `seeds`, and write what they observe into `obs`."""
     if seeds:
         for row, first in pool.reset_many(seeds).items():

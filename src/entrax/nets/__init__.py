@@ -4,6 +4,10 @@ from entrax.nets.discrete import DuelingQ as DuelingQ
 from entrax.nets.discrete import Options as Options
 from entrax.nets.discrete import TwinOptions as TwinOptions
 from entrax.nets.distributions import TanhGaussian as TanhGaussian
+from entrax.nets.encoder import Encoded as Encoded
+from entrax.nets.encoder import Encoder as Encoder
+from entrax.nets.encoder import on_observations as on_observations
+from entrax.nets.encoder import shifted as shifted
 from entrax.nets.late import LateMLP as LateMLP
 from entrax.nets.late import LateQ as LateQ
 from entrax.nets.mlp import MLP as MLP

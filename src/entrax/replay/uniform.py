@@ -18,12 +18,12 @@ class UniformReplay:
         """Times written since the start; the ring holds the last `times` of them."""
         shape = (self.times, envs)
         self.rows = Transition(
-            obs=np.empty((*shape, spec.obs_size), np.float32),
+            obs=np.empty((*shape, spec.obs_size), spec.obs_dtype),
             action=np.empty(
                 (*shape, spec.action.size), np.float32 if isinstance(spec.action, Continuous) else np.int32
             ),
             reward=np.empty(shape, np.float32),
-            next_obs=np.empty((*shape, spec.obs_size), np.float32),
+            next_obs=np.empty((*shape, spec.obs_size), spec.obs_dtype),
             terminated=np.empty(shape, np.bool_),
             truncated=np.empty(shape, np.bool_),
         )

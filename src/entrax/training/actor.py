@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
 
 from entrax.agents.base import HistoryPolicy
 from entrax.agents.controller import Scaling, nothing_yet, remember, to_bounds
@@ -59,7 +59,7 @@ class Actor:
             self._memories[0] = _looked_back(*self._kind.with_arrays(self._arrays), recent)
 
     def __call__(
-        self, obs: Float[np.ndarray, "env obs"], t: int, first: Bool[np.ndarray, " env"]
+        self, obs: Num[np.ndarray, "env obs"], t: int, first: Bool[np.ndarray, " env"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions [env, action] for the t-th step since the hand-over, in [-1, 1] and in the environment's bounds.
 

@@ -48,7 +48,7 @@ def begun(
     task: Task, place: Path, described: dict[str, Any], prior: Reference | None, data: Dataset | None
 ) -> RunDirectory:
     """The directory of a run with what it begins with. Raises EntraxError when that does not suit the task."""
-    normaliser = Normaliser(task.spec.obs_size, task.options.normalise_obs)
+    normaliser = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
     arrays: dict[str, np.ndarray] = {}
     if data is not None:
         check_data(data, task.spec, task.agent.data(task.config).capacity)

@@ -38,7 +38,7 @@ class Collector:
         self.lengths = np.zeros(pool.count, np.int64)
         self.ended: list[tuple[float, int]] = []
         """(return, length) of the episodes that ended since the list was last emptied, in step order."""
-        self.obs = np.zeros((pool.count, pool.spec.obs_size), np.float32)
+        self.obs = np.zeros((pool.count, pool.spec.obs_size), pool.spec.obs_dtype)
         self.actions: list[list[np.ndarray]] = [[] for _ in range(pool.count)]
         """What every environment was given since its episode began, in its own bounds."""
 

@@ -211,7 +211,7 @@ def _state(run: Ancestor) -> Any:
 
 
 def _scaling(run: Ancestor) -> Scaling:
-    normaliser = Normaliser(run.spec.obs_size, run.run.config["training"]["normalise_obs"])
+    normaliser = Normaliser(run.spec.scaled_size, run.run.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", run.arrays))
     mean, scale = normaliser.scaling()
     return Scaling(mean=mean, scale=scale)

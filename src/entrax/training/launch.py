@@ -71,6 +71,8 @@ def train(
         options = replace(options, threads=available_threads())  # a resumed run must have as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     resolved = module.resolve(config, checked.spec)
+    if options.normalise_obs and checked.spec.image is not None:
+        raise EntraxError("An image is scaled by its own range: leave --normalise-obs out.")
     if "data" in (record or {}):
         options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)

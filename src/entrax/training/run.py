@@ -89,7 +89,7 @@ class Training:
         self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
         self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
         self.actor = Actor(task.spec.action, devices.actor)
-        self.normaliser = Normaliser(task.spec.obs_size, options.normalise_obs)
+        self.normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
         self.key = put(jr.key(task.seed), devices.learner)
         self.actor_key = put(jr.key(task.seed), devices.actor)
         self.config = put(task.config, devices.learner)
@@ -258,7 +258,7 @@ class Training:
 
     def _normalise(self, times: int) -> None:
         """Observations of the last `times` steps count from now on; the scale of a prior or of a data set stays."""
-        if self.offline or "prior" in self.run.config:
+        if not self.normaliser.enabled or self.offline or "prior" in self.run.config:
             return
         self.normaliser.advance(self.replay.last(times).obs.reshape(-1, self.task.spec.obs_size))
 

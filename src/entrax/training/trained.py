@@ -41,7 +41,7 @@ def load(
     spec = spec_from_json(directory.config["spec"])
     arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
     template = policy_template(module, resolved, spec, directory.config.get("prior"))
-    normaliser = Normaliser(spec.obs_size, directory.config["training"]["normalise_obs"])
+    normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", arrays))
     mean, scale = normaliser.scaling()
     controller = Controller(
@@ -187,7 +187,10 @@ class Run:
         if isinstance(obs, dict | tuple):
             space = self.source().make().observation_space
             return flattener(space)(obs)[None], True
-        array = np.asarray(obs, np.float32)
+        array, dtype = np.asarray(obs), self.controller.spec.obs_dtype
+        if dtype == np.uint8 and array.dtype.kind == "f":
+            raise EntraxError("The policy takes images as the environment gives them, not arrays of floats.")
+        array = array.astype(dtype)
         if array.ndim == 2 and array.shape[1] == size:
             return array, False
         if array.size == size:

@@ -1,0 +1,41 @@
+"""What agents that learn from images share; for vectors all of it does nothing."""
+
+from typing import Any
+
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+
+from entrax.agents.registry import REGISTRY
+from entrax.agents.settings import require
+from entrax.errors import EntraxError
+from entrax.nets import Encoded, shifted
+from entrax.spec import Spec, Transition
+
+
+def vectors_only(spec: Spec, agent: str) -> None:
+    """Raises EntraxError if the environment observes an image, which `agent` does not take."""
+    if spec.image is not None:
+        able = ", ".join(name for name, entry in REGISTRY.items() if entry.images)
+        size = "×".join(map(str, spec.image.shape))
+        raise EntraxError(f"Agent {agent!r} takes no images, and this environment observes one of {size}; {able} do.")
+
+
+def check_augment(pixels: int, spec: Spec) -> None:
+    """Raises EntraxError for an `augment` that makes no sense."""
+    require(pixels >= 0, "augment", "at least 0 pixels", pixels)
+    require(pixels == 0 or spec.image is not None, "augment", "0 where no image is observed", pixels)
+
+
+def seeing(policy: Any, critics: Any) -> Any:
+    """The policy on the encoder of its critics. A gradient in the policy alone leaves the encoder as it is."""
+    return Encoded(encoder=critics.encoder, head=policy) if isinstance(critics, Encoded) else policy
+
+
+def augmented(batch: Transition, network: Any, pixels: int, key: PRNGKeyArray) -> Transition:
+    """Every image of the batch moved at random by up to so many pixels, `obs` and `next_obs` independently."""
+    if pixels == 0:
+        return batch
+    image, (obs_key, next_obs_key) = network.encoder.image, jr.split(key)
+    return batch._replace(
+        obs=shifted(image, batch.obs, pixels, obs_key), next_obs=shifted(image, batch.next_obs, pixels, next_obs_key)
+    )

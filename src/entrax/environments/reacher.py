@@ -1,0 +1,139 @@
+"""A planar arm of two links that reaches for a target, by its state or by what a camera sees of it and nothing else.
+
+    r = -|fingertip - target| - |u|²
+
+as in Gymnasium's Reacher-v5, whose model, start, target and steps (0.02 s, at most 50) these are; the pictures' arena
+has no walls, and fingertip and target are drawn larger, with no part in the dynamics. An episode is a success if the
+fingertip is within 3 cm of the target when it ends.
+Registered as `entrax/ReacherPixels-v0`, which observes the last three pictures (`blank=True`: black ones), and as
+`entrax/Reacher-v0`, which observes the state and is the same task otherwise.
+
+The pictures need OpenGL: MUJOCO_GL=egl where there is no screen.
+"""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+from gymnasium.spaces import Box
+from jaxtyping import Float, Num, UInt8
+
+from entrax.environments.ant import compiled
+from entrax.errors import EntraxError
+
+SIDE, FRAMES = 64, 3
+NEAR = 0.03
+"""Of the fingertip to the target at an episode's end, in metres, for a success."""
+REACH = 0.2
+"""Radius of the disc that targets are drawn from, in metres."""
+TARGET_RADIUS, FINGERTIP_RADIUS = 0.02, 0.015
+HEIGHT, FIELD = 1.0, 26.0
+"""Of the camera above the arm, in metres, and its field of view, in degrees: it sees 23 cm in each direction."""
+
+
+class Reacher(MujocoEnv):
+    """Observes cosine and sine of both angles, the target (2), both angular velocities and the fingertip from the
+    target (2), 10 float64; or [64, 64, 9] uint8, three pictures of 3 colours, the newest last.
+
+    `info` holds the `distance` of fingertip and target in metres, and whether it is a `success` by now.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 50}  # noqa: RUF012
+
+    def __init__(self, pixels: bool = False, blank: bool = False, render_mode: str | None = None):
+        if blank and not pixels:
+            raise EntraxError("Only pictures can be blank: entrax/ReacherPixels-v0 takes blank=true.")
+        self.pixels, self.blank = pixels, blank
+        self.pictures = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8)
+        self._camera: mujoco.Renderer | None = None
+        state, image = Box(-np.inf, np.inf, (10,), np.float64), Box(0, 255, (SIDE, SIDE, 3 * FRAMES), np.uint8)
+        super().__init__(
+            "reacher.xml",
+            frame_skip=2,
+            observation_space=image if pixels else state,
+            camera_name="above",
+            render_mode=render_mode,
+        )
+
+    def step(self, action: Float[np.ndarray, " 2"]) -> tuple[Num[np.ndarray, "..."], np.float64, bool, bool, dict]:
+        """One step; never terminates. The reward is of the place after it."""
+        self.do_simulation(action, self.frame_skip)
+        mujoco.mj_kinematics(self.model, self.data)  # a step leaves bodies where they were before its last part
+        reward = -np.linalg.norm(self.offset) - np.sum(np.square(action, dtype=np.float64))
+        if self.render_mode == "human":
+            self.render()
+        return self._get_obs(), np.float64(reward), False, False, self._get_reset_info()
+
+    @property
+    def offset(self) -> Float[np.ndarray, " 2"]:
+        """The fingertip from the target, in metres."""
+        return (self.data.body("fingertip").xpos - self.data.body("target").xpos)[:2]
+
+    def reset_model(self) -> Num[np.ndarray, "..."]:
+        angles = self.np_random.uniform(-0.1, 0.1, 2)
+        while True:
+            target = self.np_random.uniform(-REACH, REACH, 2)
+            if np.linalg.norm(target) < REACH:
+                break
+        velocities = self.np_random.uniform(-0.005, 0.005, 2)
+        self.set_state(np.append(angles, target), np.append(velocities, [0.0, 0.0]))
+        if self.pixels:
+            self.pictures[:] = self._picture()
+        return self._observed()
+
+    def _get_obs(self) -> Num[np.ndarray, "..."]:
+        if self.pixels:
+            self.pictures = np.concatenate([self.pictures[1:], self._picture()[None]])
+        return self._observed()
+
+    def _observed(self) -> Num[np.ndarray, "..."]:
+        if self.pixels:
+            return np.concatenate(list(self.pictures), axis=2)
+        qpos, qvel = self.data.qpos, self.data.qvel
+        return np.concatenate([np.cos(qpos[:2]), np.sin(qpos[:2]), qpos[2:], qvel[:2], self.offset])
+
+    def _get_reset_info(self) -> dict[str, Any]:
+        distance = float(np.linalg.norm(self.offset))
+        return {"distance": distance, "success": distance < NEAR}
+
+    def _picture(self) -> UInt8[np.ndarray, "64 64 3"]:
+        if self.blank:
+            return np.zeros((SIDE, SIDE, 3), np.uint8)
+        if self._camera is None:
+            self._camera = _camera(self.model)
+        self._camera.update_scene(self.data, "above")
+        return self._camera.render()
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+        super().close()
+
+    def specification(self) -> Any:
+        """The `mujoco.MjSpec` of the model."""
+        spec = mujoco.MjSpec.from_file(self.fullpath)
+        for side in "SENW":
+            spec.delete(spec.geom(f"side{side}"))
+        spec.geom("target").size, spec.geom("fingertip").size = (TARGET_RADIUS, 0, 0), (FINGERTIP_RADIUS, 0, 0)
+        # The model takes masses from geometry: the fingertip keeps that of Gymnasium's, of 1 cm.
+        spec.geom("fingertip").density = spec.geom("fingertip").density * (0.01 / FINGERTIP_RADIUS) ** 3
+        spec.worldbody.add_camera(name="above", pos=(0.0, 0.0, HEIGHT), fovy=FIELD)
+        spec.visual.headlight.ambient, spec.visual.headlight.specular = (0.6, 0.6, 0.6), (0.0, 0.0, 0.0)
+        spec.visual.quality.offsamples = 0
+        return spec
+
+    def _initialize_simulation(self) -> tuple[Any, Any]:
+        return compiled(self.specification(), self.width, self.height)
+
+
+def _camera(model: Any) -> Any:
+    """What draws the pictures. Raises EntraxError where there is no OpenGL."""
+    try:
+        camera = mujoco.Renderer(model, SIDE, SIDE)
+    except Exception as error:  # each OpenGL fails in its own way
+        raise EntraxError(f"No picture can be drawn here, try MUJOCO_GL=egl or osmesa: {error}") from error
+    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        camera.scene.flags[flag] = 0
+    return camera

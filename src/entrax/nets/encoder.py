@@ -1,0 +1,150 @@
+"""Convolutional encoders of images, and what stands on them, for one sample.
+
+By the smaller side of the image:
+
+    under 36     16 filters 3×3                               MinAtar's (Young and Tian 2019, arXiv:1903.03176)
+    under 80     16 of 8×8 at stride 4, 32 of 4×4 at 2        Mnih et al. 2013, arXiv:1312.5602
+    from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
+
+from entrax.errors import EntraxError
+from entrax.nets.mlp import Linear, normalise_layer
+from entrax.spec import Image, Progress, Spec
+
+
+class Layer(NamedTuple):
+    """`kernel` is a multiple of `stride`."""
+
+    filters: int
+    kernel: int
+    stride: int
+
+
+MINATAR = (Layer(16, 3, 1),)
+DQN_2013 = (Layer(16, 8, 4), Layer(32, 4, 2))
+DQN_2015 = (Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1))
+
+
+def layers_for(image: Image) -> tuple[Layer, ...]:
+    """The layers that suit the size of an image. Raises EntraxError if it is smaller than every kernel."""
+    side = min(image.height, image.width)
+    if side < 3:
+        raise EntraxError(f"An image of {image.height}×{image.width} is too small for a convolution of 3×3.")
+    return MINATAR if side < 36 else DQN_2013 if side < 80 else DQN_2015
+
+
+class Convolution(eqx.Module):
+    """A convolution without padding, as one matrix product for every place of the strided kernel.
+
+    In a loop that is compiled whole, XLA's own convolution is some ten times slower than this on a CPU. Glorot-uniform
+    weights, zero bias.
+    """
+
+    weight: Float[Array, "place place block filter"]  # block: the entries of a stride × stride square
+    bias: Float[Array, " filter"]
+    stride: int = eqx.field(static=True)
+
+    def __init__(self, channels: int, layer: Layer, key: PRNGKeyArray):
+        filters, kernel, self.stride = layer
+        places, block = kernel // self.stride, self.stride**2 * channels
+        bound = (6.0 / (kernel**2 * (channels + filters))) ** 0.5
+        self.weight = jr.uniform(key, (places, places, block, filters), minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(filters)
+
+    def __call__(self, x: Num[Array, "height width channel"]) -> Float[Array, "out_height out_width filter"]:
+        s, places = self.stride, len(self.weight)
+        rows, columns = x.shape[0] // s, x.shape[1] // s
+        blocks = x[: rows * s, : columns * s].reshape(rows, s, columns, s, -1).swapaxes(1, 2).reshape(rows, columns, -1)
+        rows, columns = rows - places + 1, columns - places + 1
+        shifted = {(i, j): blocks[i : i + rows, j : j + columns] for i in range(places) for j in range(places)}
+        return sum((square @ self.weight[place] for place, square in shifted.items()), self.bias)
+
+
+class Encoder(eqx.Module):
+    """Convolutions and ReLUs over a flat image; with `features`, a linear layer, layer normalisation and tanh as well.
+
+    The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    projection: Linear | None
+    image: Image = eqx.field(static=True)
+    size: int = eqx.field(static=True)  # entries of what it returns
+
+    def __init__(self, image: Image, key: PRNGKeyArray, features: int | None = None):
+        layers = layers_for(image)
+        *keys, last_key = jr.split(key, len(layers) + 1)
+        height, width, channels = image.shape
+        convolutions = []
+        for layer, k in zip(layers, keys, strict=True):
+            convolutions.append(Convolution(channels, layer, k))
+            channels, places = layer.filters, layer.kernel // layer.stride
+            height, width = height // layer.stride - places + 1, width // layer.stride - places + 1
+        size = height * width * channels
+        self.convolutions, self.image = tuple(convolutions), image
+        self.projection = None if features is None else Linear(size, features, last_key)
+        self.size = size if features is None else features
+
+    def __call__(self, obs: UInt8[Array, " obs"]) -> Float[Array, " feature"]:
+        first, *others = self.convolutions
+        # Integers up to 255 are exact in the first product, which is scaled afterwards.
+        scaled = eqx.tree_at(lambda layer: layer.weight, first, first.weight / self.image.greatest)
+        x = jax.nn.relu(scaled(obs.reshape(self.image.shape)))
+        for layer in others:
+            x = jax.nn.relu(layer(x))
+        x = x.ravel()
+        return x if self.projection is None else jnp.tanh(normalise_layer(self.projection(x)))
+
+
+class Encoded(eqx.Module):
+    """A network or a policy over what an encoder makes of an image; what it stands on it takes in place of `obs`."""
+
+    encoder: Encoder
+    head: Any  # a network: __call__(features, ...); or a Policy
+
+    def __call__(self, obs: UInt8[Array, " obs"], *rest: Any) -> Any:
+        return self.head(self.encoder(obs), *rest)
+
+    def sample(
+        self, obs: UInt8[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Num[Array, " action"], dict[str, Scalar]]:
+        return self.head.sample(self.encoder(obs), progress, key)
+
+    def mode(self, obs: UInt8[Array, " obs"]) -> Num[Array, " action"]:
+        return self.head.mode(self.encoder(obs))
+
+
+def shifted(
+    image: Image, obs: UInt8[Array, "*batch obs"], pixels: int, key: PRNGKeyArray
+) -> UInt8[Array, "*batch obs"]:
+    """Every image moved by up to `pixels` in each direction at random, its border repeated.
+
+    Kostrikov et al. 2020, arXiv:2004.13649, where it is up to 4 of 84.
+    """
+
+    def one(flat: UInt8[Array, " obs"], offset: Array) -> UInt8[Array, " obs"]:
+        padded = jnp.pad(flat.reshape(image.shape), ((pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
+        return jax.lax.dynamic_slice(padded, (*offset, 0), image.shape).ravel()
+
+    rows = obs.reshape(-1, obs.shape[-1])
+    return jax.vmap(one)(rows, jr.randint(key, (len(rows), 2), 0, 2 * pixels + 1)).reshape(obs.shape)
+
+
+def on_observations(
+    spec: Spec, create: Callable[[int, PRNGKeyArray], Any], key: PRNGKeyArray, features: int | None = None
+) -> Any:
+    """`create(size, key)`, a network that takes the flat observation; of an image, what an encoder makes of it."""
+    if spec.image is None:
+        return create(spec.obs_size, key)
+    encoder_key, head_key = jr.split(key)
+    encoder = Encoder(spec.image, encoder_key, features)
+    return Encoded(encoder=encoder, head=create(encoder.size, head_key))

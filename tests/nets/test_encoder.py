@@ -1,0 +1,62 @@
+"""Encoders of images, against XLA's own convolution, and what they leave alone."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from entrax.errors import EntraxError
+from entrax.nets import Encoder, on_observations, shifted
+from entrax.nets.encoder import Convolution, Layer
+from entrax.spec import Discrete, Image, Leaf, Spec
+
+
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 10), (8, 4, 21), (4, 2, 9)])
+def test_convolution_is_that_of_xla(kernel, stride, side):
+    layer = Convolution(2, Layer(5, kernel, stride), jr.key(0))
+    x = np.random.default_rng(0).integers(0, 256, (side, side + 3, 2)).astype(np.uint8)
+    places = kernel // stride
+    weight = layer.weight.reshape(places, places, stride, stride, 2, 5).transpose(0, 2, 1, 3, 4, 5)
+    expected = jax.lax.conv_general_dilated(
+        jnp.asarray(x, jnp.float32)[None],
+        weight.reshape(kernel, kernel, 2, 5),
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )[0]
+    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("side", "size"), [(10, 8 * 8 * 16), (64, 6 * 6 * 32), (84, 7 * 7 * 64)])
+def test_encoders_have_the_published_sizes(side, size):
+    encoder = Encoder(Image(side, side, 4, 255.0), jr.key(0))
+    assert encoder.size == size
+    assert jax.eval_shape(encoder, jax.ShapeDtypeStruct((side * side * 4,), jnp.uint8)).shape == (size,)
+
+
+def test_scaling_follows_the_greatest_entry():
+    planes, bytes_ = (Encoder(Image(10, 10, 4, greatest), jr.key(0)) for greatest in (1.0, 255.0))
+    obs = (np.random.default_rng(0).random(400) < 0.3).astype(np.uint8)
+    np.testing.assert_allclose(planes(jnp.asarray(obs)), bytes_(jnp.asarray(255 * obs)), rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_too_small_is_refused():
+    with pytest.raises(EntraxError, match="too small"):
+        Encoder(Image(2, 2, 4, 255.0), jr.key(0))
+
+
+def test_shifts_repeat_the_border_and_differ():
+    image = Image(6, 6, 1, 255.0)
+    obs = np.arange(36, dtype=np.uint8)[None].repeat(50, 0)
+    out = np.asarray(shifted(image, jnp.asarray(obs), 2, jr.key(0))).reshape(50, 6, 6)
+    padded = np.pad(obs[0].reshape(6, 6), 2, mode="edge")
+    allowed = {padded[i : i + 6, j : j + 6].tobytes() for i in range(5) for j in range(5)}
+    seen = {picture.tobytes() for picture in out}
+    assert seen <= allowed
+    assert len(seen) > 15  # 21.7 of 25 are expected
+
+
+def test_a_vector_is_taken_as_it_is():
+    spec = Spec((Leaf("observation", (3,), "float32", 3, (0.0,) * 3, (1.0,) * 3),), Discrete(2))
+    assert on_observations(spec, lambda size, key: (size, key), jr.key(0))[0] == 3

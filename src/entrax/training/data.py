@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from jaxtyping import Num
 
@@ -31,7 +32,8 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
     else:
         found = _minari(str(source))
-        spec, steps = spec_of(found), _episodes(found)
+        spec = _spec(found)
+        steps = _episodes(found, spec.action)
         made_in = found.spec.env_spec
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
@@ -77,9 +79,15 @@ def _minari(name: str) -> Any:
         ) from error
 
 
-def _episodes(found: Any) -> Transition:
+def _spec(found: Any) -> Spec:
+    env: gymnasium.Env = gymnasium.Env()
+    env.observation_space, env.action_space = found.observation_space, found.action_space
+    return spec_of(env)
+
+
+def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Transition:
     """A Minari data set, episode after episode."""
-    flat, action = flattener(found.observation_space), spec_of(found).action
+    flat = flattener(found.observation_space)
     parts = []
     for episode in found.iterate_episodes():
         count = len(episode.rewards)

@@ -1,0 +1,205 @@
+"""Learning from a fixed set of transitions: the replay of a run or a Minari data set, and not a step taken."""
+
+import shutil
+import sys
+from types import SimpleNamespace
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import entrax
+from entrax.errors import EntraxError
+from entrax.exact.plan import plan
+from entrax.problems import FiniteMDP
+from entrax.runs import checkpoint
+from entrax.runs.audit import fingerprint
+from entrax.runs.directory import RunDirectory
+from entrax.runs.start import read_start
+from entrax.spec import Transition
+from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
+
+SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
+RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class Cart(gymnasium.Wrapper):
+    """The cart and pole, whose steps are counted."""
+
+    taken = 0
+
+    def __init__(self):
+        super().__init__(gymnasium.make("CartPole-v1"))
+
+    def step(self, action):
+        Cart.taken += 1
+        return self.env.step(action)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lake") / "run"
+    entrax.train("FrozenLake-v1", "dqn", steps=6000, run=path, seed=2, **RANDOM)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cart(tmp_path_factory):
+    """200 random steps of each of two environments, of which the replay keeps the last 150."""
+    path = tmp_path_factory.mktemp("cart") / "run"
+    entrax.train("CartPole-v1", "dqn", steps=400, envs=2, workers=0, replay_size=300, run=path, **RANDOM)
+    return path
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_fitted_q_on_a_replay_is_value_iteration_on_the_estimated_model(lake, temperature):
+    data = entrax.transitions(lake)
+    state, following = data.obs.argmax(axis=1), data.next_obs.argmax(axis=1)
+    left = np.unique(state)
+    assert len(data.reward) == 6000
+    assert len(set(zip(state.tolist(), data.action.tolist(), strict=True))) == 4 * len(left)  # every pair was tried
+    with jax.enable_x64(True):
+        estimated = FiniteMDP.from_data(
+            state=state, action=data.action, reward=data.reward, next_state=following, terminated=data.terminated,
+            unseen="mask", states=16, actions=4, discount=0.9, initial=0,
+        )  # fmt: skip
+        solution = plan(estimated, temperature)
+        found = fitted_q_iteration(
+            data._replace(obs=state, next_obs=following), LeastSquares(), actions=4, discount=0.9,
+            temperature=temperature, encode=one_hot_pairs(16, 4), tolerance=1e-9,
+        )  # fmt: skip
+        assert found.status == "converged"
+        assert solution.value[0] > 0
+        np.testing.assert_allclose(found.q(left), np.asarray(solution.q)[left], atol=1e-6)
+
+
+def test_the_replay_comes_environment_by_environment(cart):
+    data = entrax.transitions(cart)
+    assert [part.shape for part in data] == [(300, 4), (300,), (300,), (300, 4), (300,), (300,)]
+    assert data.action.dtype.kind == "i"
+    follows = np.all(data.next_obs[:-1] == data.obs[1:], axis=1)
+    np.testing.assert_array_equal(follows, ~(data.terminated | data.truncated)[:-1])
+    assert data.truncated[[149, 299]].tolist() == (~data.terminated[[149, 299]]).tolist()
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_step": 3, "temperature": 0.1, "normalise_obs": True}])
+def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, tmp_path, settings):
+    shutil.copytree(cart, tmp_path / "old")
+    chosen = SMALL | {"log_every": 16, "checkpoint_every": 24} | settings
+    before = Cart.taken
+    entrax.train(Cart, "dqn", steps=8, data=tmp_path / "old", run=tmp_path / "short", **chosen)
+    checked = Cart.taken - before
+    whole = entrax.train(Cart, "dqn", steps=80, data=tmp_path / "old", run=tmp_path / "whole", **chosen)
+    assert Cart.taken - before == 2 * checked
+
+    def kill(row):
+        if row["step"] > 40:
+            raise Killed
+
+    with pytest.raises(Killed):
+        entrax.train(Cart, "dqn", steps=80, data=tmp_path / "old", run=tmp_path / "new", hook=kill, **chosen)
+    shutil.rmtree(tmp_path / "old")
+    resumed = entrax.resume(tmp_path / "new", env=Cart)
+    assert fingerprint(resumed.directory) == fingerprint(whole.directory)
+
+    data, kept = entrax.transitions(cart), entrax.transitions(whole.path)
+    for given, there in zip(data, kept, strict=True):
+        np.testing.assert_array_equal(given, there)
+    row = whole.metrics()[-1]
+    assert (row["step"], row["updates"], row["episodes"]) == (80, 80 - settings.get("n_step", 0), 0)
+    record = whole.config["data"]
+    assert (record["transitions"], record["environment"]["id"], record["step"]) == (300, "CartPole-v1", 400)
+    if settings:
+        mean = read_start(whole.directory)["normaliser/mean"]
+        np.testing.assert_allclose(mean, data.obs.mean(axis=0), rtol=1e-5)
+        last, _ = checkpoint.load(RunDirectory.open(whole.path))
+        np.testing.assert_array_equal(last["normaliser/mean"], mean)
+    with pytest.raises(EntraxError, match="holds a run with data"):
+        entrax.train(Cart, "dqn", steps=80, run=whole.path, resume=True, **chosen)
+
+
+def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tmp_path):
+    best = tmp_path / "best"
+    for env, agent, settings, words in (
+        ("CartPole-v1", "ppo", {}, "--data is for agents with a replay"),
+        ("CartPole-v1", "dqn", {"envs": 2}, "--envs is about steps"),
+        ("CartPole-v1", "dqn", {"learning_starts": 10}, "--learning-starts is about steps"),
+        ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: --replay-size must be at least that"),
+        ("Acrobot-v1", "dqn", {}, r"observation has shape \(6,\), not \(4,\)"),
+    ):
+        with pytest.raises(EntraxError, match=words):
+            entrax.train(env, agent, steps=1024, data=cart, run=best, **settings)
+        assert not best.exists()
+
+
+def minari(monkeypatch, found):
+    monkeypatch.setitem(sys.modules, "minari", found)
+
+
+def test_a_minari_data_set_is_read_as_an_agent_would_have_seen_it(monkeypatch, tmp_path):
+    """Two episodes, of observations in a Dict and actions from 1 on; the second stops in the middle."""
+    episodes = [
+        SimpleNamespace(
+            observations={"cue": np.array([0, 2, 1]), "at": np.array([[0.5], [1.5], [2.5]])},
+            actions=np.array([1, 3]),
+            rewards=np.array([1.0, -1.0]),
+            terminations=np.array([False, True]),
+            truncations=np.array([False, False]),
+        ),
+        SimpleNamespace(
+            observations={"cue": np.array([1, 1]), "at": np.array([[3.5], [4.5]])},
+            actions=np.array([2]),
+            rewards=np.array([2.0]),
+            terminations=np.array([False]),
+            truncations=np.array([False]),
+        ),
+    ]
+    found = SimpleNamespace(
+        observation_space=spaces.Dict({"cue": spaces.Discrete(3), "at": spaces.Box(0.0, 9.0, (1,), np.float64)}),
+        action_space=spaces.Discrete(3, start=1),
+        spec=SimpleNamespace(dataset_id="toy/two-v0", env_spec=None),
+        iterate_episodes=lambda: iter(episodes),
+    )
+    minari(monkeypatch, SimpleNamespace(load_dataset=lambda name: found))
+    data = entrax.transitions("toy/two-v0")
+    # The leaves come in the order of the space, which Gymnasium sorts by name.
+    np.testing.assert_array_equal(data.obs, [[0.5, 1, 0, 0], [1.5, 0, 0, 1], [3.5, 0, 1, 0]])
+    np.testing.assert_array_equal(data.next_obs, [[1.5, 0, 0, 1], [2.5, 0, 1, 0], [4.5, 0, 1, 0]])
+    assert data.action.tolist() == [0, 2, 1]
+    assert data.reward.tolist() == [1.0, -1.0, 2.0]
+    assert data.terminated.tolist() == [False, True, False]
+    assert data.truncated.tolist() == [False, False, True]
+    assert isinstance(data, Transition)
+
+    found.action_space, episodes[1:] = spaces.Box(-2.0, np.array([2.0, 6.0], np.float32)), []
+    episodes[0].actions = np.array([[-2.0, 2.0], [1.0, 6.0]])
+    np.testing.assert_allclose(entrax.transitions("toy/two-v0").action, [[-1.0, 0.0], [0.5, 1.0]])
+
+
+def test_without_minari_or_the_data_set_a_sentence_says_what_to_do(monkeypatch):
+    minari(monkeypatch, None)  # which makes its import fail
+    with pytest.raises(EntraxError, match=r"no run's directory; .* `pip install entrax\[minari\]`"):
+        entrax.transitions("D4RL/door/human-v2")
+
+    def load_dataset(name):
+        raise FileNotFoundError("Dataset not found locally")
+
+    minari(monkeypatch, SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(EntraxError, match="`minari download D4RL/door/human-v2` fetches one"):
+        entrax.transitions("D4RL/door/human-v2")
+
+
+@pytest.mark.long
+def test_dqn_learns_the_cart_and_pole_from_the_replay_of_an_earlier_run(tmp_path):
+    quiet = {"eval_every": 0, "checkpoint_seconds": 0.0}
+    entrax.train("CartPole-v1", "dqn", steps=20_000, run=tmp_path / "online", **quiet)
+    run = entrax.train(
+        "CartPole-v1", "dqn", steps=20_000, data=tmp_path / "online", run=tmp_path / "run", seed=1, **quiet
+    )
+    assert run.evaluate(20).mean > 200  # of 500; a random policy's is about 22

@@ -7,6 +7,8 @@ table as the regressor it is value iteration on the model that the data estimate
 contraction with a projection, and that composition need not contract: the limit may be far from the best function
 that the regressor can represent, or not exist even where the regressor can represent the truth. `counterexamples` has
 one of each. So `residual` certifies nothing about the distance to Q*, and no error bound is given.
+
+The replay of a run, or a Minari data set, is such data too: `entrax.transitions` reads it.
 """
 
 from collections.abc import Callable

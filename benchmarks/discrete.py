@@ -1,162 +1,201 @@
-"""Environment steps per second with discrete actions: DQN and discrete SAC against Stable-Baselines3's DQN, in turn.
+"""Environment steps per second of DQN, discrete SAC and PPO against Stable-Baselines3 and SBX, in turn.
 
-The work is the same for all: two hidden layers of 128, batches of 64, one update after every step with targets that
-follow at each, a replay buffer of a million transitions, one environment. Discrete SAC has two critics and a policy to
-update where DQN has one network. The rival counts at the better of one and two threads in each round. Prints ratios
-with their spread and writes results/discrete.json. LunarLander-v3 needs `gymnasium[box2d]` on both sides.
+The work is the same for all who are compared, as `WORK` has it; one environment. Discrete SAC has two critics and a
+policy to update where DQN has one network. A rival counts at the better of its numbers of threads in each round.
+Prints ratios with their spread and writes results/AGENT-ENV.json for every pair.
 """
 
 import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import machine
 from harness import MINE, ROOT, THEIRS, measure, save, say, show, spread
 
-PAIRS = [("CartPole-v1", "dqn"), ("LunarLander-v3", "discrete-sac")]
-WARM = 200  # updates before the measured part
+PAIRS = {
+    "dqn": (["CartPole-v1"], ["sb3"]),
+    "discrete-sac": (["Acrobot-v1"], ["sb3"]),
+    "ppo": (["CartPole-v1", "HalfCheetah-v5"], ["sb3", "sbx"]),
+}
+"""Of each agent the environments, and who else plays them: DQN against discrete SAC."""
+NAMES = {"sb3": "Stable-Baselines3", "sbx": "SBX"}
+DQN = {"batch_size": 64, "hidden": (128, 128), "learning_starts": 1_000}
+"""One update after every step, targets that follow at each, a replay buffer of a million transitions."""
+PPO = {"batch_size": 64, "hidden": (64, 64), "rollout_steps": 2048, "epochs": 10}
+"""Policy and value in networks of their own."""
+WORK = {"dqn": DQN, "discrete-sac": DQN, "ppo": PPO}
+WARM = {"dqn": 1_200, "discrete-sac": 1_200, "ppo": 2 * 2048}
+"""Steps before the measured part."""
+EVERY = {"dqn": 500, "discrete-sac": 500, "ppo": 2048}
+"""Steps between two looks at the clock; a whole rollout with its updates in the case of PPO."""
 
 
 def parse() -> argparse.Namespace:
     """The command line; `--measure` is what a single measuring process is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--window", type=float, default=15.0, help="measured seconds of each run")
-    parser.add_argument("--learning-starts", type=int, default=1_000)
+    parser.add_argument("--window", type=float, default=15.0, help="measured seconds of each run, at least")
+    parser.add_argument("--agent", choices=list(PAIRS), help="only this agent")
     parser.add_argument("--env", help="only this environment")
-    parser.add_argument("--measure", help="an agent of entrax, or sb3")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads that rivals may use")
+    parser.add_argument("--measure", choices=["entrax", *NAMES], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure_entrax(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Steps per second of one run, from the rows it reports."""
+class Clock:
+    """Takes the time at steps, from the first after `warm` on."""
+
+    def __init__(self, agent: str, window: float):
+        self.warm, self.window = WARM[agent], window
+        self.seen: list[tuple[int, float, float]] = []
+
+    def __call__(self, step: int) -> bool:
+        """Whether the window is over."""
+        if step >= self.warm:
+            self.seen.append((step, time.perf_counter(), time.process_time()))
+        return len(self.seen) > 1 and self.seen[-1][1] - self.seen[0][1] >= self.window
+
+    def measured(self) -> dict[str, float]:
+        """Steps per second, and the processor time of this process for a step."""
+        (step0, begun, cpu0), (step, ended, cpu) = self.seen[0], self.seen[-1]
+        steps, seconds = step - step0, ended - begun
+        rates = {"steps_per_second": steps / seconds, "cpu_microseconds_per_step": 1e6 * (cpu - cpu0) / steps}
+        return rates | {"seconds": seconds, "steps": steps}
+
+
+def measure_entrax(agent: str, env: str, window: float) -> dict[str, Any]:
+    """One run, timed at its rows."""
     import entrax
 
-    rows: list[tuple[int, int, float]] = []
-
-    def watch(row: dict[str, Any]) -> bool:
-        if row["updates"] >= WARM:
-            rows.append((row["step"], row["updates"], row["time"]["seconds"]))
-        return len(rows) > 1 and rows[-1][2] - rows[0][2] >= arguments.window
-
+    clock = Clock(agent, window)
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(
-            arguments.env,
-            agent=arguments.measure,
+            env,
+            agent=agent,
             steps=1_000_000,
             run=Path(folder) / "run",
-            hook=watch,
-            learning_starts=arguments.learning_starts,
+            hook=lambda row: clock(row["step"]),
             eval_every=0,
-            checkpoint_every=0,
-            log_every=500,
-            threads=arguments.threads,
-            hidden=(128, 128),
-            batch_size=64,
+            log_every=EVERY[agent],
+            **WORK[agent],
         )
-        settings = run.config["agent_config"] | run.config["training"]
-    assert settings["updates_per_step"] == 1.0
-    seconds = rows[-1][2] - rows[0][2]
-    return {
-        "steps_per_second": (rows[-1][0] - rows[0][0]) / seconds,
-        "updates_per_second": (rows[-1][1] - rows[0][1]) / seconds,
-        "seconds": seconds,
-        "lag_in_steps": settings["chunk"] * settings["envs"],
-        "versions": run.config["versions"],
-    }
+        training = run.config["training"]
+    lag = 0 if agent == "ppo" else training["chunk"] * training["envs"]
+    return clock.measured() | {"lag_in_steps": lag, "versions": run.config["versions"]}
 
 
-def measure_rival(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same of Stable-Baselines3's DQN, with the number of threads that was set before it was imported."""
-    import time
-
+def make_rival(library: str, agent: str, env: str) -> Any:
+    """The rival's agent for the same work."""
     import gymnasium
-    import torch
-    from stable_baselines3 import DQN
-    from stable_baselines3.common.callbacks import BaseCallback
 
-    torch.set_num_threads(arguments.threads)
-    warm = arguments.learning_starts + WARM
-    seen: dict[str, float] = {}
-
-    class Clock(BaseCallback):
-        def _on_step(self) -> bool:
-            seen["now"], seen["step"] = time.perf_counter(), self.num_timesteps
-            if self.num_timesteps == warm:
-                seen["warm"] = seen["now"]
-            return "warm" not in seen or seen["now"] - seen["warm"] < arguments.window
-
-    model = DQN(
+    if library == "sbx":
+        from sbx import PPO as Ppo
+    else:
+        from stable_baselines3 import DQN as Dqn
+        from stable_baselines3 import PPO as Ppo
+    work = WORK[agent]
+    common = {"batch_size": work["batch_size"], "device": "cpu"}
+    if agent == "ppo":
+        layers = list(PPO["hidden"])
+        policy = {"net_arch": {"pi": layers, "vf": layers}}
+        steps = {"n_steps": PPO["rollout_steps"], "n_epochs": PPO["epochs"]}
+        return Ppo("MlpPolicy", gymnasium.make(env), policy_kwargs=policy, **steps, **common)
+    return Dqn(
         "MlpPolicy",
-        gymnasium.make(arguments.env),
-        learning_starts=arguments.learning_starts,
+        gymnasium.make(env),
+        learning_starts=DQN["learning_starts"],
         buffer_size=1_000_000,
-        batch_size=64,
         train_freq=1,
         gradient_steps=1,
         tau=0.005,
         target_update_interval=1,
-        policy_kwargs={"net_arch": [128, 128]},
-        device="cpu",
+        policy_kwargs={"net_arch": list(DQN["hidden"])},
+        **common,
     )
-    model.learn(1_000_000, callback=Clock())
-    seconds = seen["now"] - seen["warm"]
-    speed = (seen["step"] - warm) / seconds
-    versions = machine.versions("stable-baselines3", "torch", "numpy", "gymnasium")
-    return {"steps_per_second": speed, "updates_per_second": speed, "seconds": seconds, "versions": versions}
 
 
-def run(arguments: argparse.Namespace, env: str, contender: str, threads: int | None) -> dict[str, Any]:
+def measure_rival(library: str, agent: str, env: str, window: float, threads: int) -> dict[str, Any]:
+    """The same of a rival, timed at as many steps."""
+    import torch
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    torch.set_num_threads(threads)
+    clock, every = Clock(agent, window), EVERY[agent]
+
+    class Watch(BaseCallback):
+        """SB3 calls at the beginning of a rollout, all updates before it being made, and after every step."""
+
+        over = False
+
+        def _on_rollout_start(self) -> None:
+            if self.num_timesteps % every == 0:
+                self.over = clock(self.num_timesteps)
+
+        def _on_step(self) -> bool:
+            return not self.over
+
+    make_rival(library, agent, env).learn(1_000_000, callback=Watch())
+    names = ("stable-baselines3", "sbx-rl", "torch", "jax", "numpy", "gymnasium", "mujoco")
+    return clock.measured() | {"versions": machine.versions(*names)}
+
+
+def run(arguments: argparse.Namespace, agent: str, env: str, contender: str, threads: int | None) -> dict[str, Any]:
     """One contender in a process of its own."""
-    python = THEIRS if contender == "sb3" else MINE
-    common = ("--env", env, "--measure", contender, "--window", arguments.window)
-    limits = {} if threads is None else {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    paths = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-    result = measure(
-        python,
-        "discrete.py",
-        *common,
-        *("--learning-starts", arguments.learning_starts),
-        *(() if threads is None else ("--threads", threads)),
-        environment=limits | {"PYTHONPATH": paths},
-    )
+    variables = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))}
+    if threads is not None:
+        variables |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")}
+    which = ("--measure", contender, "--agent", agent, "--env", env, "--window", arguments.window)
+    python = MINE if contender == "entrax" else THEIRS
+    result = measure(python, "discrete.py", *which, "--threads", threads or 1, environment=variables)
+    cost, other = result["cpu_microseconds_per_step"], result["other_load"]
     say(
-        f"  {env:15} {contender:13} {threads or '-':>2} threads {result['steps_per_second']:8.1f} steps/s   "
-        f"(load before {result['load_average_before']:.2f}, others meanwhile {result['other_load']:.2f} cores)"
+        f"  {contender:7} {threads or '-':>2} threads {result['steps_per_second']:8.1f} steps/s, {cost:6.0f} µs of "
+        f"processor time a step   (load before {result['load_average_before']:.2f}, others meanwhile {other:.2f} cores)"
     )
     return result
 
 
-def one_round(arguments: argparse.Namespace, env: str, agent: str, backwards: bool) -> dict[str, Any]:
-    """entrax and its rival once each; the order can be turned."""
-    contenders: list[tuple[str, int | None]] = [(agent, None), ("sb3", 1), ("sb3", 2)]
-    runs = [(c, t, run(arguments, env, c, t)) for c, t in (contenders[::-1] if backwards else contenders)]
-    speeds = {(c, t): result["steps_per_second"] for c, t, result in runs}
-    return {
-        "ratio": speeds[agent, None] / max(speeds["sb3", 1], speeds["sb3", 2]),
-        "runs": [{"contender": c, "threads": t} | result for c, t, result in runs],
-    }
+def one_round(arguments: argparse.Namespace, agent: str, env: str, backwards: bool) -> list[dict[str, Any]]:
+    """entrax and its rivals once each; the order can be turned."""
+    rivals = PAIRS[agent][1]
+    contenders: list[tuple[str, int | None]] = [("entrax", None), *((r, t) for r in rivals for t in arguments.threads)]
+    order = contenders[::-1] if backwards else contenders
+    return [{"contender": c, "threads": t} | run(arguments, agent, env, c, t) for c, t in order]
+
+
+def compare(arguments: argparse.Namespace, agent: str, env: str) -> None:
+    """All rounds of one pair, with the ratios of each."""
+    say(f"{agent} on {env}")
+    rounds = [one_round(arguments, agent, env, i % 2 == 1) for i in range(arguments.rounds)]
+    record: dict[str, Any] = {"settings": vars(arguments) | {"work": WORK[agent]}, "rounds": rounds}
+    for rival in PAIRS[agent][1]:
+        best = [max(r["steps_per_second"] for r in runs if r["contender"] == rival) for runs in rounds]
+        mine = [next(r["steps_per_second"] for r in runs if r["contender"] == "entrax") for runs in rounds]
+        record[f"entrax/{rival}"] = spread(m / b for m, b in zip(mine, best, strict=True))
+        whose = "PPO" if agent == "ppo" else "DQN"
+        say(show(f"entrax / {whose} of {NAMES[rival]}", record[f"entrax/{rival}"], "x"))
+    say(f"Written: {save(f'{agent}-{env}', record)}")
 
 
 def main() -> None:
-    """One measurement, or all rounds."""
+    """One measurement, or all pairs."""
     arguments = parse()
     if arguments.measure is not None:
-        measured = (measure_rival if arguments.measure == "sb3" else measure_entrax)(arguments)
+        where = arguments.agent, arguments.env, arguments.window
+        if arguments.measure == "entrax":
+            measured = measure_entrax(*where)
+        else:
+            measured = measure_rival(arguments.measure, *where, arguments.threads[0])
         print(json.dumps(measured | {"peak_memory": machine.peak_memory()}))
         return
-    results: dict[str, Any] = {}
-    for env, agent in PAIRS:
-        if arguments.env in (None, env):
-            rounds = [one_round(arguments, env, agent, i % 2 == 1) for i in range(arguments.rounds)]
-            results[f"{agent} on {env}"] = {"ratio": spread(r["ratio"] for r in rounds), "rounds": rounds}
-    for name, result in results.items():
-        say(show(f"{name} / Stable-Baselines3's DQN, at least 2", result["ratio"], "x"))
-    say(f"Written: {save('discrete', {'settings': vars(arguments)} | results)}")
+    for agent, (envs, _) in PAIRS.items():
+        for env in envs:
+            if arguments.agent in (None, agent) and arguments.env in (None, env):
+                compare(arguments, agent, env)
 
 
 if __name__ == "__main__":

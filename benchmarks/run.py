@@ -16,6 +16,9 @@ BENCHMARKS = {
     "startup": "startup.py",
     "saving": "saving.py",
     "stress": "stress.py",
+    "discrete": "discrete.py",
+    "tabular": "tabular.py",
+    "soft-q": "soft_q.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
     "deterministic": "deterministic.py",
@@ -29,7 +32,7 @@ def install_rivals() -> None:
     ready, wanted = RIVALS / ".ready", REQUIREMENTS.read_text()
     if ready.exists() and ready.read_text() == wanted:
         return
-    say(f"Installing Stable-Baselines3 and SBX into {RIVALS.name}: some minutes, once.")
+    say(f"Installing Stable-Baselines3, SBX and numba into {RIVALS.name}: some minutes, once.")
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(RIVALS)], check=True)
     pip = [str(THEIRS), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     first = [line for line in wanted.splitlines() if line.startswith("torch==")]

@@ -1,12 +1,12 @@
 """Steps per second of tabular learners: ours, a plain NumPy reference, and that reference compiled by numba.
 
-    python benchmarks/tabular.py [--numba PYTHON] [--repeats 5]
+    python benchmarks/tabular.py [--repeats 5] [--no-numba]
 
 Every competitor runs in a process of its own, in turn, `--repeats` times. The reference below is one function: numba
 compiles it as it stands. Ours is measured for one learner and for many seeds at once, numba for one learner and for as
 many seeds on all cores. Each also says how far its values are from the exact ones: all learn the same thing.
-numba belongs in an environment of its own (`python -m venv DIR; DIR/bin/pip install numba`); without --numba it is left
-out. Random numbers count; compiling does not, and is reported.
+numba is among the rivals in .bench-venv. Random numbers count; compiling does not, and is reported. Ratios are taken
+within a repeat.
 """
 
 import argparse
@@ -25,6 +25,7 @@ PROBLEMS = ("frozen-lake", "garnet")
 SEEDS = 64
 CHUNK = 1024
 POWER = 0.75
+PAIRED = (("ours", "numpy"), ("ours", "numba"), ("ours-seeds", "numpy"), ("ours-seeds", "numba-seeds"))
 STEPS = {"ours": 2_000_000, "ours-seeds": 200_000, "numpy": 100_000, "numba": 10_000_000, "numba-seeds": 1_000_000}
 
 
@@ -190,7 +191,7 @@ def write_tables(name: str, path: Path) -> None:
     )
 
 
-def compare(numba: Path | None, repeats: int) -> None:
+def compare(numba: bool, repeats: int) -> None:
     """Measure everything in turn, print it, and write results/tabular.json."""
     import harness
 
@@ -204,7 +205,7 @@ def compare(numba: Path | None, repeats: int) -> None:
                 runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
                 for _ in range(repeats):
                     for kind in kinds:
-                        python = numba if numba and kind.startswith("numba") else harness.MINE
+                        python = harness.THEIRS if kind.startswith("numba") else harness.MINE
                         environment = {"JAX_PLATFORMS": "cpu"}
                         runs[kind].append(
                             harness.measure(python, "tabular.py", kind, path, learner, environment=environment)
@@ -217,6 +218,12 @@ def compare(numba: Path | None, repeats: int) -> None:
                         "million_steps_per_second": speed,
                         "runs": runs[kind],
                     }
+                for mine, theirs in PAIRED:
+                    if theirs in runs:
+                        pairs = zip(runs[mine], runs[theirs], strict=True)
+                        ratio = harness.spread(m["steps_per_second"] / t["steps_per_second"] for m, t in pairs)
+                        harness.say(harness.show(f"  {mine} / {theirs}", ratio, "x"))
+                        record["results"][f"{name}/{learner}/{mine} / {theirs}"] = ratio
     harness.say("wrote", harness.save("tabular", record))
 
 
@@ -229,10 +236,10 @@ def main() -> None:
         print(json.dumps(measure(kind, tables, learner)))
         return
     parser = argparse.ArgumentParser(description="Speed of the tabular learners.")
-    parser.add_argument("--numba", type=Path, help="the Python of an environment that has numba")
+    parser.add_argument("--no-numba", action="store_true", help="against NumPy alone")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    compare(arguments.numba, arguments.repeats)
+    compare(not arguments.no_numba, arguments.repeats)
 
 
 if __name__ == "__main__":

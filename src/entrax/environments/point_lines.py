@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from entrax.environments.canvas import GREEN, WALL, WHITE, Canvas
+from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import RADIUS, TOP_SPEED, Motion, PointEnv, Vectors, distance, free
 from entrax.errors import EntraxError, closest
 
@@ -80,11 +80,12 @@ class PointLines(PointEnv):
 
     def draw(self) -> Canvas:
         """The room, with the lines that count in green."""
-        corner = np.full(2, ROOM + THICKNESS)
-        canvas = Canvas(-corner, corner, PIXELS)
-        canvas.box(-corner, corner, WALL)
-        canvas.box(np.full(2, -ROOM), np.full(2, ROOM), WHITE)
+        edge = ROOM + THICKNESS
+        canvas = Canvas(np.full(2, -edge), np.full(2, edge), PIXELS)
         canvas.grid()
+        for low, high in ((-edge, -ROOM), (ROOM, edge)):
+            canvas.box(np.array([low, -edge]), np.array([high, edge]), WALL)
+            canvas.box(np.array([-edge, low]), np.array([edge, high]), WALL)
         for axis in np.flatnonzero(self.weights):
             start, end = np.full(2, -ROOM), np.full(2, ROOM)
             start[axis] = end[axis] = AIM[axis]

@@ -137,6 +137,8 @@ def compose(
         if run.run.config["agent"] not in AGENTS:
             name = run.run.config["agent"]
             raise EntraxError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
+        if run.spec.image is not None:
+            raise EntraxError(f"{run.run.path} observes images: runs of vectors can be composed.")
         if "prior" in run.run.config:
             raise EntraxError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
         if not run.whole:

@@ -3,15 +3,20 @@
 import itertools
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 import reference64 as ref
+from gymnasium import spaces
 
+import entrax
 from entrax.agents import reinforce
 from entrax.errors import EntraxError
+from entrax.exact.plan import plan
+from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
 
 SPEC = ref.discrete_spec(Discrete(2))
@@ -167,6 +172,40 @@ def test_with_the_differential_values_the_mean_is_the_gradient_of_the_average_re
     wanted = jax.jit(jax.grad(lambda logits: in_the_long_run(logits)[0]))(logits)
     np.testing.assert_allclose(-np.tensordot(chance, gradients(s, a), axes=1), wanted, rtol=1e-4, atol=1e-5)
     assert np.abs(wanted).max() > 0.01
+
+
+class Endless(gymnasium.Env):
+    """The walk, cut into pieces of 50 steps."""
+
+    def __init__(self):
+        self.observation_space, self.action_space = spaces.Box(0, 1, (2,), np.float32), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.state = 0, int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.state], {}
+
+    def step(self, action):
+        reward = float(PAID[self.state, action])
+        self.t, self.state = self.t + 1, int(self.np_random.random() < NEXT[self.state, action, 1])
+        return np.eye(2, dtype=np.float32)[self.state], reward, False, self.t == 50, {}
+
+
+@pytest.mark.long
+def test_a_run_comes_to_the_planned_average_reward(tmp_path):
+    """Soft, at α = 0.5: the gain of the learned policy and of `exact.plan`, and what the run itself thinks it is."""
+    settings = {"objective": "average", "temperature": 0.5, "hidden": (8,), "workers": 0, "envs": 4, "eval_every": 0}
+    run = entrax.train(Endless, agent="reinforce", run=tmp_path / "run", steps=16_384, **settings)
+    with jax.enable_x64(True):
+        planned = plan(FiniteMDP.from_dense(NEXT, PAID, discount=1.0), 0.5, objective="average")
+        logits = np.log(np.exp(np.asarray(jax.vmap(run.controller.policy)(jnp.eye(2, dtype=jnp.float32)), float))[:, 0])
+        gain = float(in_the_long_run(logits, 0.5)[0])
+    best = float(planned.average_reward)
+    assert best - 0.01 < gain <= best + 1e-9
+    rows = [row["average_reward"] for row in run.metrics() if "average_reward" in row]
+    assert rows[-1] == pytest.approx(best, abs=0.1)
+    uniform = float(in_the_long_run(jnp.zeros((2, 2)), 0.5)[0])
+    assert uniform < best - 0.1
 
 
 def test_the_average_reward_is_a_running_mean_over_rollouts():

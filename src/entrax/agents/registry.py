@@ -72,7 +72,7 @@ REGISTRY = {
         module="entrax.agents.reinforce",
         actions=("Box", "Discrete", "MultiDiscrete"),
         paper="Williams 1992, doi:10.1007/BF00992696",
-        use="the plain policy gradient, with or without a baseline, up to actor-critic (--gae-lambda 0); to study",
+        use="the plain policy gradient, up to actor-critic; to study, and for histories: --memory 16",
     ),
     "pcl": Entry(
         module="entrax.agents.pcl",

@@ -73,7 +73,10 @@ def log_prob_of_course(policy, s, a):
     return jnp.stack([policy.log_prob(first, a[:1]), policy.log_prob(second, a[1:])])
 
 
-@pytest.mark.parametrize("fields", [{"baseline": "none"}, {"gae_lambda": 1.0}], ids=["none", "learned"])
+LEARNED = pytest.param({"gae_lambda": 1.0}, id="learned", marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("fields", [pytest.param({"baseline": "none"}, id="none"), LEARNED])
 def test_the_mean_over_all_courses_is_the_exact_gradient(fields):
     """The rollout before it, an episode too, is context."""
     config = configured(temperature=0.3, **fields)
@@ -191,7 +194,7 @@ QUICK = {
 
 
 def test_a_task_that_needs_memory_is_learned(tmp_path):
-    settings = QUICK | {"steps": 16_384, "discount": 1.0}
+    settings = QUICK | {"steps": 8192, "objective": "episodic", "baseline": "mean"}
     remembering = entrax.train(Recall, run=tmp_path / "memory", memory=16, **settings)
     assert remembering.evaluate(40, env=Recall, workers=0).mean == 1.0
     again = entrax.load(tmp_path / "memory")

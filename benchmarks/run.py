@@ -19,6 +19,7 @@ BENCHMARKS = {
     "discrete": "discrete.py",
     "tabular": "tabular.py",
     "soft-q": "soft_q.py",
+    "acting": "acting.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
     "deterministic": "deterministic.py",

@@ -197,9 +197,11 @@ def test_without_minari_or_the_data_set_a_sentence_says_what_to_do(monkeypatch):
 
 @pytest.mark.long
 def test_dqn_learns_the_cart_and_pole_from_the_replay_of_an_earlier_run(tmp_path):
-    quiet = {"eval_every": 0, "checkpoint_seconds": 0.0}
-    entrax.train("CartPole-v1", "dqn", steps=20_000, run=tmp_path / "online", **quiet)
-    run = entrax.train(
-        "CartPole-v1", "dqn", steps=20_000, data=tmp_path / "online", run=tmp_path / "run", seed=1, **quiet
-    )
-    assert run.evaluate(20).mean > 200  # of 500; a random policy's is about 22
+    """Three seeds on one set of data; docs/discrete.md has what each comes to."""
+    quiet = {"steps": 20_000, "eval_every": 0, "checkpoint_seconds": 0.0}
+    entrax.train("CartPole-v1", "dqn", run=tmp_path / "earlier", **quiet)
+    runs = [
+        entrax.train("CartPole-v1", "dqn", run=tmp_path / str(s), seed=s, data=tmp_path / "earlier", **quiet)
+        for s in range(3)
+    ]
+    assert min(run.evaluate(20).mean for run in runs) > 100  # of 500; a random policy's is about 22

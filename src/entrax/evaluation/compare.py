@@ -237,7 +237,7 @@ def _varying(keys: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, list[st
     names = list(dict.fromkeys(name for _, settings in keys for name in settings))
     for task, settings in keys:
         for name in names:
-            if name in settings or name == "after":  # alone enough to tell a fine-tuned run from one from scratch
+            if name in settings or name in ("after", "prior", "data"):  # having none is a difference, too
                 seen.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
     varying: dict[str, list[str]] = {settings["agent"]: [] for _, settings in keys}
     for (agent, name, _), values in seen.items():

@@ -50,19 +50,20 @@ POINT = Form(
 )
 """What `--quick` does."""
 
-ANT_SAC: Settings = {"learning_rate": 1e-3}
-ANT_TD3: Settings = {"hidden": (256, 256)}
+ANT_SAC: Settings = {"learning_rate": 1e-3, "hidden": (128, 128), "batch_size": 128}
+ANT_TD3: Settings = {"hidden": (128, 128), "batch_size": 128}
 
 ANT = Form(
     anywhere="entrax/AntAnyDirection-v0",
     hallway="entrax/AntHallway-v0",
     directions=(0.0, 90.0, 180.0, 270.0),
     agents={
-        "soft": ("sac", ANT_SAC | {"temperature": 0.2}),
-        "low": ("sac", ANT_SAC | {"temperature": 0.002}),
+        "soft": ("sac", ANT_SAC | {"temperature": 0.05}),
+        "low": ("sac", ANT_SAC | {"temperature": 0.0005}),
         "deterministic": ("td3", ANT_TD3),
     },
     pretraining=LOOP | {"steps": 300_000, "learning_starts": 5_000, "eval_every": 0},
-    tuning=LOOP | {"steps": 100_000, "learning_starts": 2_000, "eval_every": 4_000, "eval_episodes": 5},
+    tuning=LOOP
+    | {"steps": 50_000, "updates_per_step": 0.5, "learning_starts": 2_000, "eval_every": 2_500, "eval_episodes": 3},
 )
 """The full form."""

@@ -244,3 +244,10 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize(("cores", "timeout", "there"), [({3}, None, 0), ({3}, 9.0, 1), ({3, 5}, None, 2)])
+def test_as_many_workers_as_the_cores_that_may_be_used(cores, timeout, there, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: cores, raising=False)
+    with make_pool(toy(), 3, step_timeout=timeout) as pool:
+        assert (len(pool._workers) if isinstance(pool, WorkerPool) else 0) == there

@@ -9,6 +9,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 
+from entrax.environments.make import usable_cores
 from entrax.errors import EntraxError
 
 T = TypeVar("T")
@@ -47,8 +48,7 @@ def available_threads() -> int:
     """The threads that XLA takes if nobody says how many; results depend on it in their last bits."""
     if os.environ.get("NPROC", "").isdigit():
         return int(os.environ["NPROC"])
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return usable_cores()
 
 
 def put(tree: T, device: jax.Device) -> T:

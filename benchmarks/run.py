@@ -1,5 +1,5 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|minutes|sample-efficiency|
-deterministic|all] [its options]`.
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|minutes|
+sample-efficiency|deterministic|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
 """
@@ -24,7 +24,7 @@ BENCHMARKS = {
     "sample-efficiency": "sample_efficiency.py",
     "deterministic": "deterministic.py",
 }
-NEED_RIVALS = {"speed", "minutes", "deterministic"}
+NEED_RIVALS = {"speed", "discrete", "tabular", "minutes", "deterministic"}
 REQUIREMENTS = HERE / "requirements-rivals.txt"
 
 

@@ -37,6 +37,17 @@ def test_an_episode_follows_from_its_seed(package, source, shape):
     env.close()
 
 
+@pytest.mark.parametrize(("package", "name"), [("minatar", "MinAtar/Breakout-v1"), ("ale_py", "entrax/Atari-v0")])
+def test_pictures_are_for_those_who_ask_for_them(package, name):
+    pytest.importorskip(package)
+    for mode in (None, "rgb_array"):
+        with EnvSource(name).make(render_mode=mode) as env:
+            env.reset(seed=0)
+            assert (env.render() is None) == (mode is None)
+    with pytest.raises(EntraxError, match="'rgb_array', not 'ansi'"):
+        EnvSource(name).make(render_mode="ansi")
+
+
 def test_an_unknown_game_is_named():
     pytest.importorskip("ale_py")
     with pytest.raises(EntraxError, match="space_invaders"):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from entrax.environments.multigoal import GOALS, MultiGoal
+from entrax.errors import EntraxError
 from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run, runs
+from entrax.training.options import PRESETS, Preset
 
 NAN = [np.nan, np.nan]
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
@@ -46,6 +48,14 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
         inside = np.abs(live[1:]).max() < 7  # a wall would hide part of the action
         expected = np.sum(-30 * np.sum(moves**2, axis=1) - apart[1:] ** 2) + 10 * ended
         assert not inside or earned == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_finished_run_of_other_defaults_is_not_taken_for_this_one(tmp_path, monkeypatch):
+    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    monkeypatch.setitem(PRESETS, "paper", Preset(options={}, agent={"target_rate": 0.5}))
+    with pytest.raises(EntraxError, match=rf"{run.path.name} was trained with target_rate 0\.005, which is 0\.5"):
+        runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    assert runs.trained(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
 
 
 def test_runs_that_visit_other_places_are_far_apart():

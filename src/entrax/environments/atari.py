@@ -28,6 +28,8 @@ class Atari(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(self, game: str = "Pong", clip_rewards: bool = False, render_mode: str | None = None):
+        if render_mode not in (None, "rgb_array"):
+            raise EntraxError(f"Atari renders as 'rgb_array', not {render_mode!r}.")
         try:
             import ale_py
         except ImportError as error:
@@ -68,8 +70,9 @@ class Atari(gymnasium.Env):
         reward = float(np.sign(reward)) if self.clip_rewards else float(reward)
         return self.pictures.copy(), reward, bool(self.ale.game_over()), False, {"lives": self.ale.lives()}
 
-    def render(self) -> UInt8[np.ndarray, "height width 3"]:
-        return self.ale.getScreenRGB()
+    def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
+        """The emulator's screen in colour; None unless made with "rgb_array"."""
+        return None if self.render_mode is None else self.ale.getScreenRGB()
 
     def _picture(self, screen: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "84 84"]:
         return np.rint(self.rows @ screen.astype(np.float32) @ self.columns.T).astype(np.uint8)

@@ -30,6 +30,8 @@ class MinAtar(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(self, game: str, minimal_actions: bool = True, render_mode: str | None = None):
+        if render_mode not in (None, "rgb_array"):
+            raise EntraxError(f"MinAtar renders as 'rgb_array', not {render_mode!r}.")
         try:
             from minatar import Environment
         except ImportError as error:
@@ -53,8 +55,10 @@ class MinAtar(gymnasium.Env):
         reward, ended = self.game.act(self.actions[action])
         return self.game.state().astype(np.bool_), float(reward), bool(ended), False, {}
 
-    def render(self) -> UInt8[np.ndarray, "height width 3"]:
-        """One colour for each plane, the last of them on top."""
+    def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
+        """One colour for each plane, the last of them on top; None unless made with "rgb_array"."""
+        if self.render_mode is None:
+            return None
         state = self.game.state()
         hue = 2.0 * np.pi * (GOLDEN * np.arange(state.shape[2])[:, None] + np.arange(3) / 3.0)
         colours = np.vstack([np.zeros(3), 0.6 + 0.4 * np.cos(hue)])

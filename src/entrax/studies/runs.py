@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,14 +10,16 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float
 
+from entrax.agents.base import get_agent
 from entrax.agents.controller import act_in_episodes
 from entrax.environments.pool import LocalPool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
+from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Act
 from entrax.runs.directory import RunDirectory
-from entrax.runs.records import dumps
-from entrax.training.launch import train
+from entrax.runs.records import dumps, to_json
+from entrax.training.launch import configure, train
 from entrax.training.resume import finished
 from entrax.training.trained import Run, load
 from entrax.training.transfer import finetune
@@ -35,13 +38,16 @@ def trained(
 ) -> Run:
     """The run of this configuration in `out`/runs, trained as far as it was not. Raises EntraxError as `train` does.
 
-    The directory's name is a digest of the arguments, so that whatever they determine is trained once.
+    The directory's name is a digest of the arguments, so that whatever they determine is trained once. Raises
+    EntraxError, too, for a finished run of an entrax whose defaults were others.
     """
     named = [sorted(values.items()) for values in (settings, env_args or {})]
     path = kept(out, [env, agent, seed, named])
-    if complete(path):
-        return load(path)
-    return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)
+    if not complete(path):
+        return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)
+    found = load(path)
+    check_defaults(found, agent, settings)
+    return found
 
 
 def tuned(
@@ -71,6 +77,19 @@ def kept(out: Path, arguments: list[Any]) -> Path:
 def complete(path: Path) -> bool:
     """Whether a run is there that has taken all of its steps."""
     return (path / "config.json").exists() and finished(RunDirectory.open(path), None)
+
+
+def check_defaults(run: Run, agent: str, settings: Mapping[str, Any]) -> None:
+    """Raises EntraxError when a setting that was left to its default has another one by now."""
+    options, config = configure(get_agent(agent), run.config["preset"], settings)
+    for group, values in (("agent_config", config), ("training", options)):
+        then = run.config[group]
+        for name, now in to_json(asdict(values)).items():
+            if name not in ("threads", "device") and then.get(name, now) != now:
+                raise EntraxError(
+                    f"{run.path} was trained with {name} {then[name]}, which is {now} by now; remove it, or choose "
+                    "another --out."
+                )
 
 
 def paths_of(

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -148,6 +149,22 @@ def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeyp
     arrays, _ = checkpoint.load(run)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(finding.damage is None for finding in verify(run))
+
+
+def test_nothing_is_acted_by_a_policy_that_is_not_finite(tmp_path, monkeypatch):
+    update, broken_at = sac.update, 20
+
+    def breaking(config, state, batch, progress, key):
+        state, info = update(config, state, batch, progress, key)
+        spoilt = jnp.where(state.updates >= broken_at, jnp.nan, 0.0)
+        policy = jax.tree.map(lambda x: x + spoilt, state.params.policy)
+        return eqx.tree_at(lambda state: state.params.policy, state, policy), info
+
+    monkeypatch.setattr(sac, "update", breaking)
+    rare = {"batch_size": 10, "log_every": 1000, "eval_every": 0}  # nothing else looks in between
+    with pytest.raises(Diverged, match=f"diverged at update {broken_at}, near step"):
+        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | rare)
+    assert [event["kind"] for event in RunDirectory.open(tmp_path / "run").events()] == ["diverged"]
 
 
 def test_a_full_disk_ends_the_run_with_the_bytes_it_needed(tmp_path, monkeypatch):

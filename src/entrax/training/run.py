@@ -171,7 +171,6 @@ class Training:
         packed = None if self.data.on_policy else self._packed(chunk)
         self._learn(chunk)
         if self.data.on_policy:
-            self.look_into_lessons()  # nothing is acted by a policy that is not finite
             if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
                 self._normalise(self.task.options.chunk)
             packed = self._packed(chunk)
@@ -237,6 +236,7 @@ class Training:
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
         if packed is not None:
             self.actor.hand_over(packed, chunk_key(self.actor_key, ACT, chunk.index), self._recent())
+            self.look_into_lessons(but=int(chunk.updates > 0 and not self.data.on_policy))  # nothing acts by NaN
         for t in range(chunk.times):
             if packed is None:
                 drawn = random_actions(action, rng, task.options.envs)

@@ -1,5 +1,6 @@
 """Runs with a prior: the policy of another run in them for good, and that run needed no more."""
 
+import json
 import shutil
 
 import numpy as np
@@ -82,6 +83,17 @@ def test_without_a_prior_there_is_no_trace_of_one(tmp_path):
     assert not {"prior", "start", "data"} & run.config.keys()
     assert not arrays(run.path, "state/prior")
     assert not (run.path / "start.safetensors").exists()
+
+
+def test_nothing_that_a_run_names_is_imported(old, tmp_path, monkeypatch):
+    run = soft(tmp_path / "run", prior=old)
+    (tmp_path / "stranger.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = json.loads((run.path / "config.json").read_text())
+    config["prior"]["agent"] = "stranger:agent"
+    (run.path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EntraxError, match="nothing that a run names is imported"):
+        entrax.load(run.path)
 
 
 @pytest.mark.long

@@ -84,6 +84,8 @@ def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Map
         return state
     if "with_prior" not in vars(agent):
         raise EntraxError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+    if ":" in prior["agent"]:
+        raise EntraxError(f"The prior is of {prior['agent']!r}, outside entrax; nothing that a run names is imported.")
     module, resolved = _configured(prior, spec)
     return agent.with_prior(config, state, policy_template(module, resolved, spec, prior.get("prior")))
 

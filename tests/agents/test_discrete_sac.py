@@ -185,6 +185,15 @@ def test_a_fixed_temperature_stays_to_the_bit():
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(new.params))
 
 
+def test_a_fixed_temperature_stays_also_with_an_optimiser_that_learned_it():
+    learned, fixed = configured(), configured(temperature=0.2)
+    batch = ref.discrete_batch(0, (3,))
+    before, _ = update(learned, start(learned), batch, PROGRESS, jr.key(0))
+    begun = eqx.tree_at(lambda s: s.opt_state, start(fixed), before.opt_state)
+    new, _ = update(fixed, begun, batch, PROGRESS, jr.key(1))
+    assert new.params.log_alpha == begun.params.log_alpha
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

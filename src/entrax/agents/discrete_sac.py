@@ -265,9 +265,11 @@ def update(
     else:
         g_alpha = jnp.zeros_like(p.log_alpha)
 
-    # Adam is elementwise, so one Adam over Params is the paper's four; where a gradient is always 0 it never moves.
+    # Adam is elementwise, so one Adam over Params is the paper's four.
     gradients = Params(policy=g_policy, critics=g_critics, log_alpha=g_alpha)
     steps, opt_state = optax.adam(config.learning_rate).update(gradients, state.opt_state)
+    if not isinstance(config.temperature, str):  # an optimiser that is kept from learning it would still move it
+        steps = replace(steps, log_alpha=jnp.zeros_like(p.log_alpha))
     params = optax.apply_updates(p, steps)
     info = {"critic_loss": j_q, "q": q, "temperature": alpha}
     info |= {"entropy": entropy, "target_entropy": target} if state.prior is None else {"kl_to_prior": -entropy}

@@ -88,6 +88,17 @@ def test_the_replay_comes_environment_by_environment(cart):
     assert data.truncated[[149, 299]].tolist() == (~data.terminated[[149, 299]]).tolist()
 
 
+def test_what_a_fine_tuned_run_had_from_elsewhere_does_not_lead_to_its_own_steps(cart, tmp_path):
+    for envs in (1, 2):  # with one, rows that were two environments' come one after the other
+        tuned = entrax.finetune(
+            cart, "CartPole-v1", steps=40, keep_replay=True, envs=envs, workers=0, run=tmp_path / str(envs), seed=5
+        )
+        data = entrax.transitions(tuned.path)
+        follows = np.all(data.next_obs[:-1] == data.obs[1:], axis=1)
+        np.testing.assert_array_equal(follows, ~(data.terminated | data.truncated)[:-1])
+        assert follows.any()
+
+
 @pytest.mark.parametrize("settings", [{}, {"n_step": 3, "temperature": 0.1, "normalise_obs": True}])
 def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, tmp_path, settings):
     shutil.copytree(cart, tmp_path / "old")
@@ -131,6 +142,7 @@ def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tm
         ("CartPole-v1", "dqn", {"envs": 2}, "--envs is about steps"),
         ("CartPole-v1", "dqn", {"learning_starts": 10}, "--learning-starts is about steps"),
         ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: --replay-size must be at least that"),
+        ("CartPole-v1", "dqn", {"n_step": 301}, "has 300 transitions, and this agent needs 301"),
         ("Acrobot-v1", "dqn", {}, r"observation has shape \(6,\), not \(4,\)"),
     ):
         with pytest.raises(EntraxError, match=words):

@@ -51,7 +51,7 @@ def begun(
     normaliser = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
     arrays: dict[str, np.ndarray] = {}
     if data is not None:
-        check_data(data, task.spec, task.agent.data(task.config).capacity)
+        check_data(data, task.spec, task.agent.data(task.config))
         normaliser.advance(data.steps.obs)
         arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}
     arrays |= {f"normaliser/{name}": array for name, array in normaliser.arrays().items()}

@@ -12,6 +12,7 @@ from jaxtyping import Num
 
 from entrax.environments.spaces import flattener, spec_of
 from entrax.errors import EntraxError
+from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
 from entrax.training.ancestor import check_spaces, read_ancestor, recorded, stored
 
@@ -42,23 +43,29 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
     return Dataset(spec=spec, steps=steps, record=record | {"transitions": len(steps.reward), "sha256": digest})
 
 
-def check_data(data: Dataset, spec: Spec, capacity: int) -> None:
-    """Raises EntraxError unless an agent of `spec` with so large a replay can learn from the data."""
+def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
+    """Raises EntraxError unless an agent of `spec` that learns from what is `wanted` can learn from the data."""
     path = data.record["path"]
     check_spaces(data.spec, spec, path)
     if isinstance(spec.action, Continuous) and spec.action != data.spec.action:
         raise EntraxError(f"The actions of {path} have other bounds, and would mean something else here.")
-    if len(data.steps.reward) > capacity:
-        raise EntraxError(
-            f"{path} has {len(data.steps.reward)} transitions: --replay-size must be at least that, not {capacity}."
-        )
+    count, least, most = len(data.steps.reward), wanted.steps_needed(1), wanted.capacity
+    if count > most:
+        raise EntraxError(f"{path} has {count} transitions: --replay-size must be at least that, not {most}.")
+    if count < least:
+        raise EntraxError(f"{path} has {count} transitions, and this agent needs {least} to draw a sequence from.")
 
 
 def _in_rows(steps: Transition) -> Transition:
-    """[time, env, ...] as [transition, ...], env by env; the last step of each is no predecessor of the next one's."""
-    steps = steps._replace(truncated=steps.truncated.copy())
-    if len(steps.reward):
-        steps.truncated[-1] |= ~steps.terminated[-1]
+    """[time, env, ...] as [transition, ...], env by env.
+
+    A step that does not lead to what the next one begins with is truncated: the last of each environment, and within
+    the replay of a run that was fine-tuned those it had from elsewhere.
+    """
+    follows = np.zeros_like(steps.truncated)
+    for t in range(1, len(follows)):
+        follows[t - 1] = (steps.next_obs[t - 1] == steps.obs[t]).all(axis=-1)
+    steps = steps._replace(truncated=steps.truncated | ~(follows | steps.terminated))
     return Transition(*(np.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:]) for part in steps))
 
 

@@ -5,7 +5,9 @@ import pytest
 
 from entrax.environments.multigoal import GOALS, MultiGoal
 from entrax.errors import EntraxError
+from entrax.runs.audit import fingerprint
 from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run, runs
+from entrax.training.launch import train
 from entrax.training.options import PRESETS, Preset
 
 NAN = [np.nan, np.nan]
@@ -48,6 +50,23 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
         inside = np.abs(live[1:]).max() < 7  # a wall would hide part of the action
         expected = np.sum(-30 * np.sum(moves**2, axis=1) - apart[1:] ** 2) + 10 * ended
         assert not inside or earned == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
+    settings = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
+    whole = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
+
+    def cut(row):
+        if row["step"] >= 24:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "cut" / "runs" / whole.path.name
+    with pytest.raises(KeyboardInterrupt):
+        train(four_goals.ENV, "td3", seed=0, run=path, env_args={}, hook=cut, **settings)
+    assert not runs.complete(path)
+    again = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
+    assert any("Resumed from step-" in event["message"] for event in again.directory.events())
+    assert fingerprint(again.directory) == fingerprint(whole.directory)
 
 
 def test_a_finished_run_of_other_defaults_is_not_taken_for_this_one(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ class Collector:
             )
         )
         for actions, taken in zip(self.actions, action, strict=True):
-            actions.append(taken)
+            actions.append(taken.copy())  # a view would keep all that it was computed with
         self.returns += step.reward
         self.lengths += 1
         self.obs = step.next_obs.copy()

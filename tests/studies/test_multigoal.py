@@ -1,5 +1,7 @@
 """The studies on four goals: what is counted, that runs are kept, and numbers that refute."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,18 @@ def test_a_finished_run_of_other_defaults_is_not_taken_for_this_one(tmp_path, mo
     with pytest.raises(EntraxError, match=rf"{run.path.name} was trained with target_rate 0\.005, which is 0\.5"):
         runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
     assert runs.trained(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
+
+
+def test_a_finished_run_of_another_ancestor_is_not_taken_for_this_one(tmp_path):
+    before = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    after = runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path)
+    written = (after.path / "metrics.jsonl").stat().st_mtime_ns
+    assert runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
+    assert (after.path / "metrics.jsonl").stat().st_mtime_ns == written
+    shutil.rmtree(before.path)
+    anew = train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
+    with pytest.raises(EntraxError, match=f"{after.path.name} does not begin with what .*{before.path.name} is now"):
+        runs.tuned(anew, four_goals.ENV, {"steps": 20}, tmp_path)
 
 
 def test_runs_that_visit_other_places_are_far_apart():

@@ -88,6 +88,9 @@ def test_what_is_regained_is_the_part_of_what_was_to_be_had():
     course = robustness.regained(played, np.array([2.0, 3.0, np.nan]), 20.0)
     np.testing.assert_allclose(course[:4], [0.0, 6 / 14, 1.0, 1.0])  # of 20 - 6 still to be had
     assert len(course) == robustness.AFTER + 1
+    both = robustness.regained(played, np.array([2.0, np.nan, 3.0]), 15.01)  # of 9.01, and of a hundredth
+    np.testing.assert_allclose(both[:3], np.array([0.0, 6 + 5, 14 + 5]) / (9.01 + 0.01))
+    assert robustness.regained(played, np.array([np.nan, np.nan, 3.0]), 14.0) is None
     assert robustness.regained(played, np.full(3, np.nan), 20.0) is None
     np.testing.assert_allclose(robustness.relative(np.array([-10.0, -15.0])), [1.0, 0.5])
 

@@ -129,18 +129,19 @@ def seen_closed(paths: Float[np.ndarray, "episode time obs"]) -> Float[np.ndarra
 def regained(
     played: Played, start: Float[np.ndarray, " episode"], nominal: float
 ) -> Float[np.ndarray, " after"] | None:
-    """The mean part of what was to be had, `nominal` less the return so far, that is regained by each step after
-    `start`; over the episodes that lasted till then, None if there were none. An ended episode keeps what it has.
+    """The part of what was to be had, `nominal` less the return so far, that is regained by each step after `start`.
+
+    Both are summed over the episodes that lasted till then, so that one with little left to be had counts little. An
+    ended episode keeps what it has. None if no episode lasted, or nothing was left to be had.
     """
     total = np.cumsum(played.rewards, axis=1)
     total = np.concatenate([np.zeros((len(total), 1)), total, np.repeat(total[:, -1:], AFTER, axis=1)], axis=1)
     lasted = np.sum(np.isfinite(played.paths[:, :, 0]), axis=1) - 1
     rows = np.flatnonzero(np.isfinite(start) & (np.nan_to_num(start) < lasted))
-    if not len(rows):
-        return None
     steps = start[rows].astype(int)[:, None] + np.arange(AFTER + 1)
     course = np.take_along_axis(total[rows], steps, axis=1)
-    return np.asarray(((course - course[:, :1]) / (nominal - course[:, :1])).mean(axis=0))
+    left = float(np.sum(nominal - course[:, 0]))
+    return np.sum(course - course[:, :1], axis=0) / left if left > 0.0 else None
 
 
 def difference(soft: dict[str, Any], hard: dict[str, Any], score: str) -> dict[str, float] | None:

@@ -19,6 +19,7 @@ from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Act
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps, to_json
+from entrax.training.ancestor import read_ancestor, recorded
 from entrax.training.launch import configure, train
 from entrax.training.resume import finished
 from entrax.training.trained import Run, load
@@ -60,13 +61,17 @@ def tuned(
 ) -> Run:
     """What `trained` gave fine-tuned in `env`, with the ancestor's seed, and kept in the same way.
 
-    Raises EntraxError as `finetune` does.
+    Raises EntraxError as `finetune` does, and for a finished run whose ancestor has been trained anew.
     """
     named = [sorted(values.items()) for values in (settings, env_args or {})]
     path = kept(out, ["after", ancestor.path.name, env, named])
-    if complete(path):
-        return load(path)
-    return finetune(ancestor.path, env, run=path, env_args=env_args, resume=True, **settings)
+    if not complete(path):
+        return finetune(ancestor.path, env, run=path, env_args=env_args, resume=True, **settings)
+    found = load(path)
+    before = recorded(read_ancestor(ancestor.path, settings.get("checkpoint", "latest"), None))
+    if found.config["ancestor"]["sha256"] != before["sha256"]:
+        raise EntraxError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another --out.")
+    return found
 
 
 def kept(out: Path, arguments: list[Any]) -> Path:

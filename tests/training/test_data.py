@@ -20,6 +20,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.start import read_start
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
+from entrax.training.ancestor import kept_rows, read_ancestor
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
@@ -86,6 +87,15 @@ def test_the_replay_comes_environment_by_environment(cart):
     follows = np.all(data.next_obs[:-1] == data.obs[1:], axis=1)
     np.testing.assert_array_equal(follows, ~(data.terminated | data.truncated)[:-1])
     assert data.truncated[[149, 299]].tolist() == (~data.terminated[[149, 299]]).tolist()
+
+
+def test_actions_are_as_the_environment_took_them(tmp_path):
+    run = entrax.train(
+        "Pendulum-v1", "ppo", steps=64, rollout_steps=64, batch_size=32, hidden=(8,), eval_every=0, run=tmp_path / "ppo"
+    )
+    drawn, given = kept_rows(read_ancestor(run.path, "latest", None))["action"], entrax.transitions(run.path).action
+    assert (abs(drawn) > 1).any()
+    np.testing.assert_array_equal(given, np.clip(drawn[:, 0], -1, 1))
 
 
 def test_what_a_fine_tuned_run_had_from_elsewhere_does_not_lead_to_its_own_steps(cart, tmp_path):

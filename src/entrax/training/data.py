@@ -31,6 +31,8 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
     if Path(source).is_dir():
         old = read_ancestor(source, checkpoint, None)
         spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
+        if isinstance(spec.action, Continuous):  # a Gaussian's draws go beyond, and the environment clipped them
+            steps = steps._replace(action=np.clip(steps.action, -1.0, 1.0))
     else:
         found = _minari(str(source))
         spec = _spec(found)

@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
 
 from entrax.errors import EntraxError
@@ -64,11 +65,12 @@ class Convolution(eqx.Module):
         s, places = self.stride, len(self.weight)
         rows, columns = x.shape[0] // s, x.shape[1] // s
         blocks = x[: rows * s, : columns * s].reshape(rows, s, columns, s, -1).swapaxes(1, 2).reshape(rows, columns, -1)
-        # One product for all places of the kernel; [row, column, place, place, filter]
-        products = jnp.einsum("hwb,ijbf->hwijf", blocks.astype(self.weight.dtype), self.weight)
-        rows, columns = rows - places + 1, columns - places + 1
-        shifted = (products[i : i + rows, j : j + columns, i, j] for i in range(places) for j in range(places))
-        return sum(shifted, self.bias)
+        within = [np.s_[i : rows - places + 1 + i, j : columns - places + 1 + j] for i, j in np.ndindex(places, places)]
+        weights = self.weight.reshape(places**2, *self.weight.shape[2:])
+        if places > 2:  # what is shifted is small, and of many places
+            return sum((blocks[each] @ weight for each, weight in zip(within, weights, strict=True)), self.bias)
+        products = jnp.einsum("hwb,pbf->hwpf", blocks.astype(weights.dtype), weights)
+        return sum((products[*each, k] for k, each in enumerate(within)), self.bias)
 
 
 class Encoder(eqx.Module):

@@ -14,6 +14,9 @@ from entrax.agents.controller import Scaling
 from entrax.spec import Progress, Transition
 from entrax.training.compiled import Compiled
 
+INIT, UPDATE, ACT, SAMPLE, RANDOM = range(5)
+"""A run's streams of random numbers: each is split off its seed by its own number, then by the chunk's."""
+
 
 class Learned(NamedTuple):
     """What updates reported: the mean of each info, and the number of the first that was not finite, or -1."""
@@ -24,7 +27,7 @@ class Learned(NamedTuple):
 
 @jax.jit
 def chunk_key(key: PRNGKeyArray, stream: int | Int[Array, ""], chunk: int | Int[Array, ""]) -> PRNGKeyArray:
-    """The key of a chunk in one of a run's streams of random numbers."""
+    """The key of a chunk in one of these streams."""
     return jr.fold_in(jr.fold_in(key, stream), chunk)
 
 

@@ -36,7 +36,7 @@ class Options:
         at_least |= {"horizon": 1, "restart_envs": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and not value >= least:
                 raise EntraxError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
         if not self.updates_per_step > 0 or self.updates_per_step == float("inf"):
             raise EntraxError(f"--updates-per-step must be a positive number, not {self.updates_per_step}.")

@@ -19,6 +19,7 @@ from entrax.runs.pytree import unflatten
 from entrax.runs.start import read_start
 from entrax.spec import Spec
 from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, recorded
+from entrax.training.learner import INIT
 from entrax.training.run import Task
 from entrax.training.saving import below
 from entrax.training.trained import with_room
@@ -81,7 +82,7 @@ def check_scaling(prior: Reference, old: Ancestor) -> None:
 
 def fresh_state(task: Task, prior: Reference | None) -> Any:
     """The state before any learning, with its prior."""
-    state = task.agent.init(task.config, task.spec, jr.key(task.seed))
+    state = task.agent.init(task.config, task.spec, jr.fold_in(jr.key(task.seed), INIT))
     if prior is None:
         return state
     roomy = with_room(task.agent, task.config, state, task.spec, prior.record)

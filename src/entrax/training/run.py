@@ -31,7 +31,7 @@ from entrax.training.actor import Actor
 from entrax.training.collector import Collector
 from entrax.training.devices import Devices, put
 from entrax.training.interrupts import Interrupted, Interrupts
-from entrax.training.learner import Learned, chunk_key, update_many
+from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, Learned, chunk_key, update_many
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
 from entrax.training.saving import Cost, save
@@ -41,9 +41,6 @@ from entrax.training.trained import with_room
 
 Hook = Callable[[dict[str, Any]], bool | None]
 Views = Callable[[RunDirectory], Sequence[View]]
-
-# Streams of random numbers: each is split off the run's seed by its own number, then by the chunk's.
-INIT, UPDATE, ACT, SAMPLE, RANDOM = range(5)
 
 
 class Diverged(EntraxError):

@@ -12,6 +12,7 @@ from entrax.environments.multigoal import GOALS, MultiGoal
 from entrax.environments.names import NAMES
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
+from entrax.errors import EntraxError
 
 
 def at(position, **arguments):
@@ -113,5 +114,5 @@ def test_pictures_show_the_point_its_path_and_the_goals():
     assert len(greens) == 1
     assert greens.isdisjoint({red, blue, white, grey})
     assert MultiGoal().render() is None
-    with pytest.raises(ValueError, match="rgb_array"):
+    with pytest.raises(EntraxError, match="rgb_array"):
         MultiGoal(render_mode="human")

@@ -17,6 +17,8 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
+from entrax.errors import EntraxError
+
 GOALS = np.array([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0], [0.0, -5.0]])
 WALL = 7.0
 REACH = 1.0
@@ -38,7 +40,7 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __init__(self, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"MultiGoal renders as 'rgb_array', not {render_mode!r}.")
+            raise EntraxError(f"MultiGoal renders as 'rgb_array', not {render_mode!r}.")
         self.render_mode = render_mode
         self.path: list[Point] = [np.zeros(2)]
         """Positions since the episode began."""

@@ -35,10 +35,13 @@ def test_encoders_have_the_published_sizes(side, size):
     assert jax.eval_shape(encoder, jax.ShapeDtypeStruct((side * side * 4,), jnp.uint8)).shape == (size,)
 
 
-def test_scaling_follows_the_greatest_entry():
-    planes, bytes_ = (Encoder(Image(10, 10, 4, greatest), jr.key(0)) for greatest in (1.0, 255.0))
-    obs = (np.random.default_rng(0).random(400) < 0.3).astype(np.uint8)
-    np.testing.assert_allclose(planes(jnp.asarray(obs)), bytes_(jnp.asarray(255 * obs)), rtol=1e-4, atol=1e-5)
+def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():
+    rng = np.random.default_rng(0)
+    for greatest, middle in ((1.0, 0.0), (255.0, 0.5)):
+        encoder, obs = Encoder(Image(10, 10, 4, greatest), jr.key(0)), rng.integers(0, greatest + 1, 400)
+        convolved = encoder.convolutions[0](jnp.asarray(obs / greatest - middle, jnp.float32).reshape(10, 10, 4))
+        found = encoder(jnp.asarray(obs, jnp.uint8))
+        np.testing.assert_allclose(found, jax.nn.relu(convolved).ravel(), rtol=1e-4, atol=1e-5)
 
 
 def test_an_image_too_small_is_refused():

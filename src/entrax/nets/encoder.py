@@ -5,6 +5,8 @@ By the smaller side of the image:
     under 36     16 filters 3×3                               MinAtar's (Young and Tian 2019, arXiv:1903.03176)
     under 80     16 of 8×8 at stride 4, 32 of 4×4 at 2        Mnih et al. 2013, arXiv:1312.5602
     from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
+
+Booleans are taken as they are, levels as x / greatest - ½.
 """
 
 from collections.abc import Callable
@@ -100,8 +102,9 @@ class Encoder(eqx.Module):
 
     def __call__(self, obs: UInt8[Array, " obs"]) -> Float[Array, " feature"]:
         first, *others = self.convolutions
-        # Integers up to 255 are exact in the first product, which is scaled afterwards.
-        scaled = eqx.tree_at(lambda layer: layer.weight, first, first.weight / self.image.greatest)
+        weight = first.weight / self.image.greatest
+        centre = jnp.sum(first.weight, axis=(0, 1, 2)) / 2 if self.image.greatest > 1 else 0.0
+        scaled = eqx.tree_at(lambda layer: (layer.weight, layer.bias), first, (weight, first.bias - centre))
         x = jax.nn.relu(scaled(obs.reshape(self.image.shape)))
         for layer in others:
             x = jax.nn.relu(layer(x))

@@ -284,6 +284,7 @@ def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
         ({"gae_lambda": 1.5}, "The GAE lambda must be in [0, 1], not 1.5."),
         ({"temperature": -0.1}, "The temperature must be at least 0, not -0.1."),
         ({"baseline": "median"}, "The baseline must be one of none, mean, learned, not 'median'."),
+        ({"context": 2}, "The context must be left alone without a --memory, not 2."),
         ({"value_steps": 0}, "The number of value steps must be at least 1, not 0."),
         (
             {"causal": False},

@@ -144,6 +144,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     require(config.baseline in BASELINES, "baseline", f"one of {', '.join(BASELINES)}", repr(config.baseline))
     require(config.memory >= 0, "memory", "at least 0", config.memory)
     require(config.context >= 0, "context", "at least 0", config.context)
+    require(config.context == 1 or config.memory > 0, "context", "left alone without a --memory", config.context)
     require(config.value_steps >= 1, "number of value steps", "at least 1", config.value_steps)
     if config.baseline == "learned" and not config.causal:
         raise EntraxError(

@@ -30,6 +30,8 @@ def train(
     **settings: Any,
 ) -> Run:
     """See `entrax.api.train`."""
+    if prior is None and settings.get("target_kl") not in (None, 0):
+        raise EntraxError("--target-kl is a divergence from a --prior RUN, and there is none.")
     if prior is None and data is None:
         return launch(env, agent, **settings)
     set_up(settings.get("device"), settings.get("threads"))  # before the prior, whose arrays start JAX

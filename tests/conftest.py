@@ -1,6 +1,7 @@
 """What every test shares: run-time checks of shapes and types, JAX on the CPU, and one thread for each test process."""
 
 import os
+import sys
 from pathlib import Path
 
 # All of this must be in place before JAX or the package is imported.
@@ -21,3 +22,5 @@ install_import_hook("entrax", "beartype.beartype")
 # The time of an example is mostly compilation, so a deadline would measure that; the same examples each time.
 settings.register_profile("entrax", deadline=None, derandomize=True, max_examples=50, database=None)
 settings.load_profile("entrax")
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what test files of several rooms share

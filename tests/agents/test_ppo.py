@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import reference64 as ref
+from killing import Killed
 from scipy import stats
 
 import entrax
@@ -237,10 +238,6 @@ def test_values_out_of_range_are_refused(field, value, sentence):
 
 RUN = {"agent": "ppo", "steps": 180, "seed": 2, "envs": 2, "workers": 0, "normalise_obs": True, "hidden": (8,)}
 RUN |= {"rollout_steps": 32, "batch_size": 16, "epochs": 2, "checkpoint_every": 40, "eval_every": 90, "log_every": 20}
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from killing import Killed
 
 import entrax
 from entrax.errors import EntraxError
@@ -24,10 +25,6 @@ from entrax.training.ancestor import kept_rows, read_ancestor
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 class Cart(gymnasium.Wrapper):

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -15,21 +16,6 @@ from entrax.runs.start import read_start
 
 SMALL = {"learning_starts": 32, "chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0, "log_every": 16}
 ROLLOUT = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}
-
-
-class Killed(BaseException):
-    """The process dies here."""
-
-
-def killer(at):
-    left = [at]
-
-    def hook(row):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    return hook
 
 
 def arrays(path, group, which="final"):

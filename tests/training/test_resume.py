@@ -6,6 +6,7 @@ import shutil
 import gymnasium
 import numpy as np
 import pytest
+from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -30,22 +31,6 @@ VARIANTS = {
     "workers": {"envs": 3, "workers": 2, "normalise_obs": True},
     "small replay": {"replay_size": 100, "updates_per_step": 0.5},
 }
-
-
-class Killed(BaseException):
-    """The process dies here; nothing of the package may catch it."""
-
-
-def killer(at):
-    """A hook that dies at the n-th row."""
-    left = [at]
-
-    def hook(row):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    return hook
 
 
 def killed(path, at, **settings):

@@ -5,6 +5,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -27,21 +28,6 @@ SMALL = {
     "checkpoint_every": 64,
 }
 TUNED = {"steps": 160, "env_args": {"g": 9.0}, "checkpoint_every": 64, "eval_every": 0, "log_every": 16}
-
-
-class Killed(BaseException):
-    """The process dies here."""
-
-
-def killer(at):
-    left = [at]
-
-    def hook(row):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    return hook
 
 
 def prints(path):

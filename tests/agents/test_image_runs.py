@@ -44,6 +44,7 @@ def test_an_agent_takes_images_or_says_that_it_does_not(name):
     [
         ("dqn", "discrete", {}),
         ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "augment": 1, "temperature": 0.01}),
+        ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "features": "points", "temperature": 0.01}),
     ],
 )
 def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path):
@@ -62,6 +63,14 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
     assert len(whole.policy(images)) == 3
     with pytest.raises(EntraxError, match="arrays of floats"):
         whole.policy(images.astype(np.float32))
+
+
+@pytest.mark.parametrize("features", ["places", 0])
+def test_features_that_no_encoder_has_are_refused(features):
+    agent = get_agent("sac")
+    spec = Spec(IMAGE, Continuous((1,), "float32", (-1.0,), (1.0,)))
+    with pytest.raises(EntraxError, match="features must be 'points' or a whole number"):
+        agent.resolve(agent.Config(features=features), spec)
 
 
 @pytest.mark.parametrize("name", ["sac", "discrete-sac"])

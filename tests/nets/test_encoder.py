@@ -8,7 +8,7 @@ import pytest
 
 from entrax.errors import EntraxError
 from entrax.nets import Encoder, on_observations, shifted
-from entrax.nets.encoder import Convolution, Layer
+from entrax.nets.encoder import Convolution, Layer, feature_points
 from entrax.spec import Discrete, Image, Leaf, Spec
 
 
@@ -33,6 +33,31 @@ def test_encoders_have_the_published_sizes(side, size):
     encoder = Encoder(Image(side, side, 4, 255.0), jr.key(0))
     assert encoder.size == size
     assert jax.eval_shape(encoder, jax.ShapeDtypeStruct((side * side * 4,), jnp.uint8)).shape == (size,)
+
+
+def test_feature_points_are_the_mean_places_of_the_response():
+    x = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+    x[:, :, 2] = -50.0
+    x[1, 4, 2] = 0.0  # the third filter responds at one place
+    points = np.asarray(feature_points(jnp.asarray(x)))
+    weight = np.exp(x) / np.exp(x).sum((0, 1))
+    rows, columns = np.linspace(-1, 1, 4), np.linspace(-1, 1, 6)
+    expected = [np.einsum("ijf,i->f", weight, rows), np.einsum("ijf,j->f", weight, columns)]
+    np.testing.assert_allclose(points, np.concatenate(expected), atol=1e-6)
+    np.testing.assert_allclose(points[[2, 5]], [rows[1], columns[4]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("features", "size"), [(None, 6 * 6 * 32), (50, 50), ("points", 2 * 16)])
+def test_what_comes_out_of_an_encoder(features, size):
+    image = Image(64, 64, 9, 255.0)
+    encoder, obs = Encoder(image, jr.key(0), features), np.random.default_rng(0).integers(0, 256, 64 * 64 * 9)
+    out = np.asarray(encoder(jnp.asarray(obs, jnp.uint8)))
+    assert out.shape == (encoder.size,) == (size,)
+    if features == "points":
+        assert len(encoder.convolutions) == 1
+        np.testing.assert_allclose(
+            out, feature_points(encoder.convolutions[0](jnp.asarray(obs.reshape(64, 64, 9) / 255 - 0.5))), atol=1e-4
+        )
 
 
 def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():

@@ -26,6 +26,12 @@ def check_augment(pixels: int, spec: Spec) -> None:
     require(pixels == 0 or spec.image is not None, "augment", "0 where no image is observed", pixels)
 
 
+def check_features(features: int | str) -> None:
+    """Raises EntraxError for `features` that no encoder has."""
+    valid = features == "points" or (isinstance(features, int) and features >= 1)
+    require(valid, "features", "'points' or a whole number of at least 1", features)
+
+
 def seeing(policy: Any, critics: Any) -> Any:
     """The policy on the encoder of its critics. A gradient in the policy alone leaves the encoder as it is."""
     return Encoded(encoder=critics.encoder, head=policy) if isinstance(critics, Encoded) else policy

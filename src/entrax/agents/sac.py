@@ -33,7 +33,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
-from entrax.agents.images import augmented, check_augment, seeing
+from entrax.agents.images import augmented, check_augment, check_features, seeing
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import Encoded, TwinQ, follow, on_observations
 from entrax.replay import Uniform
@@ -43,8 +43,6 @@ from entrax.spec import Progress, Spec, Transition
 P = TypeVar("P")
 Actor = GaussianPolicy | Encoded
 Critics = TwinQ | Encoded
-FEATURES = 50
-"""What critics and policy see of an image (Yarats et al. 2021, arXiv:1910.01741)."""
 
 
 class Config(eqx.Module):
@@ -62,6 +60,7 @@ class Config(eqx.Module):
     layer_norm: bool = eqx.field(static=True, default=False)
     policy_delay: int = eqx.field(static=True, default=1)
     augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
+    features: int | str = eqx.field(static=True, default=50)  # seen of an image (Yarats et al.): so many, or "points"
 
 
 class Params(eqx.Module):
@@ -87,6 +86,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     """Fills the target entropy; raises EntraxError for values outside their range."""
     action_size = continuous_size(spec, "sac")
     check_augment(config.augment, spec)
+    check_features(config.features)
     learned = config.temperature == "learned"
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
@@ -107,8 +107,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     def create(size: int, key: PRNGKeyArray) -> TwinQ:
         return TwinQ(size, action_size, config.hidden, key, layer_norm=config.layer_norm)
 
-    critics: Critics = on_observations(spec, create, critics_key, FEATURES)
-    seen = FEATURES if isinstance(critics, Encoded) else spec.obs_size
+    critics: Critics = on_observations(spec, create, critics_key, config.features)
+    seen = critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
     params = Params(
         policy=GaussianPolicy(seen, action_size, config.hidden, policy_key),
         critics=critics,

@@ -29,6 +29,7 @@ HELP = {
     "device": "Where learning runs: cpu, gpu or tpu; by default the fastest there is.",
     "threads": "Cores that learning may use.",
     "temperature": "The temperature α: a number, or 'learned'.",
+    "features": "What is seen of an image: so many features, or 'points', where filters respond.",
     "n_step": "Rewards summed before the value of the state after them is taken.",
     "rollout_steps": "Steps, over all environments, between two updates.",
     "gae_lambda": "λ of generalised advantage estimation: 0 trusts the value, 1 the rewards.",
@@ -41,9 +42,12 @@ class Number(click.ParamType):
 
     name = "number|text"
 
+    def __init__(self, kind: type[float]):
+        self.kind = kind
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         try:
-            return float(value)
+            return self.kind(value)
         except ValueError:
             return str(value)
 
@@ -80,7 +84,7 @@ def field_options(settings: type, section: str, *, defaults: bool = True) -> lis
 def _kind(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         inside = [part for part in get_args(hint) if part is not types.NoneType]
-        return Number() if len(inside) > 1 else _kind(inside[0])
+        return Number(inside[0]) if len(inside) > 1 else _kind(inside[0])
     return Widths() if get_origin(hint) is tuple else hint
 
 

@@ -6,7 +6,9 @@ By the smaller side of the image:
     under 80     16 of 8×8 at stride 4, 32 of 4×4 at 2        Mnih et al. 2013, arXiv:1312.5602
     from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
 
-Booleans are taken as they are, levels as x / greatest - ½.
+Booleans are taken as they are, levels as x / greatest - ½. What comes out is all that the last layer has; or so many
+features of it; or the places where the first layer's filters respond, which is much the quickest where a task is about
+where things are.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,8 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
 from entrax.errors import EntraxError
 from entrax.nets.mlp import Linear, normalise_layer
 from entrax.spec import Image, Progress, Spec
+
+Features = int | str | None  # the word is "points"
 
 
 class Layer(NamedTuple):
@@ -75,19 +79,33 @@ class Convolution(eqx.Module):
         return sum((products[*each, k] for k, each in enumerate(within)), self.bias)
 
 
-class Encoder(eqx.Module):
-    """Convolutions and ReLUs over a flat image; with `features`, a linear layer, layer normalisation and tanh as well.
+def feature_points(x: Float[Array, "height width filter"]) -> Float[Array, " two_filters"]:
+    """Where every filter responds: the mean row, then the mean column, in [-1, 1] under a softmax over all places.
 
-    The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size.
+    Levine et al. 2016, arXiv:1504.00702, section 5.2.
+    """
+    height, width, filters = x.shape
+    probability = jax.nn.softmax(x.reshape(-1, filters), axis=0)
+    places = jnp.stack(jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij"))
+    return (places.reshape(2, -1) @ probability).ravel()
+
+
+class Encoder(eqx.Module):
+    """Convolutions and ReLUs over a flat image; with a number of `features`, also a linear layer, normalised, and tanh.
+
+    The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size. With "points",
+    the feature points of the first layer's filters instead.
     """
 
     convolutions: tuple[Convolution, ...]
     projection: Linear | None
     image: Image = eqx.field(static=True)
+    points: bool = eqx.field(static=True)
     size: int = eqx.field(static=True)  # entries of what it returns
 
-    def __init__(self, image: Image, key: PRNGKeyArray, features: int | None = None):
-        layers = layers_for(image)
+    def __init__(self, image: Image, key: PRNGKeyArray, features: Features = None):
+        self.points = features == "points"
+        layers = layers_for(image)[: 1 if self.points else None]
         *keys, last_key = jr.split(key, len(layers) + 1)
         height, width, channels = image.shape
         convolutions = []
@@ -95,17 +113,20 @@ class Encoder(eqx.Module):
             convolutions.append(Convolution(channels, layer, k))
             channels, places = layer.filters, layer.kernel // layer.stride
             height, width = height // layer.stride - places + 1, width // layer.stride - places + 1
-        size = height * width * channels
+        size = 2 * channels if self.points else height * width * channels
         self.convolutions, self.image = tuple(convolutions), image
-        self.projection = None if features is None else Linear(size, features, last_key)
-        self.size = size if features is None else features
+        self.projection = Linear(size, features, last_key) if isinstance(features, int) else None
+        self.size = features if isinstance(features, int) else size
 
     def __call__(self, obs: UInt8[Array, " obs"]) -> Float[Array, " feature"]:
         first, *others = self.convolutions
         weight = first.weight / self.image.greatest
         centre = jnp.sum(first.weight, axis=(0, 1, 2)) / 2 if self.image.greatest > 1 else 0.0
         scaled = eqx.tree_at(lambda layer: (layer.weight, layer.bias), first, (weight, first.bias - centre))
-        x = jax.nn.relu(scaled(obs.reshape(self.image.shape)))
+        x = scaled(obs.reshape(self.image.shape))
+        if self.points:
+            return feature_points(x)
+        x = jax.nn.relu(x)
         for layer in others:
             x = jax.nn.relu(layer(x))
         x = x.ravel()
@@ -147,7 +168,7 @@ def shifted(
 
 
 def on_observations(
-    spec: Spec, create: Callable[[int, PRNGKeyArray], Any], key: PRNGKeyArray, features: int | None = None
+    spec: Spec, create: Callable[[int, PRNGKeyArray], Any], key: PRNGKeyArray, features: Features = None
 ) -> Any:
     """`create(size, key)`, a network that takes the flat observation; of an image, what an encoder makes of it."""
     if spec.image is None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from updating import updated
 
 import entrax
 from entrax.agents import discrete_sac, dqn
@@ -57,19 +58,7 @@ def trained(agent, updates, **fields):
     """The state after `updates` updates from the batch of all transitions, with a smaller step at the end."""
     spec, batch = spec_of(ENV), every_transition()
     configs = [agent.resolve(agent.Config(hidden=(64,), learning_rate=rate, **fields), spec) for rate in (3e-3, 3e-4)]
-
-    @jax.jit
-    def learn(state):
-        for config in configs:
-            state = jax.lax.fori_loop(
-                0,
-                updates // 2,
-                lambda i, state, config=config: agent.update(config, state, batch, PROGRESS, jr.key(0))[0],
-                state,
-            )
-        return state
-
-    return learn(agent.init(configs[0], spec, jr.key(0)))
+    return updated(agent, configs, agent.init(configs[0], spec, jr.key(0)), batch, PROGRESS, updates)
 
 
 def test_the_reference_has_the_known_values():

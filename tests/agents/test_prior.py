@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from updating import updated
 
 from entrax.agents import discrete_sac, dqn, ppo, prior
 from entrax.agents.choices import Choices
@@ -161,19 +162,8 @@ def learned(agent, updates, **fields):
     """Configuration and state after updates from all transitions, with a smaller step at the end."""
     common = {"hidden": (64,), "discount": 1.0, "target_rate": 0.5} | fields
     configs = [agent.resolve(agent.Config(learning_rate=rate, **common), SPEC) for rate in (3e-3, 3e-4)]
-
-    @jax.jit
-    def learn(state):
-        for config in configs:
-            state = jax.lax.fori_loop(
-                0,
-                updates // 2,
-                lambda i, state, config=config: agent.update(config, state, BATCH, PROGRESS, jr.key(0))[0],
-                state,
-            )
-        return state
-
-    return configs[1], learn(agent.with_prior(configs[0], agent.init(configs[0], SPEC, jr.key(0)), PRIOR))
+    state = agent.with_prior(configs[0], agent.init(configs[0], SPEC, jr.key(0)), PRIOR)
+    return configs[1], updated(agent, configs, state, BATCH, PROGRESS, updates)
 
 
 def test_soft_q_learning_reaches_the_enumerated_optimum():

@@ -1,5 +1,6 @@
 """Gymnasium's ant (the model of Ant-v5, 8 motors, 0.05 s a step) among walls that are added to its model."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ class Wall(NamedTuple):
     angle: float = 0.0
 
 
-class Ant(AntEnv):
+class Ant(AntEnv, ABC):
     """Observes posture and velocities (27 float64), after the torso's place in the plane where `see_place`, before what
     `sense` says of the surroundings, entries between `low` and `high`. Contact forces are left out.
 
@@ -70,9 +71,9 @@ class Ant(AntEnv):
     def furnish(self, spec: Any) -> None:
         """Add what stands around to the `mujoco.MjSpec`."""
 
+    @abstractmethod
     def sense(self) -> Float[np.ndarray, " sense"]:
         """What the ant knows of its surroundings."""
-        raise NotImplementedError
 
     def advance(self, action: Float[np.ndarray, " 8"]) -> Float[np.ndarray, " 2"]:
         """Simulate one step; the displacement of the torso in the plane."""

@@ -7,6 +7,7 @@ The force counts within the unit disc, so that all directions are alike. The spe
 constant of about half a second, so that turning round costs something.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -71,7 +72,7 @@ def distance(difference: Vectors) -> Float[Any, "*batch"]:
     return difference.__array_namespace__().linalg.vector_norm(difference, axis=-1)
 
 
-class PointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+class PointEnv(gymnasium.Env[np.ndarray, np.ndarray], ABC):
     """What the point's environments share: how an episode starts, and the picture. A subclass steps and draws."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}  # noqa: RUF012  # Gymnasium's declaration
@@ -103,9 +104,9 @@ class PointEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         position, velocity = self.np_random.normal(0.0, START_STD, (2, 2))
         return Motion(position, velocity * min(1.0, TOP_SPEED / float(distance(velocity))))
 
+    @abstractmethod
     def draw(self) -> Canvas:
         """The surroundings."""
-        raise NotImplementedError
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
         """The plane from above with the path so far and the point; None unless made with "rgb_array"."""

@@ -245,7 +245,8 @@ def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
 
     One environment (of a run) or episode (of a data set) after the other, in the order of time; where one ends in the
     middle of an episode its last transition is marked as truncated. Observations are flat, and not normalised. Actions
-    are the agent's: in [-1, 1], or integers from 0, a plain row of them for one Discrete action.
+    are the agent's: float32 [transition, action] in [-1, 1], or int32 from 0, [transition, action] for a MultiDiscrete
+    and [transition] for a Discrete space.
 
     Args:
         source: the run's directory, or the id of a Minari data set on this machine (`pip install entrax[minari]`).
@@ -254,7 +255,9 @@ def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
 
     Raises EntraxError when there is no such run, checkpoint or data set.
     """
+    from entrax.spec import Discrete
     from entrax.training.data import read_data
 
     found = read_data(source, checkpoint)
-    return found.steps if found.steps.action.shape[1] > 1 else found.steps._replace(action=found.steps.action[:, 0])
+    one = isinstance(found.spec.action, Discrete)
+    return found.steps._replace(action=found.steps.action[:, 0]) if one else found.steps

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -43,6 +44,7 @@ def test_an_agent_takes_images_or_says_that_it_does_not(name):
     ("name", "kind", "settings"),
     [
         ("dqn", "discrete", {}),
+        ("discrete-sac", "discrete", {"learning_rate": 3e-3, "batch_size": 32, "temperature": 0.01}),
         ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "augment": 1, "temperature": 0.01}),
         ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "features": "points", "temperature": 0.01}),
     ],
@@ -61,7 +63,7 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
     assert whole.evaluate(episodes=10).mean >= 4.5  # of 5; chance is 2.5
     images = np.zeros((3, 200), np.uint8)
     assert len(whole.policy(images)) == 3
-    with pytest.raises(EntraxError, match="arrays of floats"):
+    with pytest.raises(EntraxError, match="arrays of float32"):
         whole.policy(images.astype(np.float32))
 
 
@@ -73,11 +75,17 @@ def test_features_that_no_encoder_has_are_refused(features):
         agent.resolve(agent.Config(features=features), spec)
 
 
+def test_features_without_an_image_are_refused():
+    agent = get_agent("sac")
+    with pytest.raises(EntraxError, match="features must be left out where no image is observed"):
+        agent.resolve(agent.Config(features="points"), ref.SPEC)
+
+
 @pytest.mark.parametrize("name", ["sac", "discrete-sac"])
 def test_the_policy_takes_features_and_leaves_the_encoder_alone(name):
     agent = get_agent(name)
     spec = Spec(IMAGE, ref.SPEC.action if name == "sac" else Discrete(3))
-    config = agent.resolve(agent.Config(hidden=(8,), learning_rate=0.1), spec)
+    config = agent.resolve(agent.Config(hidden=(8,), learning_rate=0.1, discount=0.0), spec)
     state = agent.init(config, spec, jr.key(0))
     rng = np.random.default_rng(0)
     p, images = state.params, jnp.asarray(rng.integers(0, 256, (4, 200)), jnp.uint8)
@@ -86,14 +94,16 @@ def test_the_policy_takes_features_and_leaves_the_encoder_alone(name):
     alone = agent.policy(config, state)
     encoder = alone.encoder if name == "sac" else alone.network.encoder
     assert all(a is b for a, b in zip(jax.tree.leaves(encoder), jax.tree.leaves(p.critics.encoder), strict=True))
-    alpha = jnp.asarray(0.1)
-    if name == "sac":
-        gradient, _ = jax.grad(agent.policy_loss, has_aux=True)(p.policy, p.critics, alpha, images, jr.key(1))
-    else:
-        loss = agent.policy_loss
-        gradient, _ = jax.grad(loss, has_aux=True)(p.policy, config, p.critics, state.choices, alpha, images)
-    assert jax.tree.structure(gradient) == jax.tree.structure(p.policy)  # all that the policy's step can change
-    assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
+    action = jnp.zeros((4, 1), jnp.int32) if name == "discrete-sac" else jnp.zeros((4, ref.SPEC.action.size))
+    no = jnp.zeros(4, bool)
+    batch = Transition(images, action, jnp.asarray(rng.normal(size=4), jnp.float32), images, no, no)
+    # With discount 0 critics regress on rewards: whatever else changes them comes from the policy.
+    shaken = eqx.tree_at(lambda s: s.params.policy, state, jax.tree.map(lambda x: x + 0.1, p.policy))
+    a, b = (agent.update(config, each, batch, PROGRESS, jr.key(1))[0] for each in (state, shaken))
+    for x, y in zip(jax.tree.leaves(a.params.critics), jax.tree.leaves(b.params.critics), strict=True):
+        np.testing.assert_array_equal(x, y)
+    moved = zip(jax.tree.leaves(a.params.policy), jax.tree.leaves(p.policy), strict=True)
+    assert all(np.abs(x - y).max() > 0 for x, y in moved)
 
 
 def test_ppo_updates_on_images():

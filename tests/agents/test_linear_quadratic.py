@@ -11,7 +11,10 @@ from entrax.agents import sac
 from entrax.spec import Continuous, Leaf, Progress, Spec, Transition
 
 ALPHA, GAMMA, NOISE, BOUND = 0.3, 0.9, 0.2, 4.0  # α, γ, W, and the largest |u|, far beyond what the policy takes
-P, C, K, SIGMA2 = 1.5884033490, 4.2795575233, 0.5884033490, 0.2057983255 * ALPHA  # [ORACLES]
+# V(x) = -P x² - C and π(u|x) = N(-K x, σ²), where P = 1 + γP / (1 + γP) solves the Riccati equation.
+P = (2 * GAMMA - 1 + ((2 * GAMMA - 1) ** 2 + 4 * GAMMA) ** 0.5) / (2 * GAMMA)
+K, SIGMA2 = P - 1, ALPHA / (2 * (1 + GAMMA * P))
+C = (GAMMA * P * NOISE - ALPHA / 2 * np.log(2 * np.pi * SIGMA2)) / (1 - GAMMA)
 SPEC = Spec(
     observation=(Leaf("obs", (1,), "float32", 1, (-np.inf,), (np.inf,)),),
     action=Continuous(shape=(1,), dtype="float32", low=(-BOUND,), high=(BOUND,)),

@@ -45,7 +45,7 @@ def test_it_survives_its_prior_and_any_kill_to_the_byte(old, tmp_path):
     shutil.rmtree(tmp_path / "old")
     with pytest.raises(Killed):
         entrax.resume(tmp_path / "new", hook=killer(4))
-    resumed = entrax.resume(tmp_path / "new")
+    resumed = soft(tmp_path / "new", prior=tmp_path / "old", resume=True)
     assert fingerprint(resumed.directory) == fingerprint(whole.directory)
     assert all(found.damage is None for found in verify(whole.directory))
     obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
@@ -114,6 +114,7 @@ def test_what_cannot_be_a_prior_is_refused_before_anything_is_made(old, tmp_path
         ("CartPole-v1", "reinforce", {"steps": 256}, "reinforce takes no prior"),
         ("CartPole-v1", "dqn", {"prior": tmp_path / "nowhere"}, "There is no run at"),
         ("CartPole-v1", "discrete-sac", {"prior": None, "target_kl": 0.5}, "a divergence from a --prior RUN"),
+        ("CartPole-v1", "discrete-sac", {"target_kl": 0.5}, "target KL must be 0 where the temperature is a number"),
     ):
         chosen = {"steps": 64, "normalise_obs": True, "temperature": 0.1, "prior": old} | settings
         with pytest.raises(EntraxError, match=words):

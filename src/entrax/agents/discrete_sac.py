@@ -43,7 +43,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.choices import Choices, choices_of
-from entrax.agents.images import augmented, check_augment, seeing
+from entrax.agents.images import augmented, check_augment, seeing, seen_by
 from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
@@ -157,9 +157,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     critics: Critics = on_observations(
         spec, lambda size, k: TwinOptions(size, choices.shape, config.hidden, k), critics_key
     )
-    seen = critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
     params = Params(
-        policy=Options(seen, choices.shape, config.hidden, policy_key),
+        policy=Options(seen_by(critics, spec), choices.shape, config.hidden, policy_key),
         critics=critics,
         # Temperature 0 is the smallest normal number, which the soft operators take for 0: parameters stay finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
@@ -176,6 +175,7 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
     else:
         alpha = float(config.temperature)
         require(alpha > 0, "temperature", "positive for a prior to count", alpha)
+        require(float(config.target_kl) == 0, "target KL", "0 where the temperature is a number", config.target_kl)
     return replace(state, prior=suiting(prior, policy(config, state)))
 
 

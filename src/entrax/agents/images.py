@@ -26,10 +26,16 @@ def check_augment(pixels: int, spec: Spec) -> None:
     require(pixels == 0 or spec.image is not None, "augment", "0 where no image is observed", pixels)
 
 
-def check_features(features: int | str) -> None:
-    """Raises EntraxError for `features` that no encoder has."""
-    valid = features == "points" or (isinstance(features, int) and features >= 1)
+def check_features(features: int | str | None, spec: Spec) -> None:
+    """Raises EntraxError for `features` that no encoder has, or any where no image is observed."""
+    require(features is None or spec.image is not None, "features", "left out where no image is observed", features)
+    valid = features in (None, "points") or (isinstance(features, int) and features >= 1)
     require(valid, "features", "'points' or a whole number of at least 1", features)
+
+
+def seen_by(critics: Any, spec: Spec) -> int:
+    """Entries of what a policy on the encoder of its critics takes."""
+    return critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
 
 
 def seeing(policy: Any, critics: Any) -> Any:

@@ -16,7 +16,8 @@ Departs from the paper:
   them run side by side;
 - the temperature is learned through its logarithm, as in the authors' own code;
 - of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
-  arXiv:1910.01741); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
+  arXiv:1910.01741): 50 numbers, or by `features` the points where filters respond (Levine et al. 2016,
+  arXiv:1504.00702); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
 - optionally the critics' hidden layers are normalised (`layer_norm`), the policy and the temperature learn at every
   `policy_delay`-th update only (Fujimoto et al. 2018), and the temperature may be held fixed.
 """
@@ -33,7 +34,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
-from entrax.agents.images import augmented, check_augment, check_features, seeing
+from entrax.agents.images import augmented, check_augment, check_features, seeing, seen_by
 from entrax.agents.settings import as_arrays, continuous_size, require
 from entrax.nets import Encoded, TwinQ, follow, on_observations
 from entrax.replay import Uniform
@@ -43,6 +44,8 @@ from entrax.spec import Progress, Spec, Transition
 P = TypeVar("P")
 Actor = GaussianPolicy | Encoded
 Critics = TwinQ | Encoded
+FEATURES = 50
+"""What critics and policy see of an image, unless told otherwise (Yarats et al. 2021, arXiv:1910.01741)."""
 
 
 class Config(eqx.Module):
@@ -60,7 +63,7 @@ class Config(eqx.Module):
     layer_norm: bool = eqx.field(static=True, default=False)
     policy_delay: int = eqx.field(static=True, default=1)
     augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
-    features: int | str = eqx.field(static=True, default=50)  # seen of an image (Yarats et al.): so many, or "points"
+    features: int | str | None = eqx.field(static=True, default=None)  # seen of an image: so many, or "points"
 
 
 class Params(eqx.Module):
@@ -86,7 +89,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     """Fills the target entropy; raises EntraxError for values outside their range."""
     action_size = continuous_size(spec, "sac")
     check_augment(config.augment, spec)
-    check_features(config.features)
+    check_features(config.features, spec)
     learned = config.temperature == "learned"
     require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
     require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
@@ -107,10 +110,9 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     def create(size: int, key: PRNGKeyArray) -> TwinQ:
         return TwinQ(size, action_size, config.hidden, key, layer_norm=config.layer_norm)
 
-    critics: Critics = on_observations(spec, create, critics_key, config.features)
-    seen = critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
+    critics: Critics = on_observations(spec, create, critics_key, config.features or FEATURES)
     params = Params(
-        policy=GaussianPolicy(seen, action_size, config.hidden, policy_key),
+        policy=GaussianPolicy(seen_by(critics, spec), action_size, config.hidden, policy_key),
         critics=critics,
         # Temperature 0 is the smallest normal number, so that every parameter is finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),

@@ -29,7 +29,7 @@ HELP = {
     "device": "Where learning runs: cpu, gpu or tpu; by default the fastest there is.",
     "threads": "Cores that learning may use.",
     "temperature": "The temperature α: a number, or 'learned'.",
-    "features": "What is seen of an image: so many features, or 'points', where filters respond.",
+    "features": "Seen of an image: so many features (by default 50), or 'points', where filters respond.",
     "n_step": "Rewards summed before the value of the state after them is taken.",
     "rollout_steps": "Steps, over all environments, between two updates.",
     "gae_lambda": "λ of generalised advantage estimation: 0 trusts the value, 1 the rewards.",

@@ -60,13 +60,13 @@ class Atari(gymnasium.Env):
         return self.pictures.copy(), {}
 
     def step(self, action: int) -> tuple[UInt8[np.ndarray, "84 84 4"], float, bool, bool, dict[str, Any]]:
-        reward, screens = 0.0, [self.ale.getScreenGrayscale()]
+        reward, screens = 0.0, []
         for frame in range(SKIP):
             reward += self.ale.act(self.actions[action])
             if frame >= SKIP - 2:
                 screens.append(self.ale.getScreenGrayscale())
         self.pictures = np.roll(self.pictures, -1, axis=2)
-        self.pictures[..., -1] = self._picture(np.maximum(*screens[-2:]))
+        self.pictures[..., -1] = self._picture(np.maximum(*screens))
         reward = float(np.sign(reward)) if self.clip_rewards else float(reward)
         return self.pictures.copy(), reward, bool(self.ale.game_over()), False, {"lives": self.ale.lives()}
 

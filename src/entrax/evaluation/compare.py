@@ -225,7 +225,8 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
             settings["annealed from"] = f"{span['start']:.6g}"
         settings |= {"carried": " ".join(ancestor["carried"]), "kept replay": bool(ancestor["replay"])}
     if "prior" in config:
-        settings["prior"] = f"{_task(config['prior'])} at {config['prior']['step']}"
+        prior = config["prior"]
+        settings["prior"] = f"{prior['agent']} on {_task(prior)} at {prior['step']}"
     if "data" in config:
         settings["data"] = f"{config['data']['transitions']} transitions, {config['data']['sha256'][:8]}"
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}

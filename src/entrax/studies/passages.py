@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float, Int
 
 from entrax.environments.maze import ANT_SCALE, GOAL, REACH
 from entrax.environments.source import EnvSource
+from entrax.errors import EntraxError
 from entrax.studies.runs import trained, tuned
-from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.ancestor import read_ancestor, stored
 from entrax.training.trained import Run, load
 
 ENV = "entrax/TwoPassage-v0"
@@ -132,10 +133,10 @@ def lesser_share(first: Int[np.ndarray, " episode"]) -> float | None:
 
 def training_episodes(run: Run, scale: float) -> Episodes:
     """The episodes that a run learned from, read from its replay."""
-    rows = kept_rows(read_ancestor(run.path, "latest", None))
-    envs = run.config["training"]["envs"]
-    next_obs = rows["next_obs"].reshape(-1, envs, rows["next_obs"].shape[-1])
-    over = (rows["terminated"] | rows["truncated"]).reshape(-1, envs)
+    steps, envs = stored(read_ancestor(run.path, "latest", None)), run.config["training"]["envs"]
+    if steps.reward.size < run.config["training"]["steps"]:
+        raise EntraxError(f"The replay of {run.path} has dropped its first episodes: raise --replay-size.")
+    next_obs, over = steps.next_obs, steps.terminated | steps.truncated
     found = []
     for env in range(envs):
         start = 0

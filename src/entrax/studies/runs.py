@@ -138,13 +138,13 @@ def play(
 
         starts = {i: episode_seed(seed, 0 if same_start else i, 0, "evaluation") for i in range(episodes)}
         first = pool.reset_many(starts)
-        obs = np.stack([first[i] for i in range(episodes)]).astype(np.float32)
+        obs = np.stack([first[i] for i in range(episodes)])
         path = [seen(obs)]
         while live.any():
             step = pool.step(act(obs, number, np.full(episodes, len(path) - 1, np.int32)))
             rewards.append(np.where(live, step.reward, 0.0))
             path.append(seen(step.next_obs))
-            obs = np.where(live[:, None], step.next_obs, 0).astype(np.float32)
+            obs = np.where(live[:, None], step.next_obs, 0).astype(obs.dtype)
             terminated |= step.terminated & live
             ended = np.flatnonzero(step.terminated | step.truncated)
             live[ended] = False

@@ -41,6 +41,7 @@ class Actor:
             self._kind, self._remembers = kind, isinstance(policy, HistoryPolicy)
             shapes = [(str(jax.dtypes.canonicalize_dtype(x.dtype)), x.shape) for x in arrays]
             self._unpack = jax.jit(lambda packed, key: (_unpacked(packed, shapes), key))
+        assert kind == self._kind
         return packed
 
     def hand_over(self, packed: dict[str, Array], key: PRNGKeyArray, recent: Transition | None = None) -> None:

@@ -13,6 +13,7 @@ from entrax.runs.pytree import flatten
 from entrax.training.ancestor import check_spaces
 from entrax.training.data import Dataset, check_data, read_data
 from entrax.training.devices import set_up
+from entrax.training.launch import existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.normaliser import Normaliser
 from entrax.training.prior import Reference, fresh_state, parts_of, read_prior
@@ -30,11 +31,12 @@ def train(
     **settings: Any,
 ) -> Run:
     """See `entrax.api.train`."""
-    if prior is None and settings.get("target_kl") not in (None, 0):
-        raise EntraxError("--target-kl is a divergence from a --prior RUN, and there is none.")
-    if prior is None and data is None:
-        return launch(env, agent, **settings)
-    set_up(settings.get("device"), settings.get("threads"))  # before the prior, whose arrays start JAX
+    there = existing(settings.get("run")) if settings.get("resume") else None
+    named = {name: path for name, path in (("prior", prior), ("data", data)) if path is not None}
+    held = {name: there.config[name] for name in named if there is not None and name in there.config}
+    if all(name in held and Path(held[name]["path"]) == Path(path) for name, path in named.items()):
+        return launch(env, agent, record=held, **settings)  # the run that is there has its own copies
+    set_up(settings.get("device"), threads_of(settings, there))  # before the prior, whose arrays start JAX
     reference = None if prior is None else read_prior(prior)
     rows = None if data is None else read_data(data)
 
@@ -69,6 +71,5 @@ def begun(
         "carried": [] if prior is None else ["prior", "normaliser"],
         "reset": [part for part in parts_of(state) if part != "prior"],
         "replay": 0 if data is None else len(data.steps.reward),
-        "temperature": {"start": "restart", "ancestor": None, "learned": False, "anneal": None},
     }
     return create(place, described, arrays, record, "start")

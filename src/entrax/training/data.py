@@ -41,8 +41,11 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
         raise EntraxError(f"{source} holds no transition.")
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in steps)).hexdigest()
-    return Dataset(spec=spec, steps=steps, record=record | {"transitions": len(steps.reward), "sha256": digest})
+    digest = hashlib.sha256()
+    for part in steps:
+        digest.update(np.ascontiguousarray(part).data)
+    record |= {"transitions": len(steps.reward), "sha256": digest.hexdigest()}
+    return Dataset(spec=spec, steps=steps, record=record)
 
 
 def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:

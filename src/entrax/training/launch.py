@@ -56,6 +56,8 @@ def train(
         settings["steps"] = steps
     if seed < 0:
         raise EntraxError(f"--seed must be at least 0, not {seed}.")
+    if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
+        raise EntraxError("--target-kl is a divergence from a --prior RUN, and there is none.")
     there = existing(run) if resume else None
     if there is not None:
         agent = there.config["agent"] if agent is None and ":" not in there.config["agent"] else agent
@@ -110,6 +112,12 @@ def existing(run: str | Path | None) -> RunDirectory | None:
     if run is None:
         raise EntraxError("--resume needs --run: the directory of the run to resume, or to start if it is not there.")
     return RunDirectory.open(run) if (Path(run) / "config.json").exists() else None
+
+
+def threads_of(settings: Mapping[str, Any], there: RunDirectory | None) -> int | None:
+    """As many threads as asked for, or as the run that is there has; None if neither says."""
+    recorded = None if there is None else there.config["training"]["threads"]
+    return settings.get("threads") or recorded
 
 
 def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any]:

@@ -161,11 +161,12 @@ def _warn(run: RunDirectory, message: str) -> None:
 def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:
     """Raises EntraxError naming the first setting in which `described` is not the run that is there."""
     for group in ("environment", "agent", "agent_config", "preset", "seed"):
-        if directory.config[group] != described[group]:
-            raise EntraxError(
-                f"{directory.path} holds a run with {group.replace('_', ' ')} {directory.config[group]}, not "
-                f"{described[group]}; choose another --run."
-            )
+        before, now = directory.config[group], described[group]
+        if group == "agent_config":
+            now = {name: now.get(name) for name in before}  # what came later was at its default
+        if before != now:
+            what = group.replace("_", " ")
+            raise EntraxError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another --run.")
     for group in ("prior", "data"):
         before, now = ((config.get(group) or {"path": "none"}) for config in (directory.config, described))
         if before.get("sha256") != now.get("sha256"):

@@ -68,7 +68,7 @@ class Start:
 
     def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Configuration and state with the temperature of this point of the run, if it is annealed."""
-        span = self.record["temperature"]["anneal"]
+        span = self.record.get("temperature", {}).get("anneal")
         if span is None:
             return config, state
         alpha = Anneal(start=span["start"], end=span["end"], fraction=1.0)(progress).astype(jnp.float32)

@@ -190,8 +190,8 @@ class Run:
             space = self.source().make().observation_space
             return flattener(space)(obs)[None], True
         array, dtype = np.asarray(obs), self.controller.spec.obs_dtype
-        if dtype == np.uint8 and array.dtype.kind == "f":
-            raise EntraxError("The policy takes images as the environment gives them, not arrays of floats.")
+        if dtype == np.uint8 and array.dtype not in (np.uint8, np.bool_):
+            raise EntraxError(f"The policy takes images as the environment gives them, not arrays of {array.dtype}.")
         array = array.astype(dtype)
         if array.ndim == 2 and array.shape[1] == size:
             return array, False

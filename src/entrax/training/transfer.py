@@ -27,7 +27,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, unflatten
 from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
 from entrax.training.devices import set_up
-from entrax.training.launch import configure
+from entrax.training.launch import configure, existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
 from entrax.training.run import Hook, Task, Views
@@ -62,9 +62,9 @@ def finetune(
     **settings: Any,
 ) -> Run:
     """See `entrax.api.finetune`."""
-    set_up(settings.get("device"), settings.get("threads"))  # before the ancestor, whose arrays start JAX
+    there = existing(run) if resume else None
+    set_up(settings.get("device"), threads_of(settings, there))  # before the ancestor, whose arrays start JAX
     old = read_ancestor(path, checkpoint, agent)
-    there = RunDirectory.open(run) if resume and run is not None and (Path(run) / "config.json").exists() else None
     if there is not None:
         check_same(there, recorded(old), temperature_start, keep_optimiser)
         settings.setdefault("learning_starts", there.config["training"]["learning_starts"])

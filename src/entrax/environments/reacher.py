@@ -61,6 +61,8 @@ class Reacher(MujocoEnv):
         self.do_simulation(action, self.frame_skip)
         mujoco.mj_kinematics(self.model, self.data)  # a step leaves bodies where they were before its last part
         reward = -np.linalg.norm(self.offset) - np.sum(np.square(action, dtype=np.float64))
+        if self.pixels:
+            self.pictures = np.concatenate([self.pictures[1:], self._picture()[None]])
         if self.render_mode == "human":
             self.render()
         return self._get_obs(), np.float64(reward), False, False, self._get_reset_info()
@@ -80,14 +82,9 @@ class Reacher(MujocoEnv):
         self.set_state(np.append(angles, target), np.append(velocities, [0.0, 0.0]))
         if self.pixels:
             self.pictures[:] = self._picture()
-        return self._observed()
+        return self._get_obs()
 
     def _get_obs(self) -> Num[np.ndarray, "..."]:
-        if self.pixels:
-            self.pictures = np.concatenate([self.pictures[1:], self._picture()[None]])
-        return self._observed()
-
-    def _observed(self) -> Num[np.ndarray, "..."]:
         if self.pixels:
             return np.concatenate(list(self.pictures), axis=2)
         qpos, qvel = self.data.qpos, self.data.qvel

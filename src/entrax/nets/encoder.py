@@ -7,8 +7,7 @@ By the smaller side of the image:
     from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
 
 Booleans are taken as they are, levels as x / greatest - ½. What comes out is all that the last layer has; or so many
-features of it; or the places where the first layer's filters respond, which is much the quickest where a task is about
-where things are.
+features of it; or the places where the first layer's filters respond.
 """
 
 from collections.abc import Callable

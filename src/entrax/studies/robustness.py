@@ -2,9 +2,9 @@
 
 Soft actor-critic at a fixed temperature and TD3 learn `entrax/TwoPassage-v0` with both passages open. The soft run's
 twin goes on from it, with its replay, at temperature 0: what is compared is softness itself, and not what it does for
-exploration. Of a run the policy counts that evaluated best. The soft policy is the sampled one; its mode is measured
-beside, and not judged. Of each arm those seeds are compared that earn as much in the world they know (`MATCH`). Then
-the world changes:
+exploration. TD3 is trained for longer than both, so that it may come to earn as much. Of a run the policy counts that
+evaluated best. The soft policy is the sampled one; its mode is measured beside, and not judged. Of each arm those seeds
+are compared that earn as much in the world they know (`MATCH`). Then the world changes:
 
 - every family of perturbation that applies, over its severities (`entrax.evaluation.stress`). A seed's score is the
   area under its relative return n(s) = 1 + (R(s) - R(0))/|R(0)|, averaged over the families;
@@ -75,14 +75,15 @@ def arm(form: Form, kind: str, sample: bool, seeds: int, out: Path) -> dict[str,
 def measured(form: Form, policy: Run, sample: bool, seed: int) -> dict[str, Any]:
     """What one policy keeps; an area is NaN where the unperturbed return cannot be told from 0."""
     act = act_in_episodes(policy.controller, sample=sample, seed=seed)
-    how = {
-        "seed": seed,
-        "policy": "sampled" if sample else "mode",
-        "episodes": EPISODES,
-        "levels": LEVELS,
-        "workers": 0,
-    }
-    kept = stress(act, form.source("none"), **how)  # type: ignore[arg-type]
+    kept = stress(
+        act,
+        form.source("none"),
+        seed=seed,
+        policy="sampled" if sample else "mode",
+        episodes=EPISODES,
+        levels=LEVELS,
+        workers=0,
+    )
     areas = {name: np.nan if area is None else area.mean for name, area in kept.areas.items()}
     known = play(act, form.source("none"), FOLLOWED, seed=seed)
     nominal = float(known.rewards.sum(axis=1).mean())

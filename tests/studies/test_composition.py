@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from entrax.report.study_figures import draw_study
 from entrax.studies import composition
 from entrax.studies.runs import Played
+from entrax.studies.study import conduct
 
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
 
@@ -58,7 +60,10 @@ def test_distances_and_returns_of_episodes_by_hand():
 def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
     tiny = replace(composition.QUICK, episodes=2, settings=TINY | {"temperature": 0.3, "critics": 1, "particles": 4})
     monkeypatch.setattr(composition, "QUICK", tiny)
-    found = composition.run(True, 1, tmp_path)
+    outcome = conduct(composition.STUDY, quick=True, seeds=1, out=tmp_path).to_json()
+    draw_study(outcome, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    found = outcome["numbers"]
     assert len(list((tmp_path / "runs").iterdir())) == 3
     assert list(found["arms"]) == [*composition.ARMS, "own sampler", "random"]
     for arm in found["arms"].values():
@@ -66,4 +71,4 @@ def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
         assert np.all(np.array(arm["distances"]) < 7)
     assert found["bound"]["value"][0] > 0
     assert np.shape(found["paths"]["composed"]) == (2, 51, 2)
-    assert composition.judge(found) == "undecided"
+    assert outcome["verdict"] == "undecided"

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from entrax.report.study_figures import draw_study
 from entrax.studies import performance
+from entrax.studies.study import conduct
 
 
 def rows(*means):
@@ -45,9 +47,14 @@ def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
     tiny = {"steps": 32, "learning_starts": 16, "eval_every": 16, "eval_episodes": 1, "batch_size": 4, "hidden": (8,)}
     monkeypatch.setattr(performance, "QUICK", performance.LOOP | tiny | {"envs": 2})
     monkeypatch.setattr(performance, "TASKS_QUICK", performance.TASKS_QUICK[1:])
-    monkeypatch.setattr(performance, "AGENTS", dict(list(performance.AGENTS.items())[2:3]))
-    found = performance.run(True, 1, tmp_path)
+    names = ["SAC", "SAC, α = 0", "DDPG"]
+    monkeypatch.setattr(performance, "AGENTS", {name: performance.AGENTS[name] for name in names})
+    outcome = conduct(performance.STUDY, quick=True, seeds=2, out=tmp_path).to_json()
+    draw_study(outcome, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    found = outcome["numbers"]
     curves = found["curves"]["entrax/PointLines-v0"]
-    assert list(curves) == ["DDPG"]
+    assert list(curves) == names
     assert curves["DDPG"]["steps"] == [16, 32]
-    assert [group["seeds"] for group in found["final"]["groups"]] == [[0]]
+    assert [group["seeds"] for group in found["final"]["groups"]] == [[0, 1]] * 3
+    assert outcome["verdict"] == "undecided"  # of two seeds nothing follows

@@ -1,7 +1,9 @@
-"""Atari and MinAtar, where their packages are installed: an episode depends on its seed and actions alone."""
+"""Atari, and MinAtar where its package is installed: an episode depends on its seed and actions alone."""
 
+import ale_py
 import numpy as np
 import pytest
+from gymnasium.utils import seeding
 
 from entrax.environments.atari import _areas
 from entrax.environments.source import EnvSource
@@ -48,8 +50,42 @@ def test_pictures_are_for_those_who_ask_for_them(package, name):
         EnvSource(name).make(render_mode="ansi")
 
 
+def area_mean(screen):
+    """84×84 by areas, the long way: every pixel 84 times, then means of as many as there were."""
+    for axis in (0, 1):
+        size = screen.shape[axis]
+        screen = np.moveaxis(np.repeat(screen, 84, axis), axis, 0).reshape(84, size, -1).mean(axis=1)
+        screen = screen if axis == 0 else screen.T
+    return screen
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_a_step_is_four_frames_of_the_emulator(clip):
+    env = EnvSource("entrax/Atari-v0", {"game": "breakout", "clip_rewards": clip}).make()
+    obs, rng = env.reset(seed=5)[0], np.random.default_rng(1)
+    raw = ale_py.ALEInterface()
+    raw.setInt("random_seed", int(seeding.np_random(5)[0].integers(2**31)))
+    raw.setFloat("repeat_action_probability", 0.25)
+    raw.loadROM(ale_py.roms.get_rom_path("breakout"))
+    pictures = [area_mean(raw.getScreenGrayscale().astype(float))] * 4
+    rewards = []
+    for _ in range(150):
+        action, reward, frames = int(rng.integers(env.action_space.n)), 0, []
+        for _ in range(4):
+            reward += raw.act(raw.getMinimalActionSet()[action])
+            frames.append(raw.getScreenGrayscale().astype(float))
+        pictures = [*pictures[1:], area_mean(np.maximum(*frames[2:]))]
+        obs, given, over, _, _ = env.step(action)
+        np.testing.assert_allclose(obs, np.stack(pictures, axis=-1), atol=0.51)
+        assert given == (np.sign(reward) if clip else reward)
+        rewards.append(reward)
+        if over:
+            break
+    assert max(rewards) > 0
+    env.close()
+
+
 def test_an_unknown_game_is_named():
-    pytest.importorskip("ale_py")
     with pytest.raises(EntraxError, match="space_invaders"):
         EnvSource("entrax/Atari-v0", {"game": "SpaceInvader"}).make()
 

@@ -35,10 +35,11 @@ class Atari(gymnasium.Env):
         except ImportError as error:
             raise EntraxError('Atari is not installed: pip install "entrax[atari]".') from error
         self.render_mode, self.clip_rewards = render_mode, clip_rewards
-        games = ale_py.roms.get_all_rom_ids()
-        if _file_name(game) not in games:
-            raise EntraxError(f"ale-py has no game called {game!r}{closest(_file_name(game), games)}")
-        self.rom = ale_py.roms.get_rom_path(_file_name(game))
+        games, name = ale_py.roms.get_all_rom_ids(), _file_name(game)
+        rom = ale_py.roms.get_rom_path(name) if name in games else None
+        if rom is None:
+            raise EntraxError(f"ale-py has no game called {game!r}{closest(name, games)}")
+        self.rom = rom
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ale_py.ALEInterface()
         self.ale.setFloat("repeat_action_probability", STICKY)

@@ -46,7 +46,8 @@ class Compiled:
         return self._results[kind].with_arrays(arrays)
 
     def _on_arrays(self, kind: Kind, arrays: list[Any]) -> list[Any]:
-        self._results[kind], results = taken_apart(self._function(*kind.with_arrays(arrays)))
+        made, results = taken_apart(self._function(*kind.with_arrays(arrays)))
+        assert self._results.setdefault(kind, made) == made  # of other shapes too
         return results
 
 

@@ -42,7 +42,7 @@ class Number(click.ParamType):
 
     name = "number|text"
 
-    def __init__(self, kind: type[float]):
+    def __init__(self, kind: type[int | float]):
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:

@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--eval-every", type=int, default=5_000)
     parser.add_argument("--eval-episodes", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
-    parser.add_argument("--keep", action="store_true", help="keep the other runs that the results file has already")
+    parser.add_argument("--keep", action="store_true", help="make only the runs that the results file lacks")
     return parser.parse_args()
 
 
@@ -62,7 +62,8 @@ def main() -> None:
     arguments = parse()
     path = RESULTS / "deterministic.json"
     runs: dict[str, Any] = json.loads(path.read_text())["runs"] if arguments.keep and path.exists() else {}
-    wanted = [(x, a, s) for s in arguments.seeds for a in arguments.agents for x in arguments.libraries]
+    every = [(x, a, s) for s in arguments.seeds for a in arguments.agents for x in arguments.libraries]
+    wanted = [(x, a, s) for x, a, s in every if str(s) not in runs.get(a, {}).get(x, {})]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         futures = {pool.submit(train, arguments, *each): each for each in wanted}
         for future in as_completed(futures):

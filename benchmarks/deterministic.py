@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from harness import MINE, RESULTS, THEIRS, measure, save, say
 
+SETTINGS = ("env", "steps", "learning_starts", "eval_every", "eval_episodes")
+"""What runs must share to be compared."""
 SCRIPTS = {"entrax": (MINE, "ours.py"), "sb3": (THEIRS, "rival_curve.py")}
 
 
@@ -29,14 +31,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--eval-every", type=int, default=5_000)
     parser.add_argument("--eval-episodes", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once")
-    parser.add_argument("--keep", action="store_true", help="make only the runs that the results file lacks")
+    parser.add_argument(
+        "--keep", action="store_true", help="make only the runs that the results file lacks, if of the same settings"
+    )
     return parser.parse_args()
 
 
 def train(arguments: argparse.Namespace, library: str, agent: str, seed: int) -> list[dict[str, Any]]:
     """The evaluations of one training, on one thread."""
-    names = ("env", "steps", "learning_starts", "eval_every", "eval_episodes")
-    flags = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(arguments, name))]
+    flags = [word for name in SETTINGS for word in (f"--{name.replace('_', '-')}", getattr(arguments, name))]
     record = measure(*SCRIPTS[library], "--agent", agent, "--seed", seed, "--threads", 1, *flags)
     evaluations: list[dict[str, Any]] = record["evaluations"]
     return evaluations
@@ -61,7 +64,9 @@ def main() -> None:
     """Every library, agent and seed."""
     arguments = parse()
     path = RESULTS / "deterministic.json"
-    runs: dict[str, Any] = json.loads(path.read_text())["runs"] if arguments.keep and path.exists() else {}
+    before = json.loads(path.read_text()) if arguments.keep and path.exists() else {"runs": {}, "settings": {}}
+    same = all(before["settings"].get(name) == getattr(arguments, name) for name in SETTINGS)
+    runs: dict[str, Any] = before["runs"] if same else {}
     every = [(x, a, s) for s in arguments.seeds for a in arguments.agents for x in arguments.libraries]
     wanted = [(x, a, s) for x, a, s in every if str(s) not in runs.get(a, {}).get(x, {})]
     with ThreadPoolExecutor(arguments.jobs) as pool:

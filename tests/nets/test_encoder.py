@@ -9,6 +9,7 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.nets import Encoder, on_observations, shifted
 from entrax.nets.encoder import Convolution, Layer, feature_points
+from entrax.nets.mlp import normalise_layer
 from entrax.spec import Discrete, Image, Leaf, Spec
 
 
@@ -53,6 +54,9 @@ def test_what_comes_out_of_an_encoder(features, size):
     encoder, obs = Encoder(image, jr.key(0), features), np.random.default_rng(0).integers(0, 256, 64 * 64 * 9)
     out = np.asarray(encoder(jnp.asarray(obs, jnp.uint8)))
     assert out.shape == (encoder.size,) == (size,)
+    if features == 50:
+        flat = Encoder(image, jr.key(0))(jnp.asarray(obs, jnp.uint8))
+        np.testing.assert_allclose(out, jnp.tanh(normalise_layer(encoder.projection(flat))), atol=1e-4)
     if features == "points":
         assert len(encoder.convolutions) == 1
         np.testing.assert_allclose(

@@ -1,9 +1,9 @@
 import errno
 import os
-from pathlib import Path
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ def test_pictures_show_the_same_task_and_blank_ones_nothing():
     state.reset(seed=4), blank.reset(seed=4)
     assert first.shape == env.observation_space.shape
     assert first.dtype == np.uint8
-    action = np.array([0.5, -0.3])
+    action = np.array([0.25, -0.15])
     results = [e.step(action) for e in (env, state, blank)]
     assert results[0][1:3] == results[1][1:3] == results[2][1:3]
     np.testing.assert_array_equal(results[0][0][..., :6], first[..., 3:])

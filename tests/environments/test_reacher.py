@@ -9,20 +9,21 @@ import gymnasium
 import numpy as np
 import pytest
 
-from entrax.environments.reacher import NEAR, Reacher
+from entrax.environments.reacher import NEAR, TORQUE, Reacher
 from entrax.errors import EntraxError
 
 
-def test_rewards_are_those_of_gymnasium():
+def test_a_step_is_two_of_gymnasium():
     ours, theirs = Reacher(), gymnasium.make("Reacher-v5").unwrapped
     for env in (ours, theirs):
         env.reset(seed=3)
     theirs.set_state(ours.data.qpos.copy(), ours.data.qvel.copy())
+    np.testing.assert_allclose(ours.action_space.high, TORQUE)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        action = rng.uniform(-1, 1, 2)
+        action = rng.uniform(-TORQUE, TORQUE, 2)
         obs, reward, _, _, info = ours.step(action)
-        expected = theirs.step(action)
+        expected = [theirs.step(action) for _ in range(2)][1]
         np.testing.assert_allclose(ours.data.qpos, theirs.data.qpos, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(obs[:8], expected[0][:8], rtol=1e-5, atol=1e-6)
         assert reward == pytest.approx(expected[1], abs=2e-3)  # Gymnasium's bodies lag by a quarter of a step

@@ -22,11 +22,11 @@ NAMES: dict[str, dict[str, Any]] = {
     },
     "entrax/AntHallway-v0": {"entry_point": "entrax.environments.hallway:AntHallway", "max_episode_steps": 1000},
     "entrax/TwoPassage-v0": {"entry_point": "entrax.environments.two_passage:two_passage", "max_episode_steps": 400},
-    "entrax/Reacher-v0": {"entry_point": "entrax.environments.reacher:Reacher", "max_episode_steps": 50},
+    "entrax/Reacher-v0": {"entry_point": "entrax.environments.reacher:Reacher", "max_episode_steps": 25},
     "entrax/ReacherPixels-v0": {
         "entry_point": "entrax.environments.reacher:Reacher",
         "kwargs": {"pixels": True},
-        "max_episode_steps": 50,
+        "max_episode_steps": 25,
     },
     "entrax/Atari-v0": {"entry_point": "entrax.environments.atari:Atari", "max_episode_steps": 27_000},
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},

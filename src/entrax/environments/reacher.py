@@ -2,9 +2,10 @@
 
     r = -|fingertip - target| - |u|²
 
-as in Gymnasium's Reacher-v5, whose model, start, target and steps (0.02 s, at most 50) these are; the pictures' arena
-has no walls, and fingertip and target are drawn larger, with no part in the dynamics. An episode is a success if the
-fingertip is within 3 cm of the target when it ends.
+as in Gymnasium's Reacher-v5, whose model, start, target and second of time these are, in 25 steps of 0.04 s in place of
+50, and with actions u of at most ¼ in place of 1: enough to reach any target, and better to explore with. The
+pictures' arena has no walls, and fingertip and target are drawn larger, with no part in the dynamics. An episode is a
+success if the fingertip is within 3 cm of the target when it ends.
 Registered as `entrax/ReacherPixels-v0`, which observes the last three pictures (`blank=True`: black ones), and as
 `entrax/Reacher-v0`, which observes the state and is the same task otherwise.
 
@@ -25,6 +26,8 @@ from entrax.errors import EntraxError
 SIDE, FRAMES = 64, 3
 NEAR = 0.03
 """Of the fingertip to the target at an episode's end, in metres, for a success."""
+TORQUE = 0.25
+"""Greatest action of each joint; 1 is 200 N m."""
 REACH = 0.2
 """Radius of the disc that targets are drawn from, in metres."""
 TARGET_RADIUS, FINGERTIP_RADIUS = 0.02, 0.015
@@ -39,7 +42,7 @@ class Reacher(MujocoEnv):
     `info` holds the `distance` of fingertip and target in metres, and whether it is a `success` by now.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 50}  # noqa: RUF012
+    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 25}  # noqa: RUF012
 
     def __init__(self, pixels: bool = False, blank: bool = False, render_mode: str | None = None):
         if blank and not pixels:
@@ -50,7 +53,7 @@ class Reacher(MujocoEnv):
         state, image = Box(-np.inf, np.inf, (10,), np.float64), Box(0, 255, (SIDE, SIDE, 3 * FRAMES), np.uint8)
         super().__init__(
             "reacher.xml",
-            frame_skip=2,
+            frame_skip=4,
             observation_space=image if pixels else state,
             camera_name="above",
             render_mode=render_mode,
@@ -116,6 +119,8 @@ class Reacher(MujocoEnv):
         spec.geom("target").size, spec.geom("fingertip").size = (TARGET_RADIUS, 0, 0), (FINGERTIP_RADIUS, 0, 0)
         # The model takes masses from geometry: the fingertip keeps that of Gymnasium's, of 1 cm.
         spec.geom("fingertip").density = spec.geom("fingertip").density * (0.01 / FINGERTIP_RADIUS) ** 3
+        for motor in spec.actuators:
+            motor.ctrlrange = (-TORQUE, TORQUE)
         spec.worldbody.add_camera(name="above", pos=(0.0, 0.0, HEIGHT), fovy=FIELD)
         spec.visual.headlight.ambient, spec.visual.headlight.specular = (0.6, 0.6, 0.6), (0.0, 0.0, 0.0)
         spec.visual.quality.offsamples = 0

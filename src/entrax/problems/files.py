@@ -41,7 +41,7 @@ def load(path: Path) -> dict[str, Any]:
             fields: dict[str, Any] = {name: read(archive, name) for name in headers}
     except OSError as error:
         raise EntraxError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:
         raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {error}.") from error
     if fields.pop("format") != FORMAT:
         raise EntraxError(f"{path} was saved by another version of entrax: it must have format {FORMAT}.")

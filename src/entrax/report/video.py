@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +175,11 @@ def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
         assert encoder.stdin is not None
         assert encoder.stderr is not None
         try:
-            encoder.stdin.write(first.tobytes())
-            for picture in pictures:
-                encoder.stdin.write(picture.tobytes())
-            encoder.stdin.close()
-        except BrokenPipeError:
-            pass  # the encoder gave up; it says why below
+            with suppress(BrokenPipeError):  # the encoder gave up: it says why below
+                encoder.stdin.write(first.tobytes())
+                for picture in pictures:
+                    encoder.stdin.write(picture.tobytes())
+                encoder.stdin.close()
         except BaseException:
             encoder.kill()
             raise

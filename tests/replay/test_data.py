@@ -55,6 +55,19 @@ def test_windows_are_consecutive_steps_of_one_environment_and_each_is_as_likely(
     np.testing.assert_array_equal(again.reward, drawn.reward)
 
 
+def test_ends_of_windows_are_the_first_step_and_the_last_of_its_episode():
+    replay = filled(24, 3, 19)
+    replay.rows.terminated[:], replay.rows.truncated[:] = np.random.default_rng(1).random((2, 8, 3)) < 0.15
+    whole, ends = (Sequences(20, 4, 24, ends=ends).draw(replay, np.random.default_rng(0), 50) for ends in (False, True))
+    for name in ("action", "reward", "terminated", "truncated"):
+        np.testing.assert_array_equal(getattr(ends, name), getattr(whole, name))
+    np.testing.assert_array_equal(ends.obs, whole.obs[:, :, :1])
+    places = [next((t for t in range(3) if over[t]), 3) for over in (whole.terminated | whole.truncated).reshape(-1, 4)]
+    assert set(places) == {0, 1, 2, 3}
+    expected = whole.next_obs.reshape(-1, 4, 1)[np.arange(len(places)), places]
+    np.testing.assert_array_equal(ends.next_obs.reshape(-1, 1), expected)
+
+
 def test_no_window_is_drawn_from_fewer_steps():
     with pytest.raises(ValueError, match="Of 4 times only 3 are stored"):
         filled(24, 2, 3).sample_windows(np.random.default_rng(0), 1, 1, 4)

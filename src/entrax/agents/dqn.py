@@ -197,7 +197,8 @@ def policy(config: Config, state: State) -> ValuePolicy:
 
 def data(config: Config) -> Uniform | Sequences:
     if config.n_step > 1:
-        return Sequences(batch_size=config.batch_size, length=config.n_step, capacity=config.replay_size)
+        hard = bool(config.temperature == 0) and bool(config.final_temperature == 0)
+        return Sequences(config.batch_size, config.n_step, config.replay_size, ends=hard)
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
@@ -242,12 +243,13 @@ def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) ->
 
 
 def n_step_target(config: Config, state: State, window: Transition, alpha: Scalar) -> Scalar:
-    """y_n of equation 6 for the first step of one window [time, ...]."""
-    v_next = jax.vmap(partial(next_value, config, state, alpha))(window.next_obs)
-    follows = jax.vmap(lambda obs: entropy(state, state.params.critic(obs), alpha, obs))(window.next_obs)
+    """y_n of equation 6 for the first step of one window [time, ...]; at α = 0 `next_obs` may be of its end alone."""
     ended = (jnp.asarray(window.terminated) | jnp.asarray(window.truncated)).at[-1].set(True)
-    between = jnp.where(ended, 0.0, config.discount * alpha * follows)
-    reward = window.reward + between
+    reward, last = window.reward, 0
+    if len(window.next_obs) > 1:
+        follows = jax.vmap(lambda obs: entropy(state, state.params.critic(obs), alpha, obs))(window.next_obs)
+        reward, last = reward + jnp.where(ended, 0.0, config.discount * alpha * follows), jnp.argmax(ended)
+    v_next = jnp.full_like(reward, next_value(config, state, alpha, window.next_obs[last]))
     return n_step_return(reward, v_next, window.terminated, window.truncated, config.discount, config.n_step)[0]
 
 

@@ -64,12 +64,14 @@ class Uniform:
 class Sequences:
     """`batch_size` windows of `length` consecutive steps of one environment, drawn uniformly from what is kept.
 
-    A window may run over the end of an episode: `terminated` and `truncated` tell where.
+    A window may run over the end of an episode: `terminated` and `truncated` tell where. With `ends`, `obs` is of its
+    first step only, and `next_obs` of the last one before such an end: what n-step returns need, at a cost of one step.
     """
 
     batch_size: int
     length: int
     capacity: int
+    ends: bool = False
     on_policy: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -95,8 +97,8 @@ class Sequences:
         return self.length * envs
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
-        """Fields of shape [update, batch, time, ...]."""
-        return replay.sample_windows(rng, updates, self.batch_size, self.length)
+        """Fields of shape [update, batch, time, ...], with `ends` [update, batch, 1, ...] for the observations."""
+        return replay.sample_windows(rng, updates, self.batch_size, self.length, self.ends)
 
 
 @dataclass(frozen=True)

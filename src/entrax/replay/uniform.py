@@ -51,10 +51,13 @@ class UniformReplay:
         index = rng.integers(len(self), size=(batches, batch_size))
         return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
 
-    def sample_windows(self, rng: np.random.Generator, batches: int, batch_size: int, length: int) -> Transition:
+    def sample_windows(
+        self, rng: np.random.Generator, batches: int, batch_size: int, length: int, ends: bool = False
+    ) -> Transition:
         """Uniform draws, with replacement, of `length` consecutive steps of one environment.
 
-        Fields of shape [batches, batch_size, length, ...]. Raises ValueError if fewer times are stored.
+        Fields of shape [batches, batch_size, length, ...]. With `ends`, `obs` is of the first step only, and `next_obs`
+        of the last one of its episode, both of length 1. Raises ValueError if fewer times are stored.
         """
         stored = min(self.appended, self.times)
         if length > stored:
@@ -62,7 +65,13 @@ class UniformReplay:
         drawn = rng.integers((stored - length + 1) * self.envs, size=(batches, batch_size, 1))
         start, env = np.divmod(drawn, self.envs)
         time = (self.appended - stored + start + np.arange(length)) % self.times
-        return Transition(*(rows[time, env] for rows in self.rows))
+        times = Transition(*[time] * len(Transition._fields))
+        if ends:
+            over = self.rows.terminated[time, env] | self.rows.truncated[time, env]
+            over[..., -1] = True
+            last = np.take_along_axis(time, over.argmax(-1, keepdims=True), -1)
+            times = times._replace(obs=time[..., :1], next_obs=last)
+        return Transition(*(rows[at, env] for rows, at in zip(self.rows, times, strict=True)))
 
     def packed(self, times: int) -> bytes:
         """The last `times` steps as bytes, each the fields of its transitions one after the other: a log's rows."""

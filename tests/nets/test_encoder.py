@@ -48,7 +48,7 @@ def test_feature_points_are_the_mean_places_of_the_response():
     np.testing.assert_allclose(points[[2, 5]], [rows[1], columns[4]], atol=1e-6)
 
 
-@pytest.mark.parametrize(("features", "size"), [(None, 6 * 6 * 32), (50, 50), ("points", 2 * 16)])
+@pytest.mark.parametrize(("features", "size"), [(None, 6 * 6 * 32), (50, 50), ("points", 2 * 32)])
 def test_what_comes_out_of_an_encoder(features, size):
     image = Image(64, 64, 9, 255.0)
     encoder, obs = Encoder(image, jr.key(0), features), np.random.default_rng(0).integers(0, 256, 64 * 64 * 9)
@@ -58,10 +58,10 @@ def test_what_comes_out_of_an_encoder(features, size):
         flat = Encoder(image, jr.key(0))(jnp.asarray(obs, jnp.uint8))
         np.testing.assert_allclose(out, jnp.tanh(normalise_layer(encoder.projection(flat))), atol=1e-4)
     if features == "points":
-        assert len(encoder.convolutions) == 1
-        np.testing.assert_allclose(
-            out, feature_points(encoder.convolutions[0](jnp.asarray(obs.reshape(64, 64, 9) / 255 - 0.5))), atol=1e-4
-        )
+        first, second = encoder.convolutions
+        responses = second(jax.nn.relu(first(jnp.asarray(obs.reshape(64, 64, 9) / 255 - 0.5))))
+        assert responses.shape == (13, 13, 32)
+        np.testing.assert_allclose(out, feature_points(responses), atol=1e-4)
 
 
 def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():
@@ -73,9 +73,12 @@ def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():
         np.testing.assert_allclose(found, jax.nn.relu(convolved).ravel(), rtol=1e-4, atol=1e-5)
 
 
-def test_an_image_too_small_is_refused():
-    with pytest.raises(EntraxError, match="too small"):
-        Encoder(Image(2, 2, 4, 255.0), jr.key(0))
+@pytest.mark.parametrize(("side", "features"), [(3, None), (3, 50), (5, "points")])
+def test_an_image_too_small_is_refused(side, features):
+    encoder = Encoder(Image(side, side + 1, 4, 255.0), jr.key(0), features)
+    assert np.isfinite(encoder(jnp.zeros(side * (side + 1) * 4, jnp.uint8))).all()
+    with pytest.raises(EntraxError, match=f"{side - 1}×{side} is too small: it must be at least {side}×{side}"):
+        Encoder(Image(side - 1, side, 4, 255.0), jr.key(0), features)
 
 
 def test_shifts_repeat_the_border_and_differ():

@@ -7,7 +7,7 @@ By the smaller side of the image:
     from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
 
 Booleans are taken as they are, levels as x / greatest - ½. What comes out is all that the last layer has; or so many
-features of it; or the places where the first layer's filters respond.
+features of it; or the points where filters respond: 32 of 3×3, on the first of these layers.
 """
 
 from collections.abc import Callable
@@ -38,14 +38,19 @@ class Layer(NamedTuple):
 MINATAR = (Layer(16, 3, 1),)
 DQN_2013 = (Layer(16, 8, 4), Layer(32, 4, 2))
 DQN_2015 = (Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1))
+POINTS = Layer(32, 3, 1)  # at stride 1, which keeps places apart
 
 
-def layers_for(image: Image) -> tuple[Layer, ...]:
-    """The layers that suit the size of an image. Raises EntraxError if it is smaller than every kernel."""
+def layers_for(image: Image, points: bool = False) -> tuple[Layer, ...]:
+    """The layers that suit the size of an image, and feature points. Raises EntraxError if it is too small for them."""
     side = min(image.height, image.width)
-    if side < 3:
-        raise EntraxError(f"An image of {image.height}×{image.width} is too small for a convolution of 3×3.")
-    return MINATAR if side < 36 else DQN_2013 if side < 80 else DQN_2015
+    least = 5 if points else 3
+    if side < least:
+        raise EntraxError(
+            f"An image of {image.height}×{image.width} is too small: it must be at least {least}×{least}."
+        )
+    layers = MINATAR if side < 36 else DQN_2013 if side < 80 else DQN_2015
+    return (layers[0], POINTS) if points else layers
 
 
 class Convolution(eqx.Module):
@@ -93,7 +98,7 @@ class Encoder(eqx.Module):
     """Convolutions and ReLUs over a flat image; with a number of `features`, also a linear layer, normalised, and tanh.
 
     The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size. With "points",
-    the feature points of the first layer's filters instead.
+    the feature points of the last layer's filters instead.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -104,7 +109,7 @@ class Encoder(eqx.Module):
 
     def __init__(self, image: Image, key: PRNGKeyArray, features: Features = None):
         self.points = features == "points"
-        layers = layers_for(image)[: 1 if self.points else None]
+        layers = layers_for(image, self.points)
         *keys, last_key = jr.split(key, len(layers) + 1)
         height, width, channels = image.shape
         convolutions = []
@@ -123,12 +128,11 @@ class Encoder(eqx.Module):
         centre = jnp.sum(first.weight, axis=(0, 1, 2)) / 2 if self.image.greatest > 1 else 0.0
         scaled = eqx.tree_at(lambda layer: (layer.weight, layer.bias), first, (weight, first.bias - centre))
         x = scaled(obs.reshape(self.image.shape))
+        for layer in others:
+            x = layer(jax.nn.relu(x))
         if self.points:
             return feature_points(x)
-        x = jax.nn.relu(x)
-        for layer in others:
-            x = jax.nn.relu(layer(x))
-        x = x.ravel()
+        x = jax.nn.relu(x).ravel()
         return x if self.projection is None else jnp.tanh(normalise_layer(self.projection(x)))
 
 

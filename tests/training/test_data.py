@@ -197,9 +197,9 @@ def test_a_minari_data_set_is_read_as_an_agent_would_have_seen_it(monkeypatch, t
     assert data.truncated.tolist() == [False, False, True]
     assert isinstance(data, Transition)
 
-    found.action_space, episodes[1:] = spaces.Box(-2.0, np.array([2.0, 6.0], np.float32)), []
-    episodes[0].actions = np.array([[-2.0, 2.0], [1.0, 6.0]])
-    np.testing.assert_allclose(entrax.transitions("toy/two-v0").action, [[-1.0, 0.0], [0.5, 1.0]])
+    found.action_space, episodes[1:] = spaces.Box(-2.0, np.array([2.0, 6.0, -2.0], np.float32)), []
+    episodes[0].actions = np.array([[-2.0, 2.0, -2.0], [1.0, 6.0, -2.0]])  # the last entry can only be -2
+    np.testing.assert_allclose(entrax.transitions("toy/two-v0").action, [[-1.0, 0.0, 0.0], [0.5, 1.0, 0.0]])
 
 
 def test_without_minari_or_the_data_set_a_sentence_says_what_to_do(monkeypatch):

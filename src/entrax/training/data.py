@@ -134,5 +134,6 @@ def _unit(
     """Actions as the environment took them, as an agent sees them."""
     if isinstance(action, Continuous):
         low, high = np.asarray(action.low), np.asarray(action.high)
-        return np.clip(2.0 * (taken - low) / (high - low) - 1.0, -1.0, 1.0).astype(np.float32)
+        half = np.where(high > low, (high - low) / 2, 1.0)  # an entry with one value only is 0
+        return np.clip((taken - (low + high) / 2) / half, -1.0, 1.0).astype(np.float32)
     return (taken - (action.start if isinstance(action, Discrete) else 0)).astype(np.int32)

@@ -30,7 +30,8 @@ Departs from the papers:
     y_n  = Σ_{i<n} γ^i r_i + γ α H(π(·|s_1)) + … + γ^{n-1} α H(π(·|s_{n-1})) + γ^n V(s_n)              (6)
 
   The entropy of the states between is part of what follows, as it is in V. The actions between are those of replay,
-  with no correction for what the present policy would have done (Hessel et al. 2018).
+  with no correction for what the present policy would have done (Hessel et al. 2018). At α = 0 only the states where
+  windows begin and end are drawn and looked at, so that n steps cost what one costs.
 """
 
 from dataclasses import replace

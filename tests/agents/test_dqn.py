@@ -261,6 +261,12 @@ def critic(state):
     return state.params.critic
 
 
+@pytest.mark.parametrize(("first", "last"), [(0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.0, 0.0)])
+def test_whole_windows_are_drawn_where_entropy_may_count(first, last):
+    config = configured(n_step=3, temperature=first, final_temperature=last)
+    assert dqn.data(config).ends == (first == last == 0)
+
+
 @pytest.mark.parametrize("fields", [{}, {"double": False}, {"temperature": 0.3}, {"temperature": 0.3, "double": True}])
 def test_targets_of_several_steps_are_those_by_hand(fields):
     config = configured(n_step=3, discount=0.9, **fields)

@@ -73,10 +73,12 @@ def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():
         np.testing.assert_allclose(found, jax.nn.relu(convolved).ravel(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("side", "features"), [(3, None), (3, 50), (5, "points")])
+@pytest.mark.parametrize(("side", "features"), [(3, None), (3, 50), (6, "points")])
 def test_an_image_too_small_is_refused(side, features):
     encoder = Encoder(Image(side, side + 1, 4, 255.0), jr.key(0), features)
-    assert np.isfinite(encoder(jnp.zeros(side * (side + 1) * 4, jnp.uint8))).all()
+    images = np.random.default_rng(0).integers(0, 256, (2, side * (side + 1) * 4)).astype(np.uint8)
+    first, second = jax.vmap(encoder)(jnp.asarray(images))
+    assert (first != second).any()
     with pytest.raises(EntraxError, match=f"{side - 1}×{side} is too small: it must be at least {side}×{side}"):
         Encoder(Image(side - 1, side, 4, 255.0), jr.key(0), features)
 

@@ -58,7 +58,10 @@ def test_windows_are_consecutive_steps_of_one_environment_and_each_is_as_likely(
 def test_ends_of_windows_are_the_first_step_and_the_last_of_its_episode():
     replay = filled(24, 3, 19)
     replay.rows.terminated[:], replay.rows.truncated[:] = np.random.default_rng(1).random((2, 8, 3)) < 0.15
-    whole, ends = (Sequences(20, 4, 24, ends=ends).draw(replay, np.random.default_rng(0), 50) for ends in (False, True))
+    whole, ends = (
+        Sequences(batch_size=20, length=4, capacity=24, ends=ends).draw(replay, np.random.default_rng(0), 50)
+        for ends in (False, True)
+    )
     for name in ("action", "reward", "terminated", "truncated"):
         np.testing.assert_array_equal(getattr(ends, name), getattr(whole, name))
     np.testing.assert_array_equal(ends.obs, whole.obs[:, :, :1])

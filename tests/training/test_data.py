@@ -12,9 +12,11 @@ from gymnasium import spaces
 from killing import Killed
 
 import entrax
+from entrax.environments.spaces import spec_of
 from entrax.errors import EntraxError
 from entrax.exact.plan import plan
 from entrax.problems import FiniteMDP
+from entrax.replay import Uniform
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
@@ -22,6 +24,7 @@ from entrax.runs.start import read_start
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
 from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.data import Dataset, check_data
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
@@ -200,6 +203,19 @@ def test_a_minari_data_set_is_read_as_an_agent_would_have_seen_it(monkeypatch, t
     found.action_space, episodes[1:] = spaces.Box(-2.0, np.array([2.0, 6.0, -2.0], np.float32)), []
     episodes[0].actions = np.array([[-2.0, 2.0, -2.0], [1.0, 6.0, -2.0]])  # the last entry can only be -2
     np.testing.assert_allclose(entrax.transitions("toy/two-v0").action, [[-1.0, 0.0, 0.0], [0.5, 1.0, 0.0]])
+
+
+def test_actions_must_have_the_bounds_of_the_data_but_not_their_type():
+    def spec(high, dtype):
+        env = gymnasium.Env()
+        env.observation_space, env.action_space = spaces.Box(-1, 1, (1,)), spaces.Box(-high, high, (1,), dtype)
+        return spec_of(env)
+
+    steps = Transition(*(np.zeros((5, *shape), np.float32) for shape in ((1,), (1,), (), (1,), (), ())))
+    data = Dataset(spec=spec(0.1, np.float64), steps=steps, record={"path": "toy"})
+    check_data(data, spec(0.1, np.float32), Uniform(batch_size=1, capacity=5))
+    with pytest.raises(EntraxError, match="The actions of toy have other bounds"):
+        check_data(data, spec(0.2, np.float32), Uniform(batch_size=1, capacity=5))
 
 
 def test_without_minari_or_the_data_set_a_sentence_says_what_to_do(monkeypatch):

@@ -157,7 +157,9 @@ def test_with_nothing_whole_left_it_refuses(tmp_path):
     killed(tmp_path / "run", 10)
     run = RunDirectory.open(tmp_path / "run")
     (run.path / "replay" / "segment-000000").write_bytes(b"short")
-    with pytest.raises(EntraxError, match=r"No checkpoint of .* is whole: `entrax verify"):
+    with pytest.raises(
+        EntraxError, match=r"No checkpoint of .* can be taken up; `entrax verify .*segment-000000 is damaged"
+    ):
         entrax.resume(tmp_path / "run")
 
 

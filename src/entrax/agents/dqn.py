@@ -30,8 +30,8 @@ Departs from the papers:
     y_n  = Σ_{i<n} γ^i r_i + γ α H(π(·|s_1)) + … + γ^{n-1} α H(π(·|s_{n-1})) + γ^n V(s_n)              (6)
 
   The entropy of the states between is part of what follows, as it is in V. The actions between are those of replay,
-  with no correction for what the present policy would have done (Hessel et al. 2018). At α = 0 only the states where
-  windows begin and end are drawn and looked at, so that n steps cost what one costs.
+  with no correction for what the present policy would have done (Hessel et al. 2018). Where α is 0 throughout, only s_0
+  and s_n are drawn, so that n steps cost what one costs.
 """
 
 from dataclasses import replace
@@ -199,7 +199,7 @@ def policy(config: Config, state: State) -> ValuePolicy:
 def data(config: Config) -> Uniform | Sequences:
     if config.n_step > 1:
         hard = bool(config.temperature == 0) and bool(config.final_temperature == 0)
-        return Sequences(config.batch_size, config.n_step, config.replay_size, ends=hard)
+        return Sequences(batch_size=config.batch_size, length=config.n_step, capacity=config.replay_size, ends=hard)
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
@@ -244,13 +244,15 @@ def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) ->
 
 
 def n_step_target(config: Config, state: State, window: Transition, alpha: Scalar) -> Scalar:
-    """y_n of equation 6 for the first step of one window [time, ...]; at α = 0 `next_obs` may be of its end alone."""
+    """y_n of equation 6 for the first step of one window [time, ...]; of `next_obs`, s_n is enough at α = 0."""
     ended = (jnp.asarray(window.terminated) | jnp.asarray(window.truncated)).at[-1].set(True)
-    reward, last = window.reward, 0
-    if len(window.next_obs) > 1:
+    if len(window.next_obs) == 1:
+        reward, end = window.reward, window.next_obs[0]
+    else:
         follows = jax.vmap(lambda obs: entropy(state, state.params.critic(obs), alpha, obs))(window.next_obs)
-        reward, last = reward + jnp.where(ended, 0.0, config.discount * alpha * follows), jnp.argmax(ended)
-    v_next = jnp.full_like(reward, next_value(config, state, alpha, window.next_obs[last]))
+        reward = window.reward + jnp.where(ended, 0.0, config.discount * alpha * follows)
+        end = window.next_obs[jnp.argmax(ended)]
+    v_next = jnp.full_like(reward, next_value(config, state, alpha, end))
     return n_step_return(reward, v_next, window.terminated, window.truncated, config.discount, config.n_step)[0]
 
 

@@ -76,15 +76,16 @@ class Atari(gymnasium.Env):
         return None if self.render_mode is None else self.ale.getScreenRGB()
 
     def _picture(self, screen: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "84 84"]:
-        return np.rint(self.rows @ screen.astype(np.float32) @ self.columns.T).astype(np.uint8)
+        sums = self.rows @ screen.astype(np.float32) @ self.columns.T  # exact: below 2²⁴
+        return np.rint(sums / screen.size).astype(np.uint8)
 
 
 def _areas(size: int) -> Float[np.ndarray, "84 size"]:
-    """The share that each of `size` pixels has in each of 84 that cover the same length."""
+    """The part of each of `size` pixels that lies in each of 84 over the same length, in 1/84: whole numbers."""
     ends = np.arange(SIDE + 1) * size / SIDE
     low, high = ends[:-1, None], ends[1:, None]
     covered = np.minimum(high, np.arange(size) + 1.0) - np.maximum(low, np.arange(size))
-    return (np.maximum(covered, 0.0) * SIDE / size).astype(np.float32)
+    return np.rint(np.maximum(covered, 0.0) * SIDE).astype(np.float32)
 
 
 def _file_name(game: str) -> str:

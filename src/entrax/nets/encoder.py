@@ -38,13 +38,13 @@ class Layer(NamedTuple):
 MINATAR = (Layer(16, 3, 1),)
 DQN_2013 = (Layer(16, 8, 4), Layer(32, 4, 2))
 DQN_2015 = (Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1))
-POINTS = Layer(32, 3, 1)  # at stride 1, which keeps places apart
+POINTS = Layer(32, 3, 1)  # at stride 1, which keeps places apart; it needs two in each direction
 
 
 def layers_for(image: Image, points: bool = False) -> tuple[Layer, ...]:
     """The layers that suit the size of an image, and feature points. Raises EntraxError if it is too small for them."""
     side = min(image.height, image.width)
-    least = 5 if points else 3
+    least = 6 if points else 3
     if side < least:
         raise EntraxError(
             f"An image of {image.height}×{image.width} is too small: it must be at least {least}×{least}."
@@ -86,7 +86,7 @@ class Convolution(eqx.Module):
 def feature_points(x: Float[Array, "height width filter"]) -> Float[Array, " two_filters"]:
     """Where every filter responds: the mean row, then the mean column, in [-1, 1] under a softmax over all places.
 
-    Levine et al. 2016, arXiv:1504.00702, section 5.2.
+    Levine et al. 2016, arXiv:1504.00702, section 5.2, where responses have gone through a ReLU.
     """
     height, width, filters = x.shape
     probability = jax.nn.softmax(x.reshape(-1, filters), axis=0)
@@ -98,7 +98,7 @@ class Encoder(eqx.Module):
     """Convolutions and ReLUs over a flat image; with a number of `features`, also a linear layer, normalised, and tanh.
 
     The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size. With "points",
-    the feature points of the last layer's filters instead.
+    the feature points of the last layer's filters instead, before a ReLU.
     """
 
     convolutions: tuple[Convolution, ...]

@@ -65,7 +65,8 @@ class Sequences:
     """`batch_size` windows of `length` consecutive steps of one environment, drawn uniformly from what is kept.
 
     A window may run over the end of an episode: `terminated` and `truncated` tell where. With `ends`, `obs` is of its
-    first step only, and `next_obs` of the last one before such an end: what n-step returns need, at a cost of one step.
+    first step only, and `next_obs` of the step that ends that one's episode, or else of the last one: all that n-step
+    returns without entropy need.
     """
 
     batch_size: int

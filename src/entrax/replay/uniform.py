@@ -56,8 +56,8 @@ class UniformReplay:
     ) -> Transition:
         """Uniform draws, with replacement, of `length` consecutive steps of one environment.
 
-        Fields of shape [batches, batch_size, length, ...]. With `ends`, `obs` is of the first step only, and `next_obs`
-        of the last one of its episode, both of length 1. Raises ValueError if fewer times are stored.
+        Fields of shape [batches, batch_size, length, ...]. With `ends`, both observations are of length 1, as
+        `Sequences` tells. Raises ValueError if fewer times are stored.
         """
         stored = min(self.appended, self.times)
         if length > stored:

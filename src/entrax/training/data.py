@@ -52,7 +52,12 @@ def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
     """Raises EntraxError unless an agent of `spec` that learns from what is `wanted` can learn from the data."""
     path = data.record["path"]
     check_spaces(data.spec, spec, path)
-    if isinstance(spec.action, Continuous) and spec.action != data.spec.action:
+    ours, theirs = spec.action, data.spec.action
+    if (
+        isinstance(ours, Continuous)
+        and isinstance(theirs, Continuous)
+        and not np.allclose((ours.low, ours.high), (theirs.low, theirs.high))  # up to rounding to float32
+    ):
         raise EntraxError(f"The actions of {path} have other bounds, and would mean something else here.")
     count, least, most = len(data.steps.reward), wanted.steps_needed(1), wanted.capacity
     if count > most:

@@ -114,7 +114,7 @@ def _task(directory: RunDirectory, agent: str | None, env: Any) -> Task:
 
 def _restore_newest(training: Training) -> None:
     """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved."""
-    run, tried = training.run, 0
+    run, why = training.run, ""
     for name in reversed(checkpoint.available(run)):
         if not name.startswith("step"):
             continue
@@ -124,17 +124,17 @@ def _restore_newest(training: Training) -> None:
                 raise EntraxError(f"{run.path / 'config.json'} is not the one that {name} was made with.")
             if not _on_the_way(training.task.options, meta):
                 continue  # the end of a shorter run, which a longer one does not pass through
-            tried += 1
             restore(training, arrays, meta)
         except (EntraxError, KeyError, TypeError, ValueError) as error:
-            tried += 1
             why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
             _warn(run, f"{why} The checkpoint before is tried.")
             continue
         _begin_from(training, name, meta)
         return
-    if tried:
-        raise EntraxError(f"No checkpoint of {run.path} is whole: `entrax verify {run.path}` names what is damaged.")
+    if why:
+        raise EntraxError(
+            f"No checkpoint of {run.path} can be taken up; `entrax verify {run.path}` names what is damaged. {why}"
+        )
     run.cut_metrics({"bytes": 0})
     run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run starts anew."})
 

@@ -1,6 +1,7 @@
 """What every test shares: run-time checks of shapes and types, JAX on the CPU, and one thread for each test process."""
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores: thread
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
@@ -24,3 +26,19 @@ settings.register_profile("entrax", deadline=None, derandomize=True, max_example
 settings.load_profile("entrax")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what test files of several rooms share
+
+
+MOST_MEMORY = 2 * 2**30  # bytes in use by one test process
+MOST_MAPS = 1 / 3  # of the memory maps that the system allows a process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_released():
+    """Compiled programs last for one test file; a file that gathers too many of them fails here, by name."""
+    yield
+    from entrax.programs import memory_map_limit, memory_maps, release_programs
+
+    maps, memory = memory_maps(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    release_programs(always=True)
+    assert maps <= MOST_MAPS * memory_map_limit()
+    assert memory <= MOST_MEMORY, f"this process has used up to {memory / 2**30:.1f} GiB"

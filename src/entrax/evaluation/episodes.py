@@ -13,6 +13,7 @@ from entrax.environments.pool import Pool
 from entrax.environments.seeds import Stream, episode_seed
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
+from entrax.programs import release_programs
 
 Act = Callable[
     [Num[np.ndarray, "env obs"], Int32[np.ndarray, " env"], Int32[np.ndarray, " env"]],
@@ -71,6 +72,7 @@ def evaluate(
     with ExitStack() as stack:
         if pool is None:
             count = min(episodes, 10) if envs is None else envs
+            stack.callback(release_programs)
             pool = stack.enter_context(make_pool(source, count, workers=workers))
         # Rows beyond the episodes play too, and are cut off at the end.
         if seeds is None:

@@ -14,6 +14,7 @@ from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError, closest
+from entrax.programs import release_programs
 from entrax.replay import Data
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
@@ -104,6 +105,7 @@ def train(
                 training.train(hook)
         finally:
             writer.close()
+            release_programs()
     return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
 
 

@@ -11,6 +11,7 @@ import gymnasium
 
 from entrax.environments.check import check_environment
 from entrax.errors import EntraxError
+from entrax.programs import release_programs
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
@@ -63,6 +64,7 @@ def resume(
                 training.train(hook)
         finally:
             writer.close()
+            release_programs()
     return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
 
 

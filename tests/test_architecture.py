@@ -15,7 +15,7 @@ PACKAGE = Path(entrax.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE = 350
 
-# What each room may import besides itself, `errors` and `programs`. A room that is not here yet has no arrow drawn: draw it.
+# What each room may import besides itself, `errors` and `programs`. A room that is not here yet: draw its arrow.
 _BASE = {"spec", "soft"}
 _LEARNERS = _BASE | {"estimators", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}

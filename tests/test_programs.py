@@ -17,7 +17,8 @@ for i in range(int(sys.argv[2])):
     loop = {"rollout_steps": 32} if agent == "ppo" else {"learning_starts": 32}
     programs.SHARE = float(sys.argv[1])
     with tempfile.TemporaryDirectory() as path:
-        entrax.train(env, agent, steps=64, hidden=(8 + i // 4, 8), batch_size=8, run=path + "/run", eval_every=0, **loop)
+        loop |= {"batch_size": 8, "eval_every": 0, "run": path + "/run"}
+        entrax.train(env, agent, steps=64, hidden=(8 + i // 4, 8), **loop)
     print(programs.memory_maps(), flush=True)
 """
 

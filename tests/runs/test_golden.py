@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forging import forge_config
 
 import entrax
 from entrax.errors import EntraxError
@@ -74,7 +75,7 @@ def test_a_newer_format_is_refused(tmp_path):
 def test_nothing_that_a_configuration_names_is_imported(tmp_path, field, value, sentence):
     shutil.copytree(GOLDEN / "format-2", tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {field: value}))
+    forge_config(tmp_path / "run", config | {field: value})
     with pytest.raises(EntraxError, match=sentence):
         entrax.load(tmp_path / "run").evaluate(1)
     with pytest.raises(EntraxError, match=f"{sentence}|No checkpoint"):

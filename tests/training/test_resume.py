@@ -167,9 +167,10 @@ def test_a_changed_configuration_is_noticed(tmp_path):
     killed(tmp_path / "run", 10)
     file = tmp_path / "run" / "config.json"
     file.write_text(file.read_text().replace('"seed": 3', '"seed": 4'))
-    with pytest.raises(EntraxError, match="No checkpoint"):
+    with pytest.raises(EntraxError, match=r"config\.json is damaged"):
         entrax.resume(tmp_path / "run")
-    assert all("config.json" in f.damage for f in verify(RunDirectory.open(tmp_path / "run")) if "step" in f.checkpoint)
+    assert RunDirectory.open(tmp_path / "run").events() == []
+    assert all("config.json" in finding.damage for finding in verify(RunDirectory.open(tmp_path / "run")))
 
 
 class Forgetful(gymnasium.Env):

@@ -9,6 +9,7 @@ import click
 
 from entrax.errors import EntraxError
 from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
+from entrax.runs.checkpoint import check_config
 from entrax.runs.directory import RunDirectory
 
 
@@ -43,8 +44,9 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
 
 
 def learned(path: str) -> Learned:
-    """What the run at `path` came to. Raises EntraxError when it was never evaluated."""
+    """What the run at `path` came to. Raises EntraxError when it was never evaluated or its config.json is damaged."""
     run = RunDirectory.open(path)
+    check_config(run)
     evaluations = {row["step"]: row["evaluation"]["mean"] for row in run.metrics() if "evaluation" in row}
     evaluations = {step: mean for step, mean in evaluations.items() if mean is not None}
     if not evaluations:

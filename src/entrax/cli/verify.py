@@ -12,7 +12,7 @@ import click
 def command(run: str, debug: bool) -> None:
     """Check every checkpoint of RUN, its replay log and its metrics against their hashes, and read its arrays.
 
-    The exit status is 0 if the newest checkpoint is whole, and 1 if not.
+    The exit status is 0 if every checkpoint is whole, and 1 if not.
     """
     from entrax.runs.audit import verify
     from entrax.runs.directory import RunDirectory
@@ -22,7 +22,7 @@ def command(run: str, debug: bool) -> None:
         click.echo(f"{name}  {'whole' if damage is None else damage}")
     if not findings:
         click.echo(f"{run} has no checkpoint yet.")
-    if findings and findings[-1].damage is not None:
+    if any(damage is not None for _, damage in findings):
         sys.exit(1)
 
 

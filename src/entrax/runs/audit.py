@@ -41,8 +41,6 @@ def _damage(run: RunDirectory, name: str) -> str | None:
         _, meta = checkpoint.load(run, name)
         if "replay" in meta:
             rowlog.check(run.path / "replay", meta["replay"])
-            if meta["config"] != run.config_digest():
-                return f"{run.path / 'config.json'} is not the one that {name} was made with."
             if not run.metrics_are_whole(meta["metrics"]):
                 return f"{run.path / 'metrics.jsonl'} is damaged: it does not begin as it did at {name}."
     except EntraxError as error:
@@ -64,6 +62,8 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
         raise EntraxError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
     record = meta["replay"]
     rowlog.check(run.path / "replay", record)
+    if not run.metrics_are_whole(meta["metrics"]):
+        raise EntraxError(f"{run.path / 'metrics.jsonl'} is damaged: it does not begin as it did at {which!r}.")
     state = {name: array for name, array in arrays.items() if name.startswith("state/")}
     optimiser = {name: array for name, array in state.items() if name.startswith("state/opt_state")}
     parameters = {name: array for name, array in state.items() if name not in optimiser}

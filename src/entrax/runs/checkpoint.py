@@ -73,7 +73,7 @@ def load(
 
     "latest" is the resumable or final one with the most steps. With `groups`, only the arrays whose path begins with
     one of them are read. Raises EntraxError listing the checkpoints there are when there is no such one, and naming the
-    file when one is damaged.
+    file when one is damaged, config.json included.
     """
     name = resolve(run, which)
     meta = load_meta(run, name)
@@ -87,11 +87,32 @@ def load(
 
 
 def load_meta(run: RunDirectory, name: str) -> dict[str, Any]:
-    """The metadata of the checkpoint `name`, after checking its files' hashes. Raises EntraxError naming a damaged one.
+    """The metadata of the checkpoint `name`, after checking the hashes of its files and of config.json.
 
-    Reads every byte of the checkpoint, in blocks, and takes up no memory for the arrays.
+    Reads every byte of the checkpoint, in blocks, and takes up no memory for the arrays. Raises EntraxError naming a
+    damaged file.
     """
-    path = _place(run.checkpoints, name)
+    meta = _load_meta(_place(run.checkpoints, name))
+    _compare_config(run, name, meta)
+    return meta
+
+
+def check_config(run: RunDirectory) -> None:
+    """Compare config.json with the newest whole checkpoint. Raises EntraxError when it has changed since."""
+    for name in reversed(available(run)):
+        try:
+            meta = _load_meta(_place(run.checkpoints, name))
+        except EntraxError:
+            continue
+        return _compare_config(run, name, meta)
+
+
+def _compare_config(run: RunDirectory, name: str, meta: Mapping[str, Any]) -> None:
+    if "config" in meta and meta["config"] != run.config_digest():
+        raise EntraxError(f"{run.path / 'config.json'} is damaged: it is not the file that {name} was saved with.")
+
+
+def _load_meta(path: Path) -> dict[str, Any]:
     if path.is_symlink():
         raise EntraxError(f"The checkpoint {path} is damaged: it is a link.")
     for file in (META, STATE):

@@ -80,9 +80,9 @@ def read_ancestor(path: str | Path, checkpoint: str, agent: str | None) -> Ances
     Raises EntraxError when there is none, or it is damaged.
     """
     run = RunDirectory.open(path)
-    module, config = config_of(run, agent)
     name = checkpoints.resolve(run, checkpoint)
     arrays, meta = checkpoints.load(run, name)
+    module, config = config_of(run, agent)
     return Ancestor(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
 
 

@@ -43,6 +43,7 @@ def resume(
     if directory.config["format"] < 2:
         raise EntraxError(f"{path} was made by an entrax that could not resume runs; it can only be read.")
     with writing(directory.path):
+        checkpoint.check_config(directory)
         if finished(directory, steps):
             print(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
             return load(path, agent=agent, env=env)
@@ -71,14 +72,16 @@ def resume(
 def finished(directory: RunDirectory, steps: int | None) -> bool:
     """Whether a run has been trained for all of its steps, or for `steps`; one whose end is damaged has not."""
     wanted = directory.config["training"]["steps"] if steps is None else steps
-    for name in checkpoint.available(directory):
-        if name.startswith("final") and checkpoint.step_of(name) >= wanted:
-            try:
-                checkpoint.load_meta(directory, name)
-                return True
-            except EntraxError as error:
-                _warn(directory, f"{error} The run goes on from where it was saved before.")
-    return False
+    ends = [name for name in checkpoint.available(directory) if name.startswith("final")]
+    return any(checkpoint.step_of(name) >= wanted and _is_whole(directory, name) for name in ends)
+
+
+def _is_whole(directory: RunDirectory, name: str) -> bool:
+    try:
+        checkpoint.load_meta(directory, name)
+    except EntraxError:
+        return False
+    return True
 
 
 def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> RunDirectory:
@@ -118,13 +121,11 @@ def _restore_newest(training: Training) -> None:
     """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved."""
     run, why = training.run, ""
     for name in reversed(checkpoint.available(run)):
-        if not name.startswith("step"):
+        if name.startswith("best"):
             continue
         try:
             arrays, meta = checkpoint.load(run, name)
-            if meta["config"] != run.config_digest():
-                raise EntraxError(f"{run.path / 'config.json'} is not the one that {name} was made with.")
-            if not _on_the_way(training.task.options, meta):
+            if name.startswith("final") or not _on_the_way(training.task.options, meta):
                 continue  # the end of a shorter run, which a longer one does not pass through
             restore(training, arrays, meta)
         except (EntraxError, KeyError, TypeError, ValueError) as error:

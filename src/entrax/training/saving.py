@@ -52,13 +52,15 @@ def save(training: "Training", kind: str) -> None:
 def _save(training: "Training", kind: str) -> None:
     policy = training.task.agent.policy(training.config, training.state)
     tree: dict[str, Any] = {"policy": policy, "normaliser": training.normaliser.arrays()}
-    meta = {"step": training.step, "updates": training.updates, "agent": training.run.config["agent"]}
+    run = training.run
+    meta = {"step": training.step, "updates": training.updates, "agent": run.config["agent"]}
+    meta["config"] = run.config_digest()
     if kind != "best":
         collected, counts = training.collector.save()
         tree |= {"state": training.state, "collector": collected}
         tree["info"] = {str(i): info for i, (_, info) in enumerate(training.info)}
         meta |= _progress(training) | {"collector": counts}
-    checkpoint.save(training.run, checkpoint.checkpoint_name(kind, training.step), flatten(tree), meta)
+    checkpoint.save(run, checkpoint.checkpoint_name(kind, training.step), flatten(tree), meta)
     if kind == "step":
         training.saved_at = (training.next_chunk, training.seconds())
         training.windows.append(meta["replay"]["window"])
@@ -77,7 +79,6 @@ def _progress(training: "Training") -> dict[str, Any]:
         "exact": training.exact,
         "replay": training.log.record(window=max(0, training.replay.appended - training.replay.times)),
         "metrics": training.run.metrics_record(),
-        "config": training.run.config_digest(),
     }
 
 

@@ -36,10 +36,10 @@ def load(
 ) -> "Run":
     """See `entrax.api.load`."""
     directory = RunDirectory.open(path)
+    arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
     set_up(None, None)
     module, resolved = config_of(directory, agent)
     spec = spec_from_json(directory.config["spec"])
-    arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
     template = policy_template(module, resolved, spec, directory.config.get("prior"))
     normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", arrays))

@@ -85,6 +85,7 @@ def resume(
     device: str | None = None,
     agent: str | None = None,
     env: str | Callable[[], gymnasium.Env] | None = None,
+    env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
     views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
     started: float | None = None,
@@ -96,7 +97,8 @@ def resume(
         steps: train for more steps than were asked for; schedules keep the horizon they had.
         device: learn on another device.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
-        env: the environment again, needed when it is `module:name` or a function.
+        env: the environment again, needed when it is not one of entrax or Gymnasium.
+        env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
         hook: called with every metrics row; training stops early when it returns True.
         views: further places that rows are shown.
         started: `time.perf_counter()` when the clock of training seconds starts; by default now.
@@ -105,7 +107,17 @@ def resume(
     """
     from entrax.training.resume import resume as take_up
 
-    return take_up(path, steps=steps, device=device, agent=agent, env=env, hook=hook, views=views, started=started)
+    return take_up(
+        path,
+        steps=steps,
+        device=device,
+        agent=agent,
+        env=env,
+        env_args=env_args,
+        hook=hook,
+        views=views,
+        started=started,
+    )
 
 
 def finetune(
@@ -224,6 +236,7 @@ def load(
     *,
     agent: str | None = None,
     env: str | Callable[[], gymnasium.Env] | None = None,
+    env_args: Mapping[str, Any] | None = None,
 ) -> Run:
     """The run in directory `path` with the policy of one of its checkpoints.
 
@@ -231,13 +244,14 @@ def load(
         path: the run's directory.
         checkpoint: "latest", "best", "final", or a checkpoint's name.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
-        env: the environment again, needed when it is `module:name` or a function.
+        env: the environment again, needed when it is not one of entrax or Gymnasium.
+        env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
 
     Raises EntraxError when there is no such run or checkpoint, or it cannot be read.
     """
     from entrax.training.trained import load as load_trained
 
-    return load_trained(path, checkpoint, agent=agent, env=env)
+    return load_trained(path, checkpoint, agent=agent, env=env, env_args=env_args)
 
 
 def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:

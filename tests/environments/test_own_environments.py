@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 from entrax.environments.check import check_environment
 from entrax.environments.names import NAMES
+from entrax.environments.recorded import recorded_source
 from entrax.environments.source import EnvSource
 
 POINTS = {
@@ -64,7 +65,7 @@ def test_gymnasium_finds_nothing_amiss(name, arguments, recwarn):
 def test_our_own_check_finds_nothing_amiss_and_the_source_travels(name, arguments):
     source = EnvSource(name, arguments)
     assert source.travels
-    assert check_environment(EnvSource.from_json(json.loads(json.dumps(source.to_json()))), 0).warnings == ()
+    assert check_environment(recorded_source(json.loads(json.dumps(source.to_json()))), 0).warnings == ()
 
 
 @pytest.mark.parametrize(("name", "arguments"), EVERY)

@@ -15,6 +15,7 @@ import entrax
 from entrax.environments.make import make_pool
 from entrax.environments.perturb import CONDITION_SEEDS, FAMILIES, Perturbed, inapplicable, perturb
 from entrax.environments.perturb_mujoco import MODEL_FIELDS, PUSH_SPEED
+from entrax.environments.recorded import recorded_source
 from entrax.environments.source import EnvSource, quiet
 from entrax.environments.terrain import HURDLE, RISER, STEEPEST, TREAD
 from entrax.errors import EntraxError
@@ -417,7 +418,7 @@ def test_the_ground_is_refused_where_it_would_undo_another_change(name):
 
 def test_a_perturbed_environment_travels():
     source = EnvSource("entrax/Perturbed-v0", {"env": "Hopper-v5", "slope_up": 0.5, "sensor_noise": 0.1})
-    assert EnvSource.from_json(json.loads(json.dumps(source.to_json()))) == source
+    assert recorded_source(json.loads(json.dumps(source.to_json()))) == source
     actions = np.random.default_rng(0).uniform(-1, 1, (5, 3)).astype(np.float32)
     hashes = []
     for workers in (0, 1):
@@ -440,7 +441,7 @@ def test_conditions_share_one_environment_and_the_seed_names_the_condition():
     listed = [{"severities": {}}, {"severities": {"stairs_up": 1.0}}, {"env_args": {"reset_noise_scale": 0.2}}]
     many = EnvSource(
         "entrax.environments.perturb:conditions",
-        {"id": "Hopper-v5", "env_args": {}, "registration": source.registration(), "conditions": listed},
+        {"source": source.to_process(), "conditions": listed},
     )
     alone = [make("Hopper-v5"), perturb("Hopper-v5", stairs_up=1.0), make("Hopper-v5", reset_noise_scale=0.2)]
     together = many.make()

@@ -9,6 +9,7 @@ import pytest
 from entrax.environments.check import check_environment
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.make import make_pool
+from entrax.environments.recorded import recorded_source
 from entrax.environments.seeds import STREAMS, episode_seed
 from entrax.environments.source import EnvSource, as_source, parse_env_args
 from entrax.errors import EntraxError
@@ -48,7 +49,8 @@ def test_what_cannot_be_made_is_said_in_one_line(name: str, kwargs: dict, words:
 
 def test_sources_survive_json() -> None:
     source = as_source("toys:Toy", {"length": 4})
-    assert EnvSource.from_json(json.loads(json.dumps(source.to_json()))) == source
+    assert recorded_source(json.loads(json.dumps(source.to_json())), "toys:Toy") == source
+    assert EnvSource.from_process(json.loads(json.dumps(source.to_process()))) == source
 
 
 def test_a_closure_runs_here_only() -> None:
@@ -59,7 +61,7 @@ def test_a_closure_runs_here_only() -> None:
     with pytest.raises(EntraxError, match="module"):
         make_pool(source, 2, workers=1)
     with pytest.raises(EntraxError, match="give the environment again"):
-        EnvSource.from_json(source.to_json())
+        recorded_source(source.to_json())
 
 
 def test_environment_arguments() -> None:

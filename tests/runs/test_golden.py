@@ -69,7 +69,7 @@ def test_a_newer_format_is_refused(tmp_path):
     [
         ("agent", "os:system", "name it again"),
         ("environment", {"id": "os:system", "kwargs": {}, "travels": True}, "name it again"),
-        ("agent", "../../sac", "lists no agent"),
+        ("agent", "../../sac", "name it again"),
     ],
 )
 def test_nothing_that_a_configuration_names_is_imported(tmp_path, field, value, sentence):

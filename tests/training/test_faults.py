@@ -124,7 +124,9 @@ def test_without_leave_to_restart_the_run_ends_and_can_be_resumed(tmp_path):
     assert all(finding.damage is None for finding in verify(run))
     with pytest.raises(EntraxError, match="--env flaky:Once"):
         entrax.resume(run.path)  # nothing that a file names is imported
-    entrax.resume(run.path, env="flaky:Once")
+    with pytest.raises(EntraxError, match="--env-arg marker="):
+        entrax.resume(run.path, env="flaky:Once")
+    entrax.resume(run.path, env="flaky:Once", env_args=settings["env_args"])
     entrax.train(**settings, run=tmp_path / "whole")
     assert checkpoint.load(run, "final")[0].keys() == checkpoint.load(RunDirectory.open(tmp_path / "whole"))[0].keys()
 

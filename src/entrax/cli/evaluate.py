@@ -14,7 +14,8 @@ import click
 @click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
 @click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
-@click.option("--env", help="The environment again, when it is a module:name.")
+@click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
+@click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
@@ -26,13 +27,15 @@ def command(
     workers: int | None,
     agent: str | None,
     env: str | None,
+    env_arg: tuple[str, ...],
     as_json: bool,
     debug: bool,
 ) -> None:
     """Returns of whole episodes of the policy in RUN; their seeds differ from those that chose the best checkpoint."""
     from entrax.api import load
+    from entrax.environments.source import parse_env_args
 
-    loaded = load(run, checkpoint, agent=agent, env=env)
+    loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers)
     if as_json:
         click.echo(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))

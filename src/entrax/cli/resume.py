@@ -14,7 +14,8 @@ from entrax.runs.directory import RunDirectory
 @click.option("--steps", type=int, help="Train for more steps than were asked for; schedules keep their horizon.")
 @click.option("--device", help="Learn somewhere else: cpu, gpu or tpu.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
-@click.option("--env", help="The environment again, when it is a module:name.")
+@click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
+@click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="Of the last evaluation.")
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the trained policy.")
 @click.option("--tensorboard", is_flag=True, help="Show the metrics in TensorBoard as well.")
@@ -28,6 +29,7 @@ def command(
     device: str | None,
     agent: str | None,
     env: str | None,
+    env_arg: tuple[str, ...],
     episodes: int,
     video: bool,
     tensorboard: bool,
@@ -35,6 +37,7 @@ def command(
     debug: bool,
 ) -> None:
     """Go on with RUN from its last whole checkpoint, to the byte as if it had never been interrupted."""
+    from entrax.environments.source import parse_env_args
     from entrax.training.resume import finished, resume
 
     directory = RunDirectory.open(run)
@@ -48,6 +51,7 @@ def command(
             device=device,
             agent=agent,
             env=env,
+            env_args=parse_env_args(env_arg),
             hook=display.show,
             views=lambda directory: views(directory, tensorboard, wandb),
             started=started,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @click.option("--envs", type=click.IntRange(min=1), help="Environments at once; by default up to 32.")
 @click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
-@click.option("--env", help="The environment again, when it is a module:name.")
+@click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
+@click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
@@ -42,6 +43,7 @@ def command(
     workers: int | None,
     agent: str | None,
     env: str | None,
+    env_arg: tuple[str, ...],
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -55,7 +57,7 @@ def command(
     from entrax.evaluation.stress import stress
 
     severities = _numbers(levels)
-    loaded = load(run, checkpoint, agent=agent, env=env)
+    loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     seed = loaded.config["seed"] if seed is None else seed
     result = stress(
         act_in_episodes(loaded.controller, sample=sample, seed=seed),

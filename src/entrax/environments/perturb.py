@@ -26,7 +26,7 @@ from entrax.environments.perturb_signals import (
     unfit_action,
     unfit_sensors,
 )
-from entrax.environments.source import EnvSource, register
+from entrax.environments.source import EnvSource
 from entrax.environments.terrain import GROUND, Lowered, on_ground, terrain, unfit_ground
 from entrax.errors import EntraxError, closest
 
@@ -207,12 +207,9 @@ class Conditions(gymnasium.Env):
         return self._made[key]
 
 
-def conditions(
-    id: str, env_args: dict[str, Any], registration: str | None, conditions: list[dict[str, Any]]
-) -> Conditions:
-    """`Conditions` of the environment of this id, from JSON data, for a worker process."""
-    register(registration)
-    return Conditions(EnvSource(id, env_args), conditions)
+def conditions(source: dict[str, Any], conditions: list[dict[str, Any]]) -> Conditions:
+    """`Conditions` of the environment that `EnvSource.to_process` described, for a worker process."""
+    return Conditions(EnvSource.from_process(source), conditions)
 
 
 def perturbed(env: str, env_args: Mapping[str, Any] | None = None, **arguments: Any) -> gymnasium.Env:

@@ -56,18 +56,18 @@ class EnvSource:
         return env
 
     def to_json(self) -> dict[str, Any]:
-        """What config.json holds."""
+        """What config.json holds; `entrax.environments.recorded` reads it."""
         return {"id": self.id, "kwargs": self.kwargs, "travels": self.travels}
 
+    def to_process(self) -> dict[str, Any]:
+        """What a process of ours is sent to make the environment there."""
+        return {"id": self.id, "kwargs": self.kwargs, "registration": self.registration()}
+
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "EnvSource":
-        """The source that `to_json` described. Raises EntraxError for a factory that lived in the training process."""
-        if not record["travels"]:
-            raise EntraxError(
-                f"The environment of this run was made by {record['id']}, a function that cannot be imported; "
-                "give the environment again."
-            )
-        return cls(id=record["id"], kwargs=dict(record["kwargs"]))
+    def from_process(cls, sent: Mapping[str, Any]) -> "EnvSource":
+        """The source that `to_process` described. Never call it on what a file holds: it may import anything."""
+        register(sent["registration"])
+        return cls(id=sent["id"], kwargs=dict(sent["kwargs"]))
 
 
 def register(registration: str | None) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays
 from entrax.environments.slot import Slot
-from entrax.environments.source import EnvSource, register
+from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 
 
@@ -26,8 +26,7 @@ def main() -> None:
     try:
         _, setup = receive(connection)
         sys.path[:] = setup["path"]
-        source = EnvSource(id=setup["id"], kwargs=setup["kwargs"])
-        register(setup["registration"])
+        source = EnvSource.from_process(setup["source"])
         try:
             slots = {index: Slot(source, index) for index in setup["indices"]}
         except EntraxError as error:

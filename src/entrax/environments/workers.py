@@ -81,13 +81,7 @@ class WorkerPool:
             file.truncate(shared_bytes(**sizes))
             self._memory = os.dup(file.fileno())
         self._shared = shared_arrays(self._memory, **sizes)
-        self._setup = {
-            "id": source.id,
-            "kwargs": source.kwargs,
-            "registration": source.registration(),
-            "path": sys.path,
-            **sizes,
-        }
+        self._setup = {"source": source.to_process(), "path": sys.path, **sizes}
         self._episodes: list[tuple[int | None, int]] = [(None, 0)] * count  # (seed, steps), for messages
         groups = [list(map(int, group)) for group in np.array_split(np.arange(count), workers)]
         self._workers = [Worker(group, self._setup, self._memory) for group in groups]

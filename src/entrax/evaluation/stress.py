@@ -187,8 +187,8 @@ def _batch(source: EnvSource, listed: list[dict[str, Any]]) -> EnvSource:
     """The environment that can be reset into each of the conditions; it travels if `source` does."""
     if not source.travels:
         return EnvSource(source.id, factory=partial(Conditions, source, listed))
-    named = {"id": source.id, "env_args": source.kwargs, "registration": source.registration()}
-    return EnvSource("entrax.environments.perturb:conditions", named | {"conditions": listed})
+    sent = {"source": source.to_process(), "conditions": listed}
+    return EnvSource("entrax.environments.perturb:conditions", sent)
 
 
 def _outcomes(

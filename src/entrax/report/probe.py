@@ -12,7 +12,7 @@ from entrax.environments.source import EnvSource
 def main() -> None:
     """Print why the environment does not render, if it does not, and say so by the exit status."""
     try:
-        env = EnvSource.from_json(json.loads(sys.argv[1])).make(render_mode="rgb_array")
+        env = EnvSource.from_process(json.loads(sys.argv[1])).make(render_mode="rgb_array")
         env.reset(seed=0)
         env.render()
     except Exception as error:

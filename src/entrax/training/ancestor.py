@@ -1,17 +1,17 @@
 """The run that another one begins with: its checkpoint, its spaces, its replay."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import ScalarLike
 
 from entrax.agents.schedule import Anneal
+from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
 from entrax.environments.spaces import spec_of
 from entrax.errors import EntraxError
@@ -86,7 +86,7 @@ def read_ancestor(path: str | Path, checkpoint: str, agent: str | None) -> Ances
     return Ancestor(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
 
 
-def spec_of_environment(env: str | Callable[[], gymnasium.Env], kwargs: Mapping[str, Any]) -> Spec:
+def spec_of_environment(env: Given, kwargs: Mapping[str, Any]) -> Spec:
     """Observations and actions of an environment, which is made for it and closed again."""
     made = as_source(env, kwargs).make()
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import gymnasium
 
 from entrax.agents.base import get_agent
 from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
+from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError, closest
 from entrax.programs import release_programs
@@ -32,7 +32,7 @@ Begin = Callable[[Task, str | Path, dict[str, Any]], RunDirectory]
 
 
 def train(
-    env: str | Callable[[], gymnasium.Env],
+    env: Given,
     agent: str | None = None,
     *,
     steps: int | None = None,
@@ -87,7 +87,7 @@ def train(
             steps=options.steps,
             device=options.device,
             agent=agent,
-            env=env,
+            env=source,
             hook=hook,
             views=views,
             started=started,
@@ -106,7 +106,7 @@ def train(
         finally:
             writer.close()
             release_programs()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
+    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=source)
 
 
 def existing(run: str | Path | None) -> RunDirectory | None:

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from entrax.environments.check import check_environment
+from entrax.environments.recorded import Given
+from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 from entrax.programs import release_programs
 from entrax.runs import checkpoint
@@ -32,7 +32,8 @@ def resume(
     steps: int | None = None,
     device: str | None = None,
     agent: str | None = None,
-    env: str | Callable[[], gymnasium.Env] | None = None,
+    env: Given | None = None,
+    env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
     views: Views = lambda run: (),
     started: float | None = None,
@@ -46,12 +47,13 @@ def resume(
         checkpoint.check_config(directory)
         if finished(directory, steps):
             print(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
-            return load(path, agent=agent, env=env)
+            return load(path, agent=agent, env=env, env_args=env_args)
+        source = source_of(directory, env, env_args)  # before anything of the directory is changed
         if steps is not None or device is not None:
             directory = _changed(directory, steps, device)
         options = options_of(directory)
         devices = set_up(options.device, options.threads)  # before the task, whose arrays start JAX
-        task = _task(directory, agent, env)
+        task = _task(directory, agent, source)
         for difference in differences(directory.config["versions"]):
             _warn(directory, f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
         shown = views(directory)
@@ -66,7 +68,7 @@ def resume(
         finally:
             writer.close()
             release_programs()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=env)
+    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=task.source)
 
 
 def finished(directory: RunDirectory, steps: int | None) -> bool:
@@ -105,9 +107,8 @@ def options_of(directory: RunDirectory) -> Options:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
 
 
-def _task(directory: RunDirectory, agent: str | None, env: Any) -> Task:
+def _task(directory: RunDirectory, agent: str | None, source: EnvSource) -> Task:
     config = directory.config
-    source = source_of(directory, env)
     checked, spec = check_environment(source, config["seed"]), spec_from_json(config["spec"])
     if checked.spec != spec:
         raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")

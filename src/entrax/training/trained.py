@@ -1,20 +1,21 @@
 """A trained policy and the directory it comes from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import equinox as eqx
-import gymnasium
 import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from entrax.agents.base import HistoryPolicy, get_agent
 from entrax.agents.controller import FINISHED, Controller, Scaling, act_in_episodes
-from entrax.environments.source import EnvSource, as_source
+from entrax.agents.registry import REGISTRY
+from entrax.environments.recorded import Given, harmless, quoted, recorded_source, shown
+from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, flattener
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
@@ -32,7 +33,8 @@ def load(
     checkpoint: str = "latest",
     *,
     agent: str | None = None,
-    env: str | Callable[[], gymnasium.Env] | None = None,
+    env: Given | None = None,
+    env_args: Mapping[str, Any] | None = None,
 ) -> "Run":
     """See `entrax.api.load`."""
     directory = RunDirectory.open(path)
@@ -47,14 +49,16 @@ def load(
     controller = Controller(
         policy=unflatten(template, below("policy", arrays)), scaling=Scaling(mean=mean, scale=scale), spec=spec
     )
-    return Run(directory=directory, controller=controller, checkpoint=checkpoint, env=env)
+    return Run(directory=directory, controller=controller, checkpoint=checkpoint, env=env, env_args=env_args)
 
 
 def config_of(directory: RunDirectory, agent: str | None) -> tuple[ModuleType, Any]:
     """The run's algorithm and its resolved configuration; a third party's must be named again by `agent`."""
     name = directory.config["agent"]
-    if ":" in name and agent != name:
-        raise EntraxError(f"This run's agent is {name!r}, outside entrax; name it again (--agent {name}) to load it.")
+    if name not in (*REGISTRY, agent):
+        raise EntraxError(
+            f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
+        )
     try:
         return _configured(directory.config, spec_from_json(directory.config["spec"]))
     except TypeError as error:
@@ -63,6 +67,10 @@ def config_of(directory: RunDirectory, agent: str | None) -> tuple[ModuleType, A
 
 def _configured(record: Mapping[str, Any], spec: Spec) -> tuple[ModuleType, Any]:
     """The algorithm and the resolved configuration of what config.json holds."""
+    if not harmless(record["agent_config"]):
+        raise EntraxError(
+            "A setting of the agent in config.json names a module or a file; a run must not choose those."
+        )
     module = get_agent(record["agent"])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in record["agent_config"].items()}
     return module, module.resolve(module.Config(**values), spec)
@@ -84,26 +92,18 @@ def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Map
         return state
     if "with_prior" not in vars(agent):
         raise EntraxError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
-    if ":" in prior["agent"]:
-        raise EntraxError(f"The prior is of {prior['agent']!r}, outside entrax; nothing that a run names is imported.")
+    if prior["agent"] not in tuple(REGISTRY):
+        name = shown(prior["agent"])
+        raise EntraxError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
     module, resolved = _configured(prior, spec)
     return agent.with_prior(config, state, policy_template(module, resolved, spec, prior.get("prior")))
 
 
-def source_of(directory: RunDirectory, env: str | Callable[[], gymnasium.Env] | None) -> EnvSource:
-    """How to make the run's environment. Nothing that a file names is imported: a `module:name` is to be given again.
-
-    Raises EntraxError when only `env` could tell and it is not given.
-    """
-    record = directory.config["environment"]
-    if env is not None:
-        return as_source(env, record["kwargs"])
-    if ":" in record["id"]:
-        raise EntraxError(
-            f"This run's environment is {record['id']!r}, from a module outside entrax and Gymnasium; name it again "
-            f"(--env {record['id']}) to use it."
-        )
-    return EnvSource.from_json(record)
+def source_of(
+    directory: RunDirectory, env: Given | None = None, env_args: Mapping[str, Any] | None = None
+) -> EnvSource:
+    """How to make the run's environment, or `env` with its arguments; see `recorded_source`."""
+    return recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Run:
     directory: RunDirectory
     controller: Controller
     checkpoint: str = "latest"
-    env: str | Callable[[], gymnasium.Env] | None = None
+    env: Given | None = None
+    env_args: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> Path:
@@ -163,7 +164,7 @@ class Run:
         sample: bool = False,
         seed: int | None = None,
         workers: int | None = None,
-        env: str | Callable[[], gymnasium.Env] | None = None,
+        env: Given | None = None,
     ) -> Evaluation:
         """Returns of whole episodes, by the policy's mode or sampled; `seed` is the run's own by default.
 
@@ -180,9 +181,9 @@ class Run:
             workers=workers,
         )
 
-    def source(self, env: str | Callable[[], gymnasium.Env] | None = None) -> EnvSource:
+    def source(self, env: Given | None = None) -> EnvSource:
         """How to make the run's environment; see `source_of`."""
-        return source_of(self.directory, self.env if env is None else env)
+        return source_of(self.directory, self.env if env is None else env, self.env_args)
 
     def _flat(self, obs: Any) -> tuple[np.ndarray, bool]:
         size = self.controller.spec.obs_size

@@ -12,15 +12,15 @@ the parameters do. The normaliser comes along, the replay if `keep_replay`. What
 `ancestor`, with the path, the step and the SHA-256 of the checkpoint. Schedules begin anew.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jax import tree_util
 
+from entrax.environments.recorded import Given
 from entrax.errors import EntraxError, closest
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
@@ -43,7 +43,7 @@ MOST_STEPS_BEFORE_LEARNING = 1_000
 
 def finetune(
     path: str | Path,
-    env: str | Callable[[], gymnasium.Env] | None = None,
+    env: Given | None = None,
     *,
     steps: int,
     checkpoint: str = "latest",
@@ -69,8 +69,7 @@ def finetune(
         check_same(there, recorded(old), temperature_start, keep_optimiser)
         settings.setdefault("learning_starts", there.config["training"]["learning_starts"])
     if env is None:
-        source = source_of(old.run, None)
-        env, env_args = source.id, source.kwargs | dict(env_args or {})
+        env = source_of(old.run, None, env_args)
     check_spaces(old.spec, spec_of_environment(env, env_args or {}), str(path))
     chosen, temperature = temperature_settings(old, temperature_start, settings)
     settings = inherited(old, settings | chosen, steps, keep_replay)

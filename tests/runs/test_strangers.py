@@ -19,10 +19,11 @@ from entrax.errors import EntraxError
 from entrax.evaluation.stress import stress
 from entrax.report.html import write_report
 from entrax.runs.audit import fingerprint, verify
+from entrax.runs.checkpoint import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 
 GOLDEN = Path(__file__).with_name("golden") / "format-2"
-PERTURBED = {"env": "Pendulum-v1", "env_args": {"g": 9.0, "deep": [{"a": ["b"]}]}, "sensor_noise": 0.5}
+PERTURBED = {"env": "Pendulum-v1", "env_args": {"g": 9.0}, "sensor_noise": 0.5}
 STRANGER = """
 from pathlib import Path
 Path(__file__).with_name("PWNED").touch()
@@ -68,19 +69,24 @@ def replaced(value: Any, path: tuple, new: Any) -> Any:
 
 
 def written(room: Path, file: str, path: tuple, new: Any) -> Path:
-    """A run in which `new` stands at one place of one file, with its hashes made to fit."""
-    shutil.rmtree(room / "run", ignore_errors=True)
-    shutil.copytree(GOLDEN, room / "run")
-    target = room / "run" / file
-    record = replaced(contents(file), path, new)
-    if path[:1] != ("prior",) and isinstance(record, dict):
-        record.pop("prior", None)  # which this agent refuses before anything else is read
-    target.write_text(json.dumps(record))
-    if target.name == "meta.json":
-        names = ("meta.json", "state.safetensors")
-        digests = {name: hashlib.sha256(target.with_name(name).read_bytes()).hexdigest() for name in names}
-        target.with_name("SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
-    return room / "run"
+    """A run in which `new` stands at one place of one file, with its hashes made to fit, as a forger would."""
+    run = room / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(GOLDEN, run)
+    config = contents("config.json")
+    if path[:1] != ("prior",):
+        del config["prior"]  # which this agent refuses before anything else is read
+    config = replaced(config, path, new) if file == "config.json" else config
+    (run / "config.json").write_text(json.dumps(config))
+    for folder in (run / "checkpoints").iterdir():
+        meta = contents(f"checkpoints/{folder.name}/meta.json")
+        with contextlib.suppress(Exception):  # a configuration of another form has no digest
+            meta["meta"]["config"] = RunDirectory(run, config).config_digest()
+        here = file.startswith(f"checkpoints/{folder.name}/")
+        (folder / "meta.json").write_text(json.dumps(replaced(meta, path, new) if here else meta))
+        digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (META, STATE)}
+        (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+    return run
 
 
 def contents(file: str) -> Any:
@@ -134,7 +140,14 @@ def test_no_verb_runs_what_a_file_names(room, verb):
     everywhere()
 
 
-ENVIRONMENT = contents("config.json")["environment"]
+def test_a_forged_run_is_used_up_to_what_it_must_not_name(room):
+    run = written(room, "config.json", ("seed",), 1)
+    assert len(VERBS["evaluate"](run).returns) == 1
+    assert VERBS["resume"](run).metrics()[-1]["step"] == 61
+
+
+DEEP = {"env": "Pendulum-v1", "env_args": {"g": 9.0, "deep": [{"a": ["b"]}]}}
+ENVIRONMENT = {"id": "entrax/Perturbed-v0", "kwargs": {"env": "entrax/Perturbed-v0", "env_args": DEEP}, "travels": True}
 
 
 @pytest.mark.parametrize("path", list(places(ENVIRONMENT)), ids=lambda path: ".".join(map(str, path)) or "all")

@@ -17,13 +17,15 @@ LONGEST_FILE = 350
 
 # What each room may import besides itself, `errors` and `programs`. A room that is not here yet: draw its arrow.
 _BASE = {"spec", "soft"}
-_LEARNERS = _BASE | {"estimators", "nets", "replay"}
+_LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
-_TRAINING = _LEARNERS | {"agents", "environments", "problems", "evaluation", "runs"}
+_TRAINING = _LEARNERS | {"agents", "environments", "problems", "evaluation", "foreign", "runs"}
 _STUDIES = _TRAINING | _EXACT | {"training", "tabular", "inverse", "search"}
 _ROOMS = _STUDIES | {"studies", "cluster", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "fields": set(),
+    "foreign": set(),
     "programs": set(),
     "spec": set(),
     "soft": set(),
@@ -31,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nets": _BASE,
     "replay": _BASE,
     "agents": _LEARNERS,
-    "problems": _BASE,
+    "problems": _BASE | {"foreign"},
     "environments": {"spec", "problems"},
     "exact": _BASE | {"problems"},
     "tabular": _BASE | {"problems"},

@@ -9,7 +9,6 @@ import pytest
 import reference64 as ref
 
 from entrax.agents import ddpg
-from entrax.errors import EntraxError
 from entrax.spec import Progress
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
@@ -137,19 +136,3 @@ def test_other_numbers_do_not_compile_again():
         config = configured(**fields)
         counted(config, start(config), ref.batch(0), jr.key(1))
     assert len(traces) == 1
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
-        ("policy_learning_rate", -1.0, "The policy learning rate must be positive, not -1.0."),
-        ("discount", 1.1, "The discount must be in [0, 1], not 1.1."),
-        ("target_rate", 1.5, "The target rate must be in (0, 1], not 1.5."),
-        ("noise", -0.1, "The noise must be at least 0, not -0.1."),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        configured(**{field: value})
-    assert str(error.value) == sentence

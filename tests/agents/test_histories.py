@@ -293,7 +293,7 @@ def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(fields, tmp_path)
 
 
 def test_a_memory_of_less_than_nothing_is_refused():
-    with pytest.raises(EntraxError, match="The memory must be at least 0, not -1"):
+    with pytest.raises(EntraxError, match="`memory` must be at least 0, got -1"):
         configured(memory=-1)
-    with pytest.raises(EntraxError, match="The context must be at least 0, not -1"):
+    with pytest.raises(EntraxError, match="`context` must be at least 0, got -1"):
         configured(context=-1)

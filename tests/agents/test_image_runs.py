@@ -71,13 +71,13 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
 def test_features_that_no_encoder_has_are_refused(features):
     agent = get_agent("sac")
     spec = Spec(IMAGE, Continuous((1,), "float32", (-1.0,), (1.0,)))
-    with pytest.raises(EntraxError, match="features must be 'points' or a whole number"):
+    with pytest.raises(EntraxError, match="`features` must be 'points' or a number"):
         agent.resolve(agent.Config(features=features), spec)
 
 
 def test_features_without_an_image_are_refused():
     agent = get_agent("sac")
-    with pytest.raises(EntraxError, match="features must be left out where no image is observed"):
+    with pytest.raises(EntraxError, match="`features` must be left out where no image is observed"):
         agent.resolve(agent.Config(features="points"), ref.SPEC)
 
 

@@ -145,21 +145,9 @@ def test_it_learns_from_windows():
     assert pcl.data(configured(batch_size=8, replay_size=50)) == Sequences(batch_size=8, length=5, capacity=50)
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
-        ("value_learning_rate", 0.0, "The value learning rate must be positive, not 0.0."),
-        ("discount", 1.1, "The discount must be in [0, 1], not 1.1."),
-        ("temperature", 0.0, "The temperature must be positive, not 0.0."),
-        ("path_length", 0, "The path length must be at least 1, not 0."),
-        ("window", 2, "The window must be at least the path length 3, not 2."),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        configured(**{field: value})
-    assert str(error.value) == sentence
+def test_a_window_shorter_than_a_path_is_refused():
+    with pytest.raises(EntraxError, match="`window` must be at least `path_length`, 3, got 2"):
+        configured(window=2)
 
 
 def test_one_q_needs_discrete_actions():

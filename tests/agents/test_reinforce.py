@@ -268,34 +268,17 @@ def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "words"),
     [
-        ({"learning_rate": 0.0}, "The learning rate must be positive, not 0.0."),
-        ({"final_learning_rate": -1.0}, "The final learning rate must be at least 0, not -1.0."),
-        ({"value_learning_rate": 0.0}, "The value learning rate must be positive, not 0.0."),
-        ({"objective": "total"}, "The objective must be one of usual, episodic, discounted, average, not 'total'."),
-        ({"objective": "episodic", "discount": 0.9}, "The episodic objective's discount must be 1, not 0.9."),
-        (
-            {"objective": "average", "baseline": "mean"},
-            "The average reward's baseline is learned, the differential value, not 'mean'.",
-        ),
-        ({"average_rate": 0.0}, "The average rate must be in (0, 1], not 0.0."),
-        ({"discount": 1.5}, "The discount must be in [0, 1], not 1.5."),
-        ({"gae_lambda": 1.5}, "The GAE lambda must be in [0, 1], not 1.5."),
-        ({"temperature": -0.1}, "The temperature must be at least 0, not -0.1."),
-        ({"baseline": "median"}, "The baseline must be one of none, mean, learned, not 'median'."),
-        ({"context": 2}, "The context must be left alone without a --memory, not 2."),
-        ({"value_steps": 0}, "The number of value steps must be at least 1, not 0."),
-        (
-            {"causal": False},
-            "A learned baseline stands for what follows a state: without causality take 'mean' or 'none'.",
-        ),
+        ({"objective": "episodic", "discount": 0.9}, "`discount` must be 1 for the episodic objective"),
+        ({"objective": "average", "baseline": "mean"}, "differential value, not 'mean'"),
+        ({"context": 2}, "`context` must be left alone without a `memory`"),
+        ({"causal": False}, "without causality take 'mean' or 'none'"),
     ],
 )
-def test_values_out_of_range_are_refused(fields, sentence):
-    with pytest.raises(EntraxError) as error:
+def test_values_that_do_not_go_together_are_refused(fields, words):
+    with pytest.raises(EntraxError, match=words):
         configured(**fields)
-    assert str(error.value) == sentence
 
 
 def test_the_mean_of_others_needs_others():

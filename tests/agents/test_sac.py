@@ -206,37 +206,9 @@ def test_numbers_vmap():
         ref.assert_close(jax.tree.map(lambda x, i=i: x[i], both), alone.params)
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
-        ("discount", 1.1, "The discount must be in [0, 1], not 1.1."),
-        ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
-        ("target_rate", 1.5, "The target rate must be in (0, 1], not 1.5."),
-        ("policy_delay", 0, "The policy delay must be at least 1, not 0."),
-        ("initial_temperature", -1.0, "The initial temperature must be positive, not -1.0."),
-        ("temperature", -0.1, "The temperature must be 'learned' or a number of at least 0, not -0.1."),
-        ("temperature", "learnt", "The temperature must be 'learned' or a number of at least 0, not learnt."),
-        ("learning_rate", float("nan"), "The learning rate must be positive, not nan."),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        configured(**{field: value})
-    assert str(error.value) == sentence
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({"batch_size": 0}, "The batch size must be at least 1, not 0."),
-        ({"batch_size": 9, "replay_size": 8}, "The replay size 8 must be at least the batch size 9."),
-    ],
-)
-def test_impossible_sizes_are_refused(fields, sentence):
-    with pytest.raises(EntraxError) as error:
-        sac.data(sac.resolve(sac.Config(**fields), ref.SPEC))
-    assert str(error.value) == sentence
+def test_a_replay_smaller_than_a_batch_is_refused():
+    with pytest.raises(EntraxError, match="replay size 8 must be at least the batch size 9"):
+        sac.data(sac.resolve(sac.Config(batch_size=9, replay_size=8), ref.SPEC))
 
 
 def test_discrete_actions_are_refused():

@@ -134,21 +134,6 @@ def test_other_numbers_do_not_compile_again():
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("learning_rate", -1.0, "The learning rate must be positive, not -1.0."),
-        ("discount", -0.1, "The discount must be in [0, 1], not -0.1."),
-        ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
-        ("reward_scale", 0.0, "The reward scale must be positive, not 0.0."),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        configured(**{field: value})
-    assert str(error.value) == sentence
-
-
 def test_discrete_actions_are_refused():
     with pytest.raises(EntraxError, match="needs continuous actions"):
         sac_value.resolve(sac_value.Config(), Spec(observation=ref.SPEC.observation, action=Discrete(3)))

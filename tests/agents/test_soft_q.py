@@ -10,7 +10,6 @@ import pytest
 import reference64 as ref
 
 from entrax.agents import soft_q
-from entrax.errors import EntraxError
 from entrax.spec import Progress
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
@@ -278,24 +277,3 @@ def test_a_fixed_bandwidth_takes_the_place_of_the_median():
     a = np.tanh(x)
     scores = (-20 * (a**2 - 0.7) * a + 0.3) * (1 - a**2) - 2 * a  # of Q(tanh u) + log(1 - tanh² u)
     np.testing.assert_allclose(wide, (scores.sum() - scores) / 2, rtol=1e-3)  # everybody is
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("learning_rate", 0.0, "The learning rate must be positive, not 0.0."),
-        ("discount", 1.1, "The discount must be in [0, 1], not 1.1."),
-        ("target_rate", 0.0, "The target rate must be in (0, 1], not 0.0."),
-        ("temperature", 0.0, "The temperature must be positive, not 0.0."),
-        ("bandwidth", 0.0, "The bandwidth must be positive, not 0.0."),
-        ("proposal", "normal", "The proposal must be 'sampler' or 'uniform', not 'normal'."),
-        ("uniform_share", 1.5, "The uniform share must be in [0, 1], not 1.5."),
-        ("particles", 1, "The number of particles must be at least 2, not 1."),
-        ("value_particles", 1, "The number of value particles must be at least 2, not 1."),
-        ("critics", 0, "The number of critics must be at least 1, not 0."),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        configured(**{field: value})
-    assert str(error.value) == sentence

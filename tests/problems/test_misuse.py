@@ -13,7 +13,7 @@ LOOP = np.ones((1, 1, 1)), np.zeros((1, 1))
     ("call", "sentence"),
     [
         (lambda: FiniteMDP.from_dense(*LOOP, discout=0.5), "no setting 'discout', did you mean 'discount'"),
-        (lambda: gridworld("S.G", gamma=0.9), "no setting 'gamma'"),
+        (lambda: gridworld("S.G", gamma=0.9), "gamma. is called .discount."),
         (lambda: gridworld("S.G", terminal=[0]), "The map says which cells are terminal"),
         (lambda: gridworld("S.G", step_reward=float("inf")), "The step reward is inf"),
         (lambda: FiniteMDP.from_dense(*LOOP, horizon=True), "horizon is True"),

@@ -3,36 +3,10 @@
 import pytest
 
 from entrax.agents import sac, sac_value
+from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
 from entrax.training.launch import configure
 from entrax.training.options import PRESETS, Options, get_preset
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("steps", -5, "--steps must be at least 1, not -5."),
-        ("steps", 0, "--steps must be at least 1, not 0."),
-        ("envs", 0, "--envs must be at least 1, not 0."),
-        ("workers", -1, "--workers must be at least 0, not -1."),
-        ("chunk", 0, "--chunk must be at least 1, not 0."),
-        ("learning_starts", -1, "--learning-starts must be at least 0, not -1."),
-        ("log_every", 0, "--log-every must be at least 1, not 0."),
-        ("eval_every", -1, "--eval-every must be at least 0, not -1."),
-        ("eval_episodes", 0, "--eval-episodes must be at least 1, not 0."),
-        ("checkpoint_every", -1, "--checkpoint-every must be at least 0, not -1."),
-        ("threads", 0, "--threads must be at least 1, not 0."),
-        ("updates_per_step", 0.0, "--updates-per-step must be a positive number, not 0.0."),
-        ("updates_per_step", -1.0, "--updates-per-step must be a positive number, not -1.0."),
-        ("updates_per_step", float("nan"), "--updates-per-step must be a positive number, not nan."),
-        ("updates_per_step", float("inf"), "--updates-per-step must be a positive number, not inf."),
-        ("step_timeout", 0.0, "--step-timeout must be positive, not 0.0."),
-    ],
-)
-def test_impossible_options_are_refused(field, value, sentence):
-    with pytest.raises(EntraxError) as error:
-        Options(**{field: value})
-    assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
@@ -86,6 +60,23 @@ def test_a_misspelt_setting_is_answered_with_the_right_one(wrong, right):
     with pytest.raises(EntraxError) as error:
         configure(sac, "paper", {wrong: 1})
     assert f"There is no setting {wrong!r}, did you mean {right!r}?" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("agent", "theirs", "ours"),
+    [
+        ("sac", "gamma", "`discount`"),
+        ("sac", "n_envs", "`envs`"),
+        ("sac", "total_timesteps", "`steps`"),
+        ("sac", "env_kwargs", "`env_args`"),
+        ("sac", "ent_coef", "`temperature` in entrax"),
+        ("ppo", "ent_coef", "`temperature` or `entropy_coefficient`"),
+        ("ppo", "clip_range", "`clip`"),
+    ],
+)
+def test_a_name_of_another_library_is_answered_with_ours(agent: str, theirs: str, ours: str) -> None:
+    with pytest.raises(EntraxError, match=f"`{theirs}` is called {ours}"):
+        configure(get_agent(agent), "paper", {theirs: 1})
 
 
 def test_a_misspelt_preset_is_answered_with_the_right_one():

@@ -31,7 +31,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
 from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.agents.settings import as_arrays, continuous_size
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import MLP, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -40,17 +41,23 @@ from entrax.spec import Progress, Spec, Transition
 P = TypeVar("P")
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the defaults are those of the stronger version in Fujimoto et al. 2018, arXiv:1802.09477."""
 
-    learning_rate: float = 1e-3  # of the critic
-    policy_learning_rate: float | None = None  # None is the critic's
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    noise: float = 0.1  # σ, as a share of half the range of an action
-    batch_size: int = eqx.field(static=True, default=256)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(400, 300))
+    learning_rate: float = field(1e-3, "Adam's learning rate of the critic.", POSITIVE)
+    policy_learning_rate: float | None = field(
+        None, "Adam's learning rate of the policy.", POSITIVE, derived="the critic's"
+    )
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    noise: float = field(
+        0.1, "Standard deviation of the exploration noise, in halves of an action's range.", at_least(0), symbol="σ"
+    )
+    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((400, 300), "Widths of the hidden layers.", static=True)
 
 
 class Params(eqx.Module):
@@ -70,15 +77,10 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the policy's learning rate; raises EntraxError for values outside their range."""
+    """Fills the policy's learning rate; raises EntraxError for an environment that this agent does not take."""
     vectors_only(spec, "ddpg")
     continuous_size(spec, "ddpg")
     policy_rate = config.learning_rate if config.policy_learning_rate is None else config.policy_learning_rate
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(policy_rate > 0, "policy learning rate", "positive", policy_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.noise >= 0, "noise", "at least 0", config.noise)
     return as_arrays(replace(config, policy_learning_rate=policy_rate))
 
 

@@ -47,31 +47,53 @@ from entrax.agents.images import augmented, check_augment, seeing, seen_by
 from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
+from entrax.fields import BETWEEN_0_AND_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import Encoded, Options, TwinOptions, follow, on_observations
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters. Entropies are in nats."""
 
-    learning_rate: float = 1e-3  # λ, for all three
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    temperature: float | str = "learned"  # α: a number holds it fixed
-    initial_temperature: float = 0.1
-    target_entropy: float | None = None  # H̄ after annealing; None is that of `slip`
-    target_kl: float = 0.0  # E KL(π ‖ π₀) that α is learned for, where there is a prior
-    pessimism: float = 0.0  # κ: 0 is the mean of the critics, 1 their minimum
-    slip: float = 0.1  # probability of not taking the first choice that the target entropy stands for
-    initial_entropy_share: float = 0.98  # H̄ at first, as a share of log|A|
-    anneal_fraction: float = 0.5  # the part of the run in which H̄ changes
-    batch_size: int = eqx.field(static=True, default=64)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
-    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
-    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
+    learning_rate: float = field(1e-3, "Adam's learning rate of policy, critics and temperature.", POSITIVE, symbol="λ")
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    temperature: float | str = field(
+        "learned",
+        "Weight of the entropy in the objective; a number holds it fixed.",
+        at_least(0, word="learned"),
+        symbol="α",
+    )
+    initial_temperature: float = field(0.1, "Temperature at the start, where it is learned.", POSITIVE)
+    target_entropy: float | None = field(
+        None,
+        "Entropy in nats that a learned temperature holds after annealing.",
+        at_least(0),
+        symbol="H̄",
+        derived="that of slip",
+    )
+    target_kl: float = field(0.0, "Divergence from the prior that a learned temperature holds.", at_least(0))
+    pessimism: float = field(0.0, "Critics' mean at 0, their minimum at 1.", UNIT, symbol="κ")
+    slip: float = field(
+        0.1, "Probability of not taking the first choice that the target entropy stands for.", BETWEEN_0_AND_1
+    )
+    initial_entropy_share: float = field(0.98, "Target entropy at the start, as a share of the largest one.", UNIT)
+    anneal_fraction: float = field(0.5, "Part of the run in which the target entropy changes.", UNIT)
+    batch_size: int = field(64, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((128, 128), "Widths of the hidden layers.", static=True)
+    joint_limit: int = field(
+        64,
+        "Most combinations of a MultiDiscrete action that are chosen among at once.",
+        static=True,
+    )
+    augment: int = field(
+        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
+    )
 
 
 Critics = TwinOptions | Encoded
@@ -129,24 +151,12 @@ def default_target_entropy(choices: Choices, slip: float) -> float:
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the target entropy; raises EntraxError for values outside their range."""
+    """Fills the target entropy; raises EntraxError for an environment that this agent does not take."""
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     check_augment(config.augment, spec)
-    learned = config.temperature == "learned"
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
-    valid = learned or (not isinstance(config.temperature, str) and config.temperature >= 0)
-    require(valid, "temperature", "'learned' or a number of at least 0", config.temperature)
-    require(0 <= config.pessimism <= 1, "pessimism", "in [0, 1]", config.pessimism)
-    require(0 < config.slip < 1, "slip", "between 0 and 1", config.slip)
-    require(0 <= config.initial_entropy_share <= 1, "initial entropy share", "in [0, 1]", config.initial_entropy_share)
-    require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
     target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
-    require(config.target_kl >= 0, "target KL", "at least 0", config.target_kl)
     most = choices.most_entropy
-    require(0 <= target <= most * (1 + 1e-6), "target entropy", f"in [0, {most:.4g}], the greatest there is", target)
+    require(target <= most * (1 + 1e-6), "target_entropy", f"at most {most:.4g}, the greatest there is", target)
     return as_arrays(replace(config, target_entropy=target))
 
 
@@ -170,12 +180,12 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
 def with_prior(config: Config, state: State, prior: Any) -> State:
     """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
     if isinstance(config.temperature, str):
-        need = "a number with a prior, unless there is a --target-kl to learn it for"
+        need = "a number with a prior, unless there is a `target_kl` to learn it for"
         require(float(config.target_kl) > 0, "temperature", need, config.temperature)
     else:
         alpha = float(config.temperature)
         require(alpha > 0, "temperature", "positive for a prior to count", alpha)
-        require(float(config.target_kl) == 0, "target KL", "0 where the temperature is a number", config.target_kl)
+        require(float(config.target_kl) == 0, "target_kl", "0 where the temperature is a number", config.target_kl)
     return replace(state, prior=suiting(prior, policy(config, state)))
 
 

@@ -51,6 +51,7 @@ from entrax.agents.prior import probabilities, suiting
 from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.estimators import n_step_return
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import DuelingQ, Encoded, Options, follow, on_observations
 from entrax.replay import Sequences, Uniform
 from entrax.soft import soft_bellman_backup
@@ -59,27 +60,51 @@ from entrax.spec import Progress, Spec, Transition
 Network = Options | DuelingQ | Encoded
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters. What is None depends on the temperature and is filled by `resolve`."""
 
-    learning_rate: float = 2e-3  # at first
-    final_learning_rate: float | None = None  # at the end of the run; None is a tenth of the first
-    discount: float = 0.99  # γ
-    temperature: float = 0.0  # α, at first
-    final_temperature: float | None = None  # α after annealing; None is no annealing
-    exploration: float | None = None  # ε at first; None is 1 at temperature 0, and 0 above
-    final_exploration: float | None = None  # ε after annealing; None is 0.05 at final temperature 0, and 0 above
-    anneal_fraction: float = 0.2  # the part of the run in which α and ε change
-    target_rate: float = 0.005  # τ
-    target_period: int = eqx.field(static=True, default=1)  # k
-    double: bool | None = eqx.field(static=True, default=None)  # None is True at temperature 0 only
-    dueling: bool = eqx.field(static=True, default=False)
-    n_step: int = eqx.field(static=True, default=1)  # n
-    batch_size: int = eqx.field(static=True, default=64)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
-    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
-    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
+    learning_rate: float = field(2e-3, "Adam's learning rate at the start.", POSITIVE)
+    final_learning_rate: float | None = field(
+        None, "Adam's learning rate at the end of the run.", at_least(0), derived="a tenth of the first"
+    )
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    temperature: float = field(
+        0.0, "Weight of the entropy at the start; 0 is hard Q-learning.", at_least(0), symbol="α"
+    )
+    final_temperature: float | None = field(
+        None, "Temperature after annealing.", at_least(0), derived="the temperature: no annealing"
+    )
+    exploration: float | None = field(
+        None, "Probability of a random action at the start.", UNIT, symbol="ε", derived="1 at temperature 0, else 0"
+    )
+    final_exploration: float | None = field(
+        None, "Probability of a random action after annealing.", UNIT, derived="0.05 at final temperature 0, else 0"
+    )
+    anneal_fraction: float = field(0.2, "Part of the run in which temperature and exploration change.", UNIT)
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    target_period: int = field(
+        1, "Updates between two updates of the target network.", at_least(1), symbol="k", static=True
+    )
+    double: bool | None = field(
+        None, "Let the network choose and the target network judge.", derived="at temperature 0 only", static=True
+    )
+    dueling: bool = field(False, "Give the network two streams, of value and advantage.", static=True)
+    n_step: int = field(
+        1, "Rewards summed before the value of the state after them is added.", at_least(1), symbol="n", static=True
+    )
+    batch_size: int = field(64, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((128, 128), "Widths of the hidden layers.", static=True)
+    joint_limit: int = field(
+        64,
+        "Most combinations of a MultiDiscrete action that are chosen among at once.",
+        static=True,
+    )
+    augment: int = field(
+        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
+    )
 
 
 class Params(eqx.Module):
@@ -128,7 +153,7 @@ class ValuePolicy(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills what depends on the temperature; raises EntraxError for values outside their range."""
+    """Fills what depends on the temperature; raises EntraxError for an environment that this agent does not take."""
     choices_of(spec, "dqn", config.joint_limit)
     check_augment(config.augment, spec)
     final_rate = 0.1 * config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
@@ -136,17 +161,6 @@ def resolve(config: Config, spec: Spec) -> Config:
     epsilon = float(config.temperature == 0) if config.exploration is None else config.exploration
     final_epsilon = 0.05 * (final == 0) if config.final_exploration is None else config.final_exploration
     double = bool(config.temperature == 0) if config.double is None else config.double
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(final_rate >= 0, "final learning rate", "at least 0", final_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
-    require(final >= 0, "final temperature", "at least 0", final)
-    require(0 <= epsilon <= 1, "exploration", "in [0, 1]", epsilon)
-    require(0 <= final_epsilon <= 1, "final exploration", "in [0, 1]", final_epsilon)
-    require(0 <= config.anneal_fraction <= 1, "anneal fraction", "in [0, 1]", config.anneal_fraction)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.n_step >= 1, "n-step", "at least 1", config.n_step)
-    require(config.target_period >= 1, "target period", "at least 1", config.target_period)
     return as_arrays(
         replace(
             config,

@@ -21,16 +21,13 @@ def vectors_only(spec: Spec, agent: str) -> None:
 
 
 def check_augment(pixels: int, spec: Spec) -> None:
-    """Raises EntraxError for an `augment` that makes no sense."""
-    require(pixels >= 0, "augment", "at least 0 pixels", pixels)
+    """Raises EntraxError for an `augment` where no image is observed."""
     require(pixels == 0 or spec.image is not None, "augment", "0 where no image is observed", pixels)
 
 
 def check_features(features: int | str | None, spec: Spec) -> None:
-    """Raises EntraxError for `features` that no encoder has, or any where no image is observed."""
+    """Raises EntraxError for `features` where no image is observed."""
     require(features is None or spec.image is not None, "features", "left out where no image is observed", features)
-    valid = features in (None, "points") or (isinstance(features, int) and features >= 1)
-    require(valid, "features", "'points' or a whole number of at least 1", features)
 
 
 def seen_by(critics: Any, spec: Spec) -> int:

@@ -37,26 +37,33 @@ from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.estimators import n_step_return
+from entrax.fields import POSITIVE, UNIT, Settings, at_least, field
 from entrax.nets import TanhMLP
 from entrax.replay import Sequences
 from entrax.spec import Progress, Spec, Transition
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the paper searches over most of them, and the defaults are ours."""
 
-    learning_rate: float = 1e-3  # of the policy, or of Q
-    value_learning_rate: float = 1e-3  # of a separate V
-    discount: float = 0.99  # γ
-    temperature: float = 0.1  # τ
-    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
-    unified: bool = eqx.field(static=True, default=False)  # V and π of one Q
-    path_length: int = eqx.field(static=True, default=10)  # d
-    window: int = eqx.field(static=True, default=20)  # steps of a sequence in which paths are laid
-    batch_size: int = eqx.field(static=True, default=16)  # sequences
-    replay_size: int = eqx.field(static=True, default=100_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+    learning_rate: float = field(1e-3, "Adam's learning rate of the policy, or of Q.", POSITIVE)
+    value_learning_rate: float = field(1e-3, "Adam's learning rate of a separate value.", POSITIVE)
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    temperature: float = field(0.1, "Weight of the entropy.", POSITIVE, symbol="τ")
+    initial_log_std: float = field(
+        0.0, "Initial log standard deviation of continuous actions, in halves of their range.", symbol="log σ"
+    )
+    unified: bool = field(False, "Take value and policy from one Q-function.", static=True)
+    path_length: int = field(10, "Steps of a path whose consistency is learned.", at_least(1), symbol="d", static=True)
+    window: int = field(20, "Steps of a sequence in which paths are laid.", at_least(1), static=True)
+    batch_size: int = field(16, "Number of sequences in an update.", at_least(1), static=True)
+    replay_size: int = field(100_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((64, 64), "Widths of the hidden layers.", static=True)
+    joint_limit: int = field(
+        64,
+        "Most combinations of a MultiDiscrete action that are chosen among at once.",
+        static=True,
+    )
 
 
 class Unified(eqx.Module):
@@ -109,17 +116,12 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values outside their range."""
+    """Raises EntraxError for values that do not go together."""
     vectors_only(spec, "pcl")
     if config.unified:
         choices_of(spec, "pcl --unified", config.joint_limit)
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(config.value_learning_rate > 0, "value learning rate", "positive", config.value_learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(config.temperature > 0, "temperature", "positive", config.temperature)
-    require(config.path_length >= 1, "path length", "at least 1", config.path_length)
     long_enough = config.window >= config.path_length
-    require(long_enough, "window", f"at least the path length {config.path_length}", config.window)
+    require(long_enough, "window", f"at least `path_length`, {config.path_length}", config.window)
     return as_arrays(config)
 
 

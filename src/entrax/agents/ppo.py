@@ -44,6 +44,7 @@ from entrax.agents.schedule import Anneal
 from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.estimators import gae, soft_reward
+from entrax.fields import POSITIVE, UNIT, Settings, at_least, field
 from entrax.nets import Encoded, TanhMLP
 from entrax.replay import Rollout
 from entrax.spec import Continuous, Progress, Spec, Transition
@@ -52,25 +53,55 @@ BOX = {"learning_rate": 3e-4, "gae_lambda": 0.95, "epochs": 10, "batch_size": 64
 DISCRETE = {"learning_rate": 1e-3, "gae_lambda": 0.95, "epochs": 10, "batch_size": 64, "rollout_steps": 512}  # ours
 
 
-class Config(eqx.Module):
+def _derived(name: str) -> str:
+    """What a None stands for."""
+    box, discrete = BOX[name], DISCRETE[name]
+    return f"{box}" if box == discrete else f"{box} for a Box, {discrete} for discrete actions"
+
+
+class Config(Settings):
     """Hyperparameters; None is what table 3 has for continuous actions, and our own for discrete ones."""
 
-    learning_rate: float | None = None  # at first
-    final_learning_rate: float = 0.0  # at the end of the run
-    discount: float = 0.99  # γ
-    gae_lambda: float | None = None  # λ
-    clip: float = 0.2  # ε
-    value_coefficient: float = 1.0  # c_1
-    entropy_coefficient: float = 0.0  # c_2
-    temperature: float = 0.0  # α of the maximum-entropy objective
-    max_gradient_norm: float = 0.5  # authors' code
-    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
-    epochs: int | None = eqx.field(static=True, default=None)  # passes over a rollout
-    batch_size: int | None = eqx.field(static=True, default=None)  # of a minibatch
-    rollout_steps: int | None = eqx.field(static=True, default=None)  # T N, over all environments
-    normalise_advantages: bool = eqx.field(static=True, default=True)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+    learning_rate: float | None = field(
+        None, "Adam's learning rate at the start.", POSITIVE, derived=_derived("learning_rate")
+    )
+    final_learning_rate: float = field(0.0, "Adam's learning rate at the end of the run.", at_least(0))
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    gae_lambda: float | None = field(
+        None,
+        "Generalised advantage estimation: 0 trusts the value, 1 the rewards.",
+        UNIT,
+        symbol="λ",
+        derived=_derived("gae_lambda"),
+    )
+    clip: float = field(0.2, "Largest change of an action's probability ratio that is rewarded.", POSITIVE, symbol="ε")
+    value_coefficient: float = field(1.0, "Weight of the value's loss.", at_least(0), symbol="c₁")
+    entropy_coefficient: float = field(0.0, "Weight of an entropy bonus in the loss.", at_least(0), symbol="c₂")
+    temperature: float = field(0.0, "Weight of the entropy in the maximum-entropy objective.", at_least(0), symbol="α")
+    max_gradient_norm: float = field(
+        0.5, "Largest norm of a gradient; longer ones are scaled.", POSITIVE
+    )  # authors' code
+    initial_log_std: float = field(
+        0.0, "Initial log standard deviation of continuous actions, in halves of their range.", symbol="log σ"
+    )
+    epochs: int | None = field(None, "Passes over a rollout.", at_least(1), derived=_derived("epochs"), static=True)
+    batch_size: int | None = field(
+        None, "Number of steps in a minibatch.", at_least(1), derived=_derived("batch_size"), static=True
+    )
+    rollout_steps: int | None = field(
+        None,
+        "Steps between two updates, over all environments.",
+        at_least(1),
+        derived=_derived("rollout_steps"),
+        static=True,
+    )
+    normalise_advantages: bool = field(True, "Normalise the advantages of a minibatch.", static=True)
+    hidden: tuple[int, ...] = field((64, 64), "Widths of the hidden layers.", static=True)
+    joint_limit: int = field(
+        64,
+        "Most combinations of a MultiDiscrete action that are chosen among at once.",
+        static=True,
+    )
 
 
 class Params(eqx.Module):
@@ -95,7 +126,7 @@ class Examples(NamedTuple):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills what depends on the kind of actions; raises EntraxError for values outside their range."""
+    """Fills what depends on the kind of actions; raises EntraxError for values that do not go together."""
     defaults = BOX if isinstance(spec.action, Continuous) else DISCRETE
     config = replace(config, **{k: v for k, v in defaults.items() if getattr(config, k) is None})  # type: ignore[arg-type]
     assert config.learning_rate is not None
@@ -103,20 +134,10 @@ def resolve(config: Config, spec: Spec) -> Config:
     assert config.epochs is not None
     assert config.batch_size is not None
     assert config.rollout_steps is not None
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(config.final_learning_rate >= 0, "final learning rate", "at least 0", config.final_learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 <= config.gae_lambda <= 1, "GAE lambda", "in [0, 1]", config.gae_lambda)
-    require(config.clip > 0, "clip", "positive", config.clip)
-    require(config.value_coefficient >= 0, "value coefficient", "at least 0", config.value_coefficient)
-    require(config.entropy_coefficient >= 0, "entropy coefficient", "at least 0", config.entropy_coefficient)
-    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
-    require(config.max_gradient_norm > 0, "largest gradient norm", "positive", config.max_gradient_norm)
-    require(config.epochs >= 1, "number of epochs", "at least 1", config.epochs)
     least = 2 if config.normalise_advantages else 1
-    require(config.batch_size >= least, "batch size", f"at least {least}", config.batch_size)
+    require(config.batch_size >= least, "batch_size", f"at least {least}", config.batch_size)
     whole = config.rollout_steps >= 1 and config.rollout_steps % config.batch_size == 0
-    require(whole, "rollout steps", f"a multiple of the batch size {config.batch_size}", config.rollout_steps)
+    require(whole, "rollout_steps", f"a multiple of `batch_size`, {config.batch_size}", config.rollout_steps)
     return as_arrays(config)
 
 
@@ -133,7 +154,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
 def with_prior(config: Config, state: State, prior: Any) -> State:
     """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
     weight = float(config.temperature) + float(config.entropy_coefficient)
-    require(weight > 0, "temperature, or the entropy coefficient,", "positive for a prior to count", weight)
+    require(weight > 0, "temperature", "positive, or `entropy_coefficient`, for a prior to count", weight)
     return replace(state, prior=suiting(prior, state.params.policy))
 
 

@@ -70,6 +70,7 @@ from entrax.agents.settings import as_arrays, require
 from entrax.agents.stochastic import create_policy, create_value
 from entrax.errors import EntraxError
 from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field, one_of
 from entrax.replay import Rollout
 from entrax.spec import Progress, Spec, Transition
 
@@ -77,26 +78,47 @@ BASELINES = ("none", "mean", "learned")
 OBJECTIVES = ("usual", "episodic", "discounted", "average")
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters. The papers leave them open; these are ours, for short runs."""
 
-    learning_rate: float = 1e-2  # of the policy, at first
-    final_learning_rate: float = 0.0  # at the end of the run
-    value_learning_rate: float = 1e-2  # of the learned baseline
-    discount: float | None = None  # γ; None: 1 where the objective has none, else 0.99
-    gae_lambda: float = 0.95  # λ of the learned baseline
-    temperature: float = 0.0  # α
-    average_rate: float = 0.1  # of the running mean ρ, from each rollout; 1/k from the k-th as long as that is more
-    initial_log_std: float = 0.0  # log σ of continuous actions at first, as a share of half their range
-    objective: str = eqx.field(static=True, default="usual")  # usual, episodic, discounted or average
-    baseline: str = eqx.field(static=True, default="learned")  # none, mean or learned
-    causal: bool = eqx.field(static=True, default=True)  # equation 1, or 2
-    value_steps: int = eqx.field(static=True, default=10)  # gradient steps of the learned baseline on each rollout
-    rollout_steps: int = eqx.field(static=True, default=256)  # T N, over all environments
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
-    memory: int = eqx.field(static=True, default=0)  # numbers that are remembered of an episode; 0: policy of s_t
-    context: int = eqx.field(static=True, default=1)  # rollouts that are looked back on, if there is a memory
-    joint_limit: int = eqx.field(static=True, default=64)  # most combinations of a MultiDiscrete that are one choice
+    learning_rate: float = field(1e-2, "Adam's learning rate of the policy at the start.", POSITIVE)
+    final_learning_rate: float = field(0.0, "Adam's learning rate of the policy at the end of the run.", at_least(0))
+    value_learning_rate: float = field(1e-2, "Adam's learning rate of the learned baseline.", POSITIVE)
+    discount: float | None = field(
+        None,
+        "Weight of a reward for every step that it lies ahead.",
+        UNIT,
+        symbol="γ",
+        derived="0.99; 1 where the objective has none",
+    )
+    gae_lambda: float = field(
+        0.95, "Advantages of the learned baseline: 0 trusts the value, 1 the rewards.", UNIT, symbol="λ"
+    )
+    temperature: float = field(0.0, "Weight of the entropy in the objective.", at_least(0), symbol="α")
+    average_rate: float = field(
+        0.1, "Least weight of a new rollout in the running mean of the reward.", UNIT_ABOVE_0
+    )  # 1/k for the k-th rollout as long as that is more
+    initial_log_std: float = field(
+        0.0, "Initial log standard deviation of continuous actions, in halves of their range.", symbol="log σ"
+    )
+    objective: str = field("usual", "What is maximised.", one_of(*OBJECTIVES), static=True)
+    baseline: str = field("learned", "What is subtracted from the returns.", one_of(*BASELINES), static=True)
+    causal: bool = field(True, "Let an action's score count only the rewards after it.", static=True)
+    value_steps: int = field(10, "Gradient steps of the learned baseline on each rollout.", at_least(1), static=True)
+    rollout_steps: int = field(256, "Steps between two updates, over all environments.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((64, 64), "Widths of the hidden layers.", static=True)
+    memory: int = field(
+        0,
+        "Numbers that the policy remembers of an episode; 0 is a policy of the observation.",
+        at_least(0),
+        static=True,
+    )
+    context: int = field(1, "Earlier rollouts that a policy with memory looks back on.", at_least(0), static=True)
+    joint_limit: int = field(
+        64,
+        "Most combinations of a MultiDiscrete action that are chosen among at once.",
+        static=True,
+    )
 
 
 class Params(eqx.Module):
@@ -124,28 +146,18 @@ class Weights(NamedTuple):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills in the discount; raises EntraxError for values outside their range."""
+    """Fills in the discount; raises EntraxError for values that do not go together."""
     vectors_only(spec, "reinforce")
-    require(config.objective in OBJECTIVES, "objective", f"one of {', '.join(OBJECTIVES)}", repr(config.objective))
     undiscounted = config.objective in ("episodic", "average")
     if config.discount is None:
         config = replace(config, discount=1.0 if undiscounted else 0.99)
     assert config.discount is not None
-    require(config.discount == 1 or not undiscounted, f"{config.objective} objective's discount", "1", config.discount)
+    require(
+        config.discount == 1 or not undiscounted, "discount", f"1 for the {config.objective} objective", config.discount
+    )
     if config.objective == "average" and config.baseline != "learned":
         raise EntraxError(f"The average reward's baseline is learned, the differential value, not {config.baseline!r}.")
-    require(0 < config.average_rate <= 1, "average rate", "in (0, 1]", config.average_rate)
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(config.final_learning_rate >= 0, "final learning rate", "at least 0", config.final_learning_rate)
-    require(config.value_learning_rate > 0, "value learning rate", "positive", config.value_learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 <= config.gae_lambda <= 1, "GAE lambda", "in [0, 1]", config.gae_lambda)
-    require(config.temperature >= 0, "temperature", "at least 0", config.temperature)
-    require(config.baseline in BASELINES, "baseline", f"one of {', '.join(BASELINES)}", repr(config.baseline))
-    require(config.memory >= 0, "memory", "at least 0", config.memory)
-    require(config.context >= 0, "context", "at least 0", config.context)
-    require(config.context == 1 or config.memory > 0, "context", "left alone without a --memory", config.context)
-    require(config.value_steps >= 1, "number of value steps", "at least 1", config.value_steps)
+    require(config.context == 1 or config.memory > 0, "context", "left alone without a `memory`", config.context)
     if config.baseline == "learned" and not config.causal:
         raise EntraxError(
             "A learned baseline stands for what follows a state: without causality take 'mean' or 'none'."

@@ -35,7 +35,8 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
 from entrax.agents.images import augmented, check_augment, check_features, seeing, seen_by
-from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.agents.settings import as_arrays, continuous_size
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import Encoded, TwinQ, follow, on_observations
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -48,22 +49,42 @@ FEATURES = 50
 """What critics and policy see of an image, unless told otherwise (Yarats et al. 2021, arXiv:1910.01741)."""
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the defaults are those of table 1 of the paper."""
 
-    learning_rate: float = 3e-4  # λ, for all three
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    temperature: float | str = "learned"  # α: a number holds it fixed
-    initial_temperature: float = 1.0  # authors' code
-    target_entropy: float | None = None  # H̄; None is -dim(A)
-    batch_size: int = eqx.field(static=True, default=256)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
-    layer_norm: bool = eqx.field(static=True, default=False)
-    policy_delay: int = eqx.field(static=True, default=1)
-    augment: int = eqx.field(static=True, default=0)  # pixels by which images are shifted at random, at most
-    features: int | str | None = eqx.field(static=True, default=None)  # seen of an image: so many, or "points"
+    learning_rate: float = field(3e-4, "Adam's learning rate of policy, critics and temperature.", POSITIVE, symbol="λ")
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    temperature: float | str = field(
+        "learned",
+        "Weight of the entropy in the objective; a number holds it fixed.",
+        at_least(0, word="learned"),
+        symbol="α",
+    )
+    initial_temperature: float = field(1.0, "Temperature at the start, where it is learned.", POSITIVE)  # authors' code
+    target_entropy: float | None = field(
+        None,
+        "Entropy in nats that a learned temperature holds.",
+        symbol="H̄",
+        derived="minus the number of action entries",
+    )
+    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((256, 256), "Widths of the hidden layers.", static=True)
+    layer_norm: bool = field(False, "Normalise the critics' hidden layers.", static=True)
+    policy_delay: int = field(1, "Critic updates for each update of policy and temperature.", at_least(1), static=True)
+    augment: int = field(
+        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
+    )
+    features: int | str | None = field(
+        None,
+        "Features of an observed image: their number, or 'points' for the places where filters respond.",
+        at_least(1, word="points"),
+        derived="50 for images",
+        static=True,
+    )
 
 
 class Params(eqx.Module):
@@ -86,18 +107,10 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the target entropy; raises EntraxError for values outside their range."""
+    """Fills the target entropy; raises EntraxError for an environment that this agent does not take."""
     action_size = continuous_size(spec, "sac")
     check_augment(config.augment, spec)
     check_features(config.features, spec)
-    learned = config.temperature == "learned"
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.policy_delay >= 1, "policy delay", "at least 1", config.policy_delay)
-    require(config.initial_temperature > 0, "initial temperature", "positive", config.initial_temperature)
-    valid = learned or (not isinstance(config.temperature, str) and config.temperature >= 0)
-    require(valid, "temperature", "'learned' or a number of at least 0", config.temperature)
     entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
     return as_arrays(replace(config, target_entropy=entropy))
 

@@ -23,23 +23,26 @@ from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from entrax.agents.gaussian import GaussianPolicy
 from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.agents.settings import as_arrays, continuous_size
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import MLP, TwinQ, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the defaults are those of table 1 of the paper, the reward scale that of most of its table 2."""
 
-    learning_rate: float = 3e-4  # λ_V, λ_Q, λ_π
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    reward_scale: float = 5.0  # 1 / α
-    batch_size: int = eqx.field(static=True, default=256)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
+    learning_rate: float = field(3e-4, "Adam's learning rate of all networks.", POSITIVE, symbol="λ")
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    reward_scale: float = field(5.0, "Factor on the reward: the inverse of the temperature.", POSITIVE, symbol="1/α")
+    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((256, 256), "Widths of the hidden layers.", static=True)
 
 
 class Params(eqx.Module):
@@ -55,13 +58,9 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values outside their range."""
+    """Raises EntraxError for an environment that this agent does not take."""
     vectors_only(spec, "sac-value")
     continuous_size(spec, "sac-value")
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.reward_scale > 0, "reward scale", "positive", config.reward_scale)
     return as_arrays(config)
 
 

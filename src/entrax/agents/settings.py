@@ -13,9 +13,12 @@ T = TypeVar("T", bound=eqx.Module)
 
 
 def require(condition: bool, name: str, meaning: str, value: object) -> None:
-    """Raises EntraxError '<name> must be <meaning>, not <value>.' unless the condition holds."""
+    """Raise EntraxError '`name` must be `meaning`, got `value`.' unless the condition holds.
+
+    For what depends on the environment or on other settings; a field's own range stands in its definition.
+    """
     if not condition:
-        raise EntraxError(f"The {name} must be {meaning}, not {value}.")
+        raise EntraxError(f"`{name}` must be {meaning}, got {value}.")
 
 
 def continuous_size(spec: Spec, agent: str) -> int:

@@ -43,8 +43,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.agents.settings import as_arrays, continuous_size
 from entrax.estimators.stein import stein_direction
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field, one_of
 from entrax.nets import follow
 from entrax.nets.distributions import log_det_tanh
 from entrax.nets.late import LateMLP, LateQ
@@ -60,22 +61,32 @@ PROPOSALS = ("sampler", "uniform")
 SMALLEST_SPREAD = 0.05  # of the proposal's Gaussians, in u: a sampler that has come together still has a density
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the defaults are those of soft actor-critic where the two share them."""
 
-    learning_rate: float = 3e-4  # for all
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    temperature: float = 1.0  # α, in units of the reward
-    bandwidth: float | None = None  # h of κ = exp(-|u - u'|²/h); None is median² / log(K + 1)
-    proposal: str = "sampler"  # q: "sampler" or "uniform"
-    uniform_share: float = 0.1  # of the uniform law in the sampler's q
-    particles: int = eqx.field(static=True, default=32)  # K
-    value_particles: int = eqx.field(static=True, default=16)  # M, authors' code
-    critics: int = eqx.field(static=True, default=2)
-    batch_size: int = eqx.field(static=True, default=256)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(256, 256, 64))  # at the last, actions and noise enter
+    learning_rate: float = field(3e-4, "Adam's learning rate of sampler and critics.", POSITIVE)
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    temperature: float = field(1.0, "Weight of the entropy, in units of the reward.", POSITIVE, symbol="α")
+    bandwidth: float | None = field(
+        None, "Bandwidth of the kernel between actions.", POSITIVE, symbol="h", derived="median² / log(particles + 1)"
+    )
+    proposal: str = field(
+        "sampler", "Distribution that the soft value is estimated with.", one_of(*PROPOSALS), symbol="q"
+    )
+    uniform_share: float = field(0.1, "Share of uniform actions in the sampler's proposal.", UNIT)
+    particles: int = field(32, "Actions drawn in a state to train the sampler.", at_least(2), symbol="K", static=True)
+    value_particles: int = field(
+        16, "Actions drawn in a state to estimate its soft value.", at_least(2), symbol="M", static=True
+    )  # authors' code
+    critics: int = field(2, "Number of critics, of which the smallest value counts.", at_least(1), static=True)
+    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field(
+        (256, 256, 64), "Widths of the hidden layers; actions and noise enter at the last.", static=True
+    )
 
 
 class Sampler(eqx.Module):
@@ -132,19 +143,9 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values outside their range."""
+    """Raises EntraxError for an environment that this agent does not take."""
     vectors_only(spec, "soft-q")
     continuous_size(spec, "soft-q")
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.temperature > 0, "temperature", "positive", config.temperature)
-    require(config.bandwidth is None or config.bandwidth > 0, "bandwidth", "positive", config.bandwidth)
-    require(config.proposal in PROPOSALS, "proposal", "'sampler' or 'uniform'", repr(config.proposal))
-    require(0 <= config.uniform_share <= 1, "uniform share", "in [0, 1]", config.uniform_share)
-    require(config.particles >= 2, "number of particles", "at least 2", config.particles)
-    require(config.value_particles >= 2, "number of value particles", "at least 2", config.value_particles)
-    require(config.critics >= 1, "number of critics", "at least 1", config.critics)
     return as_arrays(config)
 
 

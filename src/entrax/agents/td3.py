@@ -28,7 +28,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
 from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size, require
+from entrax.agents.settings import as_arrays, continuous_size
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import TwinQ, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -37,19 +38,23 @@ from entrax.spec import Progress, Spec, Transition
 P = TypeVar("P")
 
 
-class Config(eqx.Module):
+class Config(Settings):
     """Hyperparameters; the defaults are the paper's. Noise is a share of half the range of an action."""
 
-    learning_rate: float = 1e-3  # for both
-    discount: float = 0.99  # γ
-    target_rate: float = 0.005  # τ
-    noise: float = 0.1  # σ
-    target_noise: float = 0.2  # σ̃
-    target_noise_clip: float = 0.5  # c
-    policy_delay: int = eqx.field(static=True, default=2)  # d
-    batch_size: int = eqx.field(static=True, default=256)
-    replay_size: int = eqx.field(static=True, default=1_000_000)
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(400, 300))
+    learning_rate: float = field(1e-3, "Adam's learning rate of policy and critics.", POSITIVE)
+    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    target_rate: float = field(
+        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
+    )
+    noise: float = field(0.1, "Standard deviation of the exploration noise.", at_least(0), symbol="σ")
+    target_noise: float = field(
+        0.2, "Standard deviation of the noise on the target policy's actions.", at_least(0), symbol="σ̃"
+    )
+    target_noise_clip: float = field(0.5, "Largest noise on the target policy's actions.", at_least(0), symbol="c")
+    policy_delay: int = field(2, "Critic updates for each policy update.", at_least(1), symbol="d", static=True)
+    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
+    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+    hidden: tuple[int, ...] = field((400, 300), "Widths of the hidden layers.", static=True)
 
 
 class Params(eqx.Module):
@@ -70,16 +75,9 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values outside their range."""
+    """Raises EntraxError for an environment that this agent does not take."""
     vectors_only(spec, "td3")
     continuous_size(spec, "td3")
-    require(config.learning_rate > 0, "learning rate", "positive", config.learning_rate)
-    require(0 <= config.discount <= 1, "discount", "in [0, 1]", config.discount)
-    require(0 < config.target_rate <= 1, "target rate", "in (0, 1]", config.target_rate)
-    require(config.noise >= 0, "noise", "at least 0", config.noise)
-    require(config.target_noise >= 0, "target noise", "at least 0", config.target_noise)
-    require(config.target_noise_clip >= 0, "target noise clip", "at least 0", config.target_noise_clip)
-    require(config.policy_delay >= 1, "policy delay", "at least 1", config.policy_delay)
     return as_arrays(config)
 
 

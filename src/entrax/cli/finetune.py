@@ -25,7 +25,12 @@ but for those that go with the number of steps."""
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["ancestor"], metavar="RUN"),
     click.Option(["--env"], help="The environment to fine-tune for; by default RUN's."),
-    click.Option(["--env-arg"], multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable."),
+    click.Option(
+        ["--env-arg", "env_args"],
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An argument of the environment; repeatable.",
+    ),
     click.Option(["--checkpoint"], default="latest", show_default=True, help="latest, best, final or a name."),
     click.Option(
         ["--temperature-start"],
@@ -50,7 +55,7 @@ PARAMETERS: list[click.Parameter] = [
 
 def main(arguments: Sequence[str], started: float) -> None:
     """Run the verb; `started` is when the process did."""
-    flags = field_options(Options, "", defaults=False) + agent_options(_agent(arguments), defaults=False)
+    flags = field_options(Options, defaults=False) + agent_options(_agent(arguments), defaults=False)
 
     def run(**given: Any) -> None:
         tune(given, started)
@@ -84,7 +89,7 @@ def tune(given: dict[str, Any], started: float) -> None:
             prior=given["prior"],
             seed=given["seed"],
             run=given["run"],
-            env_args=parse_env_args(given["env_arg"]),
+            env_args=parse_env_args(given["env_args"]),
             agent=given["agent"],
             hook=display.show,
             views=begin,

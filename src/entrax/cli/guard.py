@@ -6,35 +6,8 @@ from collections.abc import Callable, Sequence
 import click
 
 from entrax.errors import EntraxError
+from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
-
-FOREIGN = {
-    "--gamma": "--discount",
-    "--tau": "--target-rate",
-    "--ent-coef": "--temperature",
-    "--alpha": "--temperature",
-    "--total-timesteps": "--steps",
-    "--n-timesteps": "--steps",
-    "--n-envs": "--envs",
-    "--num-envs": "--envs",
-    "--buffer-size": "--replay-size",
-    "--lr": "--learning-rate",
-    "--policy-lr": "--learning-rate",
-    "--q-lr": "--learning-rate",
-    "--net-arch": "--hidden",
-    "--train-freq": "--updates-per-step",
-    "--gradient-steps": "--updates-per-step",
-    "--utd-ratio": "--updates-per-step",
-    "--env": "the environment's id as the first argument",
-    "--env-id": "the environment's id as the first argument",
-    "--algo": "--agent",
-    "--env-kwargs": "--env-arg",
-    "--normalize": "--normalise-obs",
-    "--normalize-obs": "--normalise-obs",
-    "--track": "--wandb",
-    "--eval-freq": "--eval-every",
-}
-"""Flags of other libraries, and entrax's."""
 
 
 def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
@@ -43,10 +16,7 @@ def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
     try:
         verb()
     except click.NoSuchOption as error:
-        name = error.option_name
-        if name in FOREIGN:
-            fail(f"{name} is called {FOREIGN[name]} in entrax.", 2)
-        fail(error.format_message(), 2)
+        fail(unknown_flag(error), 2)
     except click.ClickException as error:
         fail(error.format_message(), 2)
     except click.Abort as error:  # what click makes of an interrupt
@@ -55,7 +25,9 @@ def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
     except EntraxError as error:
         if debug:
             raise
-        fail(str(error), error.exit_code)
+        from entrax.cli.flags import with_flags
+
+        fail(with_flags(str(error)), error.exit_code)
     except KeyboardInterrupt:
         fail("Interrupted.", 130)
     except Exception as error:
@@ -68,3 +40,12 @@ def fail(sentence: str, code: int) -> None:
     """Say why and leave."""
     print(f"entrax: {sentence}", file=sys.stderr)
     sys.exit(code)
+
+
+def unknown_flag(error: click.NoSuchOption) -> str:
+    """The sentence about a flag that the verb lacks: what it is called here if another library has it, else click's."""
+    name, parameters = error.option_name, [] if error.ctx is None else error.ctx.command.params
+    flags = {p.name: max(p.opts, key=len) for p in parameters}
+    if "env" in flags and not flags["env"].startswith("-"):
+        flags["env"] = "the environment's id as the first argument"
+    return called(name.lstrip("-").replace("-", "_"), flags, shown=name) or error.format_message()

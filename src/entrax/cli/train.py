@@ -20,7 +20,12 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(["--seed"], type=int, default=0, show_default=True),
     click.Option(["--run"], help="The run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the run up again if it is there, else start it."),
-    click.Option(["--env-arg"], multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable."),
+    click.Option(
+        ["--env-arg", "env_args"],
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An argument of the environment; repeatable.",
+    ),
     click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
     click.Option(["--data"], metavar="RUN|ID", help="Learn from this run's replay or a Minari data set only."),
     click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
@@ -33,7 +38,7 @@ PARAMETERS: list[click.Parameter] = [
 
 def main(arguments: Sequence[str], started: float) -> None:
     """Run the verb; `started` is when the process did."""
-    flags = field_options(Options, "") + agent_options(agent_named(arguments))
+    flags = field_options(Options) + agent_options(agent_named(arguments))
 
     def run(**given: Any) -> None:
         train(given, started)
@@ -68,7 +73,7 @@ def train(given: dict[str, Any], started: float) -> None:
             seed=given["seed"],
             run=given["run"],
             preset=given["preset"],
-            env_args=parse_env_args(given["env_arg"]),
+            env_args=parse_env_args(given["env_args"]),
             prior=given["prior"],
             data=given["data"],
             hook=display.show,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError
+from entrax.foreign import unknown
 from entrax.problems.checks import check_discount, first
 
 ROUNDING = 1e-6  # of probabilities in 32 bits: rows that sum to one within it are divided by their sum
@@ -158,7 +159,7 @@ def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str,
     """Initial distribution, terminal states, prior, mask, discount and horizon as `FiniteMDP` has them."""
     for name in options:
         if name not in SETTINGS:
-            raise EntraxError(f"A problem has no setting {name!r}{closest(name, SETTINGS)}")
+            raise EntraxError(unknown(name, SETTINGS))
     if states < 1 or actions < 1:
         raise EntraxError("A problem needs at least one state and one action.")
     if states > MAX_STATES:

@@ -13,7 +13,8 @@ from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError
+from entrax.foreign import unknown
 from entrax.programs import release_programs
 from entrax.replay import Data
 from entrax.runs.directory import RunDirectory
@@ -28,6 +29,8 @@ from entrax.training.resume import same_run
 from entrax.training.run import Hook, Task, Training, Views
 from entrax.training.trained import Run
 
+PARAMETERS = {"env", "agent", "env_args", "run"}
+"""What `train` takes besides settings."""
 Begin = Callable[[Task, str | Path, dict[str, Any]], RunDirectory]
 
 
@@ -175,7 +178,7 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Opt
     config_names = {f.name for f in fields(agent.Config)}
     for name in settings:
         if name not in option_names | config_names:
-            raise EntraxError(f"There is no setting {name!r}{closest(name, option_names | config_names)}")
+            raise EntraxError(unknown(name, option_names | config_names | PARAMETERS))
     of_preset = chosen.options | {k: v for k, v in chosen.agent.items() if k in config_names}
     values = of_preset | dict(settings)
     check_types(Options, values)

@@ -6,42 +6,60 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from entrax.errors import EntraxError, closest
+from entrax.fields import POSITIVE, at_least, check_ranges, field
 
 
 @dataclass(frozen=True)
 class Options:
     """Settings of the loop. `steps` and `updates_per_step` count single transitions over all environments."""
 
-    steps: int = 100_000
-    horizon: int | None = None  # steps that schedules and fractions of the steps refer to; None is all of them
-    envs: int = 1
-    workers: int | None = None  # worker processes; 0 steps the environments in this process
-    updates_per_step: float = 1.0
-    learning_starts: int | None = None  # random first steps; None is a tenth of the horizon, at most 10,000
-    chunk: int = 16  # times between two hand-overs of parameters to the actor: its lag
-    normalise_obs: bool = False
-    log_every: int | None = None  # None is a hundredth of the horizon
-    eval_every: int | None = None  # None is a tenth of the horizon, 0 never
-    eval_episodes: int = 5
-    checkpoint_every: int = 0  # steps; 0 is by time alone
-    checkpoint_seconds: float = 60.0  # of training; 0 is by steps alone
-    restart_envs: int = 0  # how many faults of environments are answered by a new episode
-    step_timeout: float | None = None  # seconds an environment may take for one step
-    device: str | None = None  # where learning runs; None is the fastest there is
-    threads: int | None = None  # cores that learning may use
+    steps: int = field(100_000, "Environment steps, over all environments.", at_least(1))
+    horizon: int | None = field(
+        None,
+        "Steps that schedules, and defaults given as a part of the steps, refer to.",
+        at_least(1),
+        derived="all steps",
+    )
+    envs: int = field(1, "Environments that are stepped together.", at_least(1))
+    workers: int | None = field(
+        None,
+        "Processes that step the environments; 0 is this one.",
+        at_least(0),
+        derived="0 for one environment, else as many as there are cores",
+    )
+    updates_per_step: float = field(1.0, "Updates of the agent per environment step.", POSITIVE)
+    learning_starts: int | None = field(
+        None, "Random steps before the first update.", at_least(0), derived="a tenth of the horizon, at most 10,000"
+    )
+    chunk: int = field(16, "Steps of every environment between two hand-overs of the policy to the actor.", at_least(1))
+    normalise_obs: bool = field(False, "Normalise observations by their running mean and deviation.")
+    log_every: int | None = field(
+        None, "Steps between rows of metrics.", at_least(1), derived="a hundredth of the horizon"
+    )
+    eval_every: int | None = field(
+        None, "Steps between evaluations; 0 disables them.", at_least(0), derived="a tenth of the horizon"
+    )
+    eval_episodes: int = field(5, "Episodes of each evaluation while training.", at_least(1))
+    checkpoint_every: int = field(0, "Steps between checkpoints, besides those by time; 0 disables them.", at_least(0))
+    checkpoint_seconds: float = field(
+        60.0, "Seconds of training between checkpoints; 0 disables timed checkpoints.", at_least(0)
+    )
+    restart_envs: int = field(
+        0, "Faults of an environment that are answered by a new one and a new episode.", at_least(0)
+    )
+    step_timeout: float | None = field(
+        None,
+        "Seconds that an environment may take to answer; its worker is then stopped.",
+        POSITIVE,
+        derived="no limit",
+    )
+    device: str | None = field(None, "Where learning runs: cpu, gpu or tpu.", derived="the fastest available")
+    threads: int | None = field(
+        None, "Processor cores that learning may use.", at_least(1), derived="all that are available"
+    )
 
     def __post_init__(self) -> None:
-        at_least = {"steps": 1, "envs": 1, "chunk": 1, "log_every": 1, "eval_episodes": 1, "threads": 1, "workers": 0}
-        at_least |= {"learning_starts": 0, "eval_every": 0, "checkpoint_every": 0, "checkpoint_seconds": 0}
-        at_least |= {"horizon": 1, "restart_envs": 0}
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise EntraxError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
-        if not self.updates_per_step > 0 or self.updates_per_step == float("inf"):
-            raise EntraxError(f"--updates-per-step must be a positive number, not {self.updates_per_step}.")
-        if self.step_timeout is not None and not self.step_timeout > 0:
-            raise EntraxError(f"--step-timeout must be positive, not {self.step_timeout}.")
+        check_ranges(self)
 
     def resolved(self) -> "Options":
         """The options with every None that means "a fraction of the horizon" replaced by its number."""

@@ -1,0 +1,74 @@
+"""Fields of settings: help, ranges, and that every agent's are checked."""
+
+import dataclasses
+from typing import get_type_hints
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from entrax.agents.base import get_agent
+from entrax.agents.registry import REGISTRY
+from entrax.errors import EntraxError
+from entrax.fields import UNIT, Settings, at_least, described, field
+from entrax.training.options import Options
+
+NAN, INF = float("nan"), float("inf")
+NO_WORD = {"temperature": "learnt", **dict.fromkeys(("proposal", "objective", "baseline", "features"), "neither")}
+OUTSIDE = {
+    "positive": (0.0, -1.0, NAN, INF),
+    "from 0 to 1": (-0.1, 1.1, NAN),
+    "above 0 and at most 1": (0.0, 1.1, NAN),
+    "between 0 and 1": (0.0, 1.0, NAN),
+    "at least 0": (-1, -0.1, NAN),
+    "at least 1": (0, -1, -0.1, NAN),
+    "at least 2": (1, 0),
+}
+"""Values outside each range, by its words; texts that are no name are tried where names are taken."""
+SETTINGS = {name: get_agent(name).Config for name in REGISTRY} | {"options": Options}
+RANGED = [(n, f.name) for n, kind in SETTINGS.items() for f in dataclasses.fields(kind) if f.metadata.get("range")]
+
+
+@pytest.mark.parametrize(("settings", "name"), RANGED)
+def test_values_outside_their_range_are_refused(settings, name):
+    kind = SETTINGS[settings]
+    words = next(f for f in dataclasses.fields(kind) if f.name == name).metadata["range"].words
+    least = words.removeprefix("'learned' or a number of ").removeprefix("'points' or a number of ")
+    hint, tried = str(get_type_hints(kind)[name]), 0
+    for value in (*OUTSIDE.get(least, ()), NO_WORD.get(name, "neither")):
+        if type(value).__name__ in hint:  # a value of another type is refused before
+            tried += 1
+            with pytest.raises(EntraxError, match=f"^`{name}` must be .*, got {value!r}"):
+                kind(**{name: value})
+    assert tried
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_every_field_says_what_it_does_and_its_default(settings):
+    for each in dataclasses.fields(SETTINGS[settings]):
+        text = described(each)
+        assert text[0].isupper()
+        assert "default: " in text, each.name
+
+
+def test_the_texts_of_a_field_are_help_symbol_default_and_range():
+    class Config(Settings):
+        discount: float = field(0.9, "Weight.", UNIT, symbol="γ")
+        steps: int | None = field(None, "Steps.", at_least(1), derived="all")
+        plain: float = 1.0
+
+    discount, steps, plain = dataclasses.fields(Config)
+    assert described(discount) == "Weight. [γ; default: 0.9; from 0 to 1]"
+    assert described(steps) == "Steps. [default: all; at least 1]"
+    assert described(steps, defaults=False) == "Steps. [at least 1]"
+    assert described(plain) == "[default: 1.0]"
+
+
+def test_numpy_numbers_are_checked_and_traced_ones_are_not():
+    class Config(Settings):
+        discount: float = field(0.9, "Weight.", UNIT)
+
+    with pytest.raises(EntraxError, match="`discount`"):
+        Config(discount=np.float32(1.5))
+    assert jax.vmap(lambda d: Config(discount=d).discount)(jnp.array([0.5, 1.0])).tolist() == [0.5, 1.0]

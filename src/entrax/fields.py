@@ -69,8 +69,9 @@ def check_ranges(settings: Any) -> None:
     """Raise EntraxError for the first field of a dataclass whose value is outside its range."""
     for field in dataclasses.fields(settings):
         value, range = getattr(settings, field.name), field.metadata.get("range")
-        checked = range is not None and isinstance(value, str | Real)  # not arrays, which may be traced
-        if checked and not _within(range, value):
+        if range is None or not isinstance(value, str | Real):  # an array may be traced
+            continue
+        if not _within(range, value):
             raise EntraxError(f"`{field.name}` must be {range.words}, got {value!r}.")
 
 

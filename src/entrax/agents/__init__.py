@@ -1,1 +1,3 @@
 """Learners, one file per algorithm."""
+
+from entrax import xla as xla

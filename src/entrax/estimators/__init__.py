@@ -4,6 +4,7 @@
 Q-learning.
 """
 
+from entrax import xla as xla
 from entrax.estimators.baselines import fit_linear_baseline, mean_baseline, optimal_baseline
 from entrax.estimators.dice import dice_objective, dice_return, magic_box
 from entrax.estimators.equivalence import SoftQGradient, path_inconsistency, soft_q_gradient

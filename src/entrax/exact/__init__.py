@@ -1,1 +1,3 @@
 """Exact answers to finite problems."""
+
+from entrax import xla as xla

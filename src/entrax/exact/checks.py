@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from entrax import xla
 from entrax.errors import EntraxError, closest
 
 
@@ -15,7 +16,8 @@ def is_traced(tree: object) -> bool:
 
 
 def check_precision() -> None:
-    """Refuse 32-bit mode."""
+    """Refuse 32-bit mode, and see to it that XLA computes what it should."""
+    xla.check()
     if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise EntraxError(
             "exact answers need 64-bit floats: call jax.config.update('jax_enable_x64', True) first, or work within "

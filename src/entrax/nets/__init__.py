@@ -1,5 +1,6 @@
 """Networks, and the distributions that policies draw from."""
 
+from entrax import xla as xla
 from entrax.nets.discrete import DuelingQ as DuelingQ
 from entrax.nets.discrete import Options as Options
 from entrax.nets.discrete import TwinOptions as TwinOptions

@@ -1,5 +1,6 @@
 """Problems given whole: `FiniteMDP` with its constructors, and a small library of problems."""
 
+from entrax import xla as xla
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.graph import cannot_terminate
 from entrax.problems.grids import aliased_gridworld, gridworld, two_passages

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 
+from entrax import xla as xla
 from entrax.errors import EntraxError
 
 ROOT = "."  # the name of a tree that is a single array

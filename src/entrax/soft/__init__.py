@@ -1,5 +1,6 @@
 """The soft Bellman equations and their divergences: pure functions of arrays, for one sample. See `operators`."""
 
+from entrax import xla as xla
 from entrax.soft.operators import (
     entropy,
     kl_divergence,

@@ -1,5 +1,6 @@
 """Learners on finite problems, from samples: each is checked against the exact answer of the same problem."""
 
+from entrax import xla as xla
 from entrax.tabular.conditions import unmet_conditions
 from entrax.tabular.control import (
     expected_sarsa,

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.tree_util import PyTreeDef
 
+from entrax import xla as xla
+
 
 class Kind(NamedTuple):
     """A tree without its arrays: the structure, and the leaves with None in the places of arrays. Hashable."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 
+from entrax import xla
 from entrax.environments.make import usable_cores
 from entrax.errors import EntraxError
 
@@ -41,6 +42,7 @@ def set_up(device: str | None, threads: int | None) -> Devices:
     except RuntimeError as error:
         kinds = sorted({d.platform for d in jax.devices()} | {"cpu"})
         raise EntraxError(f"There is no device {device!r} here; --device takes {' or '.join(kinds)}.") from error
+    xla.check()
     return Devices(learner=learner, actor=jax.devices("cpu")[-1])
 
 

@@ -79,9 +79,10 @@ def test_mujoco_says_nothing_about_its_own_model(capfd: pytest.CaptureFixture, t
 
 
 def test_the_check_returns_the_spec_and_finds_unseeded_resets() -> None:
-    checked = check_environment(as_source("toys:Toy", {}), 0)
+    checked = check_environment(as_source("toys:Toy", {"truncate": True}), 0)
     assert (checked.spec.obs_size, checked.warnings) == (3, ())
-    (warning,) = check_environment(as_source("toys:Toy", {"fault": "unseeded", "at": 9}), 0).warnings
+    unseeded = {"fault": "unseeded", "at": 9, "truncate": True}
+    (warning,) = check_environment(as_source("toys:Toy", unseeded), 0).warnings
     assert "reset(seed)" in warning
     with pytest.raises(EnvironmentFault, match="step 2"):
         check_environment(as_source("toys:Toy", {"fault": "nan"}), 0)

@@ -1,6 +1,7 @@
 """Environments that misbehave on request. Workers import this module by name, so nothing here is a test."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,8 +15,8 @@ from gymnasium import spaces
 class Toy(gymnasium.Env):
     """Observes (steps taken, a number drawn from the seed, the last action), always in the same buffer.
 
-    An episode of `length` steps ends by termination, or by truncation if `truncate`. At step `at`, or at the reset if
-    that is 0, the environment misbehaves as `fault` says.
+    An episode of `length` steps ends by termination, or by truncation if `truncate`. At step `at` (at the reset if that
+    is 0, when it is made if -1, when it is closed if -2) the environment misbehaves as `fault` says.
     """
 
     action_space = spaces.Box(-2.0, 3.0, (2,), np.float32)
@@ -25,6 +26,12 @@ class Toy(gymnasium.Env):
         self.length, self.truncate, self.fault, self.at, self.note = length, truncate, fault, at, note
         self._buffer = np.zeros(3, np.float32)
         self._steps = 0
+        if fault and at == -1:
+            self._misbehave()
+
+    def close(self) -> None:
+        if self.fault and self.at == -2:
+            self._misbehave()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
@@ -42,6 +49,9 @@ class Toy(gymnasium.Env):
             obs = self._misbehave()
             reward = {"nan reward": np.nan, "vector reward": np.zeros(2), "text reward": "1"}.get(self.fault, reward)
         terminated: Any = 0 if self.fault == "int flag" and self._steps == self.at else ended and not self.truncate
+        terminated = {"array flags": np.array(terminated), "numpy flags": np.bool_(terminated)}.get(
+            self.fault, terminated
+        )
         return obs, reward, terminated, ended and self.truncate, {}
 
     def _misbehave(self) -> Any:
@@ -51,7 +61,13 @@ class Toy(gymnasium.Env):
             case "hang":
                 time.sleep(600)
             case "die":
-                os._exit(7)
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                sys.exit(7)
+            case "leave":
+                os._exit(0)
+            case "slow":
+                time.sleep(0.4)
             case "note":
                 Path(self.note).write_text(f"{os.getpid()}\n{'jax' in sys.modules}\n{os.environ['OMP_NUM_THREADS']}")
         wrong = {

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
+from entrax.evaluation import episodes
 from entrax.evaluation.episodes import evaluate
 
 _SPEC = importlib.util.spec_from_file_location("evaluation_toys", Path(__file__).with_name("toys.py"))
@@ -92,10 +94,28 @@ def test_an_episode_cut_off_by_a_time_limit_counts_to_there(envs):
     assert result.std == 0.0
 
 
-def test_an_endless_episode_is_a_sentence():
-    source = EnvSource(id="endless", kwargs={}, factory=partial(toys.Countdown, endless=True))
-    with pytest.raises(EntraxError, match="had not ended after 30 steps; give the environment a time limit"):
-        evaluate(steps_left, source, episodes=2, seed=0, policy="mode", max_length=30)
+@pytest.mark.parametrize("envs", [1, 2])
+def test_an_endless_episode_is_cut_off_with_a_warning(envs):
+    source, said = EnvSource(id="endless", kwargs={}, factory=partial(toys.Countdown, endless=True)), []
+    ones = lambda obs, e, t: np.ones((len(obs), 1))  # noqa: E731
+    result = evaluate(
+        ones, source, episodes=2, seed=0, policy="mode", envs=envs, workers=0, max_length=4, warn=said.append
+    )
+    assert (result.lengths, result.returns) == ((4, 4), (64.0, 64.0))
+    [sentence] = said
+    assert "cut off after 4 steps" in sentence
+    assert "--max-episode-steps" in sentence
+
+
+def test_without_a_known_limit_episodes_are_cut_off_in_the_end(monkeypatch, capsys):
+    monkeypatch.setattr(episodes, "UNKNOWN_LIMIT", 5)
+    ones = lambda obs, e, t: np.ones((len(obs), 1))  # noqa: E731
+    endless = EnvSource(id="endless", kwargs={}, factory=partial(toys.Countdown, endless=True))
+    limited = EnvSource(id="limited", kwargs={"limit": 9}, factory=toys.limited)
+    ours = replace(endless, max_episode_steps=9)
+    lengths = [evaluate(ones, source, episodes=1, seed=0, policy="mode").lengths for source in (endless, limited, ours)]
+    assert lengths == [(5,), (9,), (9,)]
+    assert capsys.readouterr().err.count("cut off after 5 steps") == 1
 
 
 def test_an_episode_as_long_as_allowed_is_no_mistake():

@@ -1,6 +1,8 @@
 """Environments that misbehave once in a run. Workers import this module by name, so nothing here is a test."""
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -37,7 +39,11 @@ class Once(gymnasium.Env):
                 case "hang":
                     time.sleep(600)
                 case "die":
-                    os._exit(7)
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "exit":
+                    sys.exit(7)
+                case "leave":
+                    os._exit(0)
                 case "nan":
                     obs = np.full(2, np.nan, np.float32)
         return obs, float(action[0]), False, self.steps >= self.length, {}

@@ -58,10 +58,12 @@ SAID = {
     "raise": "raised KeyError: 'lost my keys' at step 7 of the episode with seed",
     "nan": "at step 7 of the episode with seed",
     "reset": "raised ValueError: cannot begin when reset with seed",
-    "die": "lost its worker process (exit status 7) at step 7",
+    "exit": "tried to end the process (exit status 7) at step 7",
+    "leave": "tried to end the process (exit status 0) at step 7",
+    "die": "lost its worker process (exit status -9) at step 7",
     "hang": "did not answer within 1 s at step 7",
 }
-HERE_TOO = ("raise", "nan", "reset")  # a process cannot outlive the others itself
+HERE_TOO = ("raise", "nan", "reset", "exit", "leave")  # a process cannot outlive the others itself
 
 
 @pytest.mark.parametrize(("fault", "workers"), [(fault, 0) for fault in HERE_TOO] + [(fault, 2) for fault in SAID])

@@ -29,6 +29,7 @@ VARIANTS = {
     "one": {},
     "three": {"envs": 3, "workers": 0, "normalise_obs": True},
     "workers": {"envs": 3, "workers": 2, "normalise_obs": True},
+    "shared with evaluation": {"eval_envs": 1},
     "small replay": {"replay_size": 100, "updates_per_step": 0.5},
 }
 

@@ -13,6 +13,7 @@ import click
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
 @click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
 @click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--eval-envs", type=click.IntRange(min=1), help="Environments at once; by default as in training.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
@@ -25,6 +26,7 @@ def command(
     checkpoint: str,
     seed: int | None,
     workers: int | None,
+    eval_envs: int | None,
     agent: str | None,
     env: str | None,
     env_arg: tuple[str, ...],
@@ -36,7 +38,7 @@ def command(
     from entrax.environments.source import parse_env_args
 
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
-    result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers)
+    result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, eval_envs=eval_envs)
     if as_json:
         click.echo(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
     else:

@@ -4,13 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from entrax.environments.pool import LocalPool
+from entrax.environments.faults import EnvironmentFault
+from entrax.environments.make import make_pool
+from entrax.environments.pool import Pool, Step
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import rescale
-from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec
+from entrax.environments.spaces import random_actions, rescale
+from entrax.errors import EntraxError
+from entrax.spec import Spec
 
 MOST_STEPS = 200
+REPEATED_STEPS = 20
 
 
 class Checked(NamedTuple):
@@ -20,32 +24,69 @@ class Checked(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def check_environment(source: EnvSource, seed: int) -> Checked:
-    """Reset twice with one seed and take at most 200 random steps.
+def check_environment(
+    source: EnvSource, seed: int, *, workers: int | None = None, step_timeout: float | None = None
+) -> Checked:
+    """Reset twice with one seed, take at most 200 random steps, and repeat the first 20 of them.
+
+    The environment is met in a worker process, where it can crash or hang without harm, unless it cannot be made there
+    or `workers` is 0. `step_timeout` is its limit in seconds, as for training.
 
     Raises EntraxError when the environment cannot be made or its spaces cannot be taken, EnvironmentFault when it
     misbehaves.
     """
+    if source.travels and workers != 0:
+        try:
+            with make_pool(source, 1, 1, step_timeout) as pool:
+                return _checked(pool, seed)
+        except EnvironmentFault:
+            raise
+        except EntraxError:
+            if step_timeout is not None:
+                raise
+            # Perhaps only this process can make it.
+    with make_pool(source, 1, 0, step_timeout) as pool:
+        return _checked(pool, seed)
+
+
+def _checked(pool: Pool, seed: int) -> Checked:
+    episode = episode_seed(seed, 0, 0, stream="check")
     rng = np.random.default_rng(seed)
-    with LocalPool(source, 1) as pool:
-        episode = episode_seed(seed, 0, 0, stream="check")
-        first = pool.reset_many({0: episode})[0]
-        again = pool.reset_many({0: episode})[0]
-        for _ in range(MOST_STEPS):
-            step = pool.step(_random_action(pool.spec, rng)[None])
-            if step.terminated[0] or step.truncated[0]:
-                break
-        spec = pool.spec
-    if np.array_equal(first, again):
-        return Checked(spec, ())
-    return Checked(spec, ("reset(seed) gave two different observations for one seed: runs will not be reproducible.",))
+    actions = rescale(pool.spec.action, random_actions(pool.spec.action, rng, MOST_STEPS))
+    first, steps = _episode(pool, episode, actions)
+    again = pool.reset_many({0: episode})[0]
+    _, repeated = _episode(pool, episode, actions[: min(REPEATED_STEPS, len(steps))])
+    warnings = []
+    if pool.traits.learners:
+        warnings.append(
+            f"{' and '.join(pool.traits.learners)} in the environment learns from what it sees. Evaluation uses a new "
+            "one, so its returns and the best checkpoint are wrong. Remove it; --normalise-obs learns in training only "
+            "and is kept with the policy."
+        )
+    elif not np.array_equal(first, again):
+        warnings.append("reset(seed) gave two different observations for one seed: runs will not be reproducible.")
+    elif not all(map(_same, steps, repeated)):
+        warnings.append(
+            "One seed and the same actions gave different observations or rewards the second time: the environment "
+            "remembers earlier episodes or has noise of its own, so runs and evaluations will not be reproducible."
+        )
+    if pool.traits.time_limit is None and not steps[-1].truncated[0]:
+        warnings.append(
+            "The environment has no known time limit. An episode of an evaluation is cut off when it gets very long; "
+            "--max-episode-steps sets the limit for training and evaluation."
+        )
+    return Checked(pool.spec, tuple(warnings))
 
 
-def _random_action(spec: Spec, rng: np.random.Generator) -> np.ndarray:
-    match spec.action:
-        case Continuous() as action:
-            return rescale(action, rng.uniform(-1.0, 1.0, action.size).astype(np.float32))
-        case Discrete() as action:
-            return rng.integers(action.n, size=1).astype(np.float32)
-        case MultiDiscrete() as action:
-            return rng.integers(action.nvec).astype(np.float32)
+def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, list[Step]]:
+    """The first observation of the episode of `seed`, and its steps by these actions until it ends."""
+    first, steps = pool.reset_many({0: seed})[0], []
+    for action in actions:
+        steps.append(pool.step(action[None]))
+        if steps[-1].terminated[0] or steps[-1].truncated[0]:
+            break
+    return first, steps
+
+
+def _same(one: Step, other: Step) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

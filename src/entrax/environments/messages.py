@@ -22,7 +22,9 @@ class Shared(NamedTuple):
     reward: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
-    stepping: Bool[np.ndarray, " env"]  # set while an environment is stepped, to tell which one took its worker down
+    busy: Bool[
+        np.ndarray, " env"
+    ]  # set while an environment is reset or stepped, to tell which one took its worker down
 
 
 def shared_bytes(count: int, obs_size: int, obs_dtype: str, action_size: int) -> int:
@@ -43,7 +45,7 @@ def shared_arrays(file: int, count: int, obs_size: int, obs_dtype: str, action_s
         reward=reward,
         terminated=flags[:count],
         truncated=flags[count : 2 * count],
-        stepping=flags[2 * count :],
+        busy=flags[2 * count :],
     )
 
 

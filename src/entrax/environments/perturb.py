@@ -8,7 +8,7 @@ perturbed environment adds to what is there, with randomness of its own.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -203,7 +203,7 @@ class Conditions(gymnasium.Env):
         key = repr(sorted(env_args.items()))
         if key not in self._made:
             kwargs = self._source.kwargs | dict(env_args)
-            self._made[key] = EnvSource(self._source.id, kwargs, self._source.factory).make()
+            self._made[key] = replace(self._source, kwargs=kwargs).make()
         return self._made[key]
 
 

@@ -1,6 +1,6 @@
 """Many environments behind one interface, stepped in this process or in workers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Num
 
 from entrax.environments.slot import Slot
 from entrax.environments.source import EnvSource
+from entrax.environments.traits import Traits
+from entrax.errors import EntraxError
 from entrax.spec import Spec
 
 
@@ -30,6 +32,7 @@ class Pool(Protocol):
     """
 
     spec: Spec
+    traits: Traits
     count: int
 
     def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
@@ -73,7 +76,8 @@ class LocalPool:
 
     def __init__(self, source: EnvSource, count: int):
         self.slots = [Slot(source, index) for index in range(count)]
-        self.spec, self.count = self.slots[0].spec, count
+        self.spec, self.traits, self.count = self.slots[0].spec, self.slots[0].traits, count
+        check_alike([slot.spec for slot in self.slots])
 
     def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         return {index: self.slots[index].reset(seed) for index, seed in seeds.items()}
@@ -112,3 +116,10 @@ class LocalPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_alike(specs: Sequence[Spec]) -> None:
+    """Raises EntraxError when the environments of a pool differ in their spaces."""
+    for index, spec in enumerate(specs):
+        if spec != specs[0]:
+            raise EntraxError(f"Environment {index} has other observations or actions than environment 0.")

@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Num
 
-from entrax.environments.faults import EnvironmentFault
+from entrax.environments.faults import EnvironmentFault, exit_cause, exits_caught
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
+from entrax.environments.traits import Traits, traits_of
 from entrax.errors import EntraxError
 
 Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool]
@@ -21,12 +22,20 @@ class Slot:
 
     def __init__(self, source: EnvSource, index: int):
         self.source, self.index = source, index
-        self.env: gymnasium.Env = source.make()
-        self.spec = spec_of(self.env)
-        self._flatten = flattener(self.env.observation_space)
         self.seed: int | None = None
         self.steps = 0
         self.running = False
+        self.env: gymnasium.Env = source.make()
+        try:
+            self.spec = spec_of(self.env)
+            self.traits: Traits = traits_of(self.env)
+            self._flatten = flattener(self.env.observation_space)
+        except EntraxError:
+            self.close()
+            raise
+        except Exception as error:  # spaces may be properties of the environment, which raise what they like
+            self.close()
+            raise EntraxError(f"The spaces of {source.id!r} cannot be read: it {_raised(error)}.") from error
 
     def reset(self, seed: int) -> Num[np.ndarray, " obs"]:
         """Start the episode of `seed`."""
@@ -57,14 +66,18 @@ class Slot:
 
     def close(self) -> None:
         """Close the environment; what it raises then concerns nobody."""
+        self.running = False
         try:
-            self.env.close()
-        except Exception:  # the episode is over and everything of value has left the environment
-            self.running = False
+            with exits_caught():
+                self.env.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the episode is over and everything of value has left the environment
+            return
 
     def _outcome(self, action: Float[np.ndarray, " action"]) -> Outcome:
-        returned = self.env.step(to_env_action(self.spec.action, action))
-        if len(returned) != 5:
+        returned: Any = self.env.step(to_env_action(self.spec.action, action))
+        if not isinstance(returned, tuple) or len(returned) != 5:
             raise ValueError("returned from step something other than (obs, reward, terminated, truncated, info)")
         obs, reward, terminated, truncated, _ = returned
         flat = self._flatten(obs)
@@ -73,28 +86,39 @@ class Slot:
             raise ValueError(f"returned a reward that is no number ({type(reward).__name__} of shape {number.shape})")
         if not np.isfinite(number):
             raise ValueError(f"returned the reward {reward}")
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_):
-                raise ValueError(f"returned for {name!r} a {type(flag).__name__}, not a bool")
-        self.running = not (terminated or truncated)
-        return flat, float(reward), bool(terminated), bool(truncated)
+        ended, cut = _flag("terminated", terminated), _flag("truncated", truncated)
+        self.running = not (ended or cut)
+        return flat, float(number), ended, cut
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
-            return call()
+            with exits_caught():
+                return call()
         except ValueError as error:
             # Ours begin with "returned"; an environment's own ValueError is named like any other exception.
             cause = str(error) if str(error).startswith("returned ") else _raised(error)
             self._fail(cause, error)
-        except Exception as error:  # environments raise what they like
+        except SystemExit as error:
+            self._fail(exit_cause(error), error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # environments raise what they like
             self._fail(_raised(error), error)
 
-    def _fail(self, cause: str, error: Exception) -> NoReturn:
+    def _fail(self, cause: str, error: BaseException) -> NoReturn:
         raise EnvironmentFault(self.index, self.seed, self.steps, cause) from error
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: BaseException) -> str:
     return f"raised {type(error).__name__}: {error}".rstrip(": .")
+
+
+def _flag(name: str, value: Any) -> bool:
+    """A bool of Python or NumPy, or an array with no axes that holds one."""
+    flag = np.asarray(value)
+    if flag.shape != () or flag.dtype != np.bool_:
+        raise ValueError(f"returned for {name!r} a {type(value).__name__}, not a bool")
+    return bool(flag)
 
 
 def _pair(returned: Any) -> tuple[Any, Any]:

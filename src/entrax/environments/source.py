@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 
+from entrax.environments.faults import exit_cause, exits_caught
 from entrax.errors import EntraxError, closest
 
 Factory = Callable[..., gymnasium.Env]
@@ -22,6 +23,8 @@ class EnvSource:
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     factory: Factory | None = None
+    max_episode_steps: int | None = None
+    """Steps after which episodes are truncated, besides the environment's own limit."""
 
     @property
     def travels(self) -> bool:
@@ -37,23 +40,29 @@ class EnvSource:
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
         """A new environment. Raises EntraxError when there is none of that name or its constructor fails."""
         kwargs = dict(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
-        with quiet():
-            if self.factory is not None:
-                return self._checked(_call(self.id, self.factory, kwargs))
-            module, _, name = self.id.rpartition(":")
-            if module:
-                _import(module, self.id)
-            if name in gymnasium.registry or not module:
-                return self._checked(_call(self.id, _gymnasium_make(name), kwargs))
-            function = vars(importlib.import_module(module)).get(name)
-            if not callable(function):
-                raise EntraxError(f"Module {module!r} neither registers nor defines an environment {name!r}.")
-            return self._checked(_call(self.id, function, kwargs))
-
-    def _checked(self, env: Any) -> gymnasium.Env:
+        try:
+            with quiet(), exits_caught():
+                env = _call(self.id, self._maker(), kwargs)
+        except SystemExit as error:
+            raise EntraxError(f"Environment {self.id!r} {exit_cause(error)} while it was made.") from error
         if not isinstance(env, gymnasium.Env):
             raise EntraxError(f"{self.id!r} made a {type(env).__name__}, not a gymnasium.Env.")
-        return env
+        limit = self.max_episode_steps
+        return env if limit is None else gymnasium.wrappers.TimeLimit(env, limit)
+
+    def _maker(self) -> Factory:
+        """The function that makes the environment from its arguments."""
+        if self.factory is not None:
+            return self.factory
+        module, _, name = self.id.rpartition(":")
+        if module:
+            _import(module, self.id)
+        if name in gymnasium.registry or not module:
+            return _gymnasium_make(name)
+        function = vars(importlib.import_module(module)).get(name)
+        if not callable(function):
+            raise EntraxError(f"Module {module!r} neither registers nor defines an environment {name!r}.")
+        return function
 
     def to_json(self) -> dict[str, Any]:
         """What config.json holds; `entrax.environments.recorded` reads it."""
@@ -61,13 +70,14 @@ class EnvSource:
 
     def to_process(self) -> dict[str, Any]:
         """What a process of ours is sent to make the environment there."""
-        return {"id": self.id, "kwargs": self.kwargs, "registration": self.registration()}
+        sent = {"id": self.id, "kwargs": self.kwargs, "registration": self.registration()}
+        return sent | {"max_episode_steps": self.max_episode_steps}
 
     @classmethod
     def from_process(cls, sent: Mapping[str, Any]) -> "EnvSource":
         """The source that `to_process` described. Never call it on what a file holds: it may import anything."""
         register(sent["registration"])
-        return cls(id=sent["id"], kwargs=dict(sent["kwargs"]))
+        return cls(id=sent["id"], kwargs=dict(sent["kwargs"]), max_episode_steps=sent["max_episode_steps"])
 
 
 def register(registration: str | None) -> None:

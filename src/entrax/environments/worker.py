@@ -8,6 +8,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,18 +26,15 @@ def main() -> None:
     """Serve until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=int(sys.argv[1]))
+    slots: dict[int, Slot] = {}
     try:
         _, setup = receive(connection)
         sys.path[:] = setup["path"]
         source = EnvSource.from_process(setup["source"])
-        try:
-            slots = {index: Slot(source, index) for index in setup["indices"]}
-        except EntraxError as error:
-            send_json(connection, {"error": f"In a worker process: {error}"})
-            raise EOFError from error
-        sizes = {name: setup[name] for name in ("count", "obs_size", "obs_dtype", "action_size")}
+        for index in setup["indices"]:
+            slots[index] = _made(connection, source, index)
+        _, sizes = receive(connection)
         shared = shared_arrays(int(sys.argv[2]), **sizes)
-        send_json(connection, {"ready": True})
         while True:
             kind, request = receive(connection)
             try:
@@ -49,27 +49,49 @@ def main() -> None:
                 send_json(connection, {"error": str(error)})
             except RuntimeError as error:
                 send_json(connection, {"misuse": str(error)})
-    except EOFError:
+    except (EOFError, ConnectionError):
+        for slot in slots.values():
+            slot.close()
         os._exit(0)  # nobody is left to tell; an environment's threads must not keep the process alive
+
+
+def _made(connection: socket.socket, source: EnvSource, index: int) -> Slot:
+    """Make an environment and tell the pool what it is. Raises EOFError, to end the process, when it cannot be made."""
+    try:
+        slot = Slot(source, index)
+    except EntraxError as error:
+        send_json(connection, {"error": str(error)})
+        raise EOFError from error
+    send_json(connection, {"spec": asdict(slot.spec), "traits": slot.traits})
+    return slot
 
 
 def _step(slots: dict[int, Slot], shared: Shared) -> None:
     for index, slot in slots.items():
-        shared.stepping[index] = True
-        try:
+        with _busy(shared, index):
             next_obs, reward, terminated, truncated = slot.step(shared.action[index])
-        finally:  # not reached by an environment that hangs or ends the process
-            shared.stepping[index] = False
         shared.next_obs[index] = next_obs
         shared.reward[index] = reward
         shared.terminated[index], shared.truncated[index] = terminated, truncated
+
+
+@contextmanager
+def _busy(shared: Shared, index: int) -> Iterator[None]:
+    """Mark an environment as the one that runs; the mark stays if it hangs or ends the process."""
+    shared.busy[index] = True
+    try:
+        yield
+    finally:
+        shared.busy[index] = False
 
 
 def _answer(slots: dict[int, Slot], shared: Shared, request: dict[str, Any]) -> dict[str, Any]:
     match request["do"]:
         case "reset":
             for i, seed in request["seeds"].items():
-                shared.next_obs[int(i)] = slots[int(i)].reset(seed)
+                with _busy(shared, int(i)):
+                    first = slots[int(i)].reset(seed)
+                shared.next_obs[int(i)] = first
             return {}
         case "replay":
             actions = np.array(request["actions"], np.float32).reshape(request["shape"])

@@ -15,14 +15,16 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from entrax.environments.faults import EnvironmentFault
-from entrax.environments.messages import DONE, STEP, receive, send_json, shared_arrays, shared_bytes
-from entrax.environments.pool import Step
-from entrax.environments.slot import Slot
+from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays, shared_bytes
+from entrax.environments.pool import Step, check_alike
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import action_size
+from entrax.environments.traits import Traits
 from entrax.errors import EntraxError
+from entrax.spec import spec_from_json
 
 START_SECONDS = 120.0
+"""An environment may take so long to be made; longer where the limit of a step is longer."""
 
 
 class Worker:
@@ -72,20 +74,44 @@ class WorkerPool:
 
     def __init__(self, source: EnvSource, count: int, workers: int, step_timeout: float | None = None):
         self.source, self.count, self.step_timeout = source, count, step_timeout
-        probe = Slot(source, 0)  # the constructor's mistakes are reported from here, and the spec is needed first
-        self.spec = probe.spec
-        probe.close()
-        sizes: dict[str, Any] = {"count": count, "obs_size": self.spec.obs_size}
-        sizes |= {"obs_dtype": np.dtype(self.spec.obs_dtype).name, "action_size": action_size(self.spec.action)}
+        self.start_seconds = max(START_SECONDS, step_timeout or 0.0)
         with tempfile.TemporaryFile() as file:
-            file.truncate(shared_bytes(**sizes))
             self._memory = os.dup(file.fileno())
-        self._shared = shared_arrays(self._memory, **sizes)
-        self._setup = {"source": source.to_process(), "path": sys.path, **sizes}
+        self._shared: Shared
+        self._setup = {"source": source.to_process(), "path": sys.path}
         self._episodes: list[tuple[int | None, int]] = [(None, 0)] * count  # (seed, steps), for messages
         groups = [list(map(int, group)) for group in np.array_split(np.arange(count), workers)]
-        self._workers = [Worker(group, self._setup, self._memory) for group in groups]
-        self._answers(self._workers, START_SECONDS)
+        self._workers: list[Worker] = []
+        try:
+            self._workers = [Worker(group, self._setup, self._memory) for group in groups]
+            self._share([made for worker in self._workers for made in self._made(worker)])
+        except BaseException:
+            self.close()
+            raise
+
+    def _made(self, worker: Worker) -> list[dict[str, Any]]:
+        """What the worker's environments are, each once it is made."""
+        return [self._one_made(worker, index) for index in worker.indices]
+
+    def _one_made(self, worker: Worker, index: int) -> dict[str, Any]:
+        self._episodes[index] = (None, 0)
+        return self._expect(worker, self.start_seconds, index)
+
+    def _share(self, made: list[dict[str, Any]]) -> None:
+        """Lay out the memory that the pool and its workers share, now that the sizes are known."""
+        specs = [spec_from_json(each["spec"]) for each in made]
+        check_alike(specs)
+        limit, learners = made[0]["traits"]
+        self.spec, self.traits = specs[0], Traits(time_limit=limit, learners=tuple(learners))
+        self._sizes: dict[str, Any] = {"count": self.count, "obs_size": self.spec.obs_size}
+        self._sizes |= {
+            "obs_dtype": np.dtype(self.spec.obs_dtype).name,
+            "action_size": action_size(self.spec.action),
+        }
+        os.truncate(self._memory, shared_bytes(**self._sizes))
+        self._shared = shared_arrays(self._memory, **self._sizes)
+        for worker in self._workers:
+            self._tell(worker, self._sizes)
 
     def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         asked = []
@@ -124,18 +150,20 @@ class WorkerPool:
         self._episodes[index] = (seed, len(actions))
         request = {"do": "replay", "index": index, "seed": seed}
         self._tell(worker, request | {"actions": actions.ravel().tolist(), "shape": list(actions.shape)})
-        return self._expect(worker, None)["hash"]
+        limit = None if self.step_timeout is None else self.step_timeout * (1 + len(actions))
+        return self._expect(worker, limit, index)["hash"]
 
     def restart(self, index: int) -> set[int]:
         old = self._worker_of(index)
         if old.alive():
             self._tell(old, {"do": "restart", "index": index})
-            self._expect(old, START_SECONDS)
+            self._one_made(old, index)
             return {index}
-        self._shared.stepping[old.indices] = False
+        self._shared.busy[old.indices] = False
         new = Worker(old.indices, self._setup, self._memory)
         self._workers[self._workers.index(old)] = new
-        self._expect(new, START_SECONDS)
+        self._made(new)
+        self._tell(new, self._sizes)
         return set(old.indices)
 
     def close(self) -> None:
@@ -168,29 +196,32 @@ class WorkerPool:
         except OSError:
             self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})")
 
-    def _answers(self, workers: list[Worker], timeout: float | None) -> list[dict[str, Any]]:
+    def _answers(self, workers: list[Worker], limit: float | None) -> list[dict[str, Any]]:
         """One answer of each, all of them read before the first fault is raised: none must be left for later."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        asked = time.monotonic()
         answers, faults = [], []
         for worker in workers:
             try:
-                answers.append(
-                    self._expect(worker, None if deadline is None else max(0.0, deadline - time.monotonic()))
-                )
+                answers.append(self._expect(worker, limit, asked=asked))
             except (EntraxError, RuntimeError) as fault:
                 faults.append(fault)
         if faults:
             raise faults[0]
         return answers
 
-    def _expect(self, worker: Worker, timeout: float | None) -> dict[str, Any]:
+    def _expect(
+        self, worker: Worker, limit: float | None, index: int | None = None, asked: float | None = None
+    ) -> dict[str, Any]:
+        """The worker's answer about environment `index`, or about all of its own, each of which may take `limit` s."""
         try:
-            kind, content = worker.answer(timeout)
+            kind, content = self._message(worker, limit, index, time.monotonic() if asked is None else asked)
         except TimeoutError:
             worker.kill()
-            self._lost(worker, f"did not answer within {self.step_timeout or START_SECONDS:g} s")
+            making = index is not None and self._episodes[index][0] is None
+            advice = " (a longer --step-timeout allows more)" if making else ""
+            self._lost(worker, f"did not answer within {limit:g} s{advice}", index)
         except (EOFError, OSError):
-            self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})")
+            self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})", index)
         if kind == DONE:
             return {}
         if "fault" in content:
@@ -201,7 +232,26 @@ class WorkerPool:
             raise RuntimeError(content["misuse"])
         return content
 
-    def _lost(self, worker: Worker, cause: str) -> NoReturn:
-        index = next((i for i in worker.indices if self._shared.stepping[i]), worker.indices[0])
+    def _message(self, worker: Worker, limit: float | None, index: int | None, asked: float) -> tuple[bytes, Any]:
+        if limit is None or index is not None:
+            return worker.answer(limit)
+        busy: int | None = worker.indices[0]
+        while True:
+            try:
+                return worker.answer(max(0.0, asked + limit - time.monotonic()))
+            except TimeoutError:
+                before, busy = busy, self._busy(worker)
+                if busy == before:
+                    raise
+                asked = time.monotonic()  # the worker has gone on to its next environment, which has its own time
+
+    def _busy(self, worker: Worker) -> int | None:
+        """The environment that the worker is resetting or stepping."""
+        return next((i for i in worker.indices if self._shared.busy[i]), None)
+
+    def _lost(self, worker: Worker, cause: str, index: int | None = None) -> NoReturn:
+        if index is None:
+            busy = self._busy(worker)
+            index = worker.indices[0] if busy is None else busy
         seed, step = self._episodes[index]
         raise EnvironmentFault(index, seed, step, cause)

@@ -1,5 +1,6 @@
 """The returns of a policy, from episodes that run in parallel and yet do not depend on how many run at once."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -23,6 +24,16 @@ Act = Callable[
 
 A policy that samples takes its random key from episode and step, so that its returns don't depend on the rows either.
 """
+
+
+UNKNOWN_LIMIT = 10_000
+"""Steps of an episode of an environment that has no known time limit."""
+GREATEST_LIMIT = 100_000
+"""Steps of any episode: what is longer by the environment's own limit would take too long to evaluate."""
+
+
+def _say(message: str) -> None:
+    print(f"entrax: {message}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -51,10 +62,12 @@ def evaluate(
     stream: Stream = "evaluation",
     envs: int | None = None,
     workers: int | None = None,
+    step_timeout: float | None = None,
     pool: Pool | None = None,
     progress: Callable[[int, int], None] | None = None,
-    max_length: int = 100_000,
+    max_length: int | None = None,
     seeds: Sequence[int] | None = None,
+    warn: Callable[[str], None] = _say,
 ) -> Evaluation:
     """Play `episodes` whole episodes; episode e is seeded by `seed`, `stream` and e alone, whichever row plays it.
 
@@ -65,7 +78,10 @@ def evaluate(
     policies take another `stream` of seeds ("selection") than those that measure the chosen one. `seeds` replaces the
     episodes' own, one for each episode and at least one for each row.
 
-    Raises EntraxError for fewer than one episode and for an episode longer than `max_length` steps.
+    An episode is cut off after `max_length` steps, and `warn` is told. By default that is the environment's own limit,
+    at most 100,000, or 10,000 where it has none that is known.
+
+    Raises EntraxError for fewer than one episode or environment.
     """
     if episodes < 1 or (envs is not None and envs < 1):
         raise EntraxError(f"An evaluation needs at least one episode and one environment, not {episodes} and {envs}.")
@@ -73,11 +89,18 @@ def evaluate(
         if pool is None:
             count = min(episodes, 10) if envs is None else envs
             stack.callback(release_programs)
-            pool = stack.enter_context(make_pool(source, count, workers=workers))
+            pool = stack.enter_context(make_pool(source, count, workers, step_timeout))
         # Rows beyond the episodes play too, and are cut off at the end.
         if seeds is None:
             seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
-        returns, lengths = _play(act, pool, seeds, episodes, progress, max_length)
+        if max_length is None:
+            max_length = min(pool.traits.time_limit or UNKNOWN_LIMIT, GREATEST_LIMIT)
+        returns, lengths, cut = _play(act, pool, seeds, episodes, progress, max_length)
+    if cut:
+        warn(
+            f"Episodes of an evaluation were cut off after {max_length:,} steps: they had not ended. Give the "
+            "environment a time limit, such as --max-episode-steps 1000."
+        )
     return Evaluation(
         mean=float(np.mean(returns)),
         std=float(np.std(returns)),
@@ -94,8 +117,9 @@ def _play(
     episodes: int,
     progress: Callable[[int, int], None] | None,
     max_length: int,
-) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"]]:
-    begun = pool.count
+) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"], bool]:
+    """Returns and lengths of the episodes, and whether one of them was cut off."""
+    begun, any_cut = pool.count, False
     returns, lengths, finished = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32), np.zeros(len(seeds), bool)
     episode, t = np.arange(begun, dtype=np.int32), np.zeros(begun, np.int32)  # what each row plays, and how far it is
     obs = np.zeros((begun, pool.spec.obs_size), pool.spec.obs_dtype)
@@ -106,8 +130,10 @@ def _play(
         returns[episode] += np.where(counted, step.reward, 0.0)
         lengths[episode] += counted
         obs = step.next_obs.copy()
-        ended = np.flatnonzero(step.terminated | step.truncated)
-        t = np.where(step.terminated | step.truncated, 0, t + 1).astype(np.int32)
+        over, long = step.terminated | step.truncated, t + 1 >= max_length
+        any_cut |= bool((long & ~over & counted & (episode < episodes)).any())
+        ended = np.flatnonzero(over | long)
+        t = np.where(over | long, 0, t + 1).astype(np.int32)
         before, finished[episode[ended]] = int(finished[:episodes].sum()), True
         if progress is not None:
             for done in range(before, int(finished[:episodes].sum())):
@@ -115,10 +141,9 @@ def _play(
         for row in ended:
             if begun < episodes:
                 episode[row], begun = begun, begun + 1
-        _check_lengths(lengths * ~finished, max_length)
         if not finished[:episodes].all():
             _reset(pool, obs, {int(row): seeds[episode[row]] for row in ended})
-    return returns[:episodes], lengths[:episodes]
+    return returns[:episodes], lengths[:episodes], any_cut
 
 
 def _reset(pool: Pool, obs: Num[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:
@@ -126,11 +151,3 @@ def _reset(pool: Pool, obs: Num[np.ndarray, "env obs"], seeds: dict[int, int]) -
     if seeds:
         for row, first in pool.reset_many(seeds).items():
             obs[row] = first
-
-
-def _check_lengths(lengths: Int32[np.ndarray, " episode"], max_length: int) -> None:
-    if lengths.max() >= max_length:
-        raise EntraxError(
-            f"Episode {int(lengths.argmax())} of the evaluation had not ended after {max_length} steps; "
-            "give the environment a time limit, such as --env-arg max_episode_steps=1000."
-        )

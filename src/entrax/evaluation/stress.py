@@ -15,7 +15,7 @@ nothing of what another seed of training would give.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -186,7 +186,7 @@ def _play(
 def _batch(source: EnvSource, listed: list[dict[str, Any]]) -> EnvSource:
     """The environment that can be reset into each of the conditions; it travels if `source` does."""
     if not source.travels:
-        return EnvSource(source.id, factory=partial(Conditions, source, listed))
+        return replace(source, kwargs={}, factory=partial(Conditions, source, listed))
     sent = {"source": source.to_process(), "conditions": listed}
     return EnvSource("entrax.environments.perturb:conditions", sent)
 
@@ -247,7 +247,7 @@ def _applicable(source: EnvSource, families: Sequence[str] | None) -> tuple[list
 
 def _check_variants(source: EnvSource, variants: Mapping[str, Mapping[str, Any]]) -> None:
     def spec_with(arguments: Mapping[str, Any]) -> Any:
-        env = EnvSource(source.id, source.kwargs | dict(arguments), source.factory).make()
+        env = replace(source, kwargs=source.kwargs | dict(arguments)).make()
         spec = spec_of(env)
         env.close()
         return spec

@@ -46,6 +46,12 @@ class Collector:
         """Begin the first episodes."""
         self._begin(range(self.pool.count))
 
+    def leave(self) -> None:
+        """Truncate the episodes under way, so that the environments can be used by others; `start` begins the next."""
+        for i in np.flatnonzero(self.lengths):
+            self.replay.cut(int(i))
+            self.episode[i] += 1
+
     def step(self, choose: Choose) -> None:
         """One step of every environment, with the actions that `choose` finds for the observations."""
         unit, action, step = self._stepped(choose)

@@ -1,5 +1,6 @@
 """From what the user asked for to a run under way."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
@@ -68,8 +69,9 @@ def train(
         settings |= {name: settings.get(name, there.config["training"][name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is better told before anything is stepped
-    source = as_source(env, env_args or {})
-    checked = check_environment(source, seed)
+    loop = loop_options(preset, settings)
+    source = replace(as_source(env, env_args or {}), max_episode_steps=loop.max_episode_steps)
+    checked = check_environment(source, seed, workers=loop.workers, step_timeout=loop.step_timeout)
     agent = default_agent(checked.spec) if agent is None else agent
     module = get_agent(agent)
     options, config = configure(module, preset, settings)
@@ -100,6 +102,7 @@ def train(
     directory = begin(task, path, whole) if begin else RunDirectory.create(path, whole, again=resume)
     with writing(directory.path):
         for warning in checked.warnings:
+            print(f"entrax: {warning}", file=sys.stderr)
             directory.append_event({"kind": "warning", "step": 0, "message": warning})
         writer = MetricsWriter(directory, views(directory))
         try:
@@ -179,9 +182,14 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Opt
     for name in settings:
         if name not in option_names | config_names:
             raise EntraxError(unknown(name, option_names | config_names | PARAMETERS))
-    of_preset = chosen.options | {k: v for k, v in chosen.agent.items() if k in config_names}
-    values = of_preset | dict(settings)
-    check_types(Options, values)
+    values = {k: v for k, v in (chosen.agent | dict(settings)).items() if k in config_names}
     check_types(agent.Config, values)
-    options = Options(**{k: v for k, v in values.items() if k in option_names}).resolved()
-    return options, agent.Config(**{k: v for k, v in values.items() if k in config_names})
+    return loop_options(preset, settings).resolved(), agent.Config(**values)
+
+
+def loop_options(preset: str, settings: Mapping[str, Any]) -> Options:
+    """The options of the loop: defaults, then the preset's values, then those of `settings` that are options."""
+    names = {f.name for f in fields(Options)}
+    values = get_preset(preset).options | {k: v for k, v in settings.items() if k in names}
+    check_types(Options, values)
+    return Options(**values)

@@ -40,6 +40,12 @@ class Options:
         None, "Steps between evaluations; 0 disables them.", at_least(0), derived="a tenth of the horizon"
     )
     eval_episodes: int = field(5, "Episodes of each evaluation while training.", at_least(1))
+    eval_envs: int | None = field(
+        None,
+        "Environments of an evaluation. No more than envs: those of training, whose episodes under way are cut short.",
+        at_least(1),
+        derived="one for each episode, at most 10, besides those of training",
+    )
     checkpoint_every: int = field(0, "Steps between checkpoints, besides those by time; 0 disables them.", at_least(0))
     checkpoint_seconds: float = field(
         60.0, "Seconds of training between checkpoints; 0 disables timed checkpoints.", at_least(0)
@@ -49,9 +55,15 @@ class Options:
     )
     step_timeout: float | None = field(
         None,
-        "Seconds that an environment may take to answer; its worker is then stopped.",
+        "Seconds that a reset or a step (or, above 120, making it) may take; the environment's worker is then stopped.",
         POSITIVE,
         derived="no limit",
+    )
+    max_episode_steps: int | None = field(
+        None,
+        "Steps after which episodes are truncated, in training and evaluation, besides the environment's own limit.",
+        at_least(1),
+        derived="no further limit",
     )
     device: str | None = field(None, "Where learning runs: cpu, gpu or tpu.", derived="the fastest available")
     threads: int | None = field(
@@ -60,6 +72,11 @@ class Options:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def shares_envs(self) -> bool:
+        """Whether evaluations take the environments of training, so that there are never more than `envs`."""
+        return self.eval_envs is not None and self.eval_envs <= self.envs
 
     def resolved(self) -> "Options":
         """The options with every None that means "a fraction of the horizon" replaced by its number."""

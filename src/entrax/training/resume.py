@@ -109,13 +109,12 @@ def options_of(directory: RunDirectory) -> Options:
 
 def _task(directory: RunDirectory, agent: str | None, source: EnvSource) -> Task:
     config = directory.config
-    checked, spec = check_environment(source, config["seed"]), spec_from_json(config["spec"])
+    options, spec = options_of(directory), spec_from_json(config["spec"])
+    checked = check_environment(source, config["seed"], workers=options.workers, step_timeout=options.step_timeout)
     if checked.spec != spec:
         raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
     module, resolved = config_of(directory, agent)
-    return Task(
-        source=source, spec=spec, agent=module, config=resolved, options=options_of(directory), seed=config["seed"]
-    )
+    return Task(source=source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
 
 
 def _restore_newest(training: Training) -> None:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -105,6 +106,7 @@ class Training:
         """The oldest logged step that each of the kept checkpoints needs."""
         self.best = -np.inf
         self.exact = True
+        self.warned: set[str] = set()
         self.log: RowLog | None = None
         self.cost = Cost()
         """Spent on the log and on checkpoints by this process."""
@@ -153,8 +155,10 @@ class Training:
             stopped = False
             if last or (crossed(options.log_every or 0, before, self.step) and going_on):
                 stopped |= self._report(self._row(), hook)
-            if going_on and crossed(options.eval_every or 0, before, self.step):
+            if self._evaluates_after(chunk):
                 stopped |= self._report(self._evaluate(), hook)
+                if options.shares_envs and not self.offline:
+                    self.collector.start()
             if going_on and (stopped or self._save_is_due(before)):
                 save(self, "step")
             if stopped:
@@ -240,10 +244,17 @@ class Training:
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
                 self.collector.step(lambda obs, t=t: self.actor(obs, t, self.collector.lengths == 0))  # type: ignore[misc]
+        if self._evaluates_after(chunk) and task.options.shares_envs:
+            self.collector.leave()  # before the log, which must hold where the episodes end
         if chunk.times:
             assert self.log is not None
             with self.cost:
                 self.log.append(self.replay.packed(chunk.times))
+
+    def _evaluates_after(self, chunk: Chunk) -> bool:
+        """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
+        options, after = self.task.options, chunk.step + chunk.times * self.task.options.envs
+        return after < options.steps and crossed(options.eval_every or 0, chunk.step, after)
 
     def _recent(self) -> Transition | None:
         """What a policy that remembers looks back on."""
@@ -324,7 +335,11 @@ class Training:
     def evaluation(self) -> Evaluation:
         """Episodes of the present policy's mode; the same episode seeds every time, so that rows compare."""
         options, task = self.task.options, self.task
-        with make_pool(task.source, min(options.eval_episodes, 10), options.workers, options.step_timeout) as pool:
+        with ExitStack() as stack:
+            pool = self.pool
+            if not options.shares_envs:
+                count = options.eval_envs or min(options.eval_episodes, 10)
+                pool = stack.enter_context(make_pool(task.source, count, options.workers, options.step_timeout))
             return evaluate(
                 act_in_episodes(self.controller(), sample=False, seed=task.seed),
                 task.source,
@@ -333,7 +348,14 @@ class Training:
                 policy="mode",
                 stream="selection",
                 pool=pool,
+                warn=self._warn_once,
             )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self.warned:
+            self.warned.add(message)
+            print(f"entrax: {message}", file=sys.stderr)
+            self.run.append_event({"kind": "warning", "step": self.step, "message": message})
 
     def _inexact(self, reason: str) -> None:
         """From here on the run is not what an uninterrupted, faultless one would be."""

@@ -1,7 +1,7 @@
 """A trained policy and the directory it comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,7 +103,16 @@ def source_of(
     directory: RunDirectory, env: Given | None = None, env_args: Mapping[str, Any] | None = None
 ) -> EnvSource:
     """How to make the run's environment, or `env` with its arguments; see `recorded_source`."""
-    return recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
+    source = recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
+    return replace(source, max_episode_steps=_recorded_count(directory, "max_episode_steps"))
+
+
+def _recorded_count(directory: RunDirectory, name: str) -> int | None:
+    """A training option that older runs lack. Raises EntraxError when it is no positive integer."""
+    value = directory.config["training"].get(name)
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise EntraxError(f"{directory.path / 'config.json'} is damaged: {name} should be a positive integer.")
 
 
 @dataclass(frozen=True)
@@ -165,20 +174,25 @@ class Run:
         seed: int | None = None,
         workers: int | None = None,
         env: Given | None = None,
+        eval_envs: int | None = None,
     ) -> Evaluation:
         """Returns of whole episodes, by the policy's mode or sampled; `seed` is the run's own by default.
 
         The seeds of the episodes differ from those that chose the best checkpoint. `env` is needed again for a run
-        whose environment cannot be made from its configuration.
+        whose environment cannot be made from its configuration. `eval_envs` environments are made, by default as many
+        as the run's evaluations had; another number changes the returns by rounding only.
         """
         seed = self.config["seed"] if seed is None else seed
+        source = self.source(env)
         return evaluate(
             act_in_episodes(self.controller, sample=sample, seed=seed),
-            self.source(env),
+            source,
             episodes=episodes,
             seed=seed,
             policy="sampled" if sample else "mode",
+            envs=_recorded_count(self.directory, "eval_envs") if eval_envs is None else eval_envs,
             workers=workers,
+            step_timeout=self.config["training"]["step_timeout"] if source.travels and workers != 0 else None,
         )
 
     def source(self, env: Given | None = None) -> EnvSource:

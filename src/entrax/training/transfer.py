@@ -37,6 +37,7 @@ from entrax.training.trained import Run, source_of
 
 TEMPERATURE_STARTS = ("keep", "restart", "anneal")
 INHERITED = ("envs", "workers", "normalise_obs", "eval_episodes", "step_timeout", "restart_envs")
+INHERITED_IF_RECORDED = ("eval_envs", "max_episode_steps")  # older runs have none
 INHERITED_OFF_POLICY = ("updates_per_step", "chunk")
 MOST_STEPS_BEFORE_LEARNING = 1_000
 
@@ -132,7 +133,8 @@ def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: 
     """The old run's agent and the settings of its loop that do not depend on the steps, then what was `given`."""
     config = old.run.config
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
-    settings |= {name: config["training"][name] for name in INHERITED} | dict(given)
+    settings |= {name: config["training"][name] for name in INHERITED}
+    settings |= {name: config["training"].get(name) for name in INHERITED_IF_RECORDED} | dict(given)
     _, wanted = configure(old.agent, config["preset"], settings)
     data = old.agent.data(old.agent.resolve(wanted, old.spec))
     if keep_replay and not isinstance(data, Uniform):

@@ -43,7 +43,7 @@ def test_an_environment_of_which_there_is_one_is_trained_and_evaluated(tmp_path,
     assert set(np.flatnonzero(rows["truncated"]) + 1) == expected | set(evaluated[:-1])
     assert {row["length"] for row in run.metrics() if row.get("length") is not None} == {7.0}
     assert all(length == 7 for row in run.metrics() if "evaluation" in row for length in row["evaluation"]["lengths"])
-    here = entrax.load(run.path, env="single:Single")
+    here = entrax.load(run.path, env="single:Single", env_args={"port": str(port)})
     assert not port.exists()
     assert here.evaluate(3, workers=workers).lengths == (7, 7, 7)
     with pytest.raises(EntraxError, match="FileExistsError"):

@@ -4,7 +4,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -15,13 +14,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
-from entrax.agents.controller import Controller, Scaling, act_in_episodes
+from entrax.agents.controller import Controller, Scaling
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import EntraxError
-from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -36,7 +34,8 @@ from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, Learned, 
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
 from entrax.training.saving import Cost, save
-from entrax.training.schedule import Chunk, chunks, crossed
+from entrax.training.schedule import Chunk, chunks, crossed, evaluates_after
+from entrax.training.selection import evaluate_mode
 from entrax.training.start import Start
 from entrax.training.trained import with_room
 
@@ -155,7 +154,7 @@ class Training:
             stopped = False
             if last or (crossed(options.log_every or 0, before, self.step) and going_on):
                 stopped |= self._report(self._row(), hook)
-            if self._evaluates_after(chunk):
+            if evaluates_after(options, chunk):
                 stopped |= self._report(self._evaluate(), hook)
                 if options.shares_envs and not self.offline:
                     self.collector.start()
@@ -244,17 +243,12 @@ class Training:
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
                 self.collector.step(lambda obs, t=t: self.actor(obs, t, self.collector.lengths == 0))  # type: ignore[misc]
-        if self._evaluates_after(chunk) and task.options.shares_envs:
+        if task.options.shares_envs and evaluates_after(task.options, chunk):
             self.collector.leave()  # before the log, which must hold where the episodes end
         if chunk.times:
             assert self.log is not None
             with self.cost:
                 self.log.append(self.replay.packed(chunk.times))
-
-    def _evaluates_after(self, chunk: Chunk) -> bool:
-        """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
-        options, after = self.task.options, chunk.step + chunk.times * self.task.options.envs
-        return after < options.steps and crossed(options.eval_every or 0, chunk.step, after)
 
     def _recent(self) -> Transition | None:
         """What a policy that remembers looks back on."""
@@ -320,7 +314,8 @@ class Training:
         self.look_into_lessons()
         jax.block_until_ready(self.state)
         seconds, paused_at = self.seconds(), time.perf_counter()
-        result = self.evaluation()
+        task = self.task
+        result = evaluate_mode(self.controller(), task.source, task.options, task.seed, self.pool, self._warn_once)
         if result.mean > self.best:
             self.best = result.mean
             save(self, "best")
@@ -331,25 +326,6 @@ class Training:
             "evaluation": result.to_json(),
             "time": {"seconds": seconds},
         }
-
-    def evaluation(self) -> Evaluation:
-        """Episodes of the present policy's mode; the same episode seeds every time, so that rows compare."""
-        options, task = self.task.options, self.task
-        with ExitStack() as stack:
-            pool = self.pool
-            if not options.shares_envs:
-                count = options.eval_envs or min(options.eval_episodes, 10)
-                pool = stack.enter_context(make_pool(task.source, count, options.workers, options.step_timeout))
-            return evaluate(
-                act_in_episodes(self.controller(), sample=False, seed=task.seed),
-                task.source,
-                episodes=options.eval_episodes,
-                seed=task.seed,
-                policy="mode",
-                stream="selection",
-                pool=pool,
-                warn=self._warn_once,
-            )
 
     def _warn_once(self, message: str) -> None:
         if message not in self.warned:

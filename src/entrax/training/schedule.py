@@ -51,3 +51,9 @@ def chunks(options: Options) -> Iterator[Chunk]:
 def crossed(interval: int, before: int, after: int) -> bool:
     """Whether a multiple of `interval` lies in (before, after]; never when `interval` is 0."""
     return interval > 0 and after // interval > before // interval
+
+
+def evaluates_after(options: Options, chunk: Chunk) -> bool:
+    """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
+    after = chunk.step + chunk.times * options.envs
+    return after < options.steps and crossed(options.eval_every or 0, chunk.step, after)

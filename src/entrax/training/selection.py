@@ -1,0 +1,34 @@
+"""The evaluations within a run, by which its best policy is chosen."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from entrax.agents.controller import Controller, act_in_episodes
+from entrax.environments.make import make_pool
+from entrax.environments.pool import Pool
+from entrax.environments.source import EnvSource
+from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.training.options import Options
+
+
+def evaluate_mode(
+    controller: Controller, source: EnvSource, options: Options, seed: int, pool: Pool, warn: Callable[[str], None]
+) -> Evaluation:
+    """Play episodes of the policy's mode; their seeds are the same every time, so that the results compare.
+
+    `pool` is that of training, which is used if the options say so.
+    """
+    with ExitStack() as stack:
+        if not options.shares_envs:
+            count = options.eval_envs or min(options.eval_episodes, 10)
+            pool = stack.enter_context(make_pool(source, count, options.workers, options.step_timeout))
+        return evaluate(
+            act_in_episodes(controller, sample=False, seed=seed),
+            source,
+            episodes=options.eval_episodes,
+            seed=seed,
+            policy="mode",
+            stream="selection",
+            pool=pool,
+            warn=warn,
+        )

@@ -1,7 +1,11 @@
 """Errors a user can act on. The command line prints them as one sentence, without a traceback."""
 
 import difflib
+import os
+import sys
 from collections.abc import Iterable
+
+POSIX = os.name == "posix"
 
 
 class EntraxError(Exception):
@@ -17,3 +21,9 @@ def closest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence: ", did you mean …?" with the known name nearest to `name`, or "." when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else "."
+
+
+def require_posix(what: str) -> None:
+    """Raise EntraxError on a system that is not POSIX, for `what` needs one: the subject of the sentence."""
+    if not POSIX:
+        raise EntraxError(f"{what} needs Linux or macOS, not {sys.platform}. On Windows, use entrax inside WSL.")

@@ -15,7 +15,7 @@ import numpy as np
 
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 WITHOUT_REDUCTIONS = f"{FLAG}=-reduce"
-TESTED = {"0.10.2", "0.12.0.1"}
+TESTED = {"0.10.2", "0.11.0", "0.11.1", "0.11.2", "0.12.0", "0.12.0.1"}
 """The versions of jaxlib that have the fault and know the flag. XLA ends a process that gives it an unknown flag."""
 
 

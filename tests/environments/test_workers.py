@@ -44,3 +44,9 @@ def test_an_environment_that_hangs_in_its_reset_is_named_and_killed(tmp_path) ->
 def test_a_timeout_needs_a_process_that_can_be_stopped() -> None:
     with pytest.raises(EntraxError, match="--step-timeout"):
         make_pool(toy(), 1, workers=0, step_timeout=1.0)
+
+
+def test_a_system_without_inherited_descriptors_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("entrax.errors.POSIX", False)
+    with pytest.raises(EntraxError, match=r"worker.*Linux or macOS"):
+        make_pool(toy(), 2, workers=1)

@@ -37,3 +37,9 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     with pytest.raises(EntraxError, match="cannot be locked"), writing(tmp_path):
         pytest.fail("it was followed")
     assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_a_system_without_such_locks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("entrax.errors.POSIX", False)
+    with pytest.raises(EntraxError, match=r"Linux or macOS.*WSL"), writing(tmp_path):
+        pass

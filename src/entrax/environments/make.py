@@ -5,7 +5,7 @@ import os
 from entrax.environments.pool import LocalPool, Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, require_posix
 
 
 def make_pool(source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None) -> Pool:
@@ -27,6 +27,7 @@ def make_pool(source: EnvSource, count: int, workers: int | None = None, step_ti
             f"The function {source.id} cannot be imported by a worker: move it into a module, or use --workers 0 "
             "without --step-timeout."
         )
+    require_posix("An environment in a worker process")
     return WorkerPool(source, count, min(workers, count), step_timeout)
 
 

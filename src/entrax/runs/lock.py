@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, require_posix
 
 
 @contextmanager
@@ -14,6 +14,7 @@ def writing(path: Path) -> Iterator[None]:
 
     Readers take no lock: whatever they read was published whole.
     """
+    require_posix("Training a run")
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
@@ -28,8 +29,6 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path) -> None:
-    if os.name != "posix":
-        return  # elsewhere there is no lock that dies with its holder
     import fcntl
 
     try:

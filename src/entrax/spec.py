@@ -71,9 +71,15 @@ class Discrete:
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """A vector of discrete actions with `nvec[i]` choices in place i."""
+    """Several discrete actions at once, with `nvec[i]` choices in place i of the flat action, from 0 for an agent.
+
+    In the environment they start at `start` (empty: 0) and are an array of `shape` (empty: a vector) and `dtype`.
+    """
 
     nvec: tuple[int, ...]
+    start: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: str = "int64"
 
     @property
     def size(self) -> int:
@@ -127,8 +133,8 @@ def spec_from_json(record: dict[str, Any]) -> Spec:
         ends = {"low": -np.inf, "high": np.inf}
         return tuples | {name: bounds(fields[name], end) for name, end in ends.items() if name in fields}
 
-    action, kinds = restored(record["action"]), (Continuous, Discrete, MultiDiscrete)
-    kind = next(kind for kind in kinds if kind.__dataclass_fields__.keys() == action.keys())
+    action = restored(record["action"])
+    kind = MultiDiscrete if "nvec" in action else Discrete if "n" in action else Continuous
     return Spec(observation=tuple(Leaf(**restored(leaf)) for leaf in record["observation"]), action=kind(**action))
 
 

@@ -1,13 +1,25 @@
 """Flattening against Gymnasium's own, and actions against the bounds of their space."""
 
+import json
+import re
+from dataclasses import asdict
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from entrax.environments.spaces import as_env_actions, flattener, random_actions, rescale, spec_of, to_env_action
+from entrax.environments.spaces import (
+    agent_integers,
+    as_env_actions,
+    flattener,
+    random_actions,
+    rescale,
+    spec_of,
+    to_env_action,
+)
 from entrax.errors import EntraxError
-from entrax.spec import Continuous, Discrete, MultiDiscrete
+from entrax.spec import Continuous, Discrete, MultiDiscrete, spec_from_json
 
 UNIT = spaces.Box(-1.0, 1.0, (1,), np.float32)
 MIXED = spaces.Dict(
@@ -73,11 +85,56 @@ def test_kinds_of_actions() -> None:
     assert spec_of(Spaces(UNIT, spaces.MultiDiscrete([2, 5]))).action == MultiDiscrete(nvec=(2, 5))
 
 
+CHOICES = [
+    spaces.MultiBinary(3),
+    spaces.MultiBinary((2, 2)),
+    spaces.MultiDiscrete([2, 3], start=[-1, 5]),
+    spaces.MultiDiscrete([[2, 3], [4, 2]]),
+    spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 1], [0, 0]], dtype=np.int32),
+    spaces.Discrete(3, start=-1),
+]
+
+
+@pytest.mark.parametrize("space", CHOICES, ids=str)
+def test_every_discrete_action_reaches_the_environment_as_one_of_its_own(space: spaces.Space) -> None:
+    spec = spec_of(Spaces(UNIT, space))
+    drawn = random_actions(spec.action, np.random.default_rng(0), 500)
+    given = [to_env_action(spec.action, flat) for flat in rescale(spec.action, drawn)]
+    assert all(space.contains(action) for action in given)
+    assert len({np.asarray(action).tobytes() for action in given}) == len(np.unique(drawn, axis=0))
+    np.testing.assert_array_equal(as_env_actions(spec.action, drawn), given)
+    flat = np.array(given).reshape(len(given), -1)
+    np.testing.assert_array_equal(agent_integers(spec.action, flat), drawn)  # as a data set's are read
+    assert spec_from_json(json.loads(json.dumps(asdict(spec)))) == spec
+
+
+def test_a_record_of_choices_from_before_they_had_a_start_is_read() -> None:
+    spec = spec_of(Spaces(UNIT, spaces.MultiDiscrete([2, 5])))
+    record = json.loads(json.dumps(asdict(spec))) | {"action": {"nvec": [2, 5]}}
+    assert spec_from_json(record) == spec
+
+
 @pytest.mark.parametrize("bound", [-np.inf, np.inf])
-def test_unbounded_actions_are_refused_with_advice(bound: float) -> None:
-    low, high = min(bound, 0.0), max(bound, 0.0)
-    with pytest.raises(EntraxError, match=r"finite bounds.*gymnasium\.wrappers"):
-        spec_of(Spaces(UNIT, spaces.Box(low, high, (1,), np.float32)))
+def test_unbounded_actions_are_refused_with_advice_that_works(bound: float) -> None:
+    env = Spaces(UNIT, spaces.Box(min(bound, 0.0), max(bound, 0.0), (2, 1), np.float32))
+    with pytest.raises(EntraxError, match="finite bounds") as refused:
+        spec_of(env)
+    advice = re.search(r"gymnasium\.wrappers\.TransformAction\(.*\)\)", str(refused.value))
+    assert advice is not None
+    wrapped = eval(advice[0], {"gymnasium": gymnasium, "env": env})  # noqa: S307
+    assert spec_of(wrapped).action == Continuous((2, 1), "float32", (-1.0, -1.0), (1.0, 1.0))
+
+
+def test_clipped_actions_are_refused_with_advice_that_works() -> None:
+    inner = gymnasium.make("Pendulum-v1")
+    with pytest.raises(EntraxError, match=r"remove gymnasium\.wrappers\.ClipAction"):
+        spec_of(gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.wrappers.ClipAction(inner)))
+    assert spec_of(inner).action.high == (2.0,)
+
+
+def test_actions_that_are_none_of_these_are_refused_with_what_is_allowed() -> None:
+    with pytest.raises(EntraxError, match=r"Tuple.*MultiBinary.*TransformAction"):
+        spec_of(Spaces(UNIT, spaces.Tuple((UNIT, UNIT))))
 
 
 def test_rescale_reaches_both_bounds_exactly_and_stays_inside() -> None:

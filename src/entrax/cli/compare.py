@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from entrax.cli.output import print_json
 from entrax.errors import EntraxError
 from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
 from entrax.runs.checkpoint import check_config
@@ -38,7 +39,7 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
             compare_figure(curves(groups), figure, profiles=profiles, thresholds=found["thresholds"])
         except (OSError, ValueError) as error:  # ValueError: a format that Matplotlib does not know
             raise EntraxError(f"The figure {figure} cannot be written: {error}.") from error
-    click.echo(json.dumps(found) if as_json else text(found))
+    print_json(json.dumps(found)) if as_json else click.echo(text(found))
     if figure is not None:
         click.echo(f"figure  {figure}", err=as_json)
 

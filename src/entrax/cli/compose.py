@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from entrax.agents.composed import COMBINATIONS
+from entrax.cli.output import print_json
 from entrax.environments.source import parse_env_args
 from entrax.training.compose import Bound, compose
 
@@ -45,7 +46,7 @@ def command(runs: tuple[str, ...], **given: Any) -> None:
     if given["as_json"]:
         record = {"runs": list(runs), "combine": composed.how, "temperature": composed.temperature}
         found = None if bound is None else {k: None if math.isnan(v) else v for k, v in asdict(bound).items()}
-        click.echo(json.dumps(record | played.to_json() | {"bound": found, "no_bound": composed.no_bound}))
+        print_json(json.dumps(record | played.to_json() | {"bound": found, "no_bound": composed.no_bound}))
         return
     click.echo(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
     click.echo(f"return {played.mean:.2f} ± {played.std:.2f} over {len(played.returns)} episodes of sampled actions")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import click
 
+from entrax.cli.output import print_json
+
 
 @click.command("evaluate")
 @click.argument("run")
@@ -40,7 +42,7 @@ def command(
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, eval_envs=eval_envs)
     if as_json:
-        click.echo(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
+        print_json(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
     else:
         how = "sampled actions" if sample else "the policy's mode"
         click.echo(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}")

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import click
 
+from entrax.cli.output import json_alone
 from entrax.errors import EntraxError
 from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
@@ -13,8 +15,10 @@ from entrax.training.interrupts import Interrupted
 def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
     """Run a verb. A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks."""
     debug = "--debug" in arguments
+    wants_json = "--json" in arguments and "--help" not in arguments
     try:
-        verb()
+        with json_alone() if wants_json else nullcontext():
+            verb()
     except click.NoSuchOption as error:
         fail(unknown_flag(error), 2)
     except click.ClickException as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from entrax.cli.output import print_json
 from entrax.errors import EntraxError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(source: str, **given: Any) -> None:
     if given["figure"] is not None:
         draw(problem, answer, given["figure"])
     if given["as_json"]:
-        click.echo(json.dumps(finite(answer), allow_nan=False))
+        print_json(json.dumps(finite(answer), allow_nan=False))
     else:
         from entrax.cli.plan_text import show
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from entrax.cli.output import print_json
+
 if TYPE_CHECKING:
     from entrax.evaluation.stress import Interval, Stress
 
@@ -73,7 +75,7 @@ def command(
         progress=_show_progress if sys.stderr.isatty() else None,
     )
     record = result.to_json() | {"checkpoint": checkpoint, "run": run}
-    click.echo(json.dumps(record) if as_json else table(result))
+    print_json(json.dumps(record)) if as_json else click.echo(table(result))
     if figure is not None:
         _draw(record, loaded.config, Path(figure))
         click.echo(f"figure  {figure}", err=as_json)

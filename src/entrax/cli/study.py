@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from entrax.cli.output import print_json
+
 EVERY = "all"
 
 
@@ -36,7 +38,7 @@ def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out
     if as_json:
         from entrax.runs.records import dumps
 
-        click.echo(dumps({"studies": outcomes} if name == EVERY else outcomes[0]))
+        print_json(dumps({"studies": outcomes} if name == EVERY else outcomes[0]))
     elif page is not None:
         click.echo(f"page  {page}")
 

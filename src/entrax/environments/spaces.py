@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, Int32, Num, UInt8
 
 from entrax.errors import EntraxError
 from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
@@ -25,7 +25,7 @@ def spec_of(env: gymnasium.Env) -> Spec:
             "The observation has an image among other parts; entrax takes an image alone, or vectors alone: wrap the "
             "environment (gymnasium.wrappers.FilterObservation) to choose."
         )
-    return Spec(observation=leaves, action=_action(env.action_space))
+    return Spec(observation=leaves, action=_action(env.action_space, _clips(env)))
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], Vector]:
@@ -66,9 +66,7 @@ def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.
     """What `env.step` takes: the flat action clipped to its bounds, in the shape and dtype of the space."""
     if isinstance(action, Continuous):
         return np.clip(flat, action.low, action.high).astype(action.dtype).reshape(action.shape)
-    if isinstance(action, Discrete):
-        return np.int64(flat[0]) + action.start
-    return np.asarray(flat, np.int64)
+    return as_env_actions(action, flat[None])[0]
 
 
 def as_env_actions(
@@ -81,7 +79,16 @@ def as_env_actions(
         case Discrete():
             return flat[:, 0].astype(np.int64) + action.start
         case MultiDiscrete():
-            return flat.astype(np.int64)
+            shifted = flat.astype(np.int64) + np.array(action.start or 0, np.int64)
+            return shifted.astype(action.dtype).reshape(len(flat), *(action.shape or (-1,)))
+
+
+def agent_integers(
+    action: Discrete | MultiDiscrete, taken: Num[np.ndarray, "batch action"]
+) -> Int32[np.ndarray, "batch action"]:
+    """Flat actions as the environment takes them, as an agent has them: integers from 0."""
+    start = (action.start,) if isinstance(action, Discrete) else action.start or (0,)
+    return (taken - np.array(start)).astype(np.int32)
 
 
 def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
@@ -176,28 +183,50 @@ def _image(name: str, space: spaces.Box) -> Leaf:
     return Leaf(name, (height, width, channels), str(space.dtype), space.high.size, (0.0,), (float(space.high.max()),))
 
 
-def _action(space: spaces.Space) -> Continuous | Discrete | MultiDiscrete:
+def _clips(env: gymnasium.Env) -> bool:
+    """Whether an action of any size is clipped within the environment, by Gymnasium's ClipAction."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.ClipAction):
+            return True
+        env = env.env
+    return False
+
+
+def _action(space: spaces.Space, clips: bool) -> Continuous | Discrete | MultiDiscrete:
     match space:
         case spaces.Box():
             low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
-                raise EntraxError(
-                    "The action space has no finite bounds; wrap the environment in "
-                    "gymnasium.wrappers.RescaleAction or give its Box finite bounds."
+                remedy = (
+                    "remove gymnasium.wrappers.ClipAction: entrax keeps to the bounds inside it."
+                    if clips
+                    else "give them, with gymnasium.wrappers.TransformAction(env, lambda action: action, "
+                    f"gymnasium.spaces.Box(-1.0, 1.0, {space.shape})) or other bounds."
                 )
+                raise EntraxError(f"The action space has no finite bounds; {remedy}")
             if not np.issubdtype(space.dtype, np.floating):
                 raise EntraxError(f"The action space is a Box of {space.dtype}; entrax takes Boxes of floats.")
             return Continuous(space.shape, str(space.dtype), tuple(low.tolist()), tuple(high.tolist()))
         case spaces.Discrete():
             return Discrete(n=int(space.n), start=int(space.start))
         case spaces.MultiDiscrete():
-            if np.any(space.start) or len(space.shape) != 1:
-                raise EntraxError("The action space is a MultiDiscrete that is no vector or does not start at 0.")
-            return MultiDiscrete(tuple(int(n) for n in space.nvec))
+            return _choices(space, space.nvec, space.start)
+        case spaces.MultiBinary():
+            return _choices(space, np.full(space.shape, 2), np.zeros(space.shape, int))
         case _:
             raise EntraxError(
-                f"The action space is a {type(space).__name__}; entrax takes Box, Discrete, MultiDiscrete."
+                f"The action space is a {type(space).__name__}; entrax takes Box, Discrete, MultiDiscrete and "
+                "MultiBinary: put one of these around it (gymnasium.wrappers.TransformAction)."
             )
+
+
+def _choices(space: spaces.MultiDiscrete | spaces.MultiBinary, nvec: np.ndarray, start: np.ndarray) -> MultiDiscrete:
+    return MultiDiscrete(
+        nvec=tuple(nvec.ravel().tolist()),
+        start=tuple(start.ravel().tolist()) if start.any() else (),
+        shape=() if len(space.shape) == 1 else tuple(space.shape),
+        dtype=str(space.dtype),
+    )
 
 
 def _flat(value: Any, space: spaces.Space) -> Vector:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from entrax.environments.faults import exits_caught
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
@@ -45,12 +46,15 @@ def record(
         return unable
     aside = path.with_name(f".{path.name}.partial")
     try:
-        with _environment_variables(backend):
+        with _environment_variables(backend), exits_caught():
             _film(source, act, aside, seed, max_seconds)
         os.replace(aside, path)
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
-    except Exception as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
         return f"rendering failed: {type(error).__name__}: {error}"
     finally:
         aside.unlink(missing_ok=True)

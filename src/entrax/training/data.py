@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Num
 
-from entrax.environments.spaces import flattener, spec_of
+from entrax.environments.spaces import agent_integers, flattener, spec_of
 from entrax.errors import EntraxError
 from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
@@ -141,4 +141,4 @@ def _unit(
         low, high = np.asarray(action.low), np.asarray(action.high)
         half = np.where(high > low, (high - low) / 2, 1.0)  # an entry with one value only is 0
         return np.clip((taken - (low + high) / 2) / half, -1.0, 1.0).astype(np.float32)
-    return (taken - (action.start if isinstance(action, Discrete) else 0)).astype(np.int32)
+    return agent_integers(action, taken)

@@ -1,0 +1,48 @@
+"""Standard output that holds one JSON object and nothing else, whatever an environment prints."""
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+
+import click
+
+_answers: list[str] | None = None
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Send all that is printed to standard error, also by C code and worker processes, except for `print_json`."""
+    global _answers
+    _answers, stdout, descriptor = [], sys.stdout, os.dup(1)
+    stdout.flush()
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        stdout.flush()
+        _flush_c()
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
+        answers, _answers = _answers, None
+        for text in answers:
+            print(text, file=stdout, flush=True)
+        atexit.register(os.dup2, 2, 1)  # an environment may print when the process ends
+
+
+def print_json(text: str) -> None:
+    """Print the answer of a verb with `--json`."""
+    if _answers is None:
+        click.echo(text)
+    else:
+        _answers.append(text)
+
+
+def _flush_c() -> None:
+    """Flush what C code has printed but not written yet."""
+    import ctypes
+
+    with suppress(OSError, TypeError, AttributeError):  # not every system gives access to its C library
+        ctypes.CDLL(None).fflush(None)

@@ -193,3 +193,24 @@ def test_agents_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().out
     assert "sac-value" in said
     assert "1801.01290" in said
+
+
+def test_resume_makes_the_evaluation_and_the_report_that_a_kill_left_out(tmp_path: Path, monkeypatch) -> None:
+    def die(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    for place in ("entrax.training.trained.Run.evaluate", "entrax.cli.finish.write_report"):
+        name = place.rpartition(".")[2]
+        monkeypatch.setattr(place, die)
+        with pytest.raises(SystemExit):
+            main(["train", "Pendulum-v1", *SMALL, "--no-video", "--run", name])
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        assert not (tmp_path / name / "report.html").exists()
+        main(["resume", name, "--episodes", "2", "--no-video"])
+        assert (tmp_path / name / "report.html").exists()
+        events = [json.loads(line)["kind"] for line in (tmp_path / name / "events.jsonl").read_text().splitlines()]
+        assert events[-2:] == ["evaluation", "published"]
+        main(["resume", name])
+        assert len((tmp_path / name / "events.jsonl").read_text().splitlines()) == len(events)  # nothing was left to do

@@ -90,7 +90,7 @@ def test_replay_leads_to_the_same_observation_and_goes_on_from_there(workers: in
         pool.reset_many({0: 7, 1: 8})
         for action in actions[:-1]:
             last = pool.step(np.stack([action, action]))
-        assert pool.replay(1, 7, actions[:-1]) == hashlib.sha256(last.next_obs[0].tobytes()).hexdigest()
+        assert pool.replay(1, 7, actions[:-1]).obs == hashlib.sha256(last.next_obs[0].tobytes()).hexdigest()
         step = pool.step(np.stack([actions[-1], actions[-1]]))
         np.testing.assert_array_equal(step.next_obs[0], step.next_obs[1])
 

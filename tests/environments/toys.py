@@ -39,12 +39,14 @@ class Toy(gymnasium.Env):
         self._buffer[:] = (0.0, self.np_random.random(), 0.0)
         if self.fault == "unseeded":
             self._buffer[1] = time.perf_counter_ns() % 1_000_003
+        self._resets = getattr(self, "_resets", 0) + 1
         return (self._misbehave() if self.fault and self.at == 0 else self._buffer), {}
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
         self._steps += 1
         self._buffer[0], self._buffer[2] = self._steps, action[0]
         obs, reward, ended = self._buffer, float(action[1]), self._steps >= self.length
+        reward += {"counted": self._resets, "noisy": time.perf_counter_ns() % 1_000_003}.get(self.fault, 0)
         if self.fault and self._steps == self.at:
             obs = self._misbehave()
             reward = {"nan reward": np.nan, "vector reward": np.zeros(2), "text reward": "1"}.get(self.fault, reward)

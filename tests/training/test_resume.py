@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -234,3 +235,17 @@ def test_a_run_being_trained_is_refused(tmp_path):
     assert refused
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     entrax.resume(tmp_path / "copy")  # the lock went with its holder; the hook's stop was no end
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("fault", "exact"), [("", True), ("counted", False), ("noisy", False)])
+def test_rewards_that_no_seed_repeats_make_a_resumed_run_inexact(tmp_path, monkeypatch, fault, exact, workers):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")
+    settings = SMALL | {"checkpoint_every": 63, "chunk": 7, "eval_every": 0, "workers": workers}
+    toy = {"fault": fault, "length": 50}
+    with pytest.raises(Killed):
+        entrax.train("toys:Toy", agent="sac", env_args=toy, run=tmp_path / "run", hook=killer(8), **settings)
+    run = entrax.resume(tmp_path / "run", env="toys:Toy")
+    assert checkpoint.load(run.directory, "final")[1]["exact"] is exact
+    notes = [event["message"] for event in run.directory.events() if event["kind"] == "inexact"]
+    assert any("rewards" in note for note in notes) is not exact

@@ -7,6 +7,7 @@ from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
 from entrax.report.video import record
 from entrax.runs import checkpoint
+from entrax.runs.directory import RunDirectory
 from entrax.training.trained import Run
 
 
@@ -16,7 +17,14 @@ def finish(run: Run, *, episodes: int, video: bool) -> None:
     print(f"\nreturn {result.mean:.1f} ± {result.std:.1f} over {episodes} new episodes of the policy's mode")
     run.directory.append_event({"kind": "evaluation", "checkpoint": run.checkpoint, **result.to_json()})
     publish(run, video=video)
+    run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
     print(f"again   entrax evaluate {run.path}")
+
+
+def published(directory: RunDirectory) -> bool:
+    """Whether the end of the run as it is now was evaluated and reported, with nothing left to do."""
+    steps = directory.config["training"]["steps"]
+    return any(row.get("kind") == "published" and row.get("step") == steps for row in directory.events())
 
 
 def publish(run: Run, *, video: bool) -> None:

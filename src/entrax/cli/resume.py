@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from entrax.cli.display import for_output, views
-from entrax.cli.finish import finish
+from entrax.cli.finish import finish, published
 from entrax.runs.directory import RunDirectory
 
 
@@ -38,10 +38,9 @@ def command(
 ) -> None:
     """Go on with RUN from its last whole checkpoint, to the byte as if it had never been interrupted."""
     from entrax.environments.source import parse_env_args
-    from entrax.training.resume import finished, resume
+    from entrax.training.resume import resume
 
     directory = RunDirectory.open(run)
-    was_finished = finished(directory, steps)
     config = directory.config
     title = f"{config['environment']['id']} · {config['agent']} · resumed"
     with for_output(title, steps or config["training"]["steps"]) as display:
@@ -56,7 +55,7 @@ def command(
             views=lambda directory: views(directory, tensorboard, wandb),
             started=started,
         )
-    if not was_finished:
+    if not published(trained.directory):
         finish(trained, episodes=episodes, video=video)
 
 

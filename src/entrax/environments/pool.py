@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from entrax.environments.slot import Slot
+from entrax.environments.slot import Replayed, Slot
 from entrax.environments.source import EnvSource
 from entrax.environments.traits import Traits
 from entrax.errors import EntraxError
@@ -51,8 +51,8 @@ class Pool(Protocol):
         """The outcome of the step that `send` began."""
         ...
 
-    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
-        """Bring an environment into the middle of an episode; SHA-256 of its last flat observation, in hex."""
+    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
+        """Repeat an episode up to these actions, so that it goes on from there."""
         ...
 
     def restart(self, index: int) -> set[int]:
@@ -98,7 +98,7 @@ class LocalPool:
     def receive(self) -> Step:
         return self._outcome
 
-    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
+    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
         return self.slots[index].replay(seed, actions)
 
     def restart(self, index: int) -> set[int]:

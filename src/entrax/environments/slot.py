@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import gymnasium
 import numpy as np
@@ -15,6 +15,23 @@ from entrax.environments.traits import Traits, traits_of
 from entrax.errors import EntraxError
 
 Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool]
+
+
+class Replayed(NamedTuple):
+    """Digests of what an episode has returned so far: of its last flat observation, and of all its rewards."""
+
+    obs: str
+    rewards: str
+
+
+def obs_digest(obs: Num[np.ndarray, " obs"]) -> str:
+    """SHA-256 of a flat observation, in hex."""
+    return hashlib.sha256(obs.tobytes()).hexdigest()
+
+
+def rewards_digest(before: str, reward: float | np.floating) -> str:
+    """SHA-256, in hex, of an episode's rewards: of those `before` (empty at its start), then one more in float32."""
+    return hashlib.sha256(before.encode() + np.float32(reward).tobytes()).hexdigest()
 
 
 class Slot:
@@ -52,12 +69,13 @@ class Slot:
         self.steps += 1
         return self._guarded(lambda: self._outcome(action))
 
-    def replay(self, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
-        """Take up the episode of `seed` after these actions; SHA-256 of the last flat observation, in hex."""
-        obs = self.reset(seed)
+    def replay(self, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
+        """Repeat the episode of `seed` up to these actions."""
+        obs, rewards = self.reset(seed), ""
         for action in actions:
-            obs, *_ = self.step(action)
-        return hashlib.sha256(obs.tobytes()).hexdigest()
+            obs, reward, *_ = self.step(action)
+            rewards = rewards_digest(rewards, reward)
+        return Replayed(obs=obs_digest(obs), rewards=rewards)
 
     def restart(self) -> None:
         """Make the environment anew."""

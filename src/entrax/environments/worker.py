@@ -95,7 +95,7 @@ def _answer(slots: dict[int, Slot], shared: Shared, request: dict[str, Any]) -> 
             return {}
         case "replay":
             actions = np.array(request["actions"], np.float32).reshape(request["shape"])
-            return {"hash": slots[request["index"]].replay(request["seed"], actions)}
+            return slots[request["index"]].replay(request["seed"], actions)._asdict()
         case "restart":
             slots[request["index"]].restart()
             return {}

@@ -17,6 +17,7 @@ from jaxtyping import Float, Num
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays, shared_bytes
 from entrax.environments.pool import Step, check_alike
+from entrax.environments.slot import Replayed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import action_size
 from entrax.environments.traits import Traits
@@ -145,13 +146,13 @@ class WorkerPool:
             truncated=shared.truncated.copy(),
         )
 
-    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> str:
+    def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
         worker = self._worker_of(index)
         self._episodes[index] = (seed, len(actions))
         request = {"do": "replay", "index": index, "seed": seed}
         self._tell(worker, request | {"actions": actions.ravel().tolist(), "shape": list(actions.shape)})
         limit = None if self.step_timeout is None else self.step_timeout * (1 + len(actions))
-        return self._expect(worker, limit, index)["hash"]
+        return Replayed(**self._expect(worker, limit, index))
 
     def restart(self, index: int) -> set[int]:
         old = self._worker_of(index)

@@ -1,6 +1,5 @@
 """Collecting: the environments in the middle of their episodes, and what happens to them step by step."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.pool import Pool, Step
 from entrax.environments.seeds import episode_seed
+from entrax.environments.slot import obs_digest, rewards_digest
 from entrax.replay import UniformReplay
 from entrax.spec import Transition
 
@@ -41,6 +41,8 @@ class Collector:
         self.obs = np.zeros((pool.count, pool.spec.obs_size), pool.spec.obs_dtype)
         self.actions: list[list[np.ndarray]] = [[] for _ in range(pool.count)]
         """What every environment was given since its episode began, in its own bounds."""
+        self.rewards: list[str | None] = [""] * pool.count
+        """A digest of the rewards since then; None in an episode from a checkpoint that holds none."""
 
     def start(self) -> None:
         """Begin the first episodes."""
@@ -67,6 +69,10 @@ class Collector:
         )
         for actions, taken in zip(self.actions, action, strict=True):
             actions.append(taken.copy())  # a view would keep all that it was computed with
+        self.rewards = [
+            None if before is None else rewards_digest(before, reward)
+            for before, reward in zip(self.rewards, step.reward, strict=True)
+        ]
         self.returns += step.reward
         self.lengths += 1
         self.obs = step.next_obs.copy()
@@ -81,7 +87,8 @@ class Collector:
         """All of this that a checkpoint holds: a tree of arrays, and JSON data."""
         actions = {str(i): np.array(actions) for i, actions in enumerate(self.actions) if actions}
         tree = {"actions": actions, "obs": self.obs, "returns": self.returns, "lengths": self.lengths}
-        return tree, {"episode": list(self.episode), "ended": list(self.ended), "restarts": self.restarts}
+        counts = {"episode": list(self.episode), "ended": list(self.ended), "restarts": self.restarts}
+        return tree, counts | {"rewards": list(self.rewards)}
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Continue from what `save` gave, the arrays by their paths.
@@ -91,6 +98,7 @@ class Collector:
         self.episode, self.restarts = list(meta["episode"]), meta["restarts"]
         self.ended = [(total, length) for total, length in meta["ended"]]
         self.obs, self.returns, self.lengths = (arrays[name].copy() for name in ("obs", "returns", "lengths"))
+        self.rewards = list(meta.get("rewards", [None] * self.pool.count))
         self.actions = [list(arrays.get(f"actions/{i}", ())) for i in range(self.pool.count)]
         self._take_up(range(self.pool.count))
 
@@ -118,7 +126,7 @@ class Collector:
             for i, obs in first.items():
                 self.obs[i] = obs
                 self.returns[i] = self.lengths[i] = 0
-                self.actions[i] = []
+                self.actions[i], self.rewards[i] = [], ""
             return
 
     def _restart(self, fault: EnvironmentFault) -> set[int]:
@@ -136,13 +144,22 @@ class Collector:
         return lost
 
     def _take_up(self, indices: Iterable[int]) -> None:
-        """Replay episodes up to now; where that does not lead to the same observation, begin another."""
+        """Replay episodes up to now; where that does not lead to the same observation, begin another.
+
+        An episode with other rewards goes on, since nothing tells which are the right ones, but the run is inexact.
+        """
         waiting = list(indices)
         while waiting:
             i = waiting.pop(0)
             actions = np.array(self.actions[i]).reshape(len(self.actions[i]), self.pool.spec.action.size)
             try:
-                if self.pool.replay(i, self._seed(i), actions) == hashlib.sha256(self.obs[i].tobytes()).hexdigest():
+                replayed = self.pool.replay(i, self._seed(i), actions)
+                if replayed.obs == obs_digest(self.obs[i]):
+                    if self.rewards[i] not in (None, replayed.rewards):
+                        self.note(
+                            f"Replaying the episode of environment {i} gave other rewards: they depend on something "
+                            "besides the seed and the actions."
+                        )
                     continue
                 why = "replaying its actions led to another observation"
             except (EnvironmentFault, RuntimeError) as error:

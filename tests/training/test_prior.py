@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from forging import forge_config
 from killing import Killed, killer
 
 import entrax
@@ -77,7 +78,7 @@ def test_nothing_that_a_run_names_is_imported(old, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     config = json.loads((run.path / "config.json").read_text())
     config["prior"]["agent"] = "stranger:agent"
-    (run.path / "config.json").write_text(json.dumps(config))
+    forge_config(run.path, config)
     with pytest.raises(EntraxError, match="nothing that a run names is imported"):
         entrax.load(run.path)
 

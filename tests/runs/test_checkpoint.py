@@ -272,5 +272,5 @@ def test_checkpoints_of_a_future_that_will_not_be_go(run):
     for step in (1, 2, 3):
         put(run, "step", step)
     put(run, "final", 3)
-    checkpoint.drop_after(run, "step-000000001")
+    checkpoint.drop_others(run, "step-000000001", earlier=False)
     assert available(run) == ["step-000000001", "final-000000003"]

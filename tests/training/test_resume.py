@@ -155,13 +155,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whol
     assert prints(tmp_path / "run") == whole()
 
 
-def test_with_nothing_whole_left_it_refuses(tmp_path):
+def test_with_no_checkpoint_whole_it_refuses(tmp_path):
     killed(tmp_path / "run", 10)
     run = RunDirectory.open(tmp_path / "run")
-    (run.path / "replay" / "segment-000000").write_bytes(b"short")
-    with pytest.raises(
-        EntraxError, match=r"No checkpoint of .* can be taken up; `entrax verify .*segment-000000 is damaged"
-    ):
+    for name in checkpoint.available(run):
+        (run.checkpoints / name / "meta.json").write_bytes(b"short")
+    with pytest.raises(EntraxError, match=r"No checkpoint of .*; `entrax verify .*meta.json is damaged"):
         entrax.resume(tmp_path / "run")
 
 

@@ -39,15 +39,19 @@ def _damage_of_start(run: RunDirectory) -> str | None:
 def _damage(run: RunDirectory, name: str) -> str | None:
     try:
         _, meta = checkpoint.load(run, name)
-        if "replay" in meta:
+        if "replay" in meta and not _is_of_the_past(run, name):
             rowlog.check(run.path / "replay", meta["replay"])
-            if not run.metrics_are_whole(meta["metrics"]):
-                return f"{run.path / 'metrics.jsonl'} is damaged: it does not begin as it did at {name}."
+            run.check_metrics(meta["metrics"], name)
     except EntraxError as error:
         return str(error)
     except (KeyError, TypeError) as error:
         return f"{run.checkpoints / name} is damaged: its metadata lack {error}."
     return None
+
+
+def _is_of_the_past(run: RunDirectory, name: str) -> bool:
+    """Whether a final checkpoint ended a run that was then trained for longer: its replay and rows are replaced."""
+    return name.startswith("final") and checkpoint.step_of(name) < run.config["training"]["steps"]
 
 
 def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
@@ -62,8 +66,7 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
         raise EntraxError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
     record = meta["replay"]
     rowlog.check(run.path / "replay", record)
-    if not run.metrics_are_whole(meta["metrics"]):
-        raise EntraxError(f"{run.path / 'metrics.jsonl'} is damaged: it does not begin as it did at {which!r}.")
+    run.check_metrics(meta["metrics"], which)
     state = {name: array for name, array in arrays.items() if name.startswith("state/")}
     optimiser = {name: array for name, array in state.items() if name.startswith("state/opt_state")}
     parameters = {name: array for name, array in state.items() if name not in optimiser}

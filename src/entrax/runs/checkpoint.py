@@ -159,10 +159,10 @@ def step_of(name: str) -> int:
     return _parse(name)[1]
 
 
-def drop_after(run: RunDirectory, name: str) -> None:
-    """Remove the resumable checkpoints that come after `name`: of a future that the run will not have."""
+def drop_others(run: RunDirectory, name: str, *, earlier: bool) -> None:
+    """Remove the resumable checkpoints after `name`, of a future that the run will not have; `earlier` ones as well."""
     for other in available(run):
-        if _parse(other)[0] == "step" and _parse(other) > _parse(name):
+        if _parse(other)[0] == "step" and (_parse(other) > _parse(name) or (earlier and other != name)):
             os.rename(_place(run.checkpoints, other), run.checkpoints / f".{other}.old")
     _clear(run.checkpoints)
 

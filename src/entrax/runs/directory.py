@@ -24,6 +24,7 @@ from entrax.runs.records import (
     publish_json,
     read_json,
     read_lines,
+    salvage_log,
     to_json,
 )
 
@@ -127,13 +128,27 @@ class RunDirectory:
         """Flush metrics.jsonl to the disk; its length and SHA-256, for a checkpoint."""
         return log_record(self.path / "metrics.jsonl")
 
-    def metrics_are_whole(self, record: Mapping[str, Any]) -> bool:
-        """Whether metrics.jsonl still begins as it did at `record`."""
-        return log_is_whole(self.path / "metrics.jsonl", record)
+    def check_metrics(self, record: Mapping[str, Any], checkpoint: str) -> None:
+        """Raises EntraxError unless metrics.jsonl still begins as it did at `record`, which `checkpoint` holds."""
+        path = self.path / "metrics.jsonl"
+        if not log_is_whole(path, record):
+            raise EntraxError(f"{path} is damaged: it does not begin as it did when {checkpoint} was saved.")
 
     def cut_metrics(self, record: Mapping[str, Any]) -> None:
         """Drop the rows that came after `record`."""
         cut_log(self.path / "metrics.jsonl", record)
+
+    def salvage_metrics(self, step: int) -> int:
+        """Keep the rows of a damaged metrics.jsonl up to `step` that can be read; how many there are."""
+
+        def belongs(row: Mapping[str, Any]) -> bool:
+            return isinstance(row.get("step"), int) and row["step"] <= step
+
+        return salvage_log(self.path / "metrics.jsonl", belongs)
+
+    def salvage_events(self) -> None:
+        """Keep the rows of events.jsonl that can be read."""
+        salvage_log(self.path / "events.jsonl", lambda row: True)
 
     def config_digest(self) -> str:
         """SHA-256 of the configuration, without the two settings that a resumed run may change."""

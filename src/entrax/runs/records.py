@@ -9,7 +9,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,31 @@ def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
     with open_plain(path) as file:
         data = file.read(record["bytes"])
     return len(data) == record["bytes"] and hashlib.sha256(data).hexdigest() == record["sha256"]
+
+
+def salvage_log(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> int:
+    """Replace a damaged log by those of its rows that can be read and that `keep` takes; how many there are.
+
+    The damaged file stays beside it as `<name>.damaged`.
+    """
+    try:
+        with open_plain(path) as file:
+            rows = [row for row in map(_row_or_none, file) if row is not None and keep(row)]
+    except EntraxError:
+        rows = []
+    if path.exists():
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    write_bytes(path, "".join(dumps(row) + "\n" for row in rows).encode())
+    sync_directory(path.parent)
+    return len(rows)
+
+
+def _row_or_none(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def cut_log(path: Path, record: Mapping[str, Any]) -> None:

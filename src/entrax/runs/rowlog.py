@@ -51,6 +51,20 @@ class RowLog:
         log._hash = hashlib.sha256(log._file.read())
         return log
 
+    @classmethod
+    def after(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
+        """Start a segment after those of `record`, which stay until `drop_before`: for rows saved from damage."""
+        _check_record(folder, record)
+        folder.mkdir(exist_ok=True)
+        log = cls.__new__(cls)
+        log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
+        log._sealed = [*record["sealed"], record["open"]]
+        log.rows = len(log._sealed) * log.segment_rows
+        log.first = record["window"] // log.segment_rows
+        log._remove_from(log._open_number)
+        log._open_segment()
+        return log
+
     def append(self, rows: bytes) -> None:
         """Add whole rows."""
         while rows:
@@ -121,23 +135,49 @@ def segment_name(number: int) -> str:
 def check(folder: Path, record: Mapping[str, Any]) -> None:
     """Raises EntraxError naming the first segment of `record` that is missing, cut short or changed."""
     _check_record(folder, record)
-    for number, expected in enumerate([*record["sealed"], record["open"]]):
-        if number < record["window"] // record["segment_rows"]:
+    for number, rows, expected in _segments(record):
+        _check_segment(folder / segment_name(number), rows * record["row_bytes"], expected)
+
+
+def damage(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """What `check` says of `record`; None when all is whole."""
+    try:
+        check(folder, record)
+    except EntraxError as error:
+        return str(error)
+    return None
+
+
+def whole_spans(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    """The rows [start, stop) of each segment of `record`'s window that is whole, oldest first."""
+    for number, rows, expected in _segments(record):
+        start = number * record["segment_rows"]
+        try:
+            _check_segment(folder / segment_name(number), rows * record["row_bytes"], expected)
+        except EntraxError:
             continue
-        sealed = number < len(record["sealed"])
-        rows = record["segment_rows"] if sealed else record["rows"] % record["segment_rows"]
-        if not sealed and rows == 0:
-            return
-        path = folder / segment_name(number)
-        digest = hashlib.sha256()
-        for block in _blocks(path, 0, rows * record["row_bytes"]):
-            digest.update(block)
-        if digest.hexdigest() != expected:
-            raise EntraxError(f"{path} is damaged: its SHA-256 is not the one that was recorded.")
+        yield max(start, record["window"]), start + rows
+
+
+def _segments(record: Mapping[str, Any]) -> Iterator[tuple[int, int, str]]:
+    """Number, rows and SHA-256 of the segments from the window on that have rows."""
+    per_segment, digests = record["segment_rows"], [*record["sealed"], record["open"]]
+    for number in range(record["window"] // per_segment, len(digests)):
+        rows = per_segment if number < len(record["sealed"]) else record["rows"] % per_segment
+        if rows:
+            yield number, rows, digests[number]
+
+
+def _check_segment(path: Path, size: int, expected: str) -> None:
+    digest = hashlib.sha256()
+    for block in _blocks(path, 0, size):
+        digest.update(block)
+    if digest.hexdigest() != expected:
+        raise EntraxError(f"{path} is damaged: its SHA-256 is not the one that was recorded.")
 
 
 def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Whether the numbers of a record, which may come from anybody, can be those of a log."""
+    """Raises EntraxError when the numbers of a record, which may come from anybody, cannot be those of a log."""
     names = ("row_bytes", "segment_rows", "rows", "window")
     numbers = [record.get(name) for name in names]
     whole = all(isinstance(number, int) and 0 <= number < 2**62 for number in numbers)

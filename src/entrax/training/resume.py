@@ -21,7 +21,7 @@ from entrax.spec import spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.options import Options
 from entrax.training.run import Hook, Task, Training, Views
-from entrax.training.saving import restore
+from entrax.training.saving import restore, save
 from entrax.training.schedule import chunks
 from entrax.training.trained import Run, config_of, load, source_of
 
@@ -118,22 +118,30 @@ def _task(directory: RunDirectory, agent: str | None, source: EnvSource) -> Task
 
 
 def _restore_newest(training: Training) -> None:
-    """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved."""
+    """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved.
+
+    Without a whole one, restore the newest whose own files are whole, without what else is damaged.
+    """
     run, why = training.run, ""
-    for name in reversed(checkpoint.available(run)):
-        if name.startswith("best"):
-            continue
-        try:
-            arrays, meta = checkpoint.load(run, name)
-            if name.startswith("final") or not _on_the_way(training.task.options, meta):
-                continue  # the end of a shorter run, which a longer one does not pass through
-            restore(training, arrays, meta)
-        except (EntraxError, KeyError, TypeError, ValueError) as error:
-            why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
-            _warn(run, f"{why} The checkpoint before is tried.")
-            continue
-        _begin_from(training, name, meta)
-        return
+    for salvage in (False, True):
+        for name in reversed(checkpoint.available(run)):
+            if name.startswith("best"):
+                continue
+            try:
+                arrays, meta = checkpoint.load(run, name)
+                if name.startswith("final") or not _on_the_way(training.task.options, meta):
+                    continue  # the end of a shorter run, which a longer one does not pass through
+                if not salvage:
+                    run.check_metrics(meta["metrics"], name)
+                restore(training, arrays, meta, salvage)
+            except (EntraxError, KeyError, TypeError, ValueError) as error:
+                why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
+                if not salvage:
+                    _warn(run, f"{why} The checkpoint before is tried.")
+                training.forget_log()
+                continue
+            _begin_from(training, name, meta, salvage)
+            return
     if why:
         raise EntraxError(
             f"No checkpoint of {run.path} can be taken up; `entrax verify {run.path}` names what is damaged. {why}"
@@ -142,13 +150,22 @@ def _restore_newest(training: Training) -> None:
     run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run starts anew."})
 
 
-def _begin_from(training: Training, name: str, meta: dict[str, Any]) -> None:
+def _begin_from(training: Training, name: str, meta: dict[str, Any], salvage: bool) -> None:
     run = training.run
-    if not run.metrics_are_whole(meta["metrics"]):
-        _warn(run, f"{run.path / 'metrics.jsonl'} is not what it was when {name} was saved; its rows are kept.")
-    run.cut_metrics(meta["metrics"])
-    checkpoint.drop_after(run, name)
+    try:
+        run.check_metrics(meta["metrics"], name)
+        run.cut_metrics(meta["metrics"])
+    except EntraxError as error:
+        training.inexact(f"{error} {run.salvage_metrics(meta['step']):,} rows are left.")
+    try:
+        run.events()
+    except EntraxError as error:
+        run.salvage_events()
+        _warn(run, f"{error} The rows that can be read are left.")
     run.append_event({"kind": "resumed", "step": meta["step"], "message": f"Resumed from {name}."})
+    if salvage:
+        save(training, "step")  # the earlier ones are of the log and the rows that were damaged
+    checkpoint.drop_others(run, name, earlier=salvage)
 
 
 def _on_the_way(options: Options, meta: dict[str, Any]) -> bool:

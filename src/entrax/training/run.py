@@ -84,7 +84,7 @@ class Training:
         """Whether nothing is collected: the replay is what the run began with."""
         rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
         self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
-        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self._inexact)
+        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self.inexact)
         self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
         self.key = put(jr.key(task.seed), devices.learner)
@@ -171,7 +171,9 @@ class Training:
         packed = None if self.data.on_policy else self._packed(chunk)
         self._learn(chunk)
         if self.data.on_policy:
-            if chunk.updates:  # only now: the rollout was acted, and learned from, with the scaling before it
+            if (
+                chunk.updates and self._can_draw()
+            ):  # only now: the rollout was acted, and learned from, with the scaling before it
                 self._normalise(self.task.options.chunk)
             packed = self._packed(chunk)
         self._collect(chunk, packed)
@@ -187,7 +189,7 @@ class Training:
     def _learn(self, chunk: Chunk) -> None:
         """Hand the chunk's updates to the learner; they run while the caller goes on."""
         self.look_into_lessons(but=1)
-        if chunk.updates == 0:
+        if chunk.updates == 0 or not self._can_draw():
             return
         task = self.task
         rng = np.random.default_rng((task.seed, SAMPLE, chunk.index))
@@ -200,6 +202,10 @@ class Training:
         )
         self.info.append((chunk.updates, learned.info))
         self.lessons.append(Lesson(chunk=chunk, batches=batches, learned=learned))
+
+    def _can_draw(self) -> bool:
+        """Whether the replay has enough to learn from, which it has unless some of it was lost."""
+        return len(self.replay) >= max(1, self.data.steps_needed(self.task.options.envs))
 
     def look_into_lessons(self, but: int = 0) -> None:
         """Raises Diverged, after saving the batch, if an update was not finite; the last `but` chunks may still run."""
@@ -333,7 +339,13 @@ class Training:
             print(f"entrax: {message}", file=sys.stderr)
             self.run.append_event({"kind": "warning", "step": self.step, "message": message})
 
-    def _inexact(self, reason: str) -> None:
+    def forget_log(self) -> None:
+        """Close the log that a checkpoint which could not be restored left open."""
+        if self.log is not None:
+            self.log.close()
+            self.log = None
+
+    def inexact(self, reason: str) -> None:
         """From here on the run is not what an uninterrupted, faultless one would be."""
         self.exact = False
         print(f"entrax: {reason}", file=sys.stderr)

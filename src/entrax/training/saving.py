@@ -5,15 +5,19 @@ follow from the options and the chunk, nor the actor's snapshot, which is the po
 """
 
 import time
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from entrax.runs import checkpoint
+from entrax.replay import UniformReplay
+from entrax.runs import checkpoint, rowlog
 from entrax.runs.pytree import flatten, unflatten
-from entrax.runs.rowlog import RowLog, read_rows
+from entrax.runs.rowlog import RowLog
 from entrax.training.devices import put
 
 if TYPE_CHECKING:
@@ -77,31 +81,71 @@ def _progress(training: "Training") -> dict[str, Any]:
         "best": training.best if np.isfinite(training.best) else None,
         "seconds": training.seconds(),
         "exact": training.exact,
-        "replay": training.log.record(window=max(0, training.replay.appended - training.replay.times)),
+        "replay": training.log.record(window=training.log.rows - len(training.replay) // training.replay.envs),
+        "appended": training.replay.appended,
         "metrics": training.run.metrics_record(),
     }
 
 
-def restore(training: "Training", arrays: Arrays, meta: dict[str, Any]) -> None:
-    """Bring a run that has not begun to where `save` left it. Raises EntraxError when something does not fit."""
-    folder, record = training.run.path / "replay", meta["replay"]
-    training.log = RowLog.resume(folder, record)
-    training.replay.appended = record["window"]
-    for rows in read_rows(folder, record, record["window"], record["rows"]):
-        training.replay.unpack(rows)
-    training.windows.append(training.log.first * training.log.segment_rows)  # older checkpoints may need what there is
+def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage: bool = False) -> None:
+    """Bring a run that has not begun to where `save` left it. Raises EntraxError when something does not fit.
+
+    With `salvage`, transitions that are damaged are left out, and the run is marked as inexact.
+    """
+    training.step = meta["step"]
+    _restore_replay(training, meta, salvage)
     training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
     training.normaliser.restore(below("normaliser", arrays))
     infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
     training.info = list(zip(meta["info_updates"], infos, strict=True))
-    training.next_chunk, training.step, training.updates = meta["chunk"], meta["step"], meta["updates"]
+    training.next_chunk, training.updates = meta["chunk"], meta["updates"]
     step, seconds, updates = meta["last_row"]
     training.last_row = (step, seconds, updates)
     training.saved_at = (training.next_chunk, meta["seconds"])
     training.best = -np.inf if meta["best"] is None else meta["best"]
-    training.exact = meta["exact"]
+    training.exact &= meta["exact"]
     training.started -= meta["seconds"]
     training.collector.restore(below("collector", arrays), meta["collector"])
+
+
+def _restore_replay(training: "Training", meta: dict[str, Any], salvage: bool) -> None:
+    folder, record, replay = training.run.path / "replay", meta["replay"], training.replay
+    damage = rowlog.damage(folder, record) if salvage else None
+    if damage is not None:
+        training.log = RowLog.after(folder, record)
+        _salvage(training, training.log, record, damage)
+        return
+    replay.appended = meta.get("appended", record["rows"]) - (record["rows"] - record["window"])
+    training.log = RowLog.resume(folder, record)
+    for packed in rowlog.read_rows(folder, record, record["window"], record["rows"]):
+        replay.unpack(packed)
+    training.windows.append(training.log.first * training.log.segment_rows)  # older checkpoints may need what is kept
+
+
+def _salvage(training: "Training", log: RowLog, record: dict[str, Any], damage: str) -> None:
+    """Put the transitions that are whole into the replay and into a log after the damaged one."""
+    replay = training.replay
+    replay.appended = 0
+    if training.offline and training.start is not None:  # the run has the whole data set in another file, too
+        whole: Iterable[bytes] = training.start.fill(replay)
+    else:
+        whole = _whole(log.folder, record, replay)
+    for packed in whole:
+        log.append(packed)
+    lost = (record["rows"] - record["window"]) * replay.envs - len(replay)
+    training.inexact(f"{damage} {lost:,} transitions of the replay are lost, {len(replay):,} are left.")
+
+
+def _whole(folder: Path, record: dict[str, Any], replay: UniformReplay) -> Iterator[bytes]:
+    """Append what is whole to the replay, with every episode cut where rows are missing after it; and as packed."""
+    end = record["rows"], record["rows"]
+    for (start, stop), (following, _) in pairwise([*rowlog.whole_spans(folder, record), end]):
+        for packed in rowlog.read_rows(folder, record, start, stop):
+            replay.unpack(packed)
+        if stop < following:
+            for env in range(replay.envs):
+                replay.cut(env)
+        yield replay.packed(stop - start)
 
 
 def below(group: str, arrays: Arrays) -> Arrays:

@@ -66,6 +66,10 @@ class Start:
         training.normaliser.restore(below("normaliser", arrays))
         return _fill(training.replay, below("replay", arrays)) if self.transitions else []
 
+    def fill(self, replay: UniformReplay) -> list[bytes]:
+        """Put the transitions that the run begins with into its replay; its packed steps, for the log."""
+        return _fill(replay, below("replay", read_start(self.run)))
+
     def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Configuration and state with the temperature of this point of the run, if it is annealed."""
         span = self.record.get("temperature", {}).get("anneal")

@@ -205,6 +205,24 @@ def test_a_minari_data_set_is_read_as_an_agent_would_have_seen_it(monkeypatch, t
     np.testing.assert_allclose(entrax.transitions("toy/two-v0").action, [[-1.0, 0.0, 0.0], [0.5, 1.0, 0.0]])
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("rewards", 1e300), ("rewards", np.nan), ("observations", 1e300), ("actions", np.nan)]
+)
+def test_a_minari_data_set_that_is_not_finite_is_refused(monkeypatch, field, value):
+    one = {"observations": np.zeros((2, 1)), "actions": np.zeros((1, 1)), "rewards": np.zeros(1)}
+    one[field].flat[0] = value
+    box = spaces.Box(-1.0, 1.0, (1,), np.float64)
+    found = SimpleNamespace(
+        observation_space=box,
+        action_space=box,
+        spec=SimpleNamespace(dataset_id="toy/odd-v0", env_spec=None),
+        iterate_episodes=lambda: iter([SimpleNamespace(**one, terminations=np.ones(1), truncations=np.zeros(1))]),
+    )
+    minari(monkeypatch, SimpleNamespace(load_dataset=lambda name: found))
+    with pytest.raises(EntraxError, match=r"toy/odd-v0 .*(not finite|infinity)"):
+        entrax.transitions("toy/odd-v0")
+
+
 def test_actions_must_have_the_bounds_of_the_data_but_not_their_type():
     def spec(high, dtype):
         env = gymnasium.Env()

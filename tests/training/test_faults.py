@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +20,14 @@ from safetensors.numpy import load_file
 import entrax
 from entrax.agents import sac
 from entrax.environments.faults import EnvironmentFault
+from entrax.environments.slot import Slot
+from entrax.environments.source import as_source
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint, records
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
 from entrax.training.ancestor import kept_rows, read_ancestor
-from entrax.training.run import Diverged
+from entrax.training.pending import Diverged
 
 SMALL = {
     "agent": "sac",
@@ -153,6 +156,50 @@ def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeyp
     arrays, _ = checkpoint.load(run)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(finding.damage is None for finding in verify(run))
+
+
+def test_an_optimiser_that_overflows_has_diverged_while_every_parameter_is_finite(tmp_path):
+    with pytest.raises(Diverged, match=r"update 1, near step .*optimiser") as error:
+        entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | {"target_entropy": 1e20, "batch_size": 11})
+    assert error.value.exit_code == 4
+    for name in checkpoint.available(RunDirectory.open(tmp_path / "run")):
+        arrays, _ = checkpoint.load(RunDirectory.open(tmp_path / "run"), name)
+        assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+class Rich(gymnasium.Env):
+    """Pays `reward` at its third step."""
+
+    observation_space = action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, reward):
+        self.reward = reward
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(1, np.float32), self.reward if self.steps == 3 else 0.0, False, self.steps == 20, {}
+
+
+@pytest.mark.parametrize("reward", [1e39, -1e300, np.float64(4e38), 10**40, 10**400, np.inf, np.float16(np.nan)])
+def test_a_reward_beyond_float32_is_the_fault_of_the_environment(tmp_path, reward):
+    settings = SMALL | {"workers": 0}
+    with pytest.raises(
+        EnvironmentFault, match=r"(reward|too large) .* at step 3 of the episode with seed \d+"
+    ) as error:
+        entrax.train(lambda: Rich(reward), run=tmp_path / "run", **settings)
+    assert error.value.exit_code == 3
+
+
+@pytest.mark.parametrize("reward", [3.4e38, -(10**38), True, np.int64(-(2**63)), np.float16(65504)])
+def test_the_largest_rewards_are_taken(reward):
+    slot = Slot(as_source(lambda: Rich(reward), {}), 0)
+    slot.reset(0)
+    assert [slot.step(np.zeros(1, np.float32))[1] for _ in range(3)] == [0.0, 0.0, float(reward)]
 
 
 def test_nothing_is_acted_by_a_policy_that_is_not_finite(tmp_path, monkeypatch):

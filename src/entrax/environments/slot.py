@@ -14,6 +14,7 @@ from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.environments.traits import Traits, traits_of
 from entrax.errors import EntraxError
 
+LARGEST_REWARD = float(np.finfo(np.float32).max)
 Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool]
 
 
@@ -99,11 +100,11 @@ class Slot:
             raise ValueError("returned from step something other than (obs, reward, terminated, truncated, info)")
         obs, reward, terminated, truncated, _ = returned
         flat = self._flatten(obs)
-        number = np.asarray(reward)
+        number = np.asarray(float(reward) if isinstance(reward, int) else reward)  # which may exceed NumPy's integers
         if number.shape != () or number.dtype.kind not in "fiub":
             raise ValueError(f"returned a reward that is no number ({type(reward).__name__} of shape {number.shape})")
-        if not np.isfinite(number):
-            raise ValueError(f"returned the reward {reward}")
+        if not abs(float(number)) <= LARGEST_REWARD:
+            raise ValueError(f"returned the reward {reward}, which is not a finite float32 number")
         ended, cut = _flag("terminated", terminated), _flag("truncated", truncated)
         self.running = not (ended or cut)
         return flat, float(number), ended, cut

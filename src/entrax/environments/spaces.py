@@ -241,7 +241,8 @@ def _flat(value: Any, space: spaces.Space) -> Vector:
         if array.dtype != space.dtype:
             raise ValueError(f"returned an image of dtype {array.dtype} where its space has {space.dtype}")
         return array.astype(np.uint8).ravel()
-    flat = array.astype(np.float32).ravel()  # always a copy: the environment may reuse its buffer
+    with np.errstate(over="ignore"):  # refused below
+        flat = array.astype(np.float32).ravel()  # always a copy: the environment may reuse its buffer
     if not np.isfinite(flat).all():
         raise ValueError("returned an observation with NaN or infinity")
     return flat

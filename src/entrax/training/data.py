@@ -41,6 +41,9 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
         raise EntraxError(f"{source} holds no transition.")
+    for name, part in steps._asdict().items():
+        if not np.isfinite(part).all():
+            raise EntraxError(f"{source} holds a {name} that is not finite in float32: no agent can learn from it.")
     digest = hashlib.sha256()
     for part in steps:
         digest.update(np.ascontiguousarray(part).data)
@@ -108,14 +111,17 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
     parts = []
     for episode in found.iterate_episodes():
         count = len(episode.rewards)
-        obs = np.stack([flat(_at(episode.observations, t)) for t in range(count + 1)])
+        try:
+            obs = np.stack([flat(_at(episode.observations, t)) for t in range(count + 1)])
+        except ValueError as error:
+            raise EntraxError(f"The Minari data set {found.spec.dataset_id} has {error}.") from error
         truncated = np.array(episode.truncations, bool)
         truncated[-1] |= not episode.terminations[-1]
         parts.append(
             Transition(
                 obs=obs[:-1],
                 action=_unit(action, np.asarray(episode.actions).reshape(count, -1)),
-                reward=np.asarray(episode.rewards, np.float32),
+                reward=_float32(episode.rewards),
                 next_obs=obs[1:],
                 terminated=np.asarray(episode.terminations, bool),
                 truncated=truncated,
@@ -124,6 +130,11 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
     if not parts:
         raise EntraxError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
     return Transition(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _float32(values: Any) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused later
+        return np.asarray(values).astype(np.float32)
 
 
 def _at(values: Any, t: int) -> Any:

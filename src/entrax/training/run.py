@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,7 +19,6 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
-from entrax.errors import EntraxError
 from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -30,9 +29,10 @@ from entrax.training.actor import Actor
 from entrax.training.collector import Collector
 from entrax.training.devices import Devices, put
 from entrax.training.interrupts import Interrupted, Interrupts
-from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, Learned, chunk_key, update_many
+from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, chunk_key, update_many
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import Options
+from entrax.training.pending import Diverged, PendingUpdates
 from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed, evaluates_after
 from entrax.training.selection import evaluate_mode
@@ -41,20 +41,6 @@ from entrax.training.trained import with_room
 
 Hook = Callable[[dict[str, Any]], bool | None]
 Views = Callable[[RunDirectory], Sequence[View]]
-
-
-class Diverged(EntraxError):
-    """A loss, a gradient or a temperature was not finite."""
-
-    exit_code = 4
-
-
-class Lesson(NamedTuple):
-    """A chunk's updates while they may still be running, with what it takes to look into them afterwards."""
-
-    chunk: Chunk
-    batches: Transition
-    learned: Learned
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ class Training:
         self.state = with_room(task.agent, self.config, fresh, task.spec, run.config.get("prior"))
         self.info: list[tuple[int, Any]] = []
         """(updates, mean info) of the chunks since the last row."""
-        self.lessons: deque[Lesson] = deque()
+        self.pending = PendingUpdates(run)
         self.updates_per_chunk = int(np.ceil(options.updates_per_step * options.chunk * options.envs)) + 1
         self.next_chunk, self.step, self.updates = 0, 0, 0
         self.last_row = (0, 0.0, 0)
@@ -171,9 +157,7 @@ class Training:
         packed = None if self.data.on_policy else self._packed(chunk)
         self._learn(chunk)
         if self.data.on_policy:
-            if (
-                chunk.updates and self._can_draw()
-            ):  # only now: the rollout was acted, and learned from, with the scaling before it
+            if chunk.updates and self._can_draw():  # the rollout was acted, and learned from, with the scaling before
                 self._normalise(self.task.options.chunk)
             packed = self._packed(chunk)
         self._collect(chunk, packed)
@@ -188,7 +172,7 @@ class Training:
 
     def _learn(self, chunk: Chunk) -> None:
         """Hand the chunk's updates to the learner; they run while the caller goes on."""
-        self.look_into_lessons(but=1)
+        self.pending.raise_if_diverged(keep=1)
         if chunk.updates == 0 or not self._can_draw():
             return
         task = self.task
@@ -201,31 +185,11 @@ class Training:
             *(self._progress(chunk), key, np.asarray(chunk.updates)),
         )
         self.info.append((chunk.updates, learned.info))
-        self.lessons.append(Lesson(chunk=chunk, batches=batches, learned=learned))
+        self.pending.add(chunk, batches, learned)
 
     def _can_draw(self) -> bool:
         """Whether the replay has enough to learn from, which it has unless some of it was lost."""
         return len(self.replay) >= max(1, self.data.steps_needed(self.task.options.envs))
-
-    def look_into_lessons(self, but: int = 0) -> None:
-        """Raises Diverged, after saving the batch, if an update was not finite; the last `but` chunks may still run."""
-        while len(self.lessons) > but:
-            lesson = self.lessons.popleft()
-            broken = int(lesson.learned.broken)
-            if broken < 0:
-                continue
-            batch = {name: values[broken] for name, values in lesson.batches._asdict().items()}
-            update = lesson.chunk.update + broken + 1
-            place = checkpoint.keep_aside(self.run, f"diverged-{update:09d}", batch)
-            names = [name for name, value in lesson.learned.info.items() if not np.isfinite(value)]
-            what = ", ".join(names) or "a parameter"
-            self.run.append_event(
-                {"kind": "diverged", "step": lesson.chunk.step, "update": update, "batch": str(place)}
-            )
-            raise Diverged(
-                f"Learning diverged at update {update}, near step {lesson.chunk.step}: {what} is not finite. The batch "
-                f"is in {place}; the checkpoints are whole. A lower --learning-rate or --normalise-obs may help."
-            )
 
     def _packed(self, chunk: Chunk) -> dict[str, Array] | None:
         """What the chunk's steps are acted with; None where they are random, or not taken at all."""
@@ -242,7 +206,7 @@ class Training:
         rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
         if packed is not None:
             self.actor.hand_over(packed, chunk_key(self.actor_key, ACT, chunk.index), self._recent())
-            self.look_into_lessons(but=int(chunk.updates > 0 and not self.data.on_policy))  # nothing acts by NaN
+            self.pending.raise_if_diverged(keep=int(chunk.updates > 0 and not self.data.on_policy))  # no acting by NaN
         for t in range(chunk.times):
             if packed is None:
                 drawn = random_actions(action, rng, task.options.envs)
@@ -284,7 +248,7 @@ class Training:
         return Controller(policy=policy, scaling=scaling, spec=self.task.spec)
 
     def _row(self) -> dict[str, Any]:
-        self.look_into_lessons()
+        self.pending.raise_if_diverged()
         step, updates = self.step, self.updates
         ended, infos = self.collector.ended, jax.device_get(self.info)
         row: dict[str, Any] = {"step": step, "updates": updates, "episodes": sum(self.collector.episode)}
@@ -317,7 +281,7 @@ class Training:
 
     def _evaluate(self) -> dict[str, Any]:
         """An evaluation row; keeps the policy as the best one if it is."""
-        self.look_into_lessons()
+        self.pending.raise_if_diverged()
         jax.block_until_ready(self.state)
         seconds, paused_at = self.seconds(), time.perf_counter()
         task = self.task

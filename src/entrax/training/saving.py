@@ -19,6 +19,7 @@ from entrax.runs import checkpoint, rowlog
 from entrax.runs.pytree import flatten, unflatten
 from entrax.runs.rowlog import RowLog
 from entrax.training.devices import put
+from entrax.training.pending import Diverged
 
 if TYPE_CHECKING:
     from entrax.training.run import Training
@@ -47,7 +48,7 @@ def save(training: "Training", kind: str) -> None:
 
     Raises Diverged rather than save what is not finite, and CannotWrite with the earlier checkpoints as they were.
     """
-    training.look_into_lessons()
+    training.pending.raise_if_diverged()
     jax.block_until_ready(training.state)  # learning goes on until here; what follows is the cost of saving
     with training.cost:
         _save(training, kind)
@@ -64,12 +65,21 @@ def _save(training: "Training", kind: str) -> None:
         tree |= {"state": training.state, "collector": collected}
         tree["info"] = {str(i): info for i, (_, info) in enumerate(training.info)}
         meta |= _progress(training) | {"collector": counts}
-    checkpoint.save(run, checkpoint.checkpoint_name(kind, training.step), flatten(tree), meta)
+    arrays = flatten(tree)
+    _refuse_infinite(arrays, training.step)
+    checkpoint.save(run, checkpoint.checkpoint_name(kind, training.step), arrays, meta)
     if kind == "step":
         training.saved_at = (training.next_chunk, training.seconds())
         training.windows.append(meta["replay"]["window"])
         assert training.log is not None
         training.log.drop_before(min(training.windows))
+
+
+def _refuse_infinite(arrays: Arrays, step: int) -> None:
+    """Raises Diverged when a number is not finite, which no update was."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise Diverged(f"{name} is not finite at step {step}: no checkpoint is written of it.")
 
 
 def _progress(training: "Training") -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Updates that may still be running on the device, and the check that they were finite."""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from entrax.errors import EntraxError
+from entrax.runs import checkpoint
+from entrax.runs.directory import RunDirectory
+from entrax.spec import Transition
+from entrax.training.learner import Learned
+from entrax.training.schedule import Chunk
+
+
+class Diverged(EntraxError):
+    """A loss, a gradient, or a number of the agent's state was not finite."""
+
+    exit_code = 4
+
+
+class Pending(NamedTuple):
+    """A chunk's updates, with what it takes to report them."""
+
+    chunk: Chunk
+    batches: Transition
+    learned: Learned
+
+
+class PendingUpdates:
+    """The chunks of a run whose updates were not checked yet."""
+
+    def __init__(self, run: RunDirectory):
+        self.run = run
+        self._queue: deque[Pending] = deque()
+
+    def add(self, chunk: Chunk, batches: Transition, learned: Learned) -> None:
+        """Append a chunk's updates, which may still be running."""
+        self._queue.append(Pending(chunk=chunk, batches=batches, learned=learned))
+
+    def raise_if_diverged(self, keep: int = 0) -> None:
+        """Wait for all but the newest `keep` chunks. Raises Diverged, after saving the batch, if one was not finite."""
+        while len(self._queue) > keep:
+            pending = self._queue.popleft()
+            if pending.learned.broken >= 0:
+                self._raise(pending, int(pending.learned.broken))
+
+    def _raise(self, pending: Pending, broken: int) -> None:
+        batch = {name: values[broken] for name, values in pending.batches._asdict().items()}
+        step, update = pending.chunk.step, pending.chunk.update + broken + 1
+        place = checkpoint.keep_aside(self.run, f"diverged-{update:09d}", batch)
+        names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]
+        what = ", ".join(names) or "a parameter or the optimiser's state"
+        self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})
+        raise Diverged(
+            f"Learning diverged at update {update}, near step {step}: {what} is not finite. The batch is in {place}; "
+            "the checkpoints are whole. A lower --learning-rate or --normalise-obs may help."
+        )

@@ -4,7 +4,7 @@ Nothing here needs JAX: environment workers import this module too. `Transition`
 which JAX treats as pytrees.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,10 @@ import numpy as np
 class Leaf:
     """One named part of an observation as the environment declares it: `size` entries of the flat vector.
 
-    `low` and `high` hold one bound for each entry of the flat part, or one for all entries of an image.
+    `low` and `high` hold one bound for each entry of the flat part, or one for all entries of an image. What follows
+    says how to find and flatten the part; no network depends on it, so it is not compared. `path` leads to the part
+    through ("key", name) and ("place", number) of dictionaries and tuples; None in records of older versions. Of
+    integers that become one-hot, `options` holds how many values each has and `start` the least.
     """
 
     name: str
@@ -23,6 +26,19 @@ class Leaf:
     size: int
     low: tuple[float, ...]
     high: tuple[float, ...]
+    path: tuple[tuple[str, str | int], ...] | None = field(default=None, compare=False)
+    options: tuple[int, ...] = field(default=(), compare=False)
+    start: tuple[int, ...] = field(default=(), compare=False)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the part is an image, height × width × channels."""
+        return len(self.shape) == 3 and self.dtype in IMAGE_DTYPES
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a record without `path` says all: the observation is a Box, and nothing is around it."""
+        return "/" not in self.name and self.size == int(np.prod(self.shape)) and self.shape != ()
 
 
 IMAGE_DTYPES = ("uint8", "bool")
@@ -106,7 +122,7 @@ class Spec:
     def image(self) -> Image | None:
         """What the flat vector is if an image is all that is observed, else None."""
         leaf = self.observation[0]
-        if len(self.observation) > 1 or len(leaf.shape) != 3 or leaf.dtype not in IMAGE_DTYPES:
+        if len(self.observation) > 1 or not leaf.is_image:
             return None
         height, width, channels = leaf.shape
         return Image(height, width, channels, greatest=leaf.high[0])
@@ -131,6 +147,8 @@ def spec_from_json(record: dict[str, Any]) -> Spec:
     def restored(fields: dict[str, Any]) -> dict[str, Any]:
         tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
         ends = {"low": -np.inf, "high": np.inf}
+        if fields.get("path") is not None:
+            tuples["path"] = tuple(map(tuple, fields["path"]))
         return tuples | {name: bounds(fields[name], end) for name, end in ends.items() if name in fields}
 
     action = restored(record["action"])

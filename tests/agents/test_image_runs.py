@@ -63,7 +63,7 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
     assert whole.evaluate(episodes=10).mean >= 4.5  # of 5; chance is 2.5
     images = np.zeros((3, 200), np.uint8)
     assert len(whole.policy(images)) == 3
-    with pytest.raises(EntraxError, match="arrays of float32"):
+    with pytest.raises(EntraxError, match="image of dtype float32"):
         whole.policy(images.astype(np.float32))
 
 

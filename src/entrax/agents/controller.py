@@ -57,17 +57,6 @@ class Controller(eqx.Module):
     scaling: Scaling
     spec: Spec = eqx.field(static=True)
 
-    def mode(self, obs: Num[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
-        """The deterministic actions."""
-        return to_bounds(self.spec.action, jax.vmap(self.policy.mode)(self.scaling(obs)))
-
-    def sample(
-        self, obs: Num[Array | np.ndarray, "batch obs"], progress: Progress, keys: Key[Array, " batch"]
-    ) -> Float[Array, "batch action"]:
-        """Actions drawn from the policy, one key each."""
-        action, _ = jax.vmap(self.policy.sample, (0, None, 0))(self.scaling(obs), progress, keys)
-        return to_bounds(self.spec.action, action)
-
 
 def remember(
     policy: HistoryPolicy,
@@ -85,41 +74,41 @@ def nothing_yet(policy: HistoryPolicy, batch: int) -> Float[Array, "batch memory
     return jnp.broadcast_to(begin, (batch, *begin.shape))
 
 
-@eqx.filter_jit
-def _mode(controller: Controller, obs: Num[Array | np.ndarray, "batch obs"]) -> Float[Array, "batch action"]:
-    return controller.mode(obs)
-
-
-@eqx.filter_jit
-def _sample(
+def act(
     controller: Controller,
+    memory: Float[Array, "batch memory"] | None,
     obs: Num[Array | np.ndarray, "batch obs"],
-    key: PRNGKeyArray,
-    episodes: Steps,
-    t: Steps,
-) -> Float[Array, "batch action"]:
-    return controller.sample(obs, FINISHED, _keys(key, episodes, t))
+    first: Bool[Array | np.ndarray, " batch"] | None,
+    keys: Key[Array, " batch"] | None,
+) -> tuple[Float[Array, "batch action"], Float[Array, "batch memory"] | None]:
+    """Actions, drawn where there are keys, and what is remembered after `obs`; None of a policy without memory."""
+    seen = controller.scaling(obs)
+    if memory is not None:
+        assert first is not None
+        seen = memory = remember(controller.policy, memory, seen, first)
+    if keys is None:
+        action = jax.vmap(controller.policy.mode)(seen)
+    else:
+        action, _ = jax.vmap(controller.policy.sample, (0, None, 0))(seen, FINISHED, keys)
+    return to_bounds(controller.spec.action, action), memory
 
 
-def _keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " batch"]:
+def episode_keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " batch"]:
+    """A key for each step of each episode."""
     return jax.vmap(lambda e, t: jr.fold_in(jr.fold_in(key, e), t))(episodes, t)
 
 
 @eqx.filter_jit
-def _act_remembering(
+def _act(
     controller: Controller,
-    memory: Float[Array, "batch memory"],
+    memory: Float[Array, "batch memory"] | None,
     obs: Num[Array | np.ndarray, "batch obs"],
     key: PRNGKeyArray | None,
     episodes: Steps,
     t: Steps,
-) -> tuple[Float[Array, "batch action"], Float[Array, "batch memory"]]:
-    memory = remember(controller.policy, memory, controller.scaling(obs), t == 0)
-    if key is None:
-        action = jax.vmap(controller.policy.mode)(memory)
-    else:
-        action, _ = jax.vmap(controller.policy.sample, (0, None, 0))(memory, FINISHED, _keys(key, episodes, t))
-    return to_bounds(controller.spec.action, action), memory
+) -> tuple[Float[Array, "batch action"], Float[Array, "batch memory"] | None]:
+    keys = None if key is None else episode_keys(key, episodes, t)
+    return act(controller, memory, obs, t == 0, keys)
 
 
 def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Act:
@@ -127,25 +116,47 @@ def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Act:
 
     With a policy over histories a row holds one episode after another, each from its first step (t = 0) on.
     """
-    if isinstance(controller.policy, HistoryPolicy):
-        return _act_on_histories(controller, jr.key(seed) if sample else None)
-    if not sample:
-        return lambda obs, episodes, t: np.asarray(_mode(controller, obs))
-    key = jr.key(seed)
-
-    def act(obs: np.ndarray, episodes: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return np.asarray(_sample(controller, obs, key, episodes, t))
-
-    return act
-
-
-def _act_on_histories(controller: Controller, key: PRNGKeyArray | None) -> Act:
+    remembers, key = isinstance(controller.policy, HistoryPolicy), jr.key(seed) if sample else None
     memory: Array | None = None
 
     def act(obs: np.ndarray, episodes: np.ndarray, t: np.ndarray) -> np.ndarray:
         nonlocal memory
-        before = nothing_yet(controller.policy, len(obs)) if memory is None or not t.any() else memory
-        action, memory = _act_remembering(controller, before, obs, key, episodes, t)
+        if remembers and (memory is None or not t.any()):
+            memory = nothing_yet(controller.policy, len(obs))
+        action, memory = _act(controller, memory, obs, key, episodes, t)
         return np.asarray(action)
 
     return act
+
+
+class Compiled:
+    """A controller for rows of flat observations, quick to call: its arrays are on one device, and in a plain list."""
+
+    def __init__(self, controller: Controller, device: jax.Device):
+        arrays, rest = eqx.partition(controller, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
+        self.policy, self.spec = controller.policy, controller.spec
+        self.remembers = isinstance(controller.policy, HistoryPolicy)
+        self._arrays, tree = jax.tree.flatten(jax.device_put(arrays, device))
+
+        def call(arrays: Any, memory: Any, obs: Any, key: Any, episodes: Any, t: Any) -> Any:
+            whole = eqx.combine(jax.tree.unflatten(tree, arrays), rest)
+            if key is None or episodes is None:
+                keys = None if key is None else jr.split(key, len(obs))
+            else:
+                keys = episode_keys(key, episodes, t)
+            return act(whole, memory, obs, None if t is None else t == 0, keys)
+
+        self._call = jax.jit(call)
+
+    def __call__(
+        self,
+        obs: Num[np.ndarray, "batch obs"],
+        *,
+        memory: Float[Array, "batch memory"] | None = None,
+        key: PRNGKeyArray | None = None,
+        episodes: Steps | None = None,
+        t: Steps | None = None,
+    ) -> tuple[Float[np.ndarray, "batch action"], Float[Array, "batch memory"] | None]:
+        """Actions and memory as `act` has them. With a key actions are drawn, by episode and time if they are given."""
+        action, memory = self._call(self._arrays, memory, obs, key, episodes, t)
+        return np.asarray(action), memory

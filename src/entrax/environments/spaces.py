@@ -1,26 +1,28 @@
 """Gymnasium's spaces as a Spec, and values between the two."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Int32, Num, UInt8
+from jaxtyping import Float, Int32, Num
 
+from entrax.environments.observations import Flattener, Vector
 from entrax.errors import EntraxError
 from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
 
 EXACT_INTEGERS = 2**24
 """Integers up to this size are exact in float32."""
 
-Vector = Float[np.ndarray, " obs"] | UInt8[np.ndarray, " obs"]
+Path = tuple[tuple[str, str | int], ...]
 
 
 def spec_of(env: gymnasium.Env) -> Spec:
     """What an agent needs to know of `env`; raises EntraxError for spaces that entrax cannot take."""
-    leaves = tuple(_leaf(name, space) for name, space in _leaves("observation", env.observation_space))
-    if len(leaves) > 1 and any(_is_image(space) for _, space in _leaves("observation", env.observation_space)):
+    leaves = leaves_of(env.observation_space)
+    if len(leaves) > 1 and any(leaf.is_image for leaf in leaves):
         raise EntraxError(
             "The observation has an image among other parts; entrax takes an image alone, or vectors alone: wrap the "
             "environment (gymnasium.wrappers.FilterObservation) to choose."
@@ -29,37 +31,14 @@ def spec_of(env: gymnasium.Env) -> Spec:
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], Vector]:
-    """A function from an observation to a fresh float32 vector: leaves in Gymnasium's order, discrete ones one-hot.
+    """A function from an observation of `space` to a fresh vector; see `entrax.environments.observations`."""
+    return Flattener(leaves_of(space)).one
 
-    An image becomes a vector of uint8.
 
-    The function raises ValueError with a clause about the value when it does not fit the space.
-    """
-    match space:
-        case spaces.Dict():
-            parts = {name: flattener(part) for name, part in space.spaces.items()}
-
-            def flatten_dict(value: Any) -> Vector:
-                if not isinstance(value, dict) or value.keys() != parts.keys():
-                    raise ValueError(f"returned {_kind(value)} where its space has the entries {', '.join(parts)}")
-                return np.concatenate([flatten(value[name]) for name, flatten in parts.items()])
-
-            return flatten_dict
-        case spaces.Tuple():
-            sequence = [flattener(part) for part in space.spaces]
-
-            def flatten_tuple(value: Any) -> Vector:
-                if not isinstance(value, tuple) or len(value) != len(sequence):
-                    raise ValueError(f"returned {_kind(value)} where its space is a tuple of {len(sequence)}")
-                return np.concatenate([flatten(v) for flatten, v in zip(sequence, value, strict=True)])
-
-            return flatten_tuple
-        case spaces.Discrete():
-            return lambda value: _one_hots(value, np.array([space.n]), np.array([space.start]), ())
-        case spaces.MultiDiscrete():
-            return lambda value: _one_hots(value, space.nvec, space.start, space.shape)
-        case _:
-            return lambda value: _flat(value, space)
+def leaves_of(space: spaces.Space) -> tuple[Leaf, ...]:
+    """The parts of an observation. Raises EntraxError for one that entrax cannot take."""
+    parts = [("/".join(["observation", *(str(at) for _, at in path)]), path, part) for path, part in _parts(space)]
+    return tuple(replace(_leaf(name, part), path=path) for name, path, part in parts)
 
 
 def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.ndarray, " action"]) -> Any:
@@ -128,22 +107,27 @@ def rescale(
     return np.clip((np.float32(1.0) - fraction) * low + fraction * high, low, high)
 
 
-def _leaves(name: str, space: spaces.Space) -> Iterator[tuple[str, spaces.Space]]:
+def _parts(space: spaces.Space, path: Path = ()) -> Iterator[tuple[Path, spaces.Space]]:
     match space:
         case spaces.Dict():
             for key, part in space.spaces.items():
-                yield from _leaves(f"{name}/{key}", part)
+                yield from _parts(part, (*path, ("key", key)))
         case spaces.Tuple():
             for place, part in enumerate(space.spaces):
-                yield from _leaves(f"{name}/{place}", part)
+                yield from _parts(part, (*path, ("place", place)))
         case _:
-            yield name, space
+            yield path, space
 
 
 def _leaf(name: str, space: spaces.Space) -> Leaf:
+    options: tuple[int, ...] = ()
+    start: tuple[int, ...] = ()
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
         size = spaces.utils.flatdim(space)
         low, high = np.zeros(size), np.ones(size)
+        if not isinstance(space, spaces.MultiBinary):
+            counts, least = (space.n if isinstance(space, spaces.Discrete) else space.nvec), space.start
+            options, start = (tuple(np.ravel(part).tolist()) for part in (counts, least))
     elif isinstance(space, spaces.Box):
         if _is_image(space):
             return _image(name, space)
@@ -164,7 +148,16 @@ def _leaf(name: str, space: spaces.Space) -> Leaf:
             "(gymnasium.wrappers.TransformObservation) so that it observes a Box, Discrete, Dict or Tuple."
         )
     shape = tuple(int(n) for n in space.shape or ())
-    return Leaf(name, shape, str(space.dtype), size, tuple(low.tolist()), tuple(high.tolist()))
+    return Leaf(
+        name,
+        shape,
+        str(space.dtype),
+        size,
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+        options=options,
+        start=start,
+    )
 
 
 def _is_image(space: spaces.Space) -> bool:
@@ -227,38 +220,3 @@ def _choices(space: spaces.MultiDiscrete | spaces.MultiBinary, nvec: np.ndarray,
         shape=() if len(space.shape) == 1 else tuple(space.shape),
         dtype=str(space.dtype),
     )
-
-
-def _flat(value: Any, space: spaces.Space) -> Vector:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"returned {_kind(value)} where its space has numbers")
-    if array.shape != space.shape:
-        raise ValueError(f"returned an observation of shape {array.shape} where its space has {space.shape}")
-    if array.dtype.kind == "f" and space.dtype is not None and space.dtype.kind != "f":
-        raise ValueError(f"returned an observation of dtype {array.dtype} where its space has {space.dtype}")
-    if _is_image(space):
-        if array.dtype != space.dtype:
-            raise ValueError(f"returned an image of dtype {array.dtype} where its space has {space.dtype}")
-        return array.astype(np.uint8).ravel()
-    with np.errstate(over="ignore"):  # refused below
-        flat = array.astype(np.float32).ravel()  # always a copy: the environment may reuse its buffer
-    if not np.isfinite(flat).all():
-        raise ValueError("returned an observation with NaN or infinity")
-    return flat
-
-
-def _one_hots(value: Any, n: np.ndarray, start: np.ndarray, shape: tuple[int, ...]) -> Vector:
-    array = np.asarray(value)
-    if array.shape != shape or array.dtype.kind not in "iu":
-        raise ValueError(f"returned {_kind(value)} where its space has integers of shape {shape}")
-    chosen, sizes = (array - start).ravel(), n.ravel()
-    if (chosen < 0).any() or (chosen >= sizes).any():
-        raise ValueError(f"returned {value}, which is outside its discrete space")
-    flat = np.zeros(sizes.sum(), np.float32)
-    flat[np.concatenate([[0], np.cumsum(sizes)[:-1]]) + chosen] = 1.0
-    return flat
-
-
-def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"

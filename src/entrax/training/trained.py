@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Num, PRNGKeyArray
 
-from entrax.agents.base import HistoryPolicy, get_agent
-from entrax.agents.controller import FINISHED, Controller, Scaling, act_in_episodes
+from entrax.agents.base import get_agent
+from entrax.agents.controller import Compiled, Controller, Scaling, act_in_episodes
 from entrax.agents.registry import REGISTRY
+from entrax.environments.observations import Flattener
 from entrax.environments.recorded import Given, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import as_env_actions, flattener
+from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.runs import checkpoint as checkpoints
@@ -25,6 +28,7 @@ from entrax.runs.pytree import unflatten
 from entrax.spec import Spec, spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
+from entrax.training.player import Player, fitting
 from entrax.training.saving import below
 
 
@@ -143,28 +147,38 @@ class Run:
         """Actions within the environment's bounds, for one observation or a batch of them.
 
         Args:
-            obs: what the environment returned (an array, or a dictionary or tuple for such spaces), or a batch of flat
-                observations [batch, obs].
+            obs: what the environment returns, or a batch of it: an array [batch, *shape], a dictionary or tuple of such
+                arrays, or a list of observations. Flat observations [batch, obs], as `entrax.transitions` has them, are
+                taken where they cannot be mistaken for the environment's.
             sample: draw from the policy instead of taking its mode.
             key: a JAX random key, needed to sample.
 
         Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape]. Raises EntraxError for
-        a policy over histories.
+        what does not fit the policy's observations, and for a policy over histories.
         """
-        if isinstance(self.controller.policy, HistoryPolicy):
+        if self._compiled.remembers:
             raise EntraxError(
-                "This policy acts on an episode so far, not on one observation: run.evaluate plays whole episodes, and "
-                "entrax.agents.controller.act_in_episodes(run.controller, sample=False, seed=0) acts step by step."
+                "This policy acts on an episode so far, not on one observation: player = run.player() acts step by "
+                "step by player.act(obs), and player.reset() begins an episode."
             )
-        flat, single = self._flat(obs)
-        if not sample:
-            action = self.controller.mode(flat)
-        elif key is None:
+        if sample and key is None:
             raise EntraxError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
-        else:
-            action = self.controller.sample(flat, FINISHED, jr.split(key, len(flat)))
-        shaped = as_env_actions(self.controller.spec.action, np.asarray(action))
+        rows, single = fitting(self._flattener, obs)
+        action, _ = self._compiled(_padded(rows), key=key if sample else None)
+        shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])
         return np.asarray(shaped[0]) if single else shaped
+
+    def player(self, *, sample: bool = False, seed: int | None = None) -> Player:
+        """The policy for a loop over an environment, with whatever it remembers of an episode.
+
+        Args:
+            sample: draw from the policy instead of taking its mode.
+            seed: of the draws; by default the run's.
+
+        `player.reset()` begins an episode, `player.act(obs)` returns an action.
+        """
+        seed = self.config["seed"] if seed is None else seed
+        return Player(self._compiled, self._flattener, sample=sample, seed=seed)
 
     def evaluate(
         self,
@@ -199,17 +213,25 @@ class Run:
         """How to make the run's environment; see `source_of`."""
         return source_of(self.directory, self.env if env is None else env, self.env_args)
 
-    def _flat(self, obs: Any) -> tuple[np.ndarray, bool]:
-        size = self.controller.spec.obs_size
-        if isinstance(obs, dict | tuple):
-            space = self.source().make().observation_space
-            return flattener(space)(obs)[None], True
-        array, dtype = np.asarray(obs), self.controller.spec.obs_dtype
-        if dtype == np.uint8 and array.dtype not in (np.uint8, np.bool_):
-            raise EntraxError(f"The policy takes images as the environment gives them, not arrays of {array.dtype}.")
-        array = array.astype(dtype)
-        if array.ndim == 2 and array.shape[1] == size:
-            return array, False
-        if array.size == size:
-            return array.reshape(1, size), True
-        raise EntraxError(f"The policy takes observations of {size} numbers, or batches of them, not {array.shape}.")
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self.controller, jax.devices("cpu")[-1])
+
+    @cached_property
+    def _flattener(self) -> Flattener:
+        leaves = self.controller.spec.observation
+        if any(leaf.path is None for leaf in leaves) and not (len(leaves) == 1 and leaves[0].is_plain):
+            env = self.source().make()  # a record of an older version lacks what flattening needs
+            leaves = leaves_of(env.observation_space)
+            env.close()
+        return Flattener(leaves)
+
+
+def _padded(rows: Num[np.ndarray, "batch obs"]) -> Num[np.ndarray, "padded obs"]:
+    """The rows, and zeros up to the next power of two, so that batches of many sizes share a few programs."""
+    count = 1 << max(len(rows) - 1, 0).bit_length()
+    if count == len(rows):
+        return rows
+    padded = np.zeros((count, rows.shape[1]), rows.dtype)
+    padded[: len(rows)] = rows
+    return padded

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"spec", "runs", "environments"},  # environments: to render what the video shows
     "api": _ROOMS,
     "cli": _ROOMS | {"api"},
+    "__main__": {"cli"},
 }
 MAY_IMPORT["__init__"] = {*MAY_IMPORT["cli"]}  # for names resolved lazily and for the type checker
 

@@ -29,3 +29,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'entrax' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for `dir(entrax)` and for completion."""
+    return sorted({*__all__, "__version__", "__doc__", "__file__", "__name__", "__path__"})

@@ -49,7 +49,7 @@ def train(
         data: the directory of a run, or the id of a Minari data set on this machine, whose transitions are all that is
             learned from, by an agent with a replay. No step is taken but for evaluation; `steps` times
             `updates_per_step` updates are made.
-        hook: called with every metrics row; training stops early when it returns True.
+        hook: called with every metrics row; training stops early when it returns a true value.
         views: further places that rows are shown, such as TensorBoard.
         started: `time.perf_counter()` when the clock of training seconds starts; by default now.
         resume: take `run` up again if it is there, and start it if not.
@@ -99,7 +99,7 @@ def resume(
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
         env: the environment again, needed when it is not one of entrax or Gymnasium.
         env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
-        hook: called with every metrics row; training stops early when it returns True.
+        hook: called with every metrics row; training stops early when it returns a true value.
         views: further places that rows are shown.
         started: `time.perf_counter()` when the clock of training seconds starts; by default now.
 

@@ -1,6 +1,5 @@
 """The command line: one file per verb, loaded when the verb is used."""
 
-import importlib
 import os
 import sys
 import time
@@ -8,35 +7,47 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train an agent on an environment",
-    "resume": "go on with a run that was interrupted, to the byte",
-    "finetune": "train what a run has learned for another task",
+    "resume": "go on with a run that was interrupted",
+    "finetune": "train a run's policy for another task",
     "evaluate": "play episodes with a trained policy",
-    "stress": "see how a policy's return falls as the world changes",
-    "compose": "act by several runs' soft Q-functions at once",
+    "stress": "measure returns as the world changes",
+    "compose": "act by several soft Q-functions at once",
     "compare": "compare methods over seeds, with intervals",
-    "report": "write the report of a run: figure, video, numbers",
-    "verify": "check that everything of a run is whole",
-    "fingerprint": "print hashes of what a run came to",
-    "plan": "solve a finite problem exactly: Gymnasium's tables, maps, .npz",
-    "study": "put a claim about soft optimality to the test",
+    "report": "write a run's report: figure, video, numbers",
+    "verify": "check that a run is whole",
+    "fingerprint": "print hashes of a run's contents",
+    "plan": "solve a finite problem exactly",
+    "study": "test a claim about soft optimality",
     "agents": "list the agents and when to use which",
 }
 
-USAGE = """entrax: maximum-entropy reinforcement learning and control as inference.
+USAGE = """entrax: maximum-entropy reinforcement learning and control
+as inference.
 
 Usage: entrax VERB ...
 
 {verbs}
 
-`entrax VERB --help` tells more. A first run: entrax train Pendulum-v1 --preset fast
+`entrax VERB --help` explains a verb, and `entrax train
+--agent dqn --help` the settings of an agent. A first run:
+
+    entrax train Pendulum-v1 --preset fast
 """
+COMPLETION = "_ENTRAX_COMPLETE"
+"""Set by the shell while it completes a line."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the verb that the arguments name and exit with its status; nothing heavy is imported before."""
     started = time.perf_counter()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("--help", "-h", "help"):
+    if COMPLETION in os.environ:
+        from entrax.cli.verbs import group
+
+        group.main(arguments, prog_name="entrax")
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
+    if not arguments or arguments[0] in ("--help", "-h"):
         print(usage(), end="")
         sys.exit(0)
     if arguments[0] == "--version":
@@ -53,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from entrax.cli.guard import guarded
 
     sys.path.append(os.getcwd())  # for module:name of the user's own, found last so that it shadows nothing
-    guarded(lambda: importlib.import_module(f"entrax.cli.{verb}").main(arguments[1:], started), arguments)
+    guarded(arguments, started)
 
 
 def usage() -> str:

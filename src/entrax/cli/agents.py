@@ -1,22 +1,22 @@
 """`entrax agents`: the agents and when to use which."""
 
-from collections.abc import Sequence
+import json
 
 import click
 
 from entrax.agents.registry import FIRST_CHOICE, REGISTRY
+from entrax.cli.output import print_json
 
 
 @click.command("agents")
-def command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
     """List the agents: the action spaces they take, their paper, and when to use them."""
+    if as_json:
+        print_json(json.dumps({name: entry._asdict() for name, entry in REGISTRY.items()}))
+        return
     for name, entry in REGISTRY.items():
         spaces = [f"{space} (default)" if FIRST_CHOICE[space] == name else space for space in entry.actions]
         observes = "vectors, images" if entry.images else "vectors"
         click.echo(f"{name}\n  observes {observes}\n  actions  {', '.join(spaces)}")
         click.echo(f"  paper    {entry.paper}\n  use      {entry.use}")
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax agents", standalone_mode=False)

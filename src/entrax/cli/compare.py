@@ -1,7 +1,6 @@
 """`entrax compare`: what several runs say about several methods."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +79,3 @@ def text(found: dict[str, Any]) -> str:
     if few < 5:
         lines.append(f"Intervals of {few} seed{'s' if few > 1 else ''} are too narrow; five or more tell.")
     return "\n".join([*lines, *found["warnings"]])
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax compare", standalone_mode=False)

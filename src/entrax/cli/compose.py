@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from entrax.agents.composed import COMBINATIONS
 from entrax.cli.output import print_json
+from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.training.compose import Bound, compose
 
@@ -20,11 +20,17 @@ from entrax.training.compose import Bound, compose
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable.")
 @click.option("--combine", default="mean", show_default=True, help=f"{', '.join(COMBINATIONS)} of the tasks' rewards.")
 @click.option("--temperature", type=float, help="α of the composition; by default the one that the runs share.")
-@click.option("--candidates", default=256, show_default=True, help="Actions that one is drawn from, where a Box is.")
+@click.option(
+    "--candidates",
+    type=Whole(1),
+    default=256,
+    show_default=True,
+    help="Actions to draw from, for a Box.",
+)
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, final or a checkpoint's name.")
-@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of episodes and actions.")
-@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--episodes", type=Whole(1), default=20, show_default=True, help="Episodes to play.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of episodes and actions.")
+@click.option("--workers", type=Whole(0), help="Worker processes; 0 plays in this one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(runs: tuple[str, ...], **given: Any) -> None:
@@ -60,8 +66,3 @@ def told(bound: Bound) -> str:
         f"bound   {bound.value:.4g}{margin} of discounted soft return, with a mean gap of "
         f"{bound.divergence:.4g} in a state; as good as the Q-functions are"
     )
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax compose", standalone_mode=False)

@@ -4,9 +4,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entrax.runs.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from entrax.evaluation.episodes import Evaluation
 
 NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
 
@@ -22,8 +27,11 @@ class Display(AbstractContextManager["Display"]):
     def __init__(self, title: str, steps: int):
         self.title, self.steps = title, steps
 
-    def __enter__(self) -> "Display":
+    def begin(self) -> None:
+        """Say what is trained, once it is known that it can be."""
         print(f"{self.title}: {self.steps:,} steps; compiling", flush=True)
+
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(
@@ -43,7 +51,9 @@ class Display(AbstractContextManager["Display"]):
 class LiveDisplay(Display):
     """A bar with the time left, and the last numbers under it."""
 
-    def __enter__(self) -> "LiveDisplay":
+    live: "Live | None" = None
+
+    def begin(self) -> None:
         from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,12 +65,12 @@ class LiveDisplay(Display):
         self.numbers, self.evaluated = Text(""), Text("")
         self.live = Live(Group(self.progress, self.numbers, self.evaluated), refresh_per_second=4)
         self.live.__enter__()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.live.__exit__(kind, error, trace)
+        if self.live is not None:
+            self.live.__exit__(kind, error, trace)
 
     def show(self, row: dict[str, Any]) -> None:
         if "evaluation" in row:
@@ -84,7 +94,13 @@ def line(row: Mapping[str, Any], steps: int) -> str:
 def evaluated(row: Mapping[str, Any]) -> str:
     """The evaluation of a row."""
     result = row["evaluation"]
-    return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']})"
+    rate = f", {result['success_rate']:.0%} successful" if "success_rate" in result else ""
+    return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']}{rate})"
+
+
+def successes(result: "Evaluation") -> str:
+    """The share of successful episodes at the end of a line; nothing where the environment does not say."""
+    return "" if result.success_rate is None else f", {result.success_rate:.0%} successful"
 
 
 def numbers(row: Mapping[str, Any]) -> str:

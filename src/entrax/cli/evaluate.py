@@ -1,21 +1,22 @@
 """`entrax evaluate`: play episodes with a trained policy."""
 
 import json
-from collections.abc import Sequence
 
 import click
 
+from entrax.cli.display import successes
 from entrax.cli.output import print_json
+from entrax.cli.values import Whole
 
 
 @click.command("evaluate")
 @click.argument("run")
-@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--episodes", type=Whole(1), default=20, show_default=True, help="Episodes to play.")
 @click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mode.")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
-@click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
-@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
-@click.option("--eval-envs", type=click.IntRange(min=1), help="Environments at once; by default as in training.")
+@click.option("--seed", type=Whole(), help="Seed of the episodes; by default the run's.")
+@click.option("--workers", type=Whole(0), help="Worker processes; 0 plays in this one.")
+@click.option("--eval-envs", type=Whole(1), help="Environments at once; by default as in training.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
@@ -45,9 +46,4 @@ def command(
         print_json(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
     else:
         how = "sampled actions" if sample else "the policy's mode"
-        click.echo(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}")
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax evaluate", standalone_mode=False)
+        click.echo(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}{successes(result)}")

@@ -10,6 +10,7 @@ from entrax.agents.registry import REGISTRY
 from entrax.cli.display import for_output, views
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
+from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
@@ -42,26 +43,27 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(["--keep-optimiser"], is_flag=True, help="Bring the optimiser's state along."),
     click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
     click.Option(["--agent"], help="The agent again, when it is a third party's module:name."),
-    click.Option(["--seed"], type=int, help="By default RUN's."),
+    click.Option(["--seed"], type=Whole(), help="By default RUN's."),
     click.Option(["--run"], help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the new run up again if it is there, else start it."),
-    click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
-    click.Option(["--video/--no-video"], default=True, help="Film the trained policy. [video]"),
+    click.Option(["--episodes"], type=Whole(1), default=20, show_default=True, help="Episodes of the last evaluation."),
+    click.Option(["--video/--no-video"], default=True, help="Film the trained policy."),
     click.Option(["--tensorboard"], is_flag=True, help="Show the metrics in TensorBoard as well."),
     click.Option(["--wandb"], metavar="PROJECT", help="Show the metrics in a project of Weights & Biases as well."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object at the end."),
     click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
 ]
 
 
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb; `started` is when the process did."""
+def build(arguments: Sequence[str]) -> click.Command:
+    """The command with the flags of the agent of the run that the arguments name."""
     flags = field_options(Options, defaults=False) + agent_options(_agent(arguments), defaults=False)
+    return click.Command("finetune", params=PARAMETERS + flags, callback=_run, help=HELP)
 
-    def run(**given: Any) -> None:
-        tune(given, started)
 
-    command = click.Command("finetune", params=PARAMETERS + flags, callback=run, help=HELP)
-    command.main(list(arguments), prog_name="entrax finetune", standalone_mode=False)
+@click.pass_obj
+def _run(started: float, **given: Any) -> None:
+    tune(given, started)
 
 
 def tune(given: dict[str, Any], started: float) -> None:
@@ -73,6 +75,7 @@ def tune(given: dict[str, Any], started: float) -> None:
         raise EntraxError("--steps is missing: how many steps to fine-tune for.")
 
     def begin(directory: RunDirectory) -> list[Any]:
+        display.begin()
         for line in lines(directory):
             display.tell(line)
         return views(directory, given["tensorboard"], given["wandb"])
@@ -97,7 +100,7 @@ def tune(given: dict[str, Any], started: float) -> None:
             resume=given["resume"],
             **settings,
         )
-    finish(trained, episodes=given["episodes"], video=given["video"])
+    finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])
 
 
 def _agent(arguments: Sequence[str]) -> str | None:

@@ -1,23 +1,25 @@
 """`entrax fingerprint`: what a run came to, as hashes to compare."""
 
-from collections.abc import Sequence
+import json
 
 import click
+
+from entrax.cli.output import print_json
 
 
 @click.command("fingerprint")
 @click.argument("run")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, final or a checkpoint's name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(run: str, checkpoint: str, debug: bool) -> None:
+def command(run: str, checkpoint: str, as_json: bool, debug: bool) -> None:
     """SHA-256 of RUN's parameters, optimiser, normaliser, replay and metrics (without wall-clock fields)."""
     from entrax.runs.audit import fingerprint
     from entrax.runs.directory import RunDirectory
 
-    for name, digest in fingerprint(RunDirectory.open(run), checkpoint).items():
+    digests = fingerprint(RunDirectory.open(run), checkpoint)
+    if as_json:
+        print_json(json.dumps(digests))
+        return
+    for name, digest in digests.items():
         click.echo(f"{name:<11} {digest}")
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax fingerprint", standalone_mode=False)

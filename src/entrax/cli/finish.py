@@ -1,30 +1,113 @@
-"""What follows training: an evaluation, the figure, the film and the report, and where they are."""
+"""What follows training: evaluations, the figure, the film and the report, and where they are."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
 from entrax.agents.controller import act_in_episodes
+from entrax.cli.display import successes
+from entrax.cli.output import print_json
+from entrax.errors import EntraxError
+from entrax.evaluation.episodes import Evaluation
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
 from entrax.report.video import record
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
-from entrax.training.trained import Run
+from entrax.training.trained import Run, load
 
 
-def finish(run: Run, *, episodes: int, video: bool) -> None:
-    """Evaluate the trained policy, publish the run, and say where everything is."""
-    result = run.evaluate(episodes)
-    print(f"\nreturn {result.mean:.1f} ± {result.std:.1f} over {episodes} new episodes of the policy's mode")
-    run.directory.append_event({"kind": "evaluation", "checkpoint": run.checkpoint, **result.to_json()})
-    publish(run, video=video)
-    run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
-    print(f"again   entrax evaluate {run.path}")
+def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> None:
+    """Evaluate the trained policy, publish the run, and say where everything is; nothing if that was done before."""
+    if not published(run.directory):
+        results = evaluated(run, episodes)
+        for line in lines(results, run.path):
+            print(line)
+        publish(run, video=video)
+        run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
+        print(f"again   entrax evaluate {run.path}")
+    if as_json:
+        print_json(json.dumps({"run": str(run.path)} | recorded(run.directory) | places(run)))
 
 
 def published(directory: RunDirectory) -> bool:
     """Whether the end of the run as it is now was evaluated and reported, with nothing left to do."""
     steps = directory.config["training"]["steps"]
     return any(row.get("kind") == "published" and row.get("step") == steps for row in directory.events())
+
+
+def evaluated(run: Run, episodes: int) -> dict[str, Evaluation]:
+    """The returns of the policy's mode, of sampled actions, and of the best checkpoint unless it is the last.
+
+    All play the same episodes. What came out is appended to the run's events.
+    """
+    results = {"mode": run.evaluate(episodes), "sampled": run.evaluate(episodes, sample=True)}
+    best = _best(run)
+    if best is not None:
+        results["best"] = best.evaluate(episodes)
+    for name, result in results.items():
+        event = {"kind": "evaluation", "step": run.config["training"]["steps"], "which": name}
+        loaded = "best" if name == "best" else run.checkpoint
+        run.directory.append_event(event | {"checkpoint": loaded} | result.to_json())
+    return results
+
+
+def _best(run: Run) -> Run | None:
+    """The run with its best policy; None where there is none, or it is the last one."""
+    steps = {name.partition("-")[0]: checkpoint.step_of(name) for name in checkpoint.available(run.directory)}
+    if "best" not in steps or steps["best"] == steps.get("final"):
+        return None
+    try:
+        return load(run.path, "best", agent=run.config["agent"], env=run.env)
+    except EntraxError as error:
+        print(f"entrax: {error}", file=sys.stderr)
+        return None
+
+
+def lines(results: dict[str, Evaluation], path: Path) -> list[str]:
+    """The evaluations, and what to do where they differ by more than chance."""
+    mode = results["mode"]
+    what = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
+    said = [f"\nreturn {_shown(mode)} over {len(mode.returns)} new episodes of the policy's mode{successes(mode)}"]
+    said += [f"       {_shown(results[name])} of {text}{successes(results[name])}" for name, text in what.items()
+             if name in results]  # fmt: skip
+    if better(results["sampled"], mode):
+        said.append("advice  Sampled actions do better: run.policy(obs, sample=True, key=key), or evaluate --sample.")
+    elif better(mode, results["sampled"]):
+        said.append("advice  The mode does better than sampled actions: act by it, as run.policy(obs) does.")
+    if "best" in results and better(results["best"], mode):
+        said.append(f"advice  The best checkpoint does better than the last: entrax evaluate {path} --checkpoint best")
+    return said
+
+
+def better(one: Evaluation, other: Evaluation) -> bool:
+    """Whether the mean return of `one` is higher by more than two standard errors of the difference."""
+    count = len(one.returns)
+    difference = np.array(one.returns) - np.array(other.returns)  # of the same episodes
+    return count > 1 and float(difference.mean()) > 2 * float(difference.std(ddof=1)) / count**0.5
+
+
+def _shown(result: Evaluation) -> str:
+    return f"{result.mean:.1f} ± {result.std:.1f}"
+
+
+def recorded(directory: RunDirectory) -> dict[str, Any]:
+    """The evaluations at the end of the run as it is now, as its events have them."""
+    steps = directory.config["training"]["steps"]
+    rows = [row for row in directory.events() if row.get("kind") == "evaluation" and row.get("step", steps) == steps]
+    return {"evaluations": {row.get("which", row["policy"]): row for row in rows}}
+
+
+def places(run: Run) -> dict[str, str | None]:
+    """Where the figure, the film, the report and the policy are; None of what there is not."""
+    directory = run.directory
+    files = {"figure": directory.figure, "video": directory.video, "report": directory.report}
+    policy = directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)
+    return {name: str(path) if path.is_file() else None for name, path in files.items()} | {"policy": str(policy)}
 
 
 def publish(run: Run, *, video: bool) -> None:

@@ -15,47 +15,21 @@ import click
 from entrax import api
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
+from entrax.cli.values import Number, Whole, Widths
 from entrax.fields import described
 from entrax.training.options import Options
 
 
-class Number(click.ParamType):
-    """A number, or a word where the field takes one."""
-
-    name = "number|text"
-
-    def __init__(self, kind: type[int | float]):
-        self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        try:
-            return self.kind(value)
-        except ValueError:
-            return str(value)
-
-
-class Widths(click.ParamType):
-    """Integers separated by commas."""
-
-    name = "n,n,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of integers such as 256,256.", param, ctx)
-
-
-def field_options(settings: type, *, defaults: bool = True) -> list[click.Parameter]:
+def field_options(settings: type, *, defaults: bool = True, note: str = "") -> list[click.Parameter]:
     """A flag for every field of a dataclass; a flag that is not given is None, so that presets can tell.
 
-    Without `defaults` the help does not name them, for a verb that takes them from elsewhere.
+    Without `defaults` the help does not name them, for a verb that takes them from elsewhere. `note` ends every help.
     """
     hints = get_type_hints(settings)
     options: list[click.Parameter] = []
     for field in dataclasses.fields(settings):
         flag = f"--{field.name.replace('_', '-')}"
-        kind, text = _kind(hints[field.name]), described(field, defaults=defaults)
+        kind, text = _kind(hints[field.name]), described(field, defaults=defaults) + note
         names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
         options.append(click.Option(names, type=None if kind is bool else kind, default=None, help=text))
     return options
@@ -65,7 +39,9 @@ def _kind(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         inside = [part for part in get_args(hint) if part is not types.NoneType]
         return Number(inside[0]) if len(inside) > 1 else _kind(inside[0])
-    return Widths() if get_origin(hint) is tuple else hint
+    if get_origin(hint) is tuple:
+        return Widths()
+    return Whole() if hint is int else hint
 
 
 def agent_named(arguments: Sequence[str]) -> str | None:
@@ -80,9 +56,12 @@ def agent_named(arguments: Sequence[str]) -> str | None:
 
 def agent_options(agent: str | None, *, defaults: bool = True) -> list[click.Parameter]:
     """The flags of one agent, or of all of them while it is not known which it will be."""
+    if agent is not None:
+        return field_options(get_agent(agent).Config, defaults=defaults)
+    configs = {name: get_agent(name).Config for name in REGISTRY}
     flags: dict[str | None, click.Parameter] = {}
-    for name in REGISTRY if agent is None else [agent]:
-        for flag in field_options(get_agent(name).Config, defaults=defaults):
+    for name, config in configs.items():
+        for flag in field_options(config, defaults=False, note=f" ({name})"):
             flags.setdefault(flag.name, flag)
     return list(flags.values())
 

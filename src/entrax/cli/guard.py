@@ -1,7 +1,7 @@
 """What every verb shares: errors as one sentence, and the names other libraries give to things."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import click
@@ -12,13 +12,18 @@ from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
 
 
-def guarded(verb: Callable[[], None], arguments: Sequence[str]) -> None:
-    """Run a verb. A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks."""
+def guarded(arguments: Sequence[str], started: float) -> None:
+    """Run the verb that the arguments begin with; `started` is when the process did.
+
+    A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks.
+    """
     debug = "--debug" in arguments
-    wants_json = "--json" in arguments and "--help" not in arguments
+    wants_json = "--json" in arguments and not {"-h", "--help"} & set(arguments)
     try:
         with json_alone() if wants_json else nullcontext():
-            verb()
+            from entrax.cli.verbs import group
+
+            group.main(list(arguments), prog_name="entrax", standalone_mode=False, obj=started)
     except click.NoSuchOption as error:
         fail(unknown_flag(error), 2)
     except click.ClickException as error:

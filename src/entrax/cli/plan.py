@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.values import Whole
 from entrax.errors import EntraxError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Source(NamedTuple):
 @click.argument("source")
 @click.option("--temperature", type=float, required=True, help="α ≥ 0, in units of reward; 0 is classical planning.")
 @click.option("--discount", type=float, help="γ in [0, 1]. [a file's own, else 1]")
-@click.option("--horizon", type=int, help="Number of decisions. [a file's own, else no end]")
+@click.option("--horizon", type=Whole(), help="Number of decisions. [a file's own, else no end]")
 @click.option("--posterior", is_flag=True, help="The exact posterior given optimality as well; needs a horizon.")
 @click.option("--convention", default="entropy", show_default=True, help="entropy, or kl to the problem's prior.")
 @click.option("--objective", default="discounted", show_default=True, help="discounted or average.")
@@ -185,8 +186,3 @@ def finite(answer: Any) -> Any:
     if isinstance(answer, list):
         return [finite(part) for part in answer]
     return None if isinstance(answer, float) and not math.isfinite(answer) else answer
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax plan", standalone_mode=False)

@@ -1,8 +1,10 @@
 """`entrax report`: write the report of a run."""
 
-from collections.abc import Sequence
+import json
 
 import click
+
+from entrax.cli.output import print_json
 
 
 @click.command("report")
@@ -12,6 +14,7 @@ import click
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
     run: str,
@@ -20,16 +23,15 @@ def command(
     agent: str | None,
     env: str | None,
     env_arg: tuple[str, ...],
+    as_json: bool,
     debug: bool,
 ) -> None:
     """Write RUN's report.html, one file with figure, film, configuration and numbers."""
     from entrax.api import load
-    from entrax.cli.finish import publish
+    from entrax.cli.finish import places, publish
     from entrax.environments.source import parse_env_args
 
-    publish(load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg)), video=video)
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax report", standalone_mode=False)
+    loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
+    publish(loaded, video=video)
+    if as_json:
+        print_json(json.dumps({"run": run} | places(loaded)))

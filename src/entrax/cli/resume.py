@@ -1,25 +1,27 @@
 """`entrax resume`: take up a run where it was last saved."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from entrax.cli.display import for_output, views
-from entrax.cli.finish import finish, published
+from entrax.cli.finish import finish
+from entrax.cli.values import Whole
 from entrax.runs.directory import RunDirectory
 
 
 @click.command("resume")
 @click.argument("run")
-@click.option("--steps", type=int, help="Train for more steps than were asked for; schedules keep their horizon.")
+@click.option("--steps", type=Whole(), help="Train for more steps than were asked for; schedules keep their horizon.")
 @click.option("--device", help="Learn somewhere else: cpu, gpu or tpu.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
-@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="Of the last evaluation.")
+@click.option("--episodes", type=Whole(1), default=20, show_default=True, help="Of the last evaluation.")
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the trained policy.")
 @click.option("--tensorboard", is_flag=True, help="Show the metrics in TensorBoard as well.")
 @click.option("--wandb", metavar="PROJECT", help="Show the metrics in a project of Weights & Biases as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
 def command(
@@ -34,6 +36,7 @@ def command(
     video: bool,
     tensorboard: bool,
     wandb: str | None,
+    as_json: bool,
     debug: bool,
 ) -> None:
     """Go on with RUN from its last whole checkpoint, to the byte as if it had never been interrupted."""
@@ -43,6 +46,11 @@ def command(
     directory = RunDirectory.open(run)
     config = directory.config
     title = f"{config['environment']['id']} · {config['agent']} · resumed"
+
+    def shown(directory: RunDirectory) -> list[Any]:
+        display.begin()
+        return views(directory, tensorboard, wandb)
+
     with for_output(title, steps or config["training"]["steps"]) as display:
         trained = resume(
             run,
@@ -52,13 +60,7 @@ def command(
             env=env,
             env_args=parse_env_args(env_arg),
             hook=display.show,
-            views=lambda directory: views(directory, tensorboard, wandb),
+            views=shown,
             started=started,
         )
-    if not published(trained.directory):
-        finish(trained, episodes=episodes, video=video)
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb; `started` is when the process did."""
-    command.main(list(arguments), prog_name="entrax resume", standalone_mode=False, obj=started)
+    finish(trained, episodes=episodes, video=video, as_json=as_json)

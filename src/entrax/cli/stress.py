@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.values import Whole
 
 if TYPE_CHECKING:
     from entrax.evaluation.stress import Interval, Stress
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.option("--families", help="Which perturbations, with commas between; by default all that apply.")
 @click.option("--levels", default="0,0.25,0.5,0.75,1", show_default=True, help="Severities, from 0 to 1 (severe).")
 @click.option("--variant", "variants", multiple=True, metavar="KEY=VALUE", help="Another environment argument to try.")
-@click.option("--episodes", type=click.IntRange(min=1), default=10, show_default=True, help="In each condition.")
+@click.option("--episodes", type=Whole(1), default=10, show_default=True, help="In each condition.")
 @click.option("--figure", type=click.Path(dir_okay=False), help="Draw the curves into this PNG.")
 @click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mode.")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
-@click.option("--seed", type=int, help="Seed of the episodes; by default the run's.")
-@click.option("--envs", type=click.IntRange(min=1), help="Environments at once; by default up to 32.")
-@click.option("--workers", type=click.IntRange(min=0), help="Worker processes; 0 plays in this one.")
+@click.option("--seed", type=Whole(), help="Seed of the episodes; by default the run's.")
+@click.option("--envs", type=Whole(1), help="Environments at once; by default up to 32.")
+@click.option("--workers", type=Whole(0), help="Worker processes; 0 plays in this one.")
 @click.option("--agent", help="The agent again, when it is a third party's module:name.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
@@ -132,8 +132,3 @@ def _numbers(levels: str) -> list[float]:
 
 def _show_progress(done: int, total: int) -> None:
     print(f"\r{done}/{total} episodes", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax stress", standalone_mode=False)

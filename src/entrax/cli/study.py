@@ -1,11 +1,16 @@
 """`entrax study`: a claim about soft optimality as an experiment, with a verdict."""
 
-from collections.abc import Sequence
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.values import Whole
+
+if TYPE_CHECKING:
+    from entrax.studies.study import Study
 
 EVERY = "all"
 
@@ -13,23 +18,34 @@ EVERY = "all"
 @click.command("study")
 @click.argument("name", required=False)
 @click.option("--quick", is_flag=True, help="Smaller: within ten minutes on two cores.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Problems or trained runs; by default the study's own.")
+@click.option("--seeds", type=Whole(1), help="Problems or trained runs; by default the study's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdict and numbers as one JSON object.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("studies"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("studies"),
+    show_default=True,
+    help="Directory for numbers, figures and runs.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out: Path, debug: bool) -> None:
     """Run the study NAME; `all` runs every one and writes a page of their verdicts. Without NAME they are listed.
+
+    NAME may be a study of your own, `module:STUDY`.
 
     OUT/NAME gets numbers.json and figure.png. What is trained is kept in OUT/runs, and taken up again from there.
     """
     from entrax.studies.catalogue import NAMES, get_study
 
     if name is None:
-        for each in NAMES:
-            click.echo(f"{each:28}{get_study(each).claim}")
+        claims = {each: get_study(each).claim for each in NAMES}
+        if as_json:
+            print_json(json.dumps(claims))
+        for each, claim in {} if as_json else claims.items():
+            click.echo(f"{each:28}{claim}")
         return
-    wanted = NAMES if name == EVERY else (get_study(name).name,)
-    outcomes = [conducted(each, quick, seeds, out, quiet=as_json) for each in wanted]
+    studies = [get_study(each) for each in (NAMES if name == EVERY else (name,))]
+    outcomes = [conducted(study, quick, seeds, out, quiet=as_json) for study in studies]
     page = None
     if name == EVERY:
         from entrax.report.study_page import write_page
@@ -43,20 +59,17 @@ def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out
         click.echo(f"page  {page}")
 
 
-def conducted(name: str, quick: bool, seeds: int | None, out: Path, *, quiet: bool) -> dict:
-    """One study, its figure drawn and, unless `quiet`, its verdict printed; the outcome as plain data."""
-    from entrax.report.study_figures import draw_study
-    from entrax.studies.catalogue import get_study
+def conducted(study: "Study", quick: bool, seeds: int | None, out: Path, *, quiet: bool) -> dict:
+    """One study, its figure drawn if it has one, and its verdict printed unless `quiet`; the outcome as plain data."""
+    from entrax.report.study_figures import FIGURES, draw_study
     from entrax.studies.study import conduct
 
-    outcome = conduct(get_study(name), quick=quick, seeds=seeds, out=out).to_json()
-    figure = out / name / "figure.png"
-    draw_study(outcome, figure)
+    outcome = conduct(study, quick=quick, seeds=seeds, out=out).to_json()
+    folder = out / study.name
+    shown = "figure.png" if study.name in FIGURES else "numbers.json"
+    if study.name in FIGURES:
+        draw_study(outcome, folder / shown)
     if not quiet:
-        click.echo(f"{name}: {outcome['verdict']}\n  {outcome['claim']}\n  {outcome['criterion']}\n  figure  {figure}")
+        click.echo(f"{study.name}: {outcome['verdict']}\n  {outcome['claim']}\n  {outcome['criterion']}")
+        click.echo(f"  {shown.partition('.')[0]}  {folder / shown}")
     return outcome
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax study", standalone_mode=False)

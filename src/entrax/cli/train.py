@@ -5,19 +5,30 @@ from typing import Any
 
 import click
 
+from entrax.agents.registry import REGISTRY
 from entrax.cli.display import for_output, views
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
+from entrax.cli.values import Whole, complete, complete_environments
 from entrax.environments.source import parse_env_args
-from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
 from entrax.training.options import PRESETS, Options, get_preset
 
 PARAMETERS: list[click.Parameter] = [
-    click.Argument(["env"]),
-    click.Option(["--agent"], help="A name of `entrax agents`, or module:name; by default the first choice for ENV."),
-    click.Option(["--preset"], default="paper", show_default=True, help=f"One of {', '.join(PRESETS)}."),
-    click.Option(["--seed"], type=int, default=0, show_default=True),
+    click.Argument(["env"], shell_complete=complete_environments),
+    click.Option(
+        ["--agent"],
+        shell_complete=complete(REGISTRY),
+        help="A name of `entrax agents`, or module:name; by default the first choice for ENV.",
+    ),
+    click.Option(
+        ["--preset"],
+        default="paper",
+        show_default=True,
+        shell_complete=complete(PRESETS),
+        help=f"Defaults under one name: {' or '.join(PRESETS)}.",
+    ),
+    click.Option(["--seed"], type=Whole(), default=0, show_default=True, help="Seed of everything random."),
     click.Option(["--run"], help="The run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the run up again if it is there, else start it."),
     click.Option(
@@ -28,23 +39,30 @@ PARAMETERS: list[click.Parameter] = [
     ),
     click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
     click.Option(["--data"], metavar="RUN|ID", help="Learn from this run's replay or a Minari data set only."),
-    click.Option(["--episodes"], type=click.IntRange(min=1), default=20, help="Episodes of the last evaluation. [20]"),
-    click.Option(["--video/--no-video"], default=True, help="Film the trained policy. [video]"),
+    click.Option(["--episodes"], type=Whole(1), default=20, show_default=True, help="Episodes of the last evaluation."),
+    click.Option(["--video/--no-video"], default=True, help="Film the trained policy."),
     click.Option(["--tensorboard"], is_flag=True, help="Show the metrics in TensorBoard as well."),
     click.Option(["--wandb"], metavar="PROJECT", help="Show the metrics in a project of Weights & Biases as well."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object at the end."),
     click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
 ]
 
 
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb; `started` is when the process did."""
+HELP = """Train an agent on ENV, a Gymnasium id or an environment of your own.
+
+Without --agent the flags of every agent are listed; with it, those of that agent, with defaults and ranges. A --preset
+may have other defaults."""
+
+
+def build(arguments: Sequence[str]) -> click.Command:
+    """The command with the flags of the agent that the arguments name."""
     flags = field_options(Options) + agent_options(agent_named(arguments))
+    return click.Command("train", params=PARAMETERS + flags, callback=_run, help=HELP)
 
-    def run(**given: Any) -> None:
-        train(given, started)
 
-    command = click.Command("train", params=PARAMETERS + flags, callback=run, help="Train an agent on ENV.")
-    command.main(list(arguments), prog_name="entrax train", standalone_mode=False)
+@click.pass_obj
+def _run(started: float, **given: Any) -> None:
+    train(given, started)
 
 
 def train(given: dict[str, Any], started: float) -> None:
@@ -54,12 +72,11 @@ def train(given: dict[str, Any], started: float) -> None:
 
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
-    if settings.get("hidden") == ():
-        raise EntraxError("--hidden needs at least one width.")
     steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", Options.steps))
     title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
 
     def shown(directory: RunDirectory) -> list[Any]:
+        display.begin()
         if given["agent"] is None:
             display.tell(f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)")
         for line in lines(directory):
@@ -82,4 +99,4 @@ def train(given: dict[str, Any], started: float) -> None:
             resume=given["resume"],
             **settings,
         )
-    finish(trained, episodes=given["episodes"], video=given["video"])
+    finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])

@@ -1,15 +1,18 @@
 """`entrax verify`: is everything of a run whole?"""
 
+import json
 import sys
-from collections.abc import Sequence
 
 import click
+
+from entrax.cli.output import print_json
 
 
 @click.command("verify")
 @click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(run: str, debug: bool) -> None:
+def command(run: str, as_json: bool, debug: bool) -> None:
     """Check every checkpoint of RUN, its replay log and its metrics against their hashes, and read its arrays.
 
     The exit status is 0 if every checkpoint is whole, and 1 if not.
@@ -18,14 +21,12 @@ def command(run: str, debug: bool) -> None:
     from entrax.runs.directory import RunDirectory
 
     findings = verify(RunDirectory.open(run))
-    for name, damage in findings:
+    whole = all(damage is None for _, damage in findings)
+    if as_json:
+        print_json(json.dumps({"run": run, "whole": whole, "damage": dict(findings)}))
+    for name, damage in [] if as_json else findings:
         click.echo(f"{name}  {'whole' if damage is None else damage}")
     if not findings:
-        click.echo(f"{run} has no checkpoint yet.")
-    if any(damage is not None for _, damage in findings):
+        click.echo(f"{run} has no checkpoint yet.", err=as_json)
+    if not whole:
         sys.exit(1)
-
-
-def main(arguments: Sequence[str], started: float) -> None:
-    """Run the verb."""
-    command.main(list(arguments), prog_name="entrax verify", standalone_mode=False)

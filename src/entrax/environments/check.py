@@ -89,4 +89,4 @@ def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, li
 
 
 def _same(one: Step, other: Step) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))

@@ -20,6 +20,7 @@ class Shared(NamedTuple):
     action: Float[np.ndarray, "env action"]
     next_obs: Num[np.ndarray, "env obs"]  # also what a reset observes
     reward: Float[np.ndarray, " env"]
+    success: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
     busy: Bool[
@@ -29,20 +30,21 @@ class Shared(NamedTuple):
 
 def shared_bytes(count: int, obs_size: int, obs_dtype: str, action_size: int) -> int:
     """Bytes that `shared_arrays` lays out."""
-    return count * (4 * (action_size + 1) + np.dtype(obs_dtype).itemsize * obs_size + 3)
+    return count * (4 * (action_size + 2) + np.dtype(obs_dtype).itemsize * obs_size + 3)
 
 
 def shared_arrays(file: int, count: int, obs_size: int, obs_dtype: str, action_size: int) -> Shared:
     """The arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
     memory = mmap.mmap(file, shared_bytes(count, obs_size, obs_dtype, action_size))
-    floats = np.frombuffer(memory, np.float32, count * (action_size + 1))
+    floats = np.frombuffer(memory, np.float32, count * (action_size + 2))
     obs = np.frombuffer(memory, obs_dtype, count * obs_size, offset=floats.nbytes)
     flags = np.frombuffer(memory, np.bool_, 3 * count, offset=floats.nbytes + obs.nbytes)
-    action, reward = np.split(floats, [count * action_size])
+    action, reward, success = np.split(floats, [count * action_size, count * (action_size + 1)])
     return Shared(
         action=action.reshape(count, action_size),
         next_obs=obs.reshape(count, obs_size),
         reward=reward,
+        success=success,
         terminated=flags[:count],
         truncated=flags[count : 2 * count],
         busy=flags[2 * count :],

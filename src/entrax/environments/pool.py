@@ -21,6 +21,7 @@ class Step(NamedTuple):
     reward: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
+    success: Float[np.ndarray, " env"]  # 1 or 0, NaN where the environment does not say
 
 
 @runtime_checkable
@@ -84,12 +85,13 @@ class LocalPool:
 
     def step(self, actions: Float[np.ndarray, "env action"]) -> Step:
         outcomes = [slot.step(action) for slot, action in zip(self.slots, actions, strict=True)]
-        next_obs, reward, terminated, truncated = zip(*outcomes, strict=True)
+        next_obs, reward, terminated, truncated, success = zip(*outcomes, strict=True)
         return Step(
             next_obs=np.stack(next_obs),
             reward=np.array(reward, np.float32),
             terminated=np.array(terminated, np.bool_),
             truncated=np.array(truncated, np.bool_),
+            success=np.array(success, np.float32),
         )
 
     def send(self, actions: Float[np.ndarray, "env action"]) -> None:

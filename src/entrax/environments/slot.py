@@ -15,7 +15,9 @@ from entrax.environments.traits import Traits, traits_of
 from entrax.errors import EntraxError
 
 LARGEST_REWARD = float(np.finfo(np.float32).max)
-Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool]
+SUCCESS = ("is_success", "success")
+"""What environments call it in `info`."""
+Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool, float]
 
 
 class Replayed(NamedTuple):
@@ -62,7 +64,10 @@ class Slot:
         return self._guarded(lambda: self._flatten(obs))
 
     def step(self, action: Float[np.ndarray, " action"]) -> Outcome:
-        """One step with a flat action in the environment's bounds: (next_obs, reward, terminated, truncated)."""
+        """One step with a flat action in the environment's bounds: (next_obs, reward, terminated, truncated, success).
+
+        `success` is 1 or 0 if the environment says in `info` whether its task is done, else NaN.
+        """
         if not self.running:
             raise RuntimeError(f"Environment {self.index} was stepped after its episode had ended.")
         if not np.isfinite(action).all():
@@ -98,7 +103,7 @@ class Slot:
         returned: Any = self.env.step(to_env_action(self.spec.action, action))
         if not isinstance(returned, tuple) or len(returned) != 5:
             raise ValueError("returned from step something other than (obs, reward, terminated, truncated, info)")
-        obs, reward, terminated, truncated, _ = returned
+        obs, reward, terminated, truncated, info = returned
         flat = self._flatten(obs)
         number = np.asarray(float(reward) if isinstance(reward, int) else reward)  # which may exceed NumPy's integers
         if number.shape != () or number.dtype.kind not in "fiub":
@@ -107,7 +112,7 @@ class Slot:
             raise ValueError(f"returned the reward {reward}, which is not a finite float32 number")
         ended, cut = _flag("terminated", terminated), _flag("truncated", truncated)
         self.running = not (ended or cut)
-        return flat, float(number), ended, cut
+        return flat, float(number), ended, cut, _success(info)
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
@@ -126,6 +131,14 @@ class Slot:
 
     def _fail(self, cause: str, error: BaseException) -> NoReturn:
         raise EnvironmentFault(self.index, self.seed, self.steps, cause) from error
+
+
+def _success(info: Any) -> float:
+    """What `info` says of success, as 1 or 0; NaN if it says nothing that can be read."""
+    said = next((info[name] for name in SUCCESS if name in info), None) if isinstance(info, dict) else None
+    flag = np.asarray(np.nan if said is None else said)
+    readable = flag.size == 1 and flag.dtype.kind in "fiub" and np.isfinite(flag).all()
+    return float(flag.item() > 0) if readable else np.nan
 
 
 def _raised(error: BaseException) -> str:

@@ -69,10 +69,11 @@ def _made(connection: socket.socket, source: EnvSource, index: int) -> Slot:
 def _step(slots: dict[int, Slot], shared: Shared) -> None:
     for index, slot in slots.items():
         with _busy(shared, index):
-            next_obs, reward, terminated, truncated = slot.step(shared.action[index])
+            next_obs, reward, terminated, truncated, success = slot.step(shared.action[index])
         shared.next_obs[index] = next_obs
         shared.reward[index] = reward
         shared.terminated[index], shared.truncated[index] = terminated, truncated
+        shared.success[index] = success
 
 
 @contextmanager

@@ -144,6 +144,7 @@ class WorkerPool:
             reward=shared.reward.copy(),
             terminated=shared.terminated.copy(),
             truncated=shared.truncated.copy(),
+            success=shared.success.copy(),
         )
 
     def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:

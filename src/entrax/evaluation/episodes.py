@@ -45,11 +45,14 @@ class Evaluation:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     policy: Literal["mode", "sampled"]
+    success_rate: float | None = None
+    """Share of the episodes whose last `info` says `is_success` or `success`; None where an episode says neither."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with the keys mean, std, episodes, returns, lengths and policy."""
+        """Plain data with the keys mean, std, episodes, returns, lengths, policy, and success_rate if it is known."""
         record = asdict(self)
-        return record | {"returns": list(self.returns), "lengths": list(self.lengths), "episodes": len(self.returns)}
+        record |= {"returns": list(self.returns), "lengths": list(self.lengths), "episodes": len(self.returns)}
+        return {name: value for name, value in record.items() if name != "success_rate" or value is not None}
 
 
 def evaluate(
@@ -95,7 +98,7 @@ def evaluate(
             seeds = [episode_seed(seed, episode, 0, stream) for episode in range(max(episodes, pool.count))]
         if max_length is None:
             max_length = min(pool.traits.time_limit or UNKNOWN_LIMIT, GREATEST_LIMIT)
-        returns, lengths, cut = _play(act, pool, seeds, episodes, progress, max_length)
+        returns, lengths, success, cut = _play(act, pool, seeds, episodes, progress, max_length)
     if cut:
         warn(
             f"Episodes of an evaluation were cut off after {max_length:,} steps: they had not ended. Give the "
@@ -107,6 +110,7 @@ def evaluate(
         returns=tuple(float(value) for value in returns),
         lengths=tuple(int(value) for value in lengths),
         policy=policy,
+        success_rate=None if np.isnan(success).any() else float(success.mean()),
     )
 
 
@@ -117,10 +121,11 @@ def _play(
     episodes: int,
     progress: Callable[[int, int], None] | None,
     max_length: int,
-) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"], bool]:
-    """Returns and lengths of the episodes, and whether one of them was cut off."""
+) -> tuple[Float[np.ndarray, " episode"], Int32[np.ndarray, " episode"], Float[np.ndarray, " episode"], bool]:
+    """Returns, lengths and successes of the episodes, and whether one of them was cut off."""
     begun, any_cut = pool.count, False
     returns, lengths, finished = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32), np.zeros(len(seeds), bool)
+    success = np.full(len(seeds), np.nan)
     episode, t = np.arange(begun, dtype=np.int32), np.zeros(begun, np.int32)  # what each row plays, and how far it is
     obs = np.zeros((begun, pool.spec.obs_size), pool.spec.obs_dtype)
     _reset(pool, obs, {row: seeds[row] for row in range(begun)})
@@ -129,6 +134,7 @@ def _play(
         step = pool.step(act(obs, episode.copy(), t))
         returns[episode] += np.where(counted, step.reward, 0.0)
         lengths[episode] += counted
+        success[episode] = np.where(counted, step.success, success[episode])
         obs = step.next_obs.copy()
         over, long = step.terminated | step.truncated, t + 1 >= max_length
         any_cut |= bool((long & ~over & counted & (episode < episodes)).any())
@@ -143,7 +149,7 @@ def _play(
                 episode[row], begun = begun, begun + 1
         if not finished[:episodes].all():
             _reset(pool, obs, {int(row): seeds[episode[row]] for row in ended})
-    return returns[:episodes], lengths[:episodes], any_cut
+    return returns[:episodes], lengths[:episodes], success[:episodes], any_cut
 
 
 def _reset(pool: Pool, obs: Num[np.ndarray, "env obs"], seeds: dict[int, int]) -> None:

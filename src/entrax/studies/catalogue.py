@@ -25,8 +25,24 @@ NAMES = (
 
 
 def get_study(name: str) -> Study:
-    """The study called `name`; raises EntraxError with the closest name if there is none."""
+    """The study called `name`, or a user's own `module:STUDY`.
+
+    Raises EntraxError if there is none, with the closest name.
+    """
+    if ":" in name:
+        return _own_study(name)
     if name not in NAMES:
         raise EntraxError(f"There is no study {name!r}{closest(name, NAMES)} `entrax study` lists them.")
     found: Study = importlib.import_module(f"entrax.studies.{name.replace('-', '_')}").STUDY
+    return found
+
+
+def _own_study(name: str) -> Study:
+    path, _, attribute = name.rpartition(":")
+    try:
+        found = vars(importlib.import_module(path)).get(attribute)
+    except ImportError as error:
+        raise EntraxError(f"Study {name!r} cannot be imported: {error}.") from error
+    if not isinstance(found, Study):
+        raise EntraxError(f"{name!r} must be an entrax.studies.study.Study, got {type(found).__name__}.")
     return found

@@ -39,7 +39,7 @@ from entrax.training.selection import evaluate_mode
 from entrax.training.start import Start
 from entrax.training.trained import with_room
 
-Hook = Callable[[dict[str, Any]], bool | None]
+Hook = Callable[[dict[str, Any]], Any]
 Views = Callable[[RunDirectory], Sequence[View]]
 
 
@@ -99,8 +99,8 @@ class Training:
     def train(self, hook: Hook | None = None) -> RunDirectory:
         """Run the rest of the schedule, with rows, evaluations and checkpoints.
 
-        `hook` sees each row and stops the run by True. Raises Interrupted after a signal, the run being saved. The pool
-        stays open, for the caller to close.
+        `hook` sees each row and stops the run by a true value. Raises Interrupted after a signal, the run being saved.
+        The pool stays open, for the caller to close.
         """
         with Interrupts() as interrupts:
             if self.log is None:
@@ -277,7 +277,7 @@ class Training:
                 f"Learning diverged before step {row['step']}: {', '.join(broken)} is not finite. A lower "
                 "--learning-rate or --normalise-obs may help; the checkpoints written before are whole."
             )
-        return hook is not None and hook(row) is True
+        return hook is not None and bool(hook(row))
 
     def _evaluate(self) -> dict[str, Any]:
         """An evaluation row; keeps the policy as the best one if it is."""

@@ -1,0 +1,75 @@
+"""What flags take, as click's parameter types."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+
+class Whole(click.IntRange):
+    """An integer of at least `least`, also written as 1e5 or 100_000."""
+
+    name = "integer"
+
+    def __init__(self, least: int | None = None):
+        super().__init__(min=least)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(whole(value), param, ctx)
+
+    def _describe_range(self) -> str:
+        return "" if self.min is None else f"at least {self.min}"
+
+
+class Number(click.ParamType):
+    """A number, or a word where the field takes one."""
+
+    name = "number|text"
+
+    def __init__(self, kind: type[int | float]):
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float | str:
+        try:
+            return self.kind(whole(value) if self.kind is int else value)
+        except ValueError:
+            return str(value)
+
+
+class Widths(click.ParamType):
+    """Integers separated by commas."""
+
+    name = "n,n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        try:
+            return tuple(int(whole(part)) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of integers such as 256,256.", param, ctx)
+
+
+def whole(text: Any) -> Any:
+    """The integer that a text such as 1e5 stands for; the text itself if it stands for none."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return text
+    exact = isinstance(text, str) and number.is_integer() and not text.strip().lstrip("+-").replace("_", "").isdigit()
+    return int(number) if exact else text
+
+
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def complete(names: Iterable[str]) -> Completion:
+    """How a shell completes one of `names`."""
+    return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def complete_environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The ids that Gymnasium and entrax have."""
+    import gymnasium
+
+    import entrax.environments  # noqa: F401  which registers
+
+    return [name for name in gymnasium.registry if name.startswith(incomplete)]

@@ -1,0 +1,39 @@
+"""The verbs as one click group; a verb's module is loaded when it is used or completed."""
+
+import importlib
+
+import click
+from click.shell_completion import CompletionItem
+
+from entrax.cli import VERBS
+
+ARGUMENTS = "entrax.arguments"
+"""Where a context keeps what follows the verb: the flags of some verbs depend on it."""
+
+
+class Verbs(click.Group):
+    """The verbs. A module has a `command`, or a function `build(arguments)` that makes it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*VERBS]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[ARGUMENTS] = args[1:]
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = vars(importlib.import_module(f"entrax.cli.{cmd_name}"))
+        command: click.Command = (
+            module["build"](ctx.meta.get(ARGUMENTS, [])) if "build" in module else module["command"]
+        )
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
+
+
+group = Verbs("entrax", context_settings={"help_option_names": ["-h", "--help"]})

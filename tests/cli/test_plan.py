@@ -113,8 +113,8 @@ def test_a_map_is_printed_with_arrows_and_values(maze, tmp_path):
     printed = run(maze, "--temperature", 0, "--discount", 0.9, "--figure", tmp_path / "maze.png").split("\n")
     assert printed[0].startswith("maze[a].txt: 8 states, 4 actions; temperature 0, discount 0.9")
     assert "start value 0.729 (error at most" in printed[1]
-    rows = [line.split()[1:-1] for line in printed if "█" in line][1:-1]
-    assert rows[0] == ["→↓", "0.73", "→", "0.81", "↓", "0.90"]
+    rows = [line.strip(" █").split() for line in printed if "█" in line][1:-1]
+    assert rows[0] == ["S→↓", "0.73", "→", "0.81", "↓", "0.90"]
     assert rows[2] == ["→", "0.90", "→", "1.00", "G"]
     assert colours(tmp_path / "maze.png") > 50, "hardly anything is drawn"
 
@@ -139,10 +139,10 @@ def test_a_map_too_wide_for_values_shows_arrows_and_one_too_large_says_so():
     layout = Layout.parse("S" + "." * 29)
     right = np.tile([0.0, 1.0, 0.0, 0.0], (30, 1))
     beside = values(layout, np.full(30, 0.5), right, width=400).split()
-    assert beside == ["→", "0.500"] * 30
+    assert beside == ["S", *["→", "0.500"] * 30]
     below = values(layout, np.full(30, 0.5), right, width=220).split()
-    assert below == ["→"] * 30 + ["0.500"] * 30
-    assert values(layout, np.full(30, 0.5), right).split() == ["→"] * 30
+    assert below == ["S", *["→"] * 30, *["0.500"] * 30]
+    assert values(layout, np.full(30, 0.5), right).split() == ["S", *["→"] * 30]
     assert "too large to print" in values(layout, np.full(30, 0.5), right, width=80)
 
 
@@ -182,6 +182,7 @@ def test_what_is_not_finite_is_null():
         (["CartPole-v1", "--temperature", 0], "CartPole-v1 has no table of transitions"),
         (["nowhere/maze.txt", "--temperature", 0], "There is no file nowhere/maze.txt"),
         (["nowhere.npz", "--temperature", 0], "nowhere.npz cannot be read: No such file"),
+        (["Taxi-v4", "--temperature", 0, "--env-arg", "fickle_passenger=true"], "fickle_passenger"),
         (["FrozenLake-v1", "--temperature", -1], "emperature"),
         (["FrozenLake-v1", "--temperature", "nan"], "emperature"),
         (["FrozenLake-v1", "--temperature", 0, "--discount", 2], "discount is 2.0: it must lie in [0, 1]"),
@@ -206,6 +207,7 @@ def test_files_of_the_wrong_kind(tmp_path, maze):
         ([tmp_path / "bad.npz"], "is no problem that entrax saved"),
         ([tmp_path / "bad.txt"], "cannot be read as a map"),
         ([maze, "--env-arg", "a=1"], "--env-arg is for Gymnasium's environments"),
+        ([maze, "--trust-table"], "--trust-table is for Gymnasium's environments"),
         ([maze, "--discount", 0.9, "--figure", tmp_path / "no" / "where.png"], "cannot be written"),
         ([maze, "--discount", 0.9, "--figure", tmp_path / "what.xyz"], "cannot be written"),
     ):

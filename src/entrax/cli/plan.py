@@ -42,6 +42,7 @@ class Source(NamedTuple):
 @click.option("--goal-reward", type=float, help="Of a map: earned on entering a goal. [1]")
 @click.option("--pit-reward", type=float, help="Of a map: earned on entering a pit. [-1]")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment; repeatable.")
+@click.option("--trust-table", is_flag=True, help="The environment's own step and reset follow its table P.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw value, policy and entropy.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -71,15 +72,17 @@ def read(source: str, given: dict[str, Any]) -> Source:
     is_map = path.suffix != ".npz" and path.is_file()
     if of_map and not is_map:
         raise EntraxError(f"--{min(of_map).replace('_', '-')} is for maps in text files, and {source} is none.")
-    if given["env_arg"] and (is_map or path.suffix == ".npz"):
-        raise EntraxError(f"--env-arg is for Gymnasium's environments, and {source} is a file.")
+    of_environment = [flag for flag in ("env_arg", "trust_table") if given[flag]]
+    if of_environment and (is_map or path.suffix == ".npz"):
+        flag = of_environment[0].replace("_", "-")
+        raise EntraxError(f"--{flag} is for Gymnasium's environments, and {source} is a file.")
     if path.suffix == ".npz":
         from entrax.problems import FiniteMDP
 
         return Source(path.name, dataclasses.replace(FiniteMDP.load(path), **wanted), None)
     if is_map:
         return read_map(path, {**of_map, **wanted})
-    return read_environment(source, given["env_arg"], wanted)
+    return read_environment(source, given["env_arg"], {**wanted, "trust_table": given["trust_table"]})
 
 
 def read_map(path: Path, options: dict[str, Any]) -> Source:

@@ -9,6 +9,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from entrax.problems.layout import START
+
 if TYPE_CHECKING:
     from entrax.problems import FiniteMDP, Layout
 
@@ -77,9 +79,9 @@ def show_values(
         console.print(f"The map of {height} × {width} cells is too large to print: --figure draws it.")
         return
     arrows, numbers = arrow_texts(layout, policy), number_texts(value)
-    maps = [[f"{arrow} " for arrow in arrows]]
+    maps = [arrows]
     if width * (digits + 5) <= room:
-        maps = [[f" {arrow} {number} " for arrow, number in zip(arrows, numbers, strict=True)]]
+        maps = [[f"{arrow} {number} " for arrow, number in zip(arrows, numbers, strict=True)]]
     elif width * (digits + 1) <= room:
         maps.append([f"{number} " for number in numbers])  # one below the other where they don't fit together
     for number, texts in enumerate(maps):
@@ -103,15 +105,16 @@ def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: 
                 text, style = f"{letter:^{whole}}", Style(bold=True)
             else:
                 text = texts[state]
-                style = shade((value[state] - low) / (high - low) if high > low else 0.5, bold=letter == "S")
+                style = shade((value[state] - low) / (high - low) if high > low else 0.5, bold=letter == START)
             line.append(text, style)
         lines.append(line)
     return lines
 
 
 def arrow_texts(layout: "Layout", policy: np.ndarray) -> list[str]:
-    """The likeliest moves of each state, two characters wide."""
-    return [f"{moves(row, layout.moves):>2}" for row in policy]
+    """The likeliest moves of each state, two characters wide, after an S where episodes start."""
+    marks = np.where(layout.where(START), START, " ")
+    return [f"{mark}{moves(row, layout.moves):>2}" for mark, row in zip(marks, policy, strict=True)]
 
 
 def number_texts(value: np.ndarray) -> list[str]:

@@ -190,16 +190,19 @@ class FiniteMDP(eqx.Module):
         return cls(**tables.from_data(Columns.read(columns, states, actions), unseen, options))
 
     @classmethod
-    def from_gymnasium(cls, env: Any, **options: Unpack[Options]) -> "FiniteMDP":
+    def from_gymnasium(cls, env: Any, *, trust_table: bool = False, **options: Unpack[Options]) -> "FiniteMDP":
         """From a Gymnasium id or environment whose `unwrapped.P[s][a]` lists (p, s', r, terminated).
 
+        Wrappers that change steps or episodes are refused, and so is a class with its own `step` or `reset`, unless
+        `trust_table` says that it follows its table. FrozenLake, CliffWalking and Taxi do, without a fickle passenger.
+
         Only the `terminated` of a transition says that an episode ends: some tables have live rows in states where
-        no episode goes on. Such states are terminal here. A time limit is no part of the problem: give a `horizon`.
+        no episode goes on. Such states are terminal here. A `TimeLimit` is ignored: give a `horizon` to have one.
         `initial` is by default the environment's `initial_state_distrib`.
         """
         from entrax.problems import toy_text
 
-        return cls(**toy_text.from_gymnasium(env, options))
+        return cls(**toy_text.from_gymnasium(env, trust_table, options))
 
     def to_sparse(self) -> list[Any]:
         """One SciPy CSR array of shape (S, S + 1) for each action, the last column the end; as `from_sparse` takes."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from entrax.errors import EntraxError, closest
 from entrax.problems.columns import Columns
+from entrax.problems.faithful import bare_environment, check_follows_table
 from entrax.problems.layout import Layout
 from entrax.problems.tables import Fields, from_columns
 
@@ -15,15 +16,15 @@ MOVES = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←"}
 """What the actions of Gymnasium's grids do."""
 
 
-def from_gymnasium(env: Any, options: Mapping[str, Any]) -> Fields:
+def from_gymnasium(env: Any, trust_table: bool, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_gymnasium`."""
     made = make(env) if isinstance(env, str) else env
     try:
-        table = made.unwrapped
-    except AttributeError as error:
-        raise EntraxError(f"An environment is given by its id or as it is, not by a {type(env).__name__}.") from error
-    try:
-        columns, initial = read(table)
+        bare = bare_environment(made)
+        columns, initial = read(bare)
+        check_actions(made, columns)
+        if not trust_table:
+            check_follows_table(bare)
     finally:
         if made is not env:
             made.close()
@@ -78,6 +79,20 @@ def read(env: Any) -> tuple[Columns, Any]:
     return columns, getattr(env, "initial_state_distrib", None)
 
 
+def check_actions(env: Any, columns: Columns) -> None:
+    """Refuse a table with other actions than the environment takes."""
+    space = getattr(env, "action_space", None)
+    if space is None:
+        return
+    start, count = getattr(space, "start", 0), getattr(space, "n", None)
+    listed = np.unique(columns.action)
+    if np.ndim(count) or count is None or not np.array_equal(listed, start + np.arange(count)):
+        raise EntraxError(
+            f"{name_of(env)} takes actions in {space}, and its table `P` lists {len(listed)}, from {listed[0]} to "
+            f"{listed[-1]}: they must be the same."
+        )
+
+
 def over(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
     """States that episodes only ever end in: entered by termination, and not while the episode goes on.
 
@@ -100,7 +115,8 @@ def over(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray
 def layout_of(env: Any) -> Layout | None:
     """The map of one of Gymnasium's grids, to print and to draw; None for any other environment."""
     env = env.unwrapped
-    moves = MOVES.get(type(env).__name__)
+    own = type(env).__module__.startswith("gymnasium.envs.toy_text.")
+    moves = MOVES.get(type(env).__name__) if own else None
     if moves is None:
         return None
     if moves == MOVES["FrozenLakeEnv"]:

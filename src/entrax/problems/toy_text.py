@@ -86,7 +86,7 @@ def check_actions(env: Any, columns: Columns) -> None:
         return
     start, count = getattr(space, "start", 0), getattr(space, "n", None)
     listed = np.unique(columns.action)
-    if np.ndim(count) or count is None or not np.array_equal(listed, start + np.arange(count)):
+    if not isinstance(count, int | np.integer) or not np.array_equal(listed, start + np.arange(count)):
         raise EntraxError(
             f"{name_of(env)} takes actions in {space}, and its table `P` lists {len(listed)}, from {listed[0]} to "
             f"{listed[-1]}: they must be the same."

@@ -47,7 +47,11 @@ def run(tmp_path):
         evaluation = {"mean": -float(step), "std": 1.0, "episodes": 2, "returns": [-1.0, -2.0], "policy": "mode"}
         run.append_metrics({"step": step, "updates": step // 2, "evaluation": evaluation, "time": {"seconds": 5.0}})
     run.append_event({"kind": "warning", "step": 700, "message": "a <script> was slow"})
-    run.append_event({"kind": "evaluation", "mean": -7.25, "std": 0.5, "episodes": 20, "policy": "mode"})
+    started = {"command": "entrax train 'Pen<dulum>-v1'", "time": {"date": "2026-01-02T03:04:05+00:00"}}
+    run.append_event({"kind": "started", "step": 0} | started)
+    for which, mean, more in (("mode", -7.25, {}), ("sampled", -9.5, {"success_rate": 0.25}), ("best", -6.5, {})):
+        event = {"kind": "evaluation", "which": which, "mean": mean, "std": 0.5, "episodes": 20, "policy": "mode"}
+        run.append_event(event | more)
     return run
 
 
@@ -57,6 +61,7 @@ def test_the_report_holds_figure_and_film_whole_and_loads_nothing(run):
     path = write_report(run)
     assert path == run.report
     page = Page(path.read_text(encoding="utf-8"))
+    assert "80 % of their episodes" in page.text
     assert page.sources.keys() == {"img", "video"}
     kinds, contents = zip(*(source.split(";base64,") for source in page.sources.values()), strict=True)
     assert kinds == ("data:image/png", "data:video/mp4")
@@ -70,7 +75,13 @@ def test_the_report_shows_configuration_numbers_and_warnings(run):
     text = Page(write_report(run).read_text(encoding="utf-8")).text
     for shown in (
         "Pen<dulum>-v1 · sac · seed 3",
-        "-7.2 ± 0.5 (20 episodes, mode)",
+        "entrax train 'Pen<dulum>-v1'",
+        ", begun on 2026-01-02 03:04:05 UTC.",
+        "-7.2 ± 0.5 (20 episodes)",
+        "-9.5 ± 0.5 (20 episodes, 25% successful)",
+        "of the best checkpoint",
+        "step 700: a <script> was slow",
+        "sum of the rewards of an episode",
         "-500.0 at step 500",
         "1,000 in 5 s of training (200 a second)",
         "[256, 256]",
@@ -78,7 +89,6 @@ def test_the_report_shows_configuration_numbers_and_warnings(run):
         "9.81",
         "paper",
         "0.10.2",
-        "a <script> was slow",
     ):
         assert shown in text, shown
 
@@ -93,3 +103,12 @@ def test_a_run_that_has_hardly_begun_has_a_report(tmp_path):
     run = RunDirectory.create(tmp_path / "run", CONFIG)
     run.append_metrics({"step": 0, "evaluation": {"mean": float("nan"), "std": None, "returns": [None]}, "time": {}})
     assert "seed 3" in Page(write_report(run).read_text(encoding="utf-8")).text
+
+
+def test_a_run_of_an_older_version_has_a_report(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
+    run.append_event({"kind": "evaluation", "mean": -7.25, "std": 0.5, "episodes": 20, "policy": "sampled"})
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    assert "of sampled actions\n-7.2 ± 0.5 (20 episodes)" in text
+    assert "Trained by" not in text
+    assert "No warning and no fault." in text

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import gymnasium
@@ -24,7 +25,7 @@ from entrax.runs.start import read_start
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
 from entrax.training.ancestor import kept_rows, read_ancestor
-from entrax.training.data import Dataset, check_data
+from entrax.training.data import Dataset, check_data, in_order_of
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
@@ -259,3 +260,24 @@ def test_dqn_learns_the_cart_and_pole_from_the_replay_of_an_earlier_run(tmp_path
         for s in range(3)
     ]
     assert min(run.evaluate(20).mean for run in runs) > 100  # of 500; a random policy's is about 22
+
+
+def test_parts_of_observations_match_by_name_in_whatever_order():
+    parts = {"b": spaces.Discrete(2), "a": spaces.Dict({"x": spaces.Box(-9, 9, (1,)), "w": spaces.Box(-9, 9, (2,))})}
+
+    def spec(names):
+        env = gymnasium.Env()
+        env.observation_space = spaces.Dict(OrderedDict((name, parts[name]) for name in names))
+        env.action_space = spaces.Discrete(2)
+        return spec_of(env)
+
+    rows = np.arange(10, dtype=np.float32).reshape(2, 5)  # a/w, a/x, b
+    none = np.zeros(2, np.float32)
+    steps = Transition(rows, none, none, rows + 100, none, none)
+    data = in_order_of(spec(["b", "a"]), Dataset(spec=spec(["a", "b"]), steps=steps, record={"path": "toy"}))
+    np.testing.assert_array_equal(data.steps.obs, rows[:, [3, 4, 0, 1, 2]])
+    np.testing.assert_array_equal(data.steps.next_obs, data.steps.obs + 100)
+    check_data(data, spec(["b", "a"]), Uniform(batch_size=1, capacity=5))
+    other = in_order_of(spec(["b", "a"]), Dataset(spec=spec(["b"]), steps=steps, record={"path": "toy"}))
+    with pytest.raises(EntraxError, match="observation/a/w is new"):
+        check_data(other, spec(["b", "a"]), Uniform(batch_size=1, capacity=5))

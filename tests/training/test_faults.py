@@ -215,7 +215,7 @@ def test_nothing_is_acted_by_a_policy_that_is_not_finite(tmp_path, monkeypatch):
     rare = {"batch_size": 10, "log_every": 1000, "eval_every": 0}  # nothing else looks in between
     with pytest.raises(Diverged, match=f"diverged at update {broken_at}, near step"):
         entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | rare)
-    assert [event["kind"] for event in RunDirectory.open(tmp_path / "run").events()] == ["diverged"]
+    assert [event["kind"] for event in RunDirectory.open(tmp_path / "run").events()] == ["started", "diverged"]
 
 
 def test_a_full_disk_ends_the_run_with_the_bytes_it_needed(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from forging import forge_config
 from killing import Killed, killer
 
 import entrax
@@ -162,6 +163,38 @@ def test_with_no_checkpoint_whole_it_refuses(tmp_path):
         (run.checkpoints / name / "meta.json").write_bytes(b"short")
     with pytest.raises(EntraxError, match=r"No checkpoint of .*; `entrax verify .*meta.json is damaged"):
         entrax.resume(tmp_path / "run")
+
+
+def contents(path):
+    """All files of a run but the lock, which names its last holder."""
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+
+
+def damaged(run):
+    for name in checkpoint.available(run):
+        (run.checkpoints / name / "meta.json").write_bytes(b"short")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments"),
+    [
+        (lambda run: None, {"steps": 3}),
+        (lambda run: None, {"steps": 500, "device": "quantum"}),
+        (lambda run: None, {"steps": 500, "env": "MountainCarContinuous-v0"}),
+        (lambda run: None, {"steps": 500, "env": "Nowhere-v0"}),
+        (lambda run: forge_config(run.path, run.config | {"agent": "own:things"}), {"steps": 500}),
+        (damaged, {"steps": 500}),
+    ],
+)
+def test_a_resume_that_is_refused_leaves_the_directory_as_it_was(tmp_path, prepare, arguments):
+    killed(tmp_path / "run", 10)
+    prepare(RunDirectory.open(tmp_path / "run"))
+    before = contents(tmp_path / "run")
+    seen = []
+    with pytest.raises(EntraxError):
+        entrax.resume(tmp_path / "run", views=lambda run: seen.append(run) or (), **arguments)
+    assert contents(tmp_path / "run") == before
+    assert not seen
 
 
 def test_a_changed_configuration_is_noticed(tmp_path):

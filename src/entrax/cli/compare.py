@@ -1,6 +1,7 @@
 """`entrax compare`: what several runs say about several methods."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from entrax.errors import EntraxError
 from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
 from entrax.runs.checkpoint import check_config
 from entrax.runs.directory import RunDirectory
+
+FEWEST_SEEDS = 3
+"""Seeds below which an interval is not shown: the bootstrap of two seeds ends at the seeds themselves."""
 
 
 @click.command("compare")
@@ -32,7 +36,7 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
     if figure is not None:
         from entrax.report.compare_figure import compare_figure
 
-        several = len(found["profiles"]) > 1 and any(len(group["seeds"]) > 1 for group in found["groups"])
+        several = len(found["tasks"]) > 1 and len(found["profiles"]) > 1
         profiles = found["profiles"] if several else None
         try:
             compare_figure(curves(groups), figure, profiles=profiles, thresholds=found["thresholds"])
@@ -62,20 +66,35 @@ def text(found: dict[str, Any]) -> str:
     for task in dict.fromkeys(group["task"] for group in found["groups"]):
         lines += [f"{task}: {what}, over seeds", f"  {'method':{width}} seeds     steps  interquartile mean [95 %]"]
         for group in (group for group in found["groups"] if group["task"] == task):
-            interval = f"{group['interquartile_mean']:.1f} [{group['low']:.1f}, {group['high']:.1f}]"
+            value = f"{group['interquartile_mean']:.1f}{interval(group, 1, len(group['seeds']))}"
             spread = f"mean {group['mean']:.1f} ± {group['std']:.1f}"
             count, step = len(group["seeds"]), f"{group['step']:,.0f}"
-            lines.append(f"  {group['method']:{width}} {count:>5} {step:>9}  {interval:32} {spread}")
+            lines.append(f"  {group['method']:{width}} {count:>5} {step:>9}  {value:32} {spread}")
     if found["improvement"]:
         lines.append("probability that a run of one is better than a run of the other")
     for row in found["improvement"]:
-        sides, value = f"{row['method']} over {row['over']}", f"{row['value']:.2f}"
-        lines.append(f"  {sides:{2 * width + 4}} {value} [{row['low']:.2f}, {row['high']:.2f}]")
+        sides = f"{row['method']} over {row['over']}"
+        fewest = min(seeds_of(found, row[side], row["tasks"]) for side in ("method", "over"))
+        fewest = fewest if row["low"] < row["high"] else 0  # an interval of one point is no interval
+        lines.append(f"  {sides:{2 * width + 4}} {row['value']:.2f}{interval(row, 2, fewest)}")
     if len(found["tasks"]) > 1 and len(found["pooled"]) > 1:
         lines.append(f"scaled to 0…1 and pooled over {len(found['tasks'])} environments: interquartile mean [95 %]")
         for method, pooled in found["pooled"].items():
-            lines.append(f"  {method:{width}} {pooled['value']:.3f} [{pooled['low']:.3f}, {pooled['high']:.3f}]")
+            shown = interval(pooled, 3, seeds_of(found, method, found["tasks"]))
+            lines.append(f"  {method:{width}} {pooled['value']:.3f}{shown}")
     few = min(len(group["seeds"]) for group in found["groups"])
-    if few < 5:
-        lines.append(f"Intervals of {few} seed{'s' if few > 1 else ''} are too narrow; five or more tell.")
+    if few < FEWEST_SEEDS:
+        lines.append(f"An interval needs at least {FEWEST_SEEDS} seeds; five or more are better.")
+    elif few < 5:
+        lines.append(f"Intervals of {few} seeds are too narrow; five or more are better.")
     return "\n".join([*lines, *found["warnings"]])
+
+
+def seeds_of(found: dict[str, Any], method: str, tasks: Sequence[str]) -> int:
+    """The runs of a method on some tasks."""
+    return sum(len(g["seeds"]) for g in found["groups"] if g["method"] == method and g["task"] in tasks)
+
+
+def interval(found: dict[str, Any], digits: int, seeds: int) -> str:
+    """The interval behind a value; nothing where there are too few seeds for one."""
+    return "" if seeds < FEWEST_SEEDS else f" [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"

@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,23 @@ td:first-child { color: #666; white-space: nowrap; } .big td { font-size: 1.1rem
 """
 
 
+NAMES = {"mode": "return of the mode", "sampled": "of sampled actions", "best": "of the best checkpoint"}
+TERMS = """A return is the sum of the rewards of an episode, without discount; ± is the standard deviation over
+episodes. The mode is the action that the policy prefers; sampled actions are drawn from the policy, as in training. The
+best checkpoint is the one with the highest mean return in the evaluations while training; the episodes at the end have
+other seeds than those."""
+CURVE = """Points are evaluations while training; the shade holds 80 % of their episodes. The thin line shows the
+returns of training episodes, smoothed. The panels below show what the agent reports of its learning."""
+
+
 def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     """Write report.html from what the run directory holds; `no_video` says why there is no film. Returns its path."""
     config = run.config
     title = f"{config['environment']['id']} · {config['agent']} · seed {config['seed']}"
-    parts = [f"<h1>{html.escape(title)}</h1>", _table(_numbers(run), "big")]
+    events = run.events()
+    parts = [f"<h1>{html.escape(title)}</h1>", _origin(events), _table(_numbers(run, events), "big"), f"<p>{TERMS}</p>"]
     if run.figure.is_file():
-        parts.append(f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">')
+        parts += [f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">', f"<p>{CURVE}</p>"]
     if run.video.is_file():
         parts.append(
             f'<video controls muted loop playsinline src="data:video/mp4;base64,{_base64(run.video)}"></video>'
@@ -41,9 +51,8 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     ):
         if values:
             parts += [f"<h2>{heading}</h2>", _table(values)]
-    events = [f"{e.get('step') or 0:,}: {e['message']}" for e in run.events() if "message" in e]
-    if events:
-        parts += ["<h2>Events</h2>", *(f"<p>{html.escape(event)}</p>" for event in events)]
+    told = [f"step {e.get('step') or 0:,}: {e['message']}" for e in events if "message" in e]
+    parts += ["<h2>Events</h2>", *(f"<p>{html.escape(event)}</p>" for event in told or ["No warning and no fault."])]
     head = (
         f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     )
@@ -54,13 +63,21 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     return run.report
 
 
-def _numbers(run: RunDirectory) -> dict[str, Any]:
+def _origin(events: Sequence[Mapping[str, Any]]) -> str:
+    """The command that made the run, and when; nothing for a run of an older version."""
+    for event in events:
+        if event.get("kind") == "started":
+            date = str(event["time"]["date"]).replace("T", " ").replace("+00:00", " UTC")
+            return f"<p>Trained by <code>{html.escape(event['command'])}</code>, begun on {html.escape(date)}.</p>"
+    return ""
+
+
+def _numbers(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rows = run.metrics()
     numbers: dict[str, Any] = {}
-    finals = [event for event in run.events() if event.get("kind") == "evaluation"]
-    if finals:
-        last = finals[-1]
-        numbers["return"] = f"{last['mean']:.1f} ± {last['std']:.1f} ({last['episodes']} episodes, {last['policy']})"
+    for which, last in {e.get("which", e["policy"]): e for e in events if e.get("kind") == "evaluation"}.items():
+        rate = f", {last['success_rate']:.0%} successful" if "success_rate" in last else ""
+        numbers[NAMES[which]] = f"{last['mean']:.1f} ± {last['std']:.1f} ({last['episodes']} episodes{rate})"
     evaluations = [row for row in rows if "evaluation" in row and row["evaluation"]["mean"] is not None]
     if evaluations:
         best = max(evaluations, key=lambda row: row["evaluation"]["mean"])

@@ -156,10 +156,14 @@ class RunDirectory:
         return hashlib.sha256(dumps(self.config | {"training": training}).encode()).hexdigest()
 
     def with_training(self, **settings: Any) -> "RunDirectory":
-        """The run with other settings under `training`, published in config.json."""
+        """The run with other settings under `training`, which `publish_config` writes."""
         config = self.config | {"training": self.config["training"] | settings}
-        publish_json(self.path / "config.json", config)
         return RunDirectory(path=self.path, config=to_json(config))
+
+    def publish_config(self) -> None:
+        """Write the configuration to config.json, if it is another."""
+        if self.config != RunDirectory.open(self.path).config:
+            publish_json(self.path / "config.json", self.config)
 
     def append_event(self, row: Mapping[str, Any]) -> None:
         """Add one row to events.jsonl, such as {"kind": "warning", "step": 0, "message": "…"}."""

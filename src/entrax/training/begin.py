@@ -11,7 +11,7 @@ from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.training.ancestor import check_spaces
-from entrax.training.data import Dataset, check_data, read_data
+from entrax.training.data import Dataset, check_data, in_order_of, read_data
 from entrax.training.devices import set_up
 from entrax.training.launch import existing, threads_of
 from entrax.training.launch import train as launch
@@ -55,6 +55,7 @@ def begun(
     normaliser = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
     arrays: dict[str, np.ndarray] = {}
     if data is not None:
+        data = in_order_of(task.spec, data)
         check_data(data, task.spec, task.agent.data(task.config))
         normaliser.advance(data.steps.obs)
         arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,22 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         digest.update(np.ascontiguousarray(part).data)
     record |= {"transitions": len(steps.reward), "sha256": digest.hexdigest()}
     return Dataset(spec=spec, steps=steps, record=record)
+
+
+def in_order_of(spec: Spec, data: Dataset) -> Dataset:
+    """The data with the parts of its observations in the order of `spec`, where they are the same by name."""
+    ends = np.cumsum([leaf.size for leaf in data.spec.observation])
+    places = {leaf.name: np.arange(end - leaf.size, end) for leaf, end in zip(data.spec.observation, ends, strict=True)}
+    names = [leaf.name for leaf in spec.observation]
+    if names == [*places] or sorted(names) != sorted(places):
+        return data
+    columns = np.concatenate([places[name] for name in names])
+    leaves = {leaf.name: leaf for leaf in data.spec.observation}
+    return replace(
+        data,
+        spec=replace(data.spec, observation=tuple(leaves[name] for name in names)),
+        steps=data.steps._replace(obs=data.steps.obs[:, columns], next_obs=data.steps.next_obs[:, columns]),
+    )
 
 
 def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:

@@ -1,9 +1,11 @@
 """From what the user asked for to a run under way."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,7 @@ def train(
     whole = described(task, agent, config, preset) | dict(record or {})
     directory = begin(task, path, whole) if begin else RunDirectory.create(path, whole, again=resume)
     with writing(directory.path):
+        directory.append_event({"kind": "started", "step": 0, **provenance()})
         for warning in checked.warnings:
             print(f"entrax: {warning}", file=sys.stderr)
             directory.append_event({"kind": "warning", "step": 0, "message": warning})
@@ -113,6 +116,16 @@ def train(
             writer.close()
             release_programs()
     return Run(directory=directory, controller=training.controller(), checkpoint="final", env=source)
+
+
+def provenance() -> dict[str, Any]:
+    """The command that this process runs, and the date, for the report; nothing that is computed depends on it."""
+    name = Path(sys.argv[0]).name
+    if name in ("entrax", "__main__.py"):
+        command = shlex.join(["entrax", *sys.argv[1:]])
+    else:
+        command = "a notebook" if name.startswith("ipykernel") else shlex.join(["python", name, *sys.argv[1:]])
+    return {"command": command, "time": {"date": datetime.now(UTC).isoformat(timespec="seconds")}}
 
 
 def existing(run: str | Path | None) -> RunDirectory | None:

@@ -38,7 +38,7 @@ def resume(
     views: Views = lambda run: (),
     started: float | None = None,
 ) -> Run:
-    """See `entrax.api.resume`."""
+    """See `entrax.api.resume`. What is refused leaves the directory as it was."""
     started = time.perf_counter() if started is None else started
     directory = RunDirectory.open(path)
     if directory.config["format"] < 2:
@@ -54,14 +54,16 @@ def resume(
         options = options_of(directory)
         devices = set_up(options.device, options.threads)  # before the task, whose arrays start JAX
         task = _task(directory, agent, source)
-        for difference in differences(directory.config["versions"]):
-            _warn(directory, f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
-        shown = views(directory)
-        writer = MetricsWriter(directory, shown)
+        said = [
+            _warned(f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
+            for difference in differences(directory.config["versions"])
+        ]
+        writer = MetricsWriter(directory)
         try:
             training = Training(task, directory, writer, devices, started)
             with training.pool:
-                _restore_newest(training)
+                _restore_newest(training, said)
+                writer.views = shown = list(views(directory))
                 for view in shown:
                     view.begin(directory.metrics())
                 training.train(hook)
@@ -117,10 +119,11 @@ def _task(directory: RunDirectory, agent: str | None, source: EnvSource) -> Task
     return Task(source=source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
 
 
-def _restore_newest(training: Training) -> None:
+def _restore_newest(training: Training, said: list[str]) -> None:
     """Restore the newest checkpoint that is whole and lies on the way; from the start when nothing was ever saved.
 
-    Without a whole one, restore the newest whose own files are whole, without what else is damaged.
+    Without a whole one, restore the newest whose own files are whole, without what else is damaged. The settings and
+    the warnings that were `said` are written when it is clear that the run goes on.
     """
     run, why = training.run, ""
     for salvage in (False, True):
@@ -137,31 +140,33 @@ def _restore_newest(training: Training) -> None:
             except (EntraxError, KeyError, TypeError, ValueError) as error:
                 why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
                 if not salvage:
-                    _warn(run, f"{why} The checkpoint before is tried.")
+                    said.append(_warned(f"{why} The checkpoint before is tried."))
                 training.forget_log()
                 continue
-            _begin_from(training, name, meta, salvage)
+            _begin_from(training, name, meta, salvage, said)
             return
     if why:
         raise EntraxError(
             f"No checkpoint of {run.path} can be taken up; `entrax verify {run.path}` names what is damaged. {why}"
         )
+    _write(run, said)
     run.cut_metrics({"bytes": 0})
     run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run starts anew."})
 
 
-def _begin_from(training: Training, name: str, meta: dict[str, Any], salvage: bool) -> None:
+def _begin_from(training: Training, name: str, meta: dict[str, Any], salvage: bool, said: list[str]) -> None:
     run = training.run
+    try:
+        run.events()
+    except EntraxError as error:
+        run.salvage_events()
+        said.append(_warned(f"{error} The rows that can be read are left."))
+    _write(run, said)
     try:
         run.check_metrics(meta["metrics"], name)
         run.cut_metrics(meta["metrics"])
     except EntraxError as error:
         training.inexact(f"{error} {run.salvage_metrics(meta['step']):,} rows are left.")
-    try:
-        run.events()
-    except EntraxError as error:
-        run.salvage_events()
-        _warn(run, f"{error} The rows that can be read are left.")
     run.append_event({"kind": "resumed", "step": meta["step"], "message": f"Resumed from {name}."})
     if salvage:
         save(training, "step")  # the earlier ones are of the log and the rows that were damaged
@@ -173,9 +178,17 @@ def _on_the_way(options: Options, meta: dict[str, Any]) -> bool:
     return chunk is not None and (chunk.step, chunk.update) == (meta["step"], meta["updates"])
 
 
-def _warn(run: RunDirectory, message: str) -> None:
+def _warned(message: str) -> str:
+    """The message, printed."""
     print(f"entrax: {message}", file=sys.stderr)
-    run.append_event({"kind": "warning", "step": None, "message": message})
+    return message
+
+
+def _write(run: RunDirectory, said: list[str]) -> None:
+    """Publish the configuration and add the warnings to the events."""
+    run.publish_config()
+    for message in said:
+        run.append_event({"kind": "warning", "step": None, "message": message})
 
 
 def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:

@@ -76,6 +76,9 @@ def measure_entrax(agent: str, env: str, window: float) -> dict[str, Any]:
         run = entrax.train(
             env,
             agent=agent,
+            envs=1,
+            normalise_obs=False,
+            normalise_rewards=False,
             steps=1_000_000,
             run=Path(folder) / "run",
             hook=lambda row: clock(row["step"]),

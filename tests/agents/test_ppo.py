@@ -221,6 +221,7 @@ def test_sizes_of_rollouts_that_do_not_fit_are_refused():
 
 
 RUN = {"agent": "ppo", "steps": 180, "seed": 2, "envs": 2, "workers": 0, "normalise_obs": True, "hidden": (8,)}
+RUN |= {"normalise_rewards": True}
 RUN |= {"rollout_steps": 32, "batch_size": 16, "epochs": 2, "checkpoint_every": 40, "eval_every": 90, "log_every": 20}
 
 

@@ -53,7 +53,11 @@ class HistoryPolicy(Protocol):
 
 
 class Agent(Protocol):
-    """An algorithm is a module with these names; `config` is what `resolve` returned."""
+    """An algorithm is a module with these names; `config` is what `resolve` returned.
+
+    It may also have `loop_defaults(config, spec) → dict`: its own defaults for options of the training loop, by name,
+    which hold where neither the user nor the preset names one.
+    """
 
     Config: type[eqx.Module]
 

@@ -21,15 +21,16 @@ FINISHED = Progress(step=np.asarray(1, np.int32), horizon=np.asarray(1, np.int32
 
 
 class Scaling(eqx.Module):
-    """(obs - mean) / scale; an image passes as it is, and has no mean and scale."""
+    """(obs - mean) / scale within ±clip; an image passes as it is, and has no mean and scale."""
 
     mean: Float[Array | np.ndarray, " obs"]
     scale: Float[Array | np.ndarray, " obs"]
+    clip: Float[Array | np.ndarray, ""] = eqx.field(default_factory=lambda: np.asarray(np.inf, np.float32))
 
     def __call__(self, obs: Num[Array | np.ndarray, "*batch obs"]) -> Num[Array, "*batch obs"]:
         if obs.dtype == np.uint8:
             return jnp.asarray(obs)
-        return jnp.asarray((obs - self.mean) / self.scale)
+        return jnp.clip((obs - self.mean) / self.scale, -self.clip, self.clip)
 
 
 def identity_scaling(spec: Spec) -> Scaling:

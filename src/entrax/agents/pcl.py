@@ -152,6 +152,11 @@ def data(config: Config) -> Sequences:
     return Sequences(batch_size=config.batch_size, length=config.window, capacity=config.replay_size)
 
 
+def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
+    """Eight environments, for paths from different episodes."""
+    return {"envs": 8}
+
+
 def acting(config: Config, params: Params, choices: Choices | None) -> Stochastic | Unified:
     """π, of its own network or of Q."""
     if not isinstance(params.policy, TanhMLP):

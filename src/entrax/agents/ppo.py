@@ -22,6 +22,8 @@ Departs from the paper:
 - advantages are normalised in each minibatch, gradients are clipped to a norm, Adam's ε is 1e-5, weights start
   orthogonal, and the learning rate falls in a straight line on every task, as in the authors' code (the paper lets it
   fall on Atari only);
+- with continuous actions the training loop scales observations and rewards by their running deviation and clips both
+  at 10, as in the authors' code; with discrete ones, or with a temperature, rewards keep their unit;
 - ε does not fall along the run (the paper: on Atari);
 - policy and value share no layers on any task, not even an image's encoder, so that c_1 matters only through the common
   norm of their gradients;
@@ -41,7 +43,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
 from entrax.agents.prior import kl, log_probability, suiting
 from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require
+from entrax.agents.settings import as_arrays, require, shared_by_envs
 from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.estimators import gae, soft_reward
 from entrax.fields import POSITIVE, UNIT, Settings, at_least, field
@@ -165,6 +167,20 @@ def policy(config: Config, state: State) -> Stochastic:
 def data(config: Config) -> Rollout:
     assert config.rollout_steps is not None
     return Rollout(steps=config.rollout_steps)
+
+
+def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
+    """Eight environments. With continuous actions, observations and rewards are scaled as in the authors' code.
+
+    With a temperature rewards keep their unit, which is the unit of the temperature.
+    """
+    assert config.rollout_steps is not None
+    continuous = isinstance(spec.action, Continuous)
+    return {
+        "envs": shared_by_envs(config.rollout_steps),
+        "normalise_obs": continuous and spec.image is None,
+        "normalise_rewards": continuous and float(config.temperature) == 0,
+    }
 
 
 def optimiser(config: Config, learning_rate: Scalar) -> optax.GradientTransformation:

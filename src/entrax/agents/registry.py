@@ -65,7 +65,7 @@ REGISTRY = {
         module="entrax.agents.ppo",
         actions=("Box", "Discrete", "MultiDiscrete"),
         paper="Schulman et al. 2017, arXiv:1707.06347",
-        use="the robust policy gradient, for steps that are cheap: --envs 8; maximum entropy with --temperature 0.01",
+        use="the robust policy gradient, for steps that are cheap; maximum entropy with --temperature 0.01",
         images=True,
     ),
     "reinforce": Entry(

@@ -66,7 +66,7 @@ from entrax.agents.recurrent import (
     seen_next,
 )
 from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require
+from entrax.agents.settings import as_arrays, require, shared_by_envs
 from entrax.agents.stochastic import create_policy, create_value
 from entrax.errors import EntraxError
 from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
@@ -191,6 +191,12 @@ def policy(config: Config, state: State) -> Policy:
 def data(config: Config) -> Rollout:
     least_envs = 2 if config.baseline == "mean" else 1
     return Rollout(steps=config.rollout_steps, least_envs=least_envs, context=config.context if config.memory else 0)
+
+
+def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
+    """Several environments where V stands for the rest of an episode; else as few as can be, for whole episodes."""
+    bootstraps = config.baseline == "learned" and config.memory == 0
+    return {"envs": shared_by_envs(config.rollout_steps) if bootstraps else data(config).least_envs}
 
 
 def returns(

@@ -28,6 +28,11 @@ def continuous_size(spec: Spec, agent: str) -> int:
     return spec.action.size
 
 
+def shared_by_envs(steps: int) -> int:
+    """How many environments share a rollout of `steps` by default: at most 8, equally, at least 64 steps each."""
+    return max((n for n in range(1, 9) if steps % n == 0 and steps // n >= 64), default=1)
+
+
 def as_arrays(config: T) -> T:
     """The configuration with every number as a 0-d float32 array, so that another value does not compile again."""
     return jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf, jnp.float32), config)

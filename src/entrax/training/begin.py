@@ -15,7 +15,7 @@ from entrax.training.data import Dataset, check_data, in_order_of, read_data
 from entrax.training.devices import set_up
 from entrax.training.launch import existing, threads_of
 from entrax.training.launch import train as launch
-from entrax.training.normaliser import Normaliser
+from entrax.training.normaliser import Normaliser, RewardScale
 from entrax.training.prior import Reference, fresh_state, parts_of, read_prior
 from entrax.training.run import Task
 from entrax.training.start import create
@@ -53,13 +53,16 @@ def begun(
 ) -> RunDirectory:
     """The directory of a run with what it begins with. Raises EntraxError when that does not suit the task."""
     normaliser = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
+    rewards = RewardScale.of(task.config, task.options.envs, task.options.normalise_rewards)
     arrays: dict[str, np.ndarray] = {}
     if data is not None:
         data = in_order_of(task.spec, data)
         check_data(data, task.spec, task.agent.data(task.config))
         normaliser.advance(data.steps.obs)
+        ended = data.steps.terminated | data.steps.truncated
+        rewards.advance(data.steps.reward[:, None], ended[:, None])
         arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}
-    arrays |= {f"normaliser/{name}": array for name, array in normaliser.arrays().items()}
+    arrays |= flatten({"normaliser": normaliser.arrays() | {"rewards": rewards.arrays()}})
     if prior is not None:
         check_spaces(prior.spec, task.spec, str(prior.path))
         if task.options.normalise_obs != prior.normalises:

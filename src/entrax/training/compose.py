@@ -139,6 +139,8 @@ def compose(
             raise EntraxError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
         if run.spec.image is not None:
             raise EntraxError(f"{run.run.path} observes images: runs of vectors can be composed.")
+        if run.run.config["training"].get("normalise_rewards"):
+            raise EntraxError(f"{run.run.path} scaled its rewards: its values are in units of its own.")
         if "prior" in run.run.config:
             raise EntraxError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
         if not run.whole:
@@ -215,5 +217,4 @@ def _state(run: Ancestor) -> Any:
 def _scaling(run: Ancestor) -> Scaling:
     normaliser = Normaliser(run.spec.scaled_size, run.run.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", run.arrays))
-    mean, scale = normaliser.scaling()
-    return Scaling(mean=mean, scale=scale)
+    return normaliser.scaling()

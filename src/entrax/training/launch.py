@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.records import to_json
 from entrax.runs.versions import versions
+from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
 from entrax.training.options import Options, check_types, get_preset
 from entrax.training.resume import resume as resume_run
@@ -81,6 +82,8 @@ def train(
         options = replace(options, threads=available_threads())  # a resumed run must have as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     resolved = module.resolve(config, checked.spec)
+    named = settings.keys() | get_preset(preset).options.keys()
+    options = with_agent_defaults(options, module, resolved, checked.spec, named, there)
     if options.normalise_obs and checked.spec.image is not None:
         raise EntraxError("An image is scaled by its own range: leave --normalise-obs out.")
     if "data" in (record or {}):
@@ -153,6 +156,22 @@ def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any
         "seed": task.seed,
         "spec": asdict(task.spec),
     }
+
+
+def with_agent_defaults(
+    options: Options, agent: Any, config: Any, spec: Spec, named: Collection[str], report: RunDirectory | None
+) -> Options:
+    """The options with the agent's own defaults, or those of a run to resume, for what is not among `named`."""
+    if "loop_defaults" not in vars(agent):
+        return options
+    defaults = {name: value for name, value in agent.loop_defaults(config, spec).items() if name not in named}
+    if report is not None:
+        recorded = report.config["training"]
+        return replace(options, **{name: recorded.get(name, False) for name in defaults})
+    data, first = agent.data(config), options.learning_starts or 0
+    while defaults.get("envs", 1) > 1 and not data.on_policy and data.steps_needed(defaults["envs"]) > first:
+        defaults["envs"] //= 2
+    return replace(options, **defaults)
 
 
 def offline(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:

@@ -20,7 +20,9 @@ class Options:
         at_least(1),
         derived="all steps",
     )
-    envs: int = field(1, "Environments that are stepped together.", at_least(1))
+    envs: int = field(
+        1, "Environments that are stepped together. By default up to 8 for ppo, reinforce and pcl.", at_least(1)
+    )
     workers: int | None = field(
         None,
         "Processes that step the environments; 0 is this one.",
@@ -32,7 +34,15 @@ class Options:
         None, "Random steps before the first update.", at_least(0), derived="a tenth of the horizon, at most 10,000"
     )
     chunk: int = field(16, "Steps of every environment between two hand-overs of the policy to the actor.", at_least(1))
-    normalise_obs: bool = field(False, "Normalise observations by their running mean and deviation.")
+    normalise_obs: bool = field(
+        False,
+        "Normalise observations by running mean and deviation. On by default for ppo with a Box of actions.",
+    )
+    normalise_rewards: bool = field(
+        False,
+        "Divide rewards by the running deviation of the discounted return. On by default for ppo with a Box of actions "
+        "and no temperature.",
+    )
     log_every: int | None = field(
         None, "Steps between rows of metrics.", at_least(1), derived="a hundredth of the horizon"
     )

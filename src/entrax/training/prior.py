@@ -24,8 +24,6 @@ from entrax.training.run import Task
 from entrax.training.saving import below
 from entrax.training.trained import with_room
 
-NORMALISER = ("normaliser/count", "normaliser/mean", "normaliser/sum_of_squares")
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -49,7 +47,7 @@ def read_prior(path: str | Path) -> Reference:
         spec=old.spec,
         record=recorded(old) | made_of,
         arrays=below("policy", old.arrays),
-        normaliser={name: old.arrays[name] for name in NORMALISER},
+        normaliser=_normaliser(old.arrays),
         normalises=config["training"]["normalise_obs"],
     )
 
@@ -65,7 +63,7 @@ def kept_prior(old: Ancestor) -> Reference | None:
         spec=old.spec,
         record=config["prior"],
         arrays=below("state/prior", arrays),
-        normaliser={name: arrays[name] for name in NORMALISER},
+        normaliser=_normaliser(arrays),
         normalises=config["training"]["normalise_obs"],
     )
 
@@ -73,11 +71,17 @@ def kept_prior(old: Ancestor) -> Reference | None:
 def check_scaling(prior: Reference, old: Ancestor) -> None:
     """Raises EntraxError unless the policy of `old` sees observations as the prior does."""
     check_spaces(prior.spec, old.spec, str(prior.path))
-    if any(not np.array_equal(prior.normaliser[name], old.arrays[name]) for name in NORMALISER):
+    before, after = prior.normaliser, _normaliser(old.arrays)
+    if before.keys() != after.keys() or any(not np.array_equal(before[name], after[name]) for name in before):
         raise EntraxError(
             f"{old.run.path} and its prior {prior.path} normalise observations differently; a prior must see them as "
             "the policy does."
         )
+
+
+def _normaliser(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What observations are scaled by, of a checkpoint's arrays."""
+    return {name: arrays[name] for name in arrays if name.startswith("normaliser/") and "/rewards/" not in name}
 
 
 def fresh_state(task: Task, prior: Reference | None) -> Any:

@@ -30,7 +30,7 @@ from entrax.training.collector import Collector
 from entrax.training.devices import Devices, put
 from entrax.training.interrupts import Interrupted, Interrupts
 from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, chunk_key, update_many
-from entrax.training.normaliser import Normaliser
+from entrax.training.normaliser import Normaliser, RewardScale
 from entrax.training.options import Options
 from entrax.training.pending import Diverged, PendingUpdates
 from entrax.training.saving import Cost, save
@@ -73,6 +73,7 @@ class Training:
         self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self.inexact)
         self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
+        self.rewards = RewardScale.of(task.config, options.envs, options.normalise_rewards)
         self.key = put(jr.key(task.seed), devices.learner)
         self.actor_key = put(jr.key(task.seed), devices.actor)
         self.config = put(task.config, devices.learner)
@@ -163,6 +164,9 @@ class Training:
         self._collect(chunk, packed)
         if chunk.times and not self.data.on_policy:
             self._normalise(chunk.times)
+        if chunk.times and self.rewards.enabled and not self.offline:
+            steps = self.replay.last(chunk.times)
+            self.rewards.advance(steps.reward, steps.terminated | steps.truncated)
         self.next_chunk = chunk.index + 1
         self.step, self.updates = chunk.step + chunk.times * self.task.options.envs, chunk.update + chunk.updates
 
@@ -180,8 +184,9 @@ class Training:
         # Always the same shapes, so that one program serves every chunk.
         batches = self.data.draw(self.replay, rng, max(self.updates_per_chunk, chunk.updates))
         key = chunk_key(self.key, UPDATE, chunk.index)
+        scaled = batches._replace(reward=self.rewards(batches.reward))
         self.state, learned = update_many(
-            *(task.agent, self.config, self.state, batches, self._scaling()),
+            *(task.agent, self.config, self.state, scaled, self._scaling()),
             *(self._progress(chunk), key, np.asarray(chunk.updates)),
         )
         self.info.append((chunk.updates, learned.info))
@@ -239,8 +244,7 @@ class Training:
         return self.task.agent.policy(self.config, self.state), self._scaling()
 
     def _scaling(self) -> Scaling:
-        mean, scale = self.normaliser.scaling()
-        return Scaling(mean=mean, scale=scale)
+        return self.normaliser.scaling()
 
     def controller(self) -> Controller:
         """The present policy, ready to act."""

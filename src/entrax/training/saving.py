@@ -56,7 +56,8 @@ def save(training: "Training", kind: str) -> None:
 
 def _save(training: "Training", kind: str) -> None:
     policy = training.task.agent.policy(training.config, training.state)
-    tree: dict[str, Any] = {"policy": policy, "normaliser": training.normaliser.arrays()}
+    scaling = training.normaliser.arrays() | {"rewards": training.rewards.arrays()}
+    tree: dict[str, Any] = {"policy": policy, "normaliser": scaling}
     run = training.run
     meta = {"step": training.step, "updates": training.updates, "agent": run.config["agent"]}
     meta["config"] = run.config_digest()
@@ -106,6 +107,7 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     _restore_replay(training, meta, salvage)
     training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
     training.normaliser.restore(below("normaliser", arrays))
+    training.rewards.restore(below("normaliser/rewards", arrays))
     infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
     training.info = list(zip(meta["info_updates"], infos, strict=True))
     training.next_chunk, training.updates = meta["chunk"], meta["updates"]

@@ -64,6 +64,7 @@ class Start:
         arrays = read_start(self.run)
         training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
         training.normaliser.restore(below("normaliser", arrays))
+        training.rewards.restore(below("normaliser/rewards", arrays))
         return _fill(training.replay, below("replay", arrays)) if self.transitions else []
 
     def fill(self, replay: UniformReplay) -> list[bytes]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Num, PRNGKeyArray
 
 from entrax.agents.base import get_agent
-from entrax.agents.controller import Compiled, Controller, Scaling, act_in_episodes
+from entrax.agents.controller import Compiled, Controller, act_in_episodes
 from entrax.agents.registry import REGISTRY
 from entrax.environments.observations import Flattener
 from entrax.environments.recorded import Given, harmless, quoted, recorded_source, shown
@@ -49,10 +49,8 @@ def load(
     template = policy_template(module, resolved, spec, directory.config.get("prior"))
     normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
     normaliser.restore(below("normaliser", arrays))
-    mean, scale = normaliser.scaling()
-    controller = Controller(
-        policy=unflatten(template, below("policy", arrays)), scaling=Scaling(mean=mean, scale=scale), spec=spec
-    )
+    policy = unflatten(template, below("policy", arrays))
+    controller = Controller(policy=policy, scaling=normaliser.scaling(), spec=spec)
     return Run(directory=directory, controller=controller, checkpoint=checkpoint, env=env, env_args=env_args)
 
 

@@ -29,6 +29,7 @@ from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_anc
 from entrax.training.devices import set_up
 from entrax.training.launch import configure, existing, threads_of
 from entrax.training.launch import train as launch
+from entrax.training.normaliser import CLIP
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
 from entrax.training.run import Hook, Task, Views
 from entrax.training.saving import below
@@ -134,7 +135,8 @@ def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: 
     config = old.run.config
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
     settings |= {name: config["training"][name] for name in INHERITED}
-    settings |= {name: config["training"].get(name) for name in INHERITED_IF_RECORDED} | dict(given)
+    settings |= {name: config["training"].get(name) for name in INHERITED_IF_RECORDED}
+    settings |= {"normalise_rewards": config["training"].get("normalise_rewards", False)} | dict(given)
     _, wanted = configure(old.agent, config["preset"], settings)
     data = old.agent.data(old.agent.resolve(wanted, old.spec))
     if keep_replay and not isinstance(data, Uniform):
@@ -145,6 +147,8 @@ def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: 
         settings = loop | {"learning_starts": 0 if keep_replay else wait} | settings
     if settings["normalise_obs"] != config["training"]["normalise_obs"]:
         raise EntraxError("A policy keeps its normaliser, or its having none: leave --normalise-obs as it was.")
+    if settings["normalise_rewards"] != config["training"].get("normalise_rewards", False):
+        raise EntraxError("`normalise_rewards` cannot change: the values are carried over in its units; remove it.")
     return settings
 
 
@@ -204,6 +208,9 @@ def inherit(
     arrays = flatten(unflatten(fresh, made_anew | carried))
     state = {f"state/{name}": array for name, array in arrays.items()}
     normaliser = {name: array for name, array in old.arrays.items() if name.startswith("normaliser/")}
+    normaliser.pop("normaliser/rewards/returns", None)  # of the old run's episodes
+    if prior is None and task.options.normalise_obs:  # an older run's has no clip; a prior's stays as it was
+        normaliser["normaliser/clip"] = np.asarray(CLIP)
     reference = ["prior"] if prior is not None else []
     reset = [part for part in parts_of(made_anew) if part != "prior"]
     fate = {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}

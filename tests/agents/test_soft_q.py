@@ -10,7 +10,8 @@ import pytest
 import reference64 as ref
 
 from entrax.agents import soft_q
-from entrax.spec import Progress
+from entrax.nets.distributions import log_det_tanh
+from entrax.spec import Continuous, Leaf, Progress, Spec
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
 SIZES = {"batch_size": ref.BATCH, "replay_size": 1000, "hidden": ref.HIDDEN, "particles": 6, "value_particles": 5}
@@ -277,3 +278,26 @@ def test_a_fixed_bandwidth_takes_the_place_of_the_median():
     a = np.tanh(x)
     scores = (-20 * (a**2 - 0.7) * a + 0.3) * (1 - a**2) - 2 * a  # of Q(tanh u) + log(1 - tanh² u)
     np.testing.assert_allclose(wide, (scores.sum() - scores) / 2, rtol=1e-3)  # everybody is
+
+
+@pytest.mark.parametrize("size", [1, 8, 17])
+def test_the_value_is_little_biased_at_any_number_of_action_entries(size):
+    """The sampler draws exactly from the policy of a Q with V/α = d log(2π)/2, so that only M draws are to blame."""
+    low, high = (-1.0,) * size, (1.0,) * size
+    spec = Spec((Leaf("obs", (1,), "float32", 1, (-1.0,), (1.0,)),), Continuous((size,), "float32", low, high))
+    config = soft_q.resolve(soft_q.Config(), spec)
+
+    class Normal(soft_q.Sampler):
+        def draw(self, obs, count, key):
+            return jr.normal(key, (count, self.size))
+
+    def q(obs, action):
+        u = jnp.arctanh(jnp.clip(action, -1 + 1e-7, 1 - 1e-7))
+        return (-0.5 * jnp.sum(u**2) - jnp.sum(log_det_tanh(u)))[None]
+
+    sampler = Normal(1, size, (8, 8), jr.key(0))
+    one = jax.jit(lambda key: soft_q.soft_value(config, sampler, q, jnp.zeros(1), key)[0])
+    found = np.array([one(key) for key in jr.split(jr.key(1), 400)])
+    error = 4 * found.std() / np.sqrt(len(found))
+    assert size * np.log(2 * np.pi) / 2 - found.mean() < 0.1 + error
+    assert error < 0.1

@@ -82,3 +82,10 @@ def test_a_name_of_another_library_is_answered_with_ours(agent: str, theirs: str
 def test_a_misspelt_preset_is_answered_with_the_right_one():
     with pytest.raises(EntraxError, match=r"none is called 'fsat', did you mean 'fast'\?"):
         get_preset("fsat")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("steps", [50, 2000, 100_000])
+def test_learning_starts_within_a_tenth_of_the_steps(preset, steps):
+    assert configure(sac, preset, {"steps": steps})[0].learning_starts <= steps // 10
+    assert configure(sac, preset, {"steps": steps, "learning_starts": steps})[0].learning_starts == steps

@@ -281,3 +281,10 @@ def test_rewards_that_no_seed_repeats_make_a_resumed_run_inexact(tmp_path, monke
     assert checkpoint.load(run.directory, "final")[1]["exact"] is exact
     notes = [event["message"] for event in run.directory.events() if event["kind"] == "inexact"]
     assert any("rewards" in note for note in notes) is not exact
+
+
+@pytest.mark.parametrize("settings", [{"learning_starts": 300}, {"updates_per_step": 1e-4, "learning_starts": 8}])
+def test_a_run_without_an_update_says_so(tmp_path, capsys, settings):
+    run = entrax.train("Pendulum-v1", agent="sac", run=tmp_path / "run", **SMALL | {"eval_every": 0} | settings)
+    assert "before its first update" in capsys.readouterr().err
+    assert any("first update" in event.get("message", "") for event in run.directory.events())

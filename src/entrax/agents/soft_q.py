@@ -13,7 +13,8 @@ peaks and all. A network f turns noise ξ into draws of it, a = tanh u with u = 
 
 The kernel κ is Gaussian in u; its width is that of the median distance between the K particles, or `bandwidth`.
 
-V of M samples is biased low, by about α var(w)/2M for weights w of mean 1. They are drawn from the uniform law, or from
+V of M samples is biased low, by about α var(w)/2M for weights w of mean 1, so that M grows with the actions' entries
+(`benchmarks/soft_q_bias.py` measures what is left). They are drawn from the uniform law, or from
 the sampler: q is then a mixture of Gaussians in u around M of its draws, as wide as Silverman's rule has it, and a
 share of the uniform law, so that weights are bounded. That density is q's own, so that V errs by M alone, however f
 folds or misses a part of the box.
@@ -32,6 +33,7 @@ Departs from the paper:
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -58,6 +60,7 @@ Critics = Callable[[Array, Array], Array]
 """Values [critic] of an observation and an action."""
 
 PROPOSALS = ("sampler", "uniform")
+LEAST_DRAWS = 16  # of the soft value, as in the authors' code
 SMALLEST_SPREAD = 0.05  # of the proposal's Gaussians, in u: a sampler that has come together still has a density
 
 
@@ -78,9 +81,14 @@ class Config(Settings):
     )
     uniform_share: float = field(0.1, "Share of uniform actions in the sampler's proposal.", UNIT)
     particles: int = field(32, "Actions drawn in a state to train the sampler.", at_least(2), symbol="K", static=True)
-    value_particles: int = field(
-        16, "Actions drawn in a state to estimate its soft value.", at_least(2), symbol="M", static=True
-    )  # authors' code
+    value_particles: int | None = field(
+        None,
+        "Actions drawn in a state to estimate its soft value.",
+        at_least(2),
+        symbol="M",
+        derived="4 for each entry of an action, rounded up to a power of 2, at least 16",
+        static=True,
+    )
     critics: int = field(2, "Number of critics, of which the smallest value counts.", at_least(1), static=True)
     batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
     replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
@@ -143,9 +151,11 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for an environment that this agent does not take."""
+    """Fills the number of draws; raises EntraxError for an environment that this agent does not take."""
     vectors_only(spec, "soft-q")
-    continuous_size(spec, "soft-q")
+    size = continuous_size(spec, "soft-q")
+    if config.value_particles is None:
+        config = replace(config, value_particles=max(LEAST_DRAWS, 2 ** math.ceil(math.log2(4 * size))))
     return as_arrays(config)
 
 
@@ -218,6 +228,7 @@ def soft_value(
 ) -> tuple[Scalar, dict[str, Scalar]]:
     """V(s) of equation 10; with the policy's entropy, (V - E_π Q)/α, and how many draws the weights are worth."""
     normal_key, sampler_key = jr.split(key)
+    assert config.value_particles is not None
     z = jr.normal(normal_key, (config.value_particles, sampler.size))
     if config.proposal == "uniform":
         u, log_density = uniform_draws(z)

@@ -224,4 +224,7 @@ def loop_options(preset: str, settings: Mapping[str, Any]) -> Options:
     names = {f.name for f in fields(Options)}
     values = get_preset(preset).options | {k: v for k, v in settings.items() if k in names}
     check_types(Options, values)
-    return Options(**values)
+    options = Options(**values)
+    if "learning_starts" in settings or options.learning_starts is None:
+        return options
+    return replace(options, learning_starts=min(options.learning_starts, options.tenth))  # the preset's

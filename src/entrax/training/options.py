@@ -88,10 +88,14 @@ class Options:
         """Whether evaluations take the environments of training, so that there are never more than `envs`."""
         return self.eval_envs is not None and self.eval_envs <= self.envs
 
+    @property
+    def tenth(self) -> int:
+        """A tenth of the horizon, rounded up."""
+        return -(-(self.steps if self.horizon is None else self.horizon) // 10)
+
     def resolved(self) -> "Options":
         """The options with every None that means "a fraction of the horizon" replaced by its number."""
-        horizon = self.steps if self.horizon is None else self.horizon
-        tenth = -(-horizon // 10)
+        horizon, tenth = self.steps if self.horizon is None else self.horizon, self.tenth
         filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         defaults = {"horizon": horizon, "learning_starts": min(10_000, tenth), "log_every": -(-horizon // 100)}
         defaults |= {"eval_every": tenth}

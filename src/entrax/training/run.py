@@ -115,6 +115,12 @@ class Training:
                 if self.task.options.eval_every:
                     self._report(self._evaluate(), hook)
                 save(self, "final")
+                if self.updates == 0:
+                    self._warn_once(
+                        f"Nothing was learned: the run of {self.step:,} steps ended before its first update, which "
+                        f"comes after {self.task.options.learning_starts:,} random steps. Take more steps, or lower "
+                        "--learning-starts or raise --updates-per-step."
+                    )
             finally:
                 self.log.close()
             if interrupts.requested is not None:

@@ -1,4 +1,4 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|minutes|
+"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|policy|minutes|
 sample-efficiency|deterministic|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "tabular": "tabular.py",
     "soft-q": "soft_q.py",
     "acting": "acting.py",
+    "policy": "policy.py",
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
     "deterministic": "deterministic.py",

@@ -3,7 +3,8 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 
 POSIX = os.name == "posix"
 
@@ -21,6 +22,15 @@ def closest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence: ", did you mean …?" with the known name nearest to `name`, or "." when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else "."
+
+
+wording: ContextVar[Callable[[str], str]] = ContextVar("wording", default=str)
+"""How messages are worded for the user; the command line turns `parameters` into flags."""
+
+
+def say(message: str) -> None:
+    """Tell the user something on standard error that is no reason to stop."""
+    print(f"entrax: {wording.get()(message)}", file=sys.stderr)
 
 
 def require_posix(what: str) -> None:

@@ -151,6 +151,6 @@ def test_a_window_shorter_than_a_path_is_refused():
 
 
 def test_one_q_needs_discrete_actions():
-    with pytest.raises(EntraxError, match="'pcl --unified' needs discrete actions"):
+    with pytest.raises(EntraxError, match="'pcl with `unified`' needs discrete actions"):
         pcl.resolve(pcl.Config(unified=True), ref.SPEC)
     pcl.resolve(pcl.Config(unified=True), ref.discrete_spec(MultiDiscrete((2, 3))))

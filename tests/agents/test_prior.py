@@ -275,11 +275,11 @@ def test_where_a_prior_would_not_count_or_cannot_be_one_that_is_said():
     plain = ppo.resolve(ppo.Config(), SPEC)
     other = replace(PRIOR, choices=Choices((TOKENS, 2), (6,)))
     for agent, settings, reference, words in (
-        (dqn, hard, PRIOR, r"temperature must be positive for a prior to count, not 0\.0"),
-        (discrete_sac, learning, PRIOR, "unless there is a --target-kl"),
-        (ppo, plain, PRIOR, "positive for a prior to count"),
+        (dqn, hard, PRIOR, r"temperature. must be positive for a prior to count, got 0\.0"),
+        (discrete_sac, learning, PRIOR, "unless there is a `target_kl`"),
+        (ppo, plain, PRIOR, "positive, or `entropy_coefficient`, for a prior to count"),
         (dqn, config, gaussian(0), "The prior is a Normal"),
-        (dqn, config, other, "give both the same --joint-limit"),
+        (dqn, config, other, "give both the same `joint_limit`"),
     ):
         with pytest.raises(EntraxError, match=words):
             agent.with_prior(settings, agent.init(settings, SPEC, jr.key(0)), reference)

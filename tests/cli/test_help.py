@@ -1,11 +1,14 @@
 """What the command line says of itself: help, completion, the forms that numbers take, and JSON from every verb."""
 
+import ast
 import dataclasses
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -18,6 +21,7 @@ from entrax.cli import VERBS, main, usage
 from entrax.cli.flags import with_flags
 from entrax.cli.values import Number, Whole, Widths
 from entrax.cli.verbs import ARGUMENTS, group
+from entrax.errors import say, wording
 from entrax.fields import described
 from entrax.training.options import Options
 
@@ -174,3 +178,24 @@ def test_a_study_of_ones_own(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main(["study", name])
         assert words in capsys.readouterr().err
+
+
+def test_messages_of_python_name_parameters():
+    """The hints for a run that must be given its environment again are typed as they stand."""
+    exempt = {"recorded.py", "trained.py", "source.py", "xla.py"}
+    files = [file for file in Path(entrax.__file__).parent.rglob("*.py") if file.parent.name != "cli"]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and file.name not in exempt:
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                flags = [text for text in texts if isinstance(text, str) and re.search(r"(^| )--[a-z]", text)]
+                assert not flags, (file.name, node.lineno, flags)
+
+
+def test_what_is_said_on_the_way_is_worded_for_the_command_line(capsys):
+    say("`max_episode_steps=10` sets the limit.")
+    assert capsys.readouterr().err == "entrax: `max_episode_steps=10` sets the limit.\n"
+    token = wording.set(with_flags)
+    say("`max_episode_steps=10` sets the limit.")
+    wording.reset(token)
+    assert capsys.readouterr().err == "entrax: --max-episode-steps 10 sets the limit.\n"

@@ -75,7 +75,7 @@ def test_what_only_this_process_can_make_is_checked_here(monkeypatch: pytest.Mon
 def test_making_may_take_as_long_as_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers_module, "START_SECONDS", 0.01)
     play(toy(fault="slow", at=-1), 1, step_timeout=60.0)
-    with pytest.raises(EnvironmentFault, match=r"within 0\.01 s .*--step-timeout.* while it was made"):
+    with pytest.raises(EnvironmentFault, match=r"within 0\.01 s .*`step_timeout`.* while it was made"):
         play(toy(fault="slow", at=-1), 1)
 
 
@@ -214,7 +214,7 @@ def test_memory_of_earlier_episodes_is_noticed_by_what_it_does() -> None:
 def test_an_unknown_time_limit_is_said() -> None:
     unlimited = EnvSource(id="CartPole", factory=lambda: gymnasium.make("CartPole-v1").unwrapped)
     (warning,) = check_environment(unlimited, 0).warnings
-    assert "--max-episode-steps" in warning
+    assert "`max_episode_steps`" in warning
     assert check_environment(replace(unlimited, max_episode_steps=30), 0).warnings == ()
     assert check_environment(EnvSource(id="CartPole-v1"), 0).warnings == ()
 

@@ -42,7 +42,7 @@ def test_an_environment_that_hangs_in_its_reset_is_named_and_killed(tmp_path) ->
 
 
 def test_a_timeout_needs_a_process_that_can_be_stopped() -> None:
-    with pytest.raises(EntraxError, match="--step-timeout"):
+    with pytest.raises(EntraxError, match="`step_timeout`"):
         make_pool(toy(), 1, workers=0, step_timeout=1.0)
 
 

@@ -104,7 +104,7 @@ def test_an_endless_episode_is_cut_off_with_a_warning(envs):
     assert (result.lengths, result.returns) == ((4, 4), (64.0, 64.0))
     [sentence] = said
     assert "cut off after 4 steps" in sentence
-    assert "--max-episode-steps" in sentence
+    assert "`max_episode_steps=1000`" in sentence
 
 
 def test_without_a_known_limit_episodes_are_cut_off_in_the_end(monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import gymnasium
 import jax
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from gymnasium import spaces
 
 import entrax
+from entrax.agents.controller import Controller, identity_scaling
 from entrax.environments.seeds import episode_seed
 from entrax.errors import EntraxError
+from entrax.spec import Continuous, Leaf, Spec
 
 
 class Mixed(gymnasium.Env):
@@ -141,3 +144,24 @@ def test_a_player_of_several_environments_begins_single_episodes_again(rememberi
 def test_a_policy_with_memory_names_the_player(remembering):
     with pytest.raises(EntraxError, match=r"run\.player\(\)"):
         remembering.policy(Mixed.observation_space.sample())
+
+
+class Echo(eqx.Module):
+    """Acts as it observes; counts how often it is traced."""
+
+    traced: list = eqx.field(static=True)
+
+    def mode(self, obs):
+        self.traced.append(obs.shape)
+        return obs
+
+
+def test_a_policy_is_compiled_once_for_batches_of_about_a_size(mixed):
+    leaf = Leaf("observation", (2,), "float32", 2, (-1.0,) * 2, (1.0,) * 2, path=())
+    spec, traced = Spec((leaf,), Continuous((2,), "float32", (-1.0,) * 2, (1.0,) * 2)), []
+    echo = Controller(policy=Echo(traced), scaling=identity_scaling(spec), spec=spec)
+    run = entrax.Run(directory=mixed.directory, controller=echo)
+    for count in (1, 2, 3, 4, 5, 7, 8, 3, 8, 1):
+        rows = np.linspace(-1, 1, 2 * count, dtype=np.float32).reshape(count, 2)
+        np.testing.assert_allclose(run.policy(rows), rows, atol=1e-6)
+    assert len(traced) == 4  # 1, 2, 4 and 8

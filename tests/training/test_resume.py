@@ -116,7 +116,7 @@ def test_a_damaged_end_is_trained_again(tmp_path, whole, capsys):
 
 def test_fewer_steps_than_there_are_would_lose_some(tmp_path):
     killed(tmp_path / "run", 10)
-    with pytest.raises(EntraxError, match="steps already: --steps must be at least that, not 8"):
+    with pytest.raises(EntraxError, match="steps already: `steps` must be at least that, not 8"):
         entrax.resume(tmp_path / "run", steps=8)
 
 

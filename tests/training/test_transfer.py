@@ -324,7 +324,7 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
 def test_what_would_be_read_wrongly_is_refused(tmp_path):
     small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "dqn", **small)
-    with pytest.raises(EntraxError, match="--keep-replay is for agents that learn from single transitions"):
+    with pytest.raises(EntraxError, match="`keep_replay` is for agents that learn from single transitions"):
         entrax.finetune(tmp_path / "dqn", steps=24, keep_replay=True, n_step=3)
     run = entrax.finetune(tmp_path / "dqn", steps=24, run=tmp_path / "windows", n_step=5, eval_every=0)
     assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)

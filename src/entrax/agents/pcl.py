@@ -119,7 +119,7 @@ def resolve(config: Config, spec: Spec) -> Config:
     """Raises EntraxError for values that do not go together."""
     vectors_only(spec, "pcl")
     if config.unified:
-        choices_of(spec, "pcl --unified", config.joint_limit)
+        choices_of(spec, "pcl with `unified`", config.joint_limit)
     long_enough = config.window >= config.path_length
     require(long_enough, "window", f"at least `path_length`, {config.path_length}", config.window)
     return as_arrays(config)

@@ -65,7 +65,7 @@ def suiting(prior: Any, policy: Any) -> Any:
     if prior.choices != policy.choices:
         raise EntraxError(
             f"The prior chooses among {prior.choices.sizes} options and this agent among {policy.choices.sizes}: "
-            "give both the same --joint-limit."
+            "give both the same `joint_limit`."
         )
     return prior
 

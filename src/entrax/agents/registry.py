@@ -33,7 +33,7 @@ REGISTRY = {
         module="entrax.agents.soft_q",
         actions=("Box",),
         paper="Haarnoja et al. 2017, arXiv:1702.08165",
-        use="a policy that keeps every good way, with several peaks if need be, at the --temperature you choose",
+        use="a policy that keeps every good way, with several peaks if need be, at the `temperature` you choose",
     ),
     "td3": Entry(
         module="entrax.agents.td3",
@@ -58,21 +58,21 @@ REGISTRY = {
         module="entrax.agents.dqn",
         actions=("Discrete", "MultiDiscrete"),
         paper="Mnih et al. 2015, doi:10.1038/nature14236; soft: Haarnoja et al. 2017, arXiv:1702.08165",
-        use="deep Q-learning with one network: hard with ε-greedy exploration, or soft with --temperature 0.1",
+        use="deep Q-learning with one network: hard with ε-greedy exploration, or soft with `temperature=0.1`",
         images=True,
     ),
     "ppo": Entry(
         module="entrax.agents.ppo",
         actions=("Box", "Discrete", "MultiDiscrete"),
         paper="Schulman et al. 2017, arXiv:1707.06347",
-        use="the robust policy gradient, for steps that are cheap; maximum entropy with --temperature 0.01",
+        use="the robust policy gradient, for steps that are cheap; maximum entropy with `temperature=0.01`",
         images=True,
     ),
     "reinforce": Entry(
         module="entrax.agents.reinforce",
         actions=("Box", "Discrete", "MultiDiscrete"),
         paper="Williams 1992, doi:10.1007/BF00992696",
-        use="the plain policy gradient, up to actor-critic; to study, and for histories: --memory 16",
+        use="the plain policy gradient, up to actor-critic; to study, and for histories: `memory=16`",
     ),
     "pcl": Entry(
         module="entrax.agents.pcl",

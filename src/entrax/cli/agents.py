@@ -5,6 +5,7 @@ import json
 import click
 
 from entrax.agents.registry import FIRST_CHOICE, REGISTRY
+from entrax.cli.flags import with_flags
 from entrax.cli.output import print_json
 
 
@@ -19,4 +20,4 @@ def command(as_json: bool) -> None:
         spaces = [f"{space} (default)" if FIRST_CHOICE[space] == name else space for space in entry.actions]
         observes = "vectors, images" if entry.images else "vectors"
         click.echo(f"{name}\n  observes {observes}\n  actions  {', '.join(spaces)}")
-        click.echo(f"  paper    {entry.paper}\n  use      {entry.use}")
+        click.echo(f"  paper    {entry.paper}\n  use      {with_flags(entry.use)}")

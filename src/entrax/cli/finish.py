@@ -1,7 +1,6 @@
 """What follows training: evaluations, the figure, the film and the report, and where they are."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from entrax.agents.controller import act_in_episodes
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, say
 from entrax.evaluation.episodes import Evaluation
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
@@ -64,7 +63,7 @@ def _best(run: Run) -> Run | None:
     try:
         return load(run.path, "best", agent=run.config["agent"], env=run.env)
     except EntraxError as error:
-        print(f"entrax: {error}", file=sys.stderr)
+        say(str(error))
         return None
 
 

@@ -102,7 +102,10 @@ def _json(value: Any) -> str:
 def _parameters() -> set[str]:
     """Every parameter of the functions of the API, and every setting."""
     functions = (api.train, api.resume, api.finetune, api.compose, api.load)
+    elsewhere = {"out", "score", "trust_table"}  # of studies, comparisons and planning
     classes = (Options, *(get_agent(name).Config for name in REGISTRY))
-    return {name for function in functions for name in inspect.signature(function).parameters} | {
-        field.name for settings in classes for field in dataclasses.fields(settings)
-    }
+    return (
+        elsewhere
+        | {name for function in functions for name in inspect.signature(function).parameters}
+        | {field.name for settings in classes for field in dataclasses.fields(settings)}
+    )

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import click
 
 from entrax.cli.output import json_alone
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, wording
 from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
 
@@ -18,6 +18,7 @@ def guarded(arguments: Sequence[str], started: float) -> None:
     A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks.
     """
     debug = "--debug" in arguments
+    token = wording.set(_with_flags)
     wants_json = "--json" in arguments and not {"-h", "--help"} & set(arguments)
     try:
         with json_alone() if wants_json else nullcontext():
@@ -34,15 +35,21 @@ def guarded(arguments: Sequence[str], started: float) -> None:
     except EntraxError as error:
         if debug:
             raise
-        from entrax.cli.flags import with_flags
-
-        fail(with_flags(str(error)), error.exit_code)
+        fail(_with_flags(str(error)), error.exit_code)
     except KeyboardInterrupt:
         fail("Interrupted.", 130)
     except Exception as error:
         if debug:
             raise
         fail(f"{type(error).__name__}: {error} (an unexpected error; --debug shows where)", 1)
+    finally:
+        wording.reset(token)
+
+
+def _with_flags(message: str) -> str:
+    from entrax.cli.flags import with_flags
+
+    return with_flags(message)
 
 
 def fail(sentence: str, code: int) -> None:

@@ -60,7 +60,7 @@ def _checked(pool: Pool, seed: int) -> Checked:
     if pool.traits.learners:
         warnings.append(
             f"{' and '.join(pool.traits.learners)} in the environment learns from what it sees. Evaluation uses a new "
-            "one, so its returns and the best checkpoint are wrong. Remove it; --normalise-obs learns in training only "
+            "one, so its returns and the best checkpoint are wrong. Remove it; `normalise_obs` learns in training only "
             "and is kept with the policy."
         )
     elif not np.array_equal(first, again):
@@ -73,7 +73,7 @@ def _checked(pool: Pool, seed: int) -> Checked:
     if pool.traits.time_limit is None and not steps[-1].truncated[0]:
         warnings.append(
             "The environment has no known time limit. An episode of an evaluation is cut off when it gets very long; "
-            "--max-episode-steps sets the limit for training and evaluation."
+            "`max_episode_steps` sets the limit for training and evaluation."
         )
     return Checked(pool.spec, tuple(warnings))
 

@@ -19,13 +19,13 @@ def make_pool(source: EnvSource, count: int, workers: int | None = None, step_ti
         alone = not source.travels or (useful == 1 and step_timeout is None)
         workers = 0 if alone else useful
     if workers == 0 and step_timeout is not None and source.travels:
-        raise EntraxError("--step-timeout needs --workers of at least 1: only another process can be stopped.")
+        raise EntraxError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
     if workers == 0 and step_timeout is None:
         return LocalPool(source, count)
     if not source.travels:
         raise EntraxError(
-            f"The function {source.id} cannot be imported by a worker: move it into a module, or use --workers 0 "
-            "without --step-timeout."
+            f"The function {source.id} cannot be imported by a worker: move it into a module, or use `workers=0` "
+            "without `step_timeout`."
         )
     require_posix("An environment in a worker process")
     return WorkerPool(source, count, min(workers, count), step_timeout)

@@ -220,7 +220,7 @@ class WorkerPool:
         except TimeoutError:
             worker.kill()
             making = index is not None and self._episodes[index][0] is None
-            advice = " (a longer --step-timeout allows more)" if making else ""
+            advice = " (a longer `step_timeout` allows more)" if making else ""
             self._lost(worker, f"did not answer within {limit:g} s{advice}", index)
         except (EOFError, OSError):
             self._lost(worker, f"lost its worker process (exit status {worker.exit_status()})", index)

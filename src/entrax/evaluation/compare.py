@@ -88,7 +88,7 @@ def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000
     Raises EntraxError when groups of one task have no step in common.
     """
     if score not in SCORES:
-        raise EntraxError(f"--score takes {' or '.join(SCORES)}, not {score!r}.")
+        raise EntraxError(f"`score` takes {' or '.join(SCORES)}, not {score!r}.")
     groups = _aligned(groups)
     methods = list(dict.fromkeys(group.method for group in groups))
     scores = {(group.task, group.method): group.scores(score) for group in groups}

@@ -1,6 +1,5 @@
 """The returns of a policy, from episodes that run in parallel and yet do not depend on how many run at once."""
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.seeds import Stream, episode_seed
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, say
 from entrax.programs import release_programs
 
 Act = Callable[
@@ -30,10 +29,6 @@ UNKNOWN_LIMIT = 10_000
 """Steps of an episode of an environment that has no known time limit."""
 GREATEST_LIMIT = 100_000
 """Steps of any episode: what is longer by the environment's own limit would take too long to evaluate."""
-
-
-def _say(message: str) -> None:
-    print(f"entrax: {message}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     max_length: int | None = None,
     seeds: Sequence[int] | None = None,
-    warn: Callable[[str], None] = _say,
+    warn: Callable[[str], None] = say,
 ) -> Evaluation:
     """Play `episodes` whole episodes; episode e is seeded by `seed`, `stream` and e alone, whichever row plays it.
 
@@ -102,7 +97,7 @@ def evaluate(
     if cut:
         warn(
             f"Episodes of an evaluation were cut off after {max_length:,} steps: they had not ended. Give the "
-            "environment a time limit, such as --max-episode-steps 1000."
+            "environment a time limit, such as `max_episode_steps=1000`."
         )
     return Evaluation(
         mean=float(np.mean(returns)),

@@ -55,7 +55,7 @@ def check_follows_table(env: Any) -> None:
     if own := defines(env, {gymnasium.Env, CliffWalkingEnv, FrozenLakeEnv, TaxiEnv}):
         raise EntraxError(
             f"{type(env).__name__} has its own `{own}`, which may differ from its table `P`. "
-            "If it follows the table, give trust_table=True (--trust-table)."
+            "If it follows the table, give `trust_table=True`."
         )
     if getattr(env, "fickle_passenger", False) and getattr(env, "fickle_probability", 1) > 0:
         raise EntraxError(

@@ -85,12 +85,12 @@ class Sequences:
         if self.capacity < least:
             raise EntraxError(
                 f"Sequences of {self.length} steps of {envs} environments do not fit a replay of {self.capacity}: "
-                "raise --replay-size."
+                "raise `replay_size`."
             )
         if learning_starts < least:
             raise EntraxError(
                 f"Sequences of {self.length} steps of {envs} environments cannot be drawn from the first "
-                f"{learning_starts} steps: --learning-starts must be at least {least}."
+                f"{learning_starts} steps: `learning_starts` must be at least {least}."
             )
         return {}
 
@@ -126,11 +126,11 @@ class Rollout:
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         if envs < self.least_envs:
-            raise EntraxError(f"This agent needs --envs of at least {self.least_envs}, as it is set, not {envs}.")
+            raise EntraxError(f"This agent needs `envs` of at least {self.least_envs}, as it is set, not {envs}.")
         if self.steps % envs:
             raise EntraxError(f"A rollout of {self.steps} steps cannot be shared equally by {envs} environments.")
         if steps < self.steps:
-            raise EntraxError(f"With rollouts of {self.steps} steps --steps must be at least that, not {steps}.")
+            raise EntraxError(f"With rollouts of {self.steps} steps `steps` must be at least that, not {steps}.")
         return {"chunk": self.steps // envs, "updates_per_step": 1 / self.steps, "learning_starts": 0}
 
     def steps_needed(self, envs: int) -> int:

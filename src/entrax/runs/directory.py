@@ -52,15 +52,15 @@ class RunDirectory:
             if again and not (path / "config.json").exists():
                 _clear_beginnings(path)
             if any(path.iterdir()):
-                raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
+                raise EntraxError(f"{path} is not empty; give `run` a directory that does not exist yet.")
             # Of two processes that both found it empty, only one makes this directory: the run is the one's who did.
             (path / "checkpoints").mkdir()
             publish_json(path / "config.json", {"format": FORMAT, **config})
         except FileExistsError as error:
-            raise EntraxError(f"{path} is taken already; give --run a directory that does not exist yet.") from error
+            raise EntraxError(f"{path} is taken already; give `run` a directory that does not exist yet.") from error
         except OSError as error:
             raise EntraxError(
-                f"The run directory {path} cannot be written ({error.strerror}); choose another with --run."
+                f"The run directory {path} cannot be written ({error.strerror}); choose another with `run`."
             ) from error
         return cls(path=path, config=to_json({"format": FORMAT, **config}))
 
@@ -97,7 +97,7 @@ class RunDirectory:
                     number += 1
         except OSError as error:
             raise EntraxError(
-                f"No run directory can be made in {root} ({error.strerror}); choose one with --run."
+                f"No run directory can be made in {root} ({error.strerror}); choose one with `run`."
             ) from error
 
     @property

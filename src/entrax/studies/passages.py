@@ -135,7 +135,7 @@ def training_episodes(run: Run, scale: float) -> Episodes:
     """The episodes that a run learned from, read from its replay."""
     steps, envs = stored(read_ancestor(run.path, "latest", None)), run.config["training"]["envs"]
     if steps.reward.size < run.config["training"]["steps"]:
-        raise EntraxError(f"The replay of {run.path} has dropped its first episodes: raise --replay-size.")
+        raise EntraxError(f"The replay of {run.path} has dropped its first episodes: raise `replay_size`.")
     next_obs, over = steps.next_obs, steps.terminated | steps.truncated
     found = []
     for env in range(envs):

@@ -70,7 +70,7 @@ def tuned(
     found = load(path)
     before = recorded(read_ancestor(ancestor.path, settings.get("checkpoint", "latest"), None))
     if found.config["ancestor"]["sha256"] != before["sha256"]:
-        raise EntraxError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another --out.")
+        raise EntraxError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another `out`.")
     return found
 
 
@@ -93,7 +93,7 @@ def check_defaults(run: Run, agent: str, settings: Mapping[str, Any]) -> None:
             if name not in ("threads", "device") and then.get(name, now) != now:
                 raise EntraxError(
                     f"{run.path} was trained with {name} {then[name]}, which is {now} by now; remove it, or choose "
-                    "another --out."
+                    "another `out`."
                 )
 
 

@@ -66,8 +66,7 @@ def begun(
     if prior is not None:
         check_spaces(prior.spec, task.spec, str(prior.path))
         if task.options.normalise_obs != prior.normalises:
-            flag = "--normalise-obs" if prior.normalises else "--no-normalise-obs"
-            raise EntraxError(f"A run sees observations as its prior did: give {flag}.")
+            raise EntraxError(f"A run sees observations as its prior did: give `normalise_obs={prior.normalises}`.")
         arrays |= prior.normaliser
     state = flatten(fresh_state(task, prior))
     arrays |= {f"state/{name}": array for name, array in state.items()}

@@ -127,7 +127,7 @@ def compose(
     """See `entrax.api.compose`."""
     if combine not in COMBINATIONS:
         known = ", ".join(COMBINATIONS)
-        raise EntraxError(f"--combine takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
+        raise EntraxError(f"`combine` takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
     if len(paths) < 2 or candidates < 2:
         raise EntraxError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
     set_up(None, None)
@@ -169,9 +169,9 @@ def _temperature(runs: Sequence[Ancestor], given: float | None) -> tuple[float, 
     together = max(there) <= min(there) * (1 + 1e-3)
     if given is None and not together:
         found = ", ".join(f"{alpha:.4g}" for alpha in there)
-        raise EntraxError(f"The runs have the temperatures {found}: choose one for the composition by --temperature.")
+        raise EntraxError(f"The runs have the temperatures {found}: choose one for the composition by `temperature`.")
     if given is not None and not given > 0:
-        raise EntraxError(f"--temperature must be positive, not {given}.")
+        raise EntraxError(f"`temperature` must be positive, not {given}.")
     alpha = there[0] if given is None else given
     return alpha, together and abs(alpha - there[0]) <= 1e-3 * alpha
 
@@ -197,9 +197,9 @@ def _policy(runs: Sequence[Ancestor], how: str, alpha: float, candidates: int) -
         return ComposedEnergy(parts=tuple(energies), temperature=alpha, candidates=candidates, how=how)
     choices = [state.choices for state in states]
     if any(other != choices[0] for other in choices):
-        raise EntraxError("The runs choose among their actions in different ways: train them with one --joint-limit.")
+        raise EntraxError("The runs choose among their actions in different ways: train them with one `joint_limit`.")
     if how == "or" and len(choices[0].sizes) > 1:
-        raise EntraxError("'or' needs one choice among all actions: train with a greater --joint-limit.")
+        raise EntraxError("'or' needs one choice among all actions: train with a greater `joint_limit`.")
     tables = [
         TablePart(scaling=s, critics=x.params.critic)
         if run.run.config["agent"] == "dqn"

@@ -80,7 +80,7 @@ def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
         raise EntraxError(f"The actions of {path} have other bounds, and would mean something else here.")
     count, least, most = len(data.steps.reward), wanted.steps_needed(1), wanted.capacity
     if count > most:
-        raise EntraxError(f"{path} has {count} transitions: --replay-size must be at least that, not {most}.")
+        raise EntraxError(f"{path} has {count} transitions: `replay_size` must be at least that, not {most}.")
     if count < least:
         raise EntraxError(f"{path} has {count} transitions, and this agent needs {least} to draw a sequence from.")
 

@@ -16,7 +16,7 @@ from entrax.agents.registry import default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, say
 from entrax.foreign import unknown
 from entrax.programs import release_programs
 from entrax.replay import Data
@@ -63,9 +63,9 @@ def train(
     if steps is not None:
         settings["steps"] = steps
     if seed < 0:
-        raise EntraxError(f"--seed must be at least 0, not {seed}.")
+        raise EntraxError(f"`seed` must be at least 0, not {seed}.")
     if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
-        raise EntraxError("--target-kl is a divergence from a --prior RUN, and there is none.")
+        raise EntraxError("`target_kl` requires a `prior`.")
     there = existing(run) if resume else None
     if there is not None:
         agent = there.config["agent"] if agent is None and ":" not in there.config["agent"] else agent
@@ -85,7 +85,7 @@ def train(
     named = settings.keys() | get_preset(preset).options.keys()
     options = with_agent_defaults(options, module, resolved, checked.spec, named, there)
     if options.normalise_obs and checked.spec.image is not None:
-        raise EntraxError("An image is scaled by its own range: leave --normalise-obs out.")
+        raise EntraxError("An image is scaled by its own range: remove `normalise_obs`.")
     if "data" in (record or {}):
         options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)
@@ -108,7 +108,7 @@ def train(
     with writing(directory.path):
         directory.append_event({"kind": "started", "step": 0, **provenance()})
         for warning in checked.warnings:
-            print(f"entrax: {warning}", file=sys.stderr)
+            say(warning)
             directory.append_event({"kind": "warning", "step": 0, "message": warning})
         writer = MetricsWriter(directory, views(directory))
         try:
@@ -134,7 +134,7 @@ def provenance() -> dict[str, Any]:
 def existing(run: str | Path | None) -> RunDirectory | None:
     """The run to resume, if it is there. Raises EntraxError when none is named."""
     if run is None:
-        raise EntraxError("--resume needs --run: the directory of the run to resume, or to start if it is not there.")
+        raise EntraxError("`resume` needs `run`: the directory of the run to resume, or to start if it is not there.")
     return RunDirectory.open(run) if (Path(run) / "config.json").exists() else None
 
 
@@ -180,9 +180,9 @@ def offline(options: Options, data: Data, settings: Mapping[str, Any]) -> Option
     Raises EntraxError when some of `settings` are about steps, or for an agent that learns from its own steps only.
     """
     if data.on_policy:
-        raise EntraxError("This agent learns from what its own policy did last: --data is for agents with a replay.")
+        raise EntraxError("This agent learns from what its own policy did last: `data` is for agents with a replay.")
     for name in sorted({"envs", "learning_starts", "restart_envs"} & settings.keys()):
-        raise EntraxError(f"--{name.replace('_', '-')} is about steps, of which --data leaves none: leave it out.")
+        raise EntraxError(f"`{name}` is about steps, of which `data` leaves none: remove it.")
     return replace(options, envs=1, learning_starts=data.steps_needed(1))
 
 
@@ -194,12 +194,12 @@ def suited(options: Options, data: Data, settings: Mapping[str, Any]) -> Options
     """
     settled = data.loop(options.steps, options.envs, options.learning_starts or 0)
     for name in sorted(settled.keys() & settings.keys()):
-        raise EntraxError(f"--{name.replace('_', '-')} is settled by what this agent learns from: leave it out.")
+        raise EntraxError(f"`{name}` is settled by what this agent learns from: remove it.")
     options = replace(options, **settled)  # type: ignore[arg-type]
     if options.chunk * options.envs > data.capacity:
         raise EntraxError(
             f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of "
-            f"{data.capacity}: lower --chunk or raise --replay-size."
+            f"{data.capacity}: lower `chunk` or raise `replay_size`."
         )
     return options
 

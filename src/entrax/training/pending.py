@@ -54,5 +54,5 @@ class PendingUpdates:
         self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})
         raise Diverged(
             f"Learning diverged at update {update}, near step {step}: {what} is not finite. The batch is in {place}; "
-            "the checkpoints are whole. A lower --learning-rate or --normalise-obs may help."
+            "the checkpoints are whole. A lower `learning_rate` or `normalise_obs` may help."
         )

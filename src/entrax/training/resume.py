@@ -1,6 +1,5 @@
 """A run that was interrupted, taken up again where it was last saved."""
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -10,7 +9,7 @@ from typing import Any
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, say
 from entrax.programs import release_programs
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -93,7 +92,7 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     wanted = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
     done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
     if wanted.steps + options.envs <= done:  # the last step of all environments together may go beyond the number
-        raise EntraxError(f"{directory.path} has {done} steps already: --steps must be at least that, not {steps}.")
+        raise EntraxError(f"{directory.path} has {done} steps already: `steps` must be at least that, not {steps}.")
     if options.steps < wanted.steps > (options.horizon or 0):
         print(
             f"Schedules end at step {options.horizon:,}: what they set, such as a learning rate, stays as it is there."
@@ -180,7 +179,7 @@ def _on_the_way(options: Options, meta: dict[str, Any]) -> bool:
 
 def _warned(message: str) -> str:
     """The message, printed."""
-    print(f"entrax: {message}", file=sys.stderr)
+    say(message)
     return message
 
 
@@ -199,7 +198,7 @@ def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:
             now = {name: now.get(name) for name in before}  # what came later was at its default
         if before != now:
             what = group.replace("_", " ")
-            raise EntraxError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another --run.")
+            raise EntraxError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another `run`.")
     for group in ("prior", "data"):
         before, now = ((config.get(group) or {"path": "none"}) for config in (directory.config, described))
         if before.get("sha256") != now.get("sha256"):

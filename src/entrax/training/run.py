@@ -1,6 +1,5 @@
 """One run, from a configuration to a trained policy on disk."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
+from entrax.errors import say
 from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -285,7 +285,7 @@ class Training:
         if broken:
             raise Diverged(
                 f"Learning diverged before step {row['step']}: {', '.join(broken)} is not finite. A lower "
-                "--learning-rate or --normalise-obs may help; the checkpoints written before are whole."
+                "`learning_rate` or `normalise_obs` may help; the checkpoints written before are whole."
             )
         return hook is not None and bool(hook(row))
 
@@ -310,7 +310,7 @@ class Training:
     def _warn_once(self, message: str) -> None:
         if message not in self.warned:
             self.warned.add(message)
-            print(f"entrax: {message}", file=sys.stderr)
+            say(message)
             self.run.append_event({"kind": "warning", "step": self.step, "message": message})
 
     def forget_log(self) -> None:
@@ -322,7 +322,7 @@ class Training:
     def inexact(self, reason: str) -> None:
         """From here on the run is not what an uninterrupted, faultless one would be."""
         self.exact = False
-        print(f"entrax: {reason}", file=sys.stderr)
+        say(reason)
         self.run.append_event({"kind": "inexact", "step": self.step, "message": reason})
 
     def _save_is_due(self, before: int) -> bool:

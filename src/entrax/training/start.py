@@ -111,7 +111,7 @@ def create(
     Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
     """
     if path.exists() and any(path.iterdir()):
-        raise EntraxError(f"{path} is not empty; give --run a directory that does not exist yet.")
+        raise EntraxError(f"{path} is not empty; give `run` a directory that does not exist yet.")
     data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
     record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
     aside = path.with_name(f".{path.name}.partial")

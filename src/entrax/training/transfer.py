@@ -119,7 +119,7 @@ def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start
         what = (
             "a run from scratch" if found is None else f"one that begins with {found['checkpoint']} of {found['path']}"
         )
-        raise EntraxError(f"{there.path} holds another run, {what}; choose another --run.")
+        raise EntraxError(f"{there.path} holds another run, {what}; choose another `run`.")
 
 
 def check_units(old: Ancestor, task: Task) -> None:
@@ -140,13 +140,13 @@ def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: 
     _, wanted = configure(old.agent, config["preset"], settings)
     data = old.agent.data(old.agent.resolve(wanted, old.spec))
     if keep_replay and not isinstance(data, Uniform):
-        raise EntraxError("--keep-replay is for agents that learn from single transitions: others need unbroken steps.")
+        raise EntraxError("`keep_replay` is for agents that learn from single transitions: others need unbroken steps.")
     if not data.on_policy:
         wait = max(min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10)), data.steps_needed(settings["envs"]))
         loop = {name: config["training"][name] for name in INHERITED_OFF_POLICY}
         settings = loop | {"learning_starts": 0 if keep_replay else wait} | settings
     if settings["normalise_obs"] != config["training"]["normalise_obs"]:
-        raise EntraxError("A policy keeps its normaliser, or its having none: leave --normalise-obs as it was.")
+        raise EntraxError("A policy keeps its normaliser, or its having none: leave `normalise_obs` as it was.")
     if settings["normalise_rewards"] != config["training"].get("normalise_rewards", False):
         raise EntraxError("`normalise_rewards` cannot change: the values are carried over in its units; remove it.")
     return settings
@@ -156,7 +156,7 @@ def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) ->
     """What `start` makes of the agent's settings (those `given` win), and the record of it for config.json."""
     if start not in TEMPERATURE_STARTS:
         known = ", ".join(TEMPERATURE_STARTS)
-        raise EntraxError(f"--temperature-start takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
+        raise EntraxError(f"`temperature_start` takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
     names, alpha = {f.name for f in fields(old.config)}, old.temperature
     record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": old.learned, "anneal": None}
     if start == "restart":
@@ -166,7 +166,7 @@ def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) ->
         if "temperature" not in names or alpha is None:
             raise EntraxError(f"There is no temperature in {old.run.path}'s {old.name} to anneal from.")
         if isinstance(end, str) or end is None or not end > 0:
-            raise EntraxError("--temperature-start anneal needs the temperature to end at: a positive --temperature.")
+            raise EntraxError("`temperature_start=anneal` needs the temperature to end at: a positive `temperature`.")
         if "final_temperature" in names:
             own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
             return own | {k: v for k, v in _exploration(old).items() if k not in given}, record

@@ -182,7 +182,7 @@ def test_a_wrapper_that_learns_is_named(name: str) -> None:
     source = EnvSource(id="learns", factory=lambda: LEARNERS[name](gymnasium.make("Pendulum-v1")))
     (warning,) = check_environment(source, 0).warnings
     assert name.split()[0] in warning
-    assert "--normalise-obs" in warning
+    assert "`normalise_obs`" in warning
 
 
 def test_a_wrapper_that_has_stopped_learning_is_none() -> None:

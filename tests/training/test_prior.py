@@ -114,7 +114,7 @@ def test_what_cannot_be_a_prior_is_refused_before_anything_is_made(old, tmp_path
         ("CartPole-v1", "dqn", {"temperature": 0.0}, "positive for a prior to count"),
         ("CartPole-v1", "reinforce", {"steps": 256}, "reinforce takes no prior"),
         ("CartPole-v1", "dqn", {"prior": tmp_path / "nowhere"}, "There is no run at"),
-        ("CartPole-v1", "discrete-sac", {"prior": None, "target_kl": 0.5}, "a divergence from a --prior RUN"),
+        ("CartPole-v1", "discrete-sac", {"prior": None, "target_kl": 0.5}, "`target_kl` requires a `prior`"),
         ("CartPole-v1", "discrete-sac", {"target_kl": 0.5}, "target_kl.* must be 0 where"),
     ):
         chosen = {"steps": 64, "normalise_obs": True, "temperature": 0.1, "prior": old} | settings

@@ -25,6 +25,7 @@ class Range:
 POSITIVE = Range("positive", lambda value: 0 < value < float("inf"))
 UNIT = Range("from 0 to 1", lambda value: 0 <= value <= 1)
 UNIT_ABOVE_0 = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
+FROM_0_BELOW_1 = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
 BETWEEN_0_AND_1 = Range("between 0 and 1", lambda value: 0 < value < 1)
 
 

@@ -52,6 +52,21 @@ class HistoryPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class CorrelatedPolicy(Policy, Protocol):
+    """A `Policy` that explores with noise that is correlated from step to step, in training only.
+
+    The noise is an Ornstein-Uhlenbeck process for each entry of an action and each environment, in its stationary law
+    from the first step of an episode on: n_t = ρ n_{t-1} + √(1 - ρ²) ε_t with ε_t ~ N(0, 1).
+    """
+
+    correlation: Scalar  # ρ
+
+    def explore(self, obs: Array, noise: Array) -> Array:
+        """An action, given standard normal noise n_t."""
+        ...
+
+
 class Agent(Protocol):
     """An algorithm is a module with these names; `config` is what `resolve` returned.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.nets import MLP
 from entrax.spec import Progress
@@ -35,8 +35,24 @@ class NoisyPolicy(eqx.Module):
     def sample(
         self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
     ) -> tuple[Float[Array, " action"], dict[str, Scalar]]:
-        action = self.mean(obs)
-        return jnp.clip(action + self.noise * jr.normal(key, action.shape), -1.0, 1.0), {}
+        return self.explore(obs, jr.normal(key, self.mean(obs).shape)), {}
 
     def mode(self, obs: Float[Array, " obs"]) -> Float[Array, " action"]:
         return self.mean(obs)
+
+    def explore(self, obs: Float[Array, " obs"], noise: Float[Array, " action"]) -> Float[Array, " action"]:
+        """The action with this ε."""
+        return jnp.clip(self.mean(obs) + self.noise * noise, -1.0, 1.0)
+
+
+class SwingingPolicy(NoisyPolicy):
+    """A noisy policy whose ε is correlated from step to step in training, as `CorrelatedPolicy` says."""
+
+    correlation: Scalar  # ρ
+
+
+def noisy_policy(mean: DeterministicPolicy, noise: ScalarLike, correlation: ScalarLike | None) -> NoisyPolicy:
+    """The policy that explores around `mean`; None is noise that is independent from step to step."""
+    if correlation is None:
+        return NoisyPolicy(mean=mean, noise=jnp.asarray(noise))
+    return SwingingPolicy(mean=mean, noise=jnp.asarray(noise), correlation=jnp.asarray(correlation))

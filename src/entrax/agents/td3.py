@@ -10,7 +10,8 @@ actions that are smoothed by clipped noise, and a policy that learns less often 
     J_μ = -E Q_1(s, μ(s))
     Q̄_i ← Q̄_i + τ (Q_i - Q̄_i),  μ̄ ← μ̄ + τ (μ - μ̄)        targets
 
-Actions are explored with μ(s) + σ ε, clipped to [-1, 1]. Each loss is differentiated in its first argument only. The
+Actions are explored with μ(s) + σ ε, clipped to [-1, 1]. With a `noise_correlation` ρ, ε is an Ornstein-Uhlenbeck
+process in training: ε_t = ρ ε_{t-1} + √(1 - ρ²) N(0, 1). Each loss is differentiated in its first argument only. The
 policy learns from the critics of the same update.
 
 Departs from the paper: batches have 256 transitions, as in the authors' later code, where the paper has 100.
@@ -26,10 +27,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
-from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy
+from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, noisy_policy
 from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
+from entrax.fields import FROM_0_BELOW_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import TwinQ, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -47,6 +48,13 @@ class Config(Settings):
         0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
     )
     noise: float = field(0.1, "Standard deviation of the exploration noise.", at_least(0), symbol="σ")
+    noise_correlation: float | None = field(
+        None,
+        "Correlation of the exploration noise between successive steps (Ornstein-Uhlenbeck).",
+        FROM_0_BELOW_1,
+        symbol="ρ",
+        derived="independent noise",
+    )
     target_noise: float = field(
         0.2, "Standard deviation of the noise on the target policy's actions.", at_least(0), symbol="σ̃"
     )
@@ -94,7 +102,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
 
 
 def policy(config: Config, state: State) -> NoisyPolicy:
-    return NoisyPolicy(mean=state.params.policy, noise=jnp.asarray(config.noise))
+    return noisy_policy(state.params.policy, config.noise, config.noise_correlation)
 
 
 def data(config: Config) -> Uniform:

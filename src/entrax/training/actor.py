@@ -1,6 +1,7 @@
 """Acting while learning goes on: the policy on a device of its own."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
 
-from entrax.agents.base import HistoryPolicy
+from entrax.agents.base import CorrelatedPolicy, HistoryPolicy
 from entrax.agents.controller import Scaling, nothing_yet, remember, to_bounds
 from entrax.errors import EntraxError
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
@@ -22,12 +23,16 @@ IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 class Actor:
     """Draws actions from a policy that is handed over now and then; one compiled program serves every hand-over.
 
-    What a policy over histories remembers is worked out anew, with its own parameters, at every hand-over.
+    What a policy over histories remembers is worked out anew, with its own parameters, at every hand-over. Correlated
+    noise goes on, and is part of a checkpoint.
     """
 
     def __init__(self, action: Continuous | Discrete | MultiDiscrete, device: jax.Device):
         self.action, self.device = action, device
         self._kind: Kind | None = None
+        self._remembers = self._correlated = False
+        self._memories: dict[int, Any] = {}
+        """Before the step that was last acted on, and after it: what is remembered of the episode, or the noise."""
         self._act = jax.jit(self._program, compiler_options=IN_TURN)
 
     def pack(self, policy: Any, scaling: Scaling, progress: Progress) -> dict[str, Array]:
@@ -39,6 +44,7 @@ class Actor:
         packed: dict[str, Array] = _packed(arrays)
         if self._kind is None:
             self._kind, self._remembers = kind, isinstance(policy, HistoryPolicy)
+            self._correlated = isinstance(policy, CorrelatedPolicy)
             shapes = [(str(jax.dtypes.canonicalize_dtype(x.dtype)), x.shape) for x in arrays]
             self._unpack = jax.jit(lambda packed, key: (_unpacked(packed, shapes), key))
         assert kind == self._kind
@@ -52,8 +58,8 @@ class Actor:
         assert self._kind is not None
         vectors = {dtype: np.asarray(vector) for dtype, vector in packed.items()}
         self._arrays, self._key = self._unpack(vectors, key)
-        self._memories: dict[int, Any] = {}
-        """What is remembered before the step that was last acted on, and after it."""
+        latest = self._latest()
+        self._memories = {} if latest is None else {0: latest}
         if self._remembers:
             if recent is None:
                 raise EntraxError("A policy over histories looks back on rollouts: its agent's data must be a Rollout.")
@@ -66,12 +72,26 @@ class Actor:
 
         `first` tells where an episode begins. Asked again for the same step, after a fault, it remembers it once.
         """
-        if not self._remembers:
+        if self._correlated and not self._memories:
+            self._memories = {t: np.zeros((len(obs), self.action.size), np.float32)}
+        if not self._memories:
             unit, action, _ = self._act(self._arrays, self._key, obs, np.int32(t), None, None)
         else:
             unit, action, after = self._act(self._arrays, self._key, obs, np.int32(t), self._memories[t], first)
             self._memories = {t: self._memories[t], t + 1: after}
         return np.asarray(unit), np.asarray(action)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The correlated noise by name; `restore` takes it back. Empty where there is none."""
+        noise = None if self._remembers else self._latest()
+        return {} if noise is None else {"noise": np.asarray(noise)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `arrays` gave."""
+        self._memories = {0: arrays["noise"]} if "noise" in arrays else {}
+
+    def _latest(self) -> Any:
+        return self._memories[max(self._memories)] if self._memories else None
 
     def _program(
         self, arrays: list[Array], key: PRNGKeyArray, obs: Array, t: Array, memory: Any, first: Any
@@ -80,10 +100,15 @@ class Actor:
         assert self._kind is not None
         policy, scaling, progress = self._kind.with_arrays(arrays)
         seen = scaling(obs)
+        key = jr.fold_in(key, _on_this_thread(t))
+        if self._correlated:
+            fresh, rho = jr.normal(key, memory.shape, memory.dtype), policy.correlation
+            memory = jnp.where(first[:, None], fresh, rho * memory + jnp.sqrt(1.0 - rho**2) * fresh)
+            unit = jax.vmap(policy.explore)(seen, memory)
+            return unit, to_bounds(self.action, unit), memory
         if memory is not None:
             seen = memory = remember(policy, memory, seen, first)
-        keys = jr.split(jr.fold_in(key, _on_this_thread(t)), len(obs))
-        unit, _ = jax.vmap(policy.sample, (0, None, 0))(seen, progress, keys)
+        unit, _ = jax.vmap(policy.sample, (0, None, 0))(seen, progress, jr.split(key, len(obs)))
         return unit, to_bounds(self.action, unit), memory
 
 

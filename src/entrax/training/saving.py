@@ -63,7 +63,7 @@ def _save(training: "Training", kind: str) -> None:
     meta["config"] = run.config_digest()
     if kind != "best":
         collected, counts = training.collector.save()
-        tree |= {"state": training.state, "collector": collected}
+        tree |= {"state": training.state, "collector": collected, "actor": training.actor.arrays()}
         tree["info"] = {str(i): info for i, (_, info) in enumerate(training.info)}
         meta |= _progress(training) | {"collector": counts}
     arrays = flatten(tree)
@@ -108,6 +108,7 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
     training.normaliser.restore(below("normaliser", arrays))
     training.rewards.restore(below("normaliser/rewards", arrays))
+    training.actor.restore(below("actor", arrays))
     infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
     training.info = list(zip(meta["info_updates"], infos, strict=True))
     training.next_chunk, training.updates = meta["chunk"], meta["updates"]

@@ -67,7 +67,7 @@ def solve_average(
         policy=policy,
         iterations=found.iterations,
         residual=(high - low) / 2,
-        error_bound=(high - low) / 2 + rounding(sweep, temperature, found.h),
+        error_bound=(high - low) / 2 + jnp.max(rounding(sweep, temperature, found.h)),
         converged=jnp.isfinite(high - low) & ((high - low) / 2 <= found.target),
         average_reward=gain,
         method=method,
@@ -80,7 +80,7 @@ def _iterate(
     sweep: Sweep, temperature: Scalar, tolerance: Scalar, most: Int[Array, ""], greedy: bool, sweeping: bool
 ) -> _Found:
     def look(h: ByState, iterations: Int[Array, ""]) -> _Found:
-        unit = rounding(sweep, temperature, h)
+        unit = jnp.max(rounding(sweep, temperature, h))
         gap = backup(sweep, temperature, h) - h
         return _Found(h, gap, jnp.maximum(tolerance - unit, unit), iterations)
 

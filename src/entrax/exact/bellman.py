@@ -14,6 +14,7 @@ is 0 in both conventions without a special case.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -29,6 +30,7 @@ ByAction = Float[Array, "action state"]
 Scalar = Float[Array, ""]
 
 UNROLL = 64  # terms written out in one loop body; beyond this the compiler takes too long, and a scan is used
+_EPS = float(jnp.finfo(jnp.float64).eps)
 _COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # as in soft.operators: a temperature below this is 0
 
 
@@ -82,13 +84,7 @@ def _make_sweep(
 
 def undiscounted(sweep: Sweep) -> Sweep:
     """`sweep` with γ = 1."""
-    return Sweep(
-        successor=sweep.successor,
-        probability=sweep.probability,
-        reward=sweep.reward,
-        log_prior=sweep.log_prior,
-        discount=jnp.asarray(1.0),
-    )
+    return replace(sweep, discount=jnp.asarray(1.0))
 
 
 def expectation(successor: Int[Array, "row state"], weight: Float[Array, "row state"], v: ByState) -> ByState:
@@ -111,6 +107,11 @@ def action_values(sweep: Sweep, v: ByState) -> ByAction:
         return None, reward + sweep.discount * expectation(successor, probability, v)
 
     return jax.lax.scan(one, None, (sweep.successor, sweep.probability, sweep.reward))[1]
+
+
+def next_values(sweep: Sweep, v: ByState) -> ByAction:
+    """γ Σ_k p_k V(s'_k) of every action: (1) without the reward."""
+    return action_values(replace(sweep, reward=jnp.zeros_like(sweep.reward)), v)
 
 
 def soft_maximum(q: ByAction | Sequence[ByState], temperature: Scalar, log_prior: ByAction | None) -> ByState:
@@ -179,24 +180,69 @@ def greedy_rows(sweep: Sweep, q: ByAction) -> Rows:
     return Rows(successor=successor, weight=probability)
 
 
-def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
-    """A bound on |computed T V − T V| at any state.
+def spread(rows: Rows, size: ByState) -> ByState:
+    """The largest `size` that the chain can come to from each state, times the chance of the way, to a factor of 2.
 
-    A sum of K products and the reward is off by at most (K + 2) units of |r| + γ max|V|. In (2) the exponentials and
-    the logarithm are taken to be within 8 units of the last place, |z| e^z ≤ 1/e for each of A terms, and
-    log Σ ≤ log A or, with a prior, at least log of the smallest π₀. A unit here is `eps`, twice the rounding of one
-    operation. With a prior what is summed is at most 2 max|Q|/α, and α beyond 8 max|Q| adds no error: by then every
-    Σ π₀ e^z is above ¾, and its logarithm taken by log1p.
+    Errors travel so: divided by it, a state and those that it leads to are of one scale.
     """
-    actions, branches, _ = sweep.successor.shape
-    reward = jnp.max(jnp.where(jnp.isfinite(sweep.reward), jnp.abs(sweep.reward), 0.0))
-    size = reward + jnp.max(jnp.abs(v))
-    log_sum = jnp.log(1.0 * actions)
-    if sweep.log_prior is not None:
-        log_sum += jnp.max(jnp.where(jnp.isfinite(sweep.log_prior), -sweep.log_prior, 0.0))
-        temperature = jnp.minimum(temperature, 8 * size)
-    soft = temperature * (2 * actions + 24 + 8 * log_sum)
-    return jnp.finfo(jnp.float64).eps * ((branches + 4) * size + soft)
+
+    def step(carry: tuple[ByState, Array, Array]) -> tuple[ByState, Array, Array]:
+        size, _, count = carry
+        padded = jnp.append(size, 0.0)
+        ahead = jax.lax.scan(
+            lambda most, row: (jnp.maximum(most, row[1] * _look_up(padded, row[0])), None),
+            size,
+            (rows.successor, rows.weight),
+        )[0]
+        return ahead, jnp.any(ahead > 2 * size), count + 1
+
+    start = (size, jnp.asarray(True), jnp.asarray(0))
+    return jax.lax.while_loop(lambda c: c[1] & (c[2] < size.shape[0]), step, start)[0]
+
+
+def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
+    """A bound on |computed T V − T V| at each state, from that state's own numbers.
+
+    Q is off by (K + 3) units of γ Σ p |V| and two of |Q|, by nothing where all the next values are 0. (2) is monotone
+    and convex in Q, so it is off by at most its rise when each Q rises by its own error: an action that is never
+    taken adds nothing, however large its reward. A unit is `eps`, twice the rounding of one operation.
+    """
+    branches = sweep.successor.shape[1]
+    allowed = jnp.isfinite(sweep.reward)
+    q, ahead = action_values(sweep, v), next_values(sweep, jnp.abs(v))
+    off = _EPS * jnp.where(allowed & (ahead > 0), (branches + 3) * ahead + 2 * jnp.abs(q), 0.0)
+    largest = jnp.max(jnp.where(allowed, jnp.abs(q) + off, 0.0), axis=0)
+    best = jnp.max(q, axis=0)
+    gap = q - best
+
+    def hard() -> ByState:
+        return jnp.max(gap + off, axis=0)
+
+    def soft() -> ByState:
+        level = soft_maximum(gap, temperature, sweep.log_prior)
+        rise = soft_maximum(gap + off, temperature, sweep.log_prior) - level
+        own = _soft_rounding(sweep, temperature, largest)
+        return rise + own + jnp.where(own > 0, 2 * _EPS * (jnp.abs(best) + jnp.abs(level)), 0.0)
+
+    return jax.lax.cond(temperature < _COLDEST, hard, soft)
+
+
+def _soft_rounding(sweep: Sweep, temperature: Scalar, largest: ByState) -> ByState:
+    """What the exponentials and the logarithm of (2) add: nothing where there is only one action.
+
+    They are taken to be within 8 units of the last place; |z| e^z ≤ 1/e for each of A terms, and log Σ ≤ log A or,
+    with a prior, at least log of the smallest π₀. If all of the prior is on allowed actions, α beyond 8 max|Q| adds
+    no error: by then Σ π₀ e^z is above ¾, and its logarithm taken by log1p.
+    """
+    allowed = jnp.isfinite(sweep.reward)
+    count = jnp.sum(allowed, axis=0)
+    units = 2.0 * count + 24 + 8 * jnp.log(jnp.maximum(count, 1))
+    if sweep.log_prior is None:
+        return _EPS * jnp.where(count > 1, temperature * units, 0.0)
+    surprise = jnp.max(jnp.where(allowed & jnp.isfinite(sweep.log_prior), -sweep.log_prior, 0.0), axis=0)
+    whole = ~jnp.any(jnp.isfinite(sweep.log_prior) & ~allowed, axis=0)
+    temperature = jnp.where(whole, jnp.minimum(temperature, 8 * largest), temperature)
+    return _EPS * jnp.where((count > 1) | (surprise > 0), temperature * (units + 8 * surprise), 0.0)
 
 
 def _terms(successor: Array, weight: Array, padded: Array) -> Array:

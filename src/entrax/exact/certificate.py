@@ -1,18 +1,24 @@
-"""Bounds on max_s |V*(s) − V(s)| that hold, rounding included: what a solver found is checked, not how it was found.
+"""Bounds on |V*(s) − V(s)| that hold, rounding included: what a solver found is checked, not how it was found.
 
 **By contraction** (γ < 1): T contracts by β = γ max Σ_k p_k in the maximum norm, so the error is at most
-(max|T V − V| + ε)/(1 − β), where ε bounds the rounding of one computed T V.
+max(|T V − V| + ε)/(1 − β), where ε(s) bounds the rounding of the computed (T V)(s). This holds for any set of states
+that is never left, as those that an episode can visit.
 
-**By sub- and supersolution** (any γ): with w the expected (discounted) time to the end under the policy of V, the
-functions V ± c w enclose V* if T(V + c w) ≤ V + c w and T(V − c w) ≥ V − c w, since T is monotone and its iterates
-from either side go to V*. Both inequalities are checked in floating point with ε to spare, for the smallest c that
-the residual allows and some above it. The error is then at most c max w. Where an undiscounted problem has policies
-that never end, `finiteness` has shown before that none of them is worth as much as V*, which the argument needs.
+**By sub- and supersolution** (any γ): for any w > 0 the functions V ± c w enclose V* if T(V + c w) ≤ V + c w and
+T(V − c w) ≥ V − c w, since T is monotone and its iterates from either side go to V*. Both inequalities are checked in
+floating point with ε to spare. The w that is tried is the expected (discounted) sum of |T V − V| + ε until the end
+under the policy of V, which gives each state a bound of its own scale; then, under the worst of the policies nearly
+tied with that. Where an undiscounted problem has policies that never end, `finiteness` has shown before that none of
+them is worth as much as V*, which the argument needs.
 """
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from entrax.exact.bellman import (
@@ -21,16 +27,43 @@ from entrax.exact.bellman import (
     Sweep,
     action_values,
     backup,
+    next_values,
     policy_rows,
     rounding,
     soft_maximiser,
+    spread,
 )
-from entrax.exact.krylov import bicgstab
-from entrax.exact.linear import residual_operator
+from entrax.exact.checks import is_traced
+from entrax.exact.linear import positive, solve_scaled
 from entrax.exact.solvers import newton
 
-_MAX_PRODUCTS = 20_000  # for the expected times, which need few digits
+_MAX_PRODUCTS = 20_000  # for w, which needs few digits
+_DIGITS = 1e-4  # of w
+_NEAR = 200.0  # actions this many times their error from the best are nearly tied,
+_NEGLIGIBLE = 40.0  # and so are those within so many temperatures
 _EPS = float(jnp.finfo(jnp.float64).eps)
+
+Counted = Bool[Array | np.ndarray, " state"]
+
+
+class Certificate(NamedTuple):
+    """Bounds on |V* − V|: at each state, and the largest over the states that count; max|T V − V| over these."""
+
+    state_bound: ByState
+    error_bound: Scalar
+    residual: Scalar
+
+
+def certify(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted, tolerance: float) -> Certificate:
+    """The bounds of V, by contraction or, where these exceed `tolerance`, the better ones of both kinds.
+
+    `counted` states must lead to each other only. While a computation is traced there are bounds by contraction only.
+    """
+    residual, bound = _contraction(sweep, temperature, v, counted)
+    if not is_traced(bound) and float(jnp.max(jnp.where(counted, bound, 0.0))) > tolerance:
+        bound = jnp.minimum(bound, _by_enclosure(sweep, temperature, v, counted))
+    bound = jnp.where(jnp.isnan(bound) | ~jnp.isfinite(v), jnp.inf, bound)
+    return Certificate(bound, jnp.max(jnp.where(counted, bound, 0.0)), residual)
 
 
 @eqx.filter_jit
@@ -41,67 +74,56 @@ def modulus(sweep: Sweep) -> Scalar:
 
 
 @eqx.filter_jit
-def _residual(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
-    return jnp.max(jnp.abs(backup(sweep, temperature, v) - v))
-
-
-@eqx.filter_jit
-def contraction_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
-    """The bound by contraction, +∞ where β ≥ 1."""
+def _contraction(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted) -> tuple[Scalar, ByState]:
+    """max|T V − V| where it counts, and the bounds by contraction, +∞ where β ≥ 1."""
     beta = modulus(sweep)
-    residual = _residual(sweep, temperature, v) + rounding(sweep, temperature, v)
-    return jnp.where(beta < 1, residual / jnp.where(beta < 1, 1 - beta, 1.0) * (1 + 8 * _EPS), jnp.inf)
+    gap = jnp.abs(backup(sweep, temperature, v) - v)
+    off = gap + rounding(sweep, temperature, v)
+    largest = jnp.where(counted, jnp.max(jnp.where(counted, off, 0.0)), jnp.max(off))
+    bound = jnp.where(beta < 1, largest / jnp.where(beta < 1, 1 - beta, 1.0) * (1 + 8 * _EPS), jnp.inf)
+    return jnp.max(jnp.where(counted, gap, 0.0)), bound
+
+
+def _by_enclosure(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted) -> ByState:
+    """The bounds by sub- and supersolution, +∞ where they could not be verified."""
+    off, w, slowest = _weights(sweep, temperature, v)
+    bound = _enclosure(sweep, temperature, v, w, counted)
+    if np.all(np.isfinite(bound[counted])):
+        return bound
+    zero, none = jnp.asarray(0.0), jnp.asarray(0)
+    longer = newton(slowest, zero, w, 1e-3 * off, zero, none + 50, none, none > 0, greedy=True).value
+    return _enclosure(sweep, temperature, v, longer, counted)
 
 
 @eqx.filter_jit
-def certified(
-    sweep: Sweep, temperature: Scalar, v: ByState, residual: Scalar, bound: Scalar, tolerance: Scalar
-) -> Bool[Array, ""]:
-    """Whether `bound` is as small as was asked, or finite and `residual` as small as the rounding of a sweep allows."""
-    unit = rounding(sweep, temperature, v)
-    return jnp.isfinite(bound) & (
-        (bound <= tolerance) | (residual <= 3 * unit)
-    )  # value iteration measures it one sweep before
+def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, w: ByState, counted: Counted) -> ByState:
+    def attempt(c: Scalar) -> ByState:
+        above, below = v + c * w, v - c * w
+        falls = backup(sweep, temperature, above) - above <= -rounding(sweep, temperature, above)
+        rises = backup(sweep, temperature, below) - below >= rounding(sweep, temperature, below)
+        holds = falls & rises & (w >= 0)
+        everywhere, where_counted = jnp.all(holds), jnp.all(holds | ~counted)
+        # What is returned must reach above and below as they were rounded.
+        width = jnp.maximum(above - v, v - below) * (1 + 8 * _EPS)
+        return jnp.where(everywhere | (where_counted & counted), width, jnp.inf)
 
-
-def enclosure_bound(sweep: Sweep, temperature: Scalar, v: ByState) -> Scalar:
-    """The bound by sub- and supersolution, +∞ where they could not be verified."""
-    slack = rounding(sweep, temperature, v)
-    residual = _residual(sweep, temperature, v)
-    time, slowest = _expected_time(sweep, temperature, v, residual + slack)
-    if float(temperature) == 0.0:  # w = 1 + γ max_a P_a w over all nearly tied actions, by the solver itself
-        zero, none = jnp.asarray(0.0), jnp.asarray(0)
-        time = newton(slowest, zero, time, jnp.asarray(1e-3), zero, none + 50, none, none > 0, greedy=True).value
-    return _enclosure(sweep, temperature, v, time, residual + slack)
+    return jnp.min(jax.lax.map(attempt, jnp.asarray([2.0, 8.0, 64.0])), axis=0)
 
 
 @eqx.filter_jit
-def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, time: ByState, precision: Scalar) -> Scalar:
-    def attempt(factor: Scalar) -> Scalar:
-        c = factor * precision
-        above, below = v + c * time, v - c * time
-        fall = jnp.max(backup(sweep, temperature, above) - above) + rounding(sweep, temperature, above)
-        rise = jnp.min(backup(sweep, temperature, below) - below) - rounding(sweep, temperature, below)
-        holds = (fall <= 0) & (rise >= 0) & (jnp.min(time) > 0)
-        width = c * jnp.max(time) + 2 * _EPS * jnp.max(jnp.abs(v))  # what V ± c w was rounded to encloses, too
-        return jnp.where(holds, width * (1 + 8 * _EPS), jnp.inf)
+def _weights(sweep: Sweep, temperature: Scalar, v: ByState) -> tuple[ByState, ByState, Sweep]:
+    """What V may be off by in one step, its expected sum w by the policy, and the problem of the largest sum.
 
-    return jnp.min(jax.lax.map(attempt, jnp.asarray([4.0, 16.0, 64.0])))
-
-
-@eqx.filter_jit
-def _expected_time(sweep: Sweep, temperature: Scalar, v: ByState, precision: Scalar) -> tuple[ByState, Sweep]:
-    """The policy's expected time w = 1 + γ P_π w, and the problem of the longest time by nearly tied actions."""
+    That one is over all policies of nearly tied actions.
+    """
     q = action_values(sweep, v)
     rows = policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
-    one = jnp.ones_like(v)
-    time = bicgstab(lambda x: residual_operator(rows, sweep.discount, x), one, 1e-3, _MAX_PRODUCTS).x
-    near = q >= jnp.max(q, axis=0) - 200 * precision * jnp.max(jnp.abs(time))
-    slowest = Sweep(
-        successor=sweep.successor,
-        probability=sweep.probability,
-        reward=jnp.where(near, 1.0, -jnp.inf),
-        log_prior=sweep.log_prior,
-        discount=sweep.discount,
-    )
-    return time, slowest
+    unit = rounding(sweep, temperature, v)
+    off = jnp.abs(backup(sweep, temperature, v) - v) + unit + jnp.where(unit > 0, 2 * _EPS * jnp.abs(v), 0.0)
+    scale = positive(spread(rows, off))
+    off = jnp.maximum(off, 10 * _DIGITS * scale)
+    w = solve_scaled(rows, sweep.discount, off, scale, _DIGITS, _MAX_PRODUCTS).x
+    reach = _NEAR * (next_values(sweep, jnp.abs(w)) + jnp.abs(w)) + _NEGLIGIBLE * temperature
+    near = q >= jnp.max(q, axis=0) - reach
+    slowest = replace(sweep, reward=jnp.where(near, off, -jnp.inf), log_prior=None)
+    return off, w, slowest

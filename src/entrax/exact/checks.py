@@ -30,6 +30,30 @@ def check_temperature(temperature: Any) -> None:
     _check_number("the temperature", temperature)
 
 
+def check_temperatures(temperature: Any) -> None:
+    """Refuse what is neither a finite number ≥ 0 nor several of them."""
+    if is_traced(temperature) and np.ndim(temperature) <= 1:
+        return
+    several = np.asarray(temperature)
+    if several.ndim == 1 and several.size and several.dtype.kind in "iuf":
+        for one in several:
+            check_temperature(one)
+    else:
+        check_temperature(temperature)
+
+
+def check_start(start: Any, states: int, used: bool) -> None:
+    """Refuse a starting value that is not one finite number for each state, or where none is used."""
+    if start is None:
+        return
+    if not used:
+        raise EntraxError("a start is for discounted and undiscounted values, not for a horizon or an average reward.")
+    if np.shape(start) != (states,):
+        raise EntraxError(f"the start has shape {np.shape(start)}: it must be ({states},), one value for each state.")
+    if not is_traced(start) and not np.all(np.isfinite(np.asarray(start))):
+        raise EntraxError("the start must hold finite numbers.")
+
+
 def check_tolerance(tolerance: Any) -> None:
     """Refuse a tolerance that is not a finite number ≥ 0, or not known while a computation is traced."""
     if is_traced(tolerance):

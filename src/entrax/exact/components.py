@@ -142,6 +142,6 @@ def _narrow(
         return jnp.where(inside, h + 0.5 * (rise - top[label]), 0.0)
 
     gap, slack = change(h), rounding(sweep, temperature, h)
-    low = -jax.ops.segment_max(-gap, label, count) - slack
-    high = jax.ops.segment_max(gap, label, count) + slack
+    low = -jax.ops.segment_max(slack - gap, label, count)
+    high = jax.ops.segment_max(gap + slack, label, count)
     return jax.lax.fori_loop(0, _SWEEPS, step, h), low, high

@@ -47,7 +47,7 @@ def _backward(terminal: Terminal, sweep: Sweep, temperature: Scalar, horizon: in
         q = action_values(sweep, v)
         policy = soft_maximiser(q, temperature, sweep.log_prior).T
         before = backup(sweep, temperature, v)
-        return (before, beta * error + rounding(sweep, temperature, v)), (before, *finish(terminal, q, policy))
+        return (before, beta * error + jnp.max(rounding(sweep, temperature, v))), (before, *finish(terminal, q, policy))
 
     last = jnp.zeros(sweep.reward.shape[1])
     start = (last, jnp.asarray(0.0))

@@ -1,66 +1,135 @@
 """Whether the value of an undiscounted problem is finite, decided before anything is solved.
 
-Every state must be able to reach the end. Then the value can be infinite only by staying somewhere for ever or for
-ever longer: in an end component (see `components`), where the best soft average reward g counts the entropy, or the
-divergence from the prior, of choosing among the actions that stay.
+Every state must be able to reach the end, or a set in which nothing is ever earned. Then the value can be infinite
+only by staying somewhere for ever or for ever longer: in an end component (see `components`), where the best soft
+average reward g counts the entropy, or the divergence from the prior, of choosing among the actions that stay.
 
 - g < 0 in every component: finite. Staying costs without bound, so every policy worth considering ends.
 - g > 0 in one: infinite.
 - g = 0 at temperature 0: staying for ever is worth 0, where it earns nothing on the way. `without_idling` then gives
   a problem with the same values in which one cannot idle.
 - g = 0 at a temperature > 0: infinite, since leaving with probability p a step earns entropy of order log 1/p as
-  p → 0. A g that rounding cannot tell from 0 is refused too.
+  p → 0; except in `quiet` states, which have no other choice and are worth 0. A g that rounding cannot tell from 0 is
+  refused too.
 
 Source of the hard case: Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems; of the
 collapse of components: Haddad and Monmege (2014), Reachability in MDPs: refining convergence of value iteration.
 """
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from entrax.errors import EntraxError
-from entrax.exact.bellman import Sweep
+from entrax.exact.bellman import Sweep, make_sweep
 from entrax.exact.components import Components, end_components, gain_bounds
+from entrax.exact.distance import graph_of, possible_branches, reachable, visited
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.graph import cannot_terminate
 
 
-def idle_components(mdp: FiniteMDP, sweep: Sweep, temperature: float) -> Components | None:
-    """Refuse an undiscounted problem that is not shown to be finite; return the components where one idles for free.
+class Verdict(NamedTuple):
+    """Where one idles for free, if anywhere, and why the problem is refused, if it is."""
 
-    None when there are none. Raises `EntraxError` naming a state.
+    idle: Components | None
+    complaint: str | None
+
+
+class Reduced(NamedTuple):
+    """A problem with `quiet` states, of value 0, made terminal, and `dropped` ones, which have no value."""
+
+    mdp: FiniteMDP
+    quiet: Bool[np.ndarray, " state"]
+    dropped: Bool[np.ndarray, " state"]
+    verdict: Verdict
+
+
+def reduced(mdp: FiniteMDP, kl: bool, temperature: float) -> Reduced:
+    """The problem as it can be solved without a discount, or the verdict that it cannot.
+
+    States that no episode visits are dropped where the problem is not shown to be finite with them.
     """
+    nowhere = np.zeros(mdp.states, bool)
+    verdict = _examine(mdp, make_sweep(mdp, kl), temperature)
+    if verdict.complaint is None:
+        return Reduced(mdp, nowhere, nowhere, verdict)
+    quiet = nowhere if temperature == 0 else _quiet(mdp, kl)
+    for dropped in (nowhere, ~(reachable(mdp) | quiet)):
+        smaller = ended_at(mdp, quiet | dropped)
+        verdict = _examine(smaller, make_sweep(smaller, kl), temperature)
+        if verdict.complaint is None:
+            break
+    return Reduced(smaller, quiet, dropped, verdict)
+
+
+def ended_at(mdp: FiniteMDP, ends: Bool[np.ndarray, " state"]) -> FiniteMDP:
+    """`mdp` with the `ends` as terminal states."""
+    if not ends.any():
+        return mdp
+    live = ~ends[:, None, None]
+    return replace(
+        mdp,
+        successor=np.where(live, mdp.successor, mdp.states),
+        probability=np.where(live, mdp.probability, 0.0),
+        reward=np.where(ends[:, None], 0.0, mdp.reward),
+        outcome_reward=None,
+        terminal=np.asarray(mdp.terminal) | ends,
+        mask=None if mdp.mask is None else np.asarray(mdp.mask) | ends[:, None],
+    )
+
+
+def _quiet(mdp: FiniteMDP, kl: bool) -> Bool[np.ndarray, " state"]:
+    """The states from which nothing can be earned, whatever one does: no reward, and no entropy or divergence."""
+    possible = possible_branches(mdp)
+    offered = np.asarray(mdp.probability).any(axis=2)
+    if mdp.prior is not None:
+        offered &= np.asarray(mdp.prior) > 0
+    allowed = possible.any(axis=2)
+    earns = np.any(allowed & (np.asarray(mdp.reward) != 0), axis=1)
+    earns |= np.any(offered & ~allowed, axis=1) if kl else allowed.sum(axis=1) > 1
+    inner = possible & (np.asarray(mdp.successor) < mdp.states)
+    return ~visited(graph_of(np.asarray(mdp.successor), inner).T.tocsr(), earns)
+
+
+def _examine(mdp: FiniteMDP, sweep: Sweep, temperature: float) -> Verdict:
     allowed = np.asarray(jnp.isfinite(sweep.reward)).T
+    components = end_components(mdp, allowed)
+    complaint = None
+    if components.number:
+        lower, upper = gain_bounds(sweep, jnp.asarray(temperature), components)
+        refused = ~(upper < 0)
+        if temperature == 0:
+            refused &= _earns(mdp, components)
+        if np.any(refused):
+            complaint = _infinite(components, lower, int(np.flatnonzero(refused)[0]), temperature)
+        elif temperature == 0:
+            idle = end_components(mdp, components.kept & (np.asarray(mdp.reward) == 0))
+            if idle.number:
+                return Verdict(idle, None)  # what cannot end is found in the problem without idling
     stuck = cannot_terminate(mdp, allowed.astype(float))
     if len(stuck):
-        raise EntraxError(
+        complaint = (
             f"without a discount the value is not defined: state {stuck[0]} cannot reach the end of an episode "
             f"({len(stuck)} such states). Give a discount below 1, or a horizon."
         )
-    components = end_components(mdp, allowed)
-    if components.number == 0:
-        return None
-    lower, upper = gain_bounds(sweep, jnp.asarray(temperature), components)
-    open_ = ~(upper < 0)
-    if temperature == 0:
-        reward = np.where(components.kept, np.asarray(mdp.reward), 0.0).max(axis=1)
-        earns = np.zeros(components.number, bool)
-        np.logical_or.at(earns, components.label[components.label >= 0], reward[components.label >= 0] > 0)
-        if not np.any(open_ & earns):
-            idle = end_components(mdp, components.kept & (np.asarray(mdp.reward) == 0))
-            return idle if idle.number else None
-        open_ &= earns
-    if np.any(open_):
-        _refuse(components, lower, int(np.flatnonzero(open_)[0]), temperature)
-    return None
+    return Verdict(None, complaint)
 
 
-def _refuse(components: Components, lower: np.ndarray, which: int, temperature: float) -> None:
+def _earns(mdp: FiniteMDP, components: Components) -> Bool[np.ndarray, " component"]:
+    """Whether some reward in a component is positive."""
+    reward, inside = np.where(components.kept, np.asarray(mdp.reward), 0.0).max(axis=1), components.label >= 0
+    earns = np.zeros(components.number, bool)
+    np.logical_or.at(earns, components.label[inside], reward[inside] > 0)
+    return earns
+
+
+def _infinite(components: Components, lower: np.ndarray, which: int, temperature: float) -> str:
     members = np.flatnonzero(components.label == which)
     verdict = "is infinite" if lower[which] > 0 else "is infinite, or rounding cannot tell it from that"
     soft = temperature > 0
-    raise EntraxError(
+    return (
         f"without a discount the value of state {members[0]} {verdict}: one can stay for ever in {len(members)} "
         f"state(s) at no loss of {'reward and entropy together' if soft else 'reward'}. Give a discount below 1, a "
         f"horizon{', a lower temperature' if soft else ''}{', or the kl convention' if soft else ''}."
@@ -96,7 +165,7 @@ def without_idling(mdp: FiniteMDP, idle: Components) -> tuple[FiniteMDP, Int[np.
     allowed = np.ones((states, actions), bool) if mdp.mask is None else np.asarray(mdp.mask).copy()
     if mdp.prior is not None:
         allowed &= np.asarray(mdp.prior) > 0
-    allowed &= ~idle.kept
+    allowed &= ~idle.kept & (np.asarray(mdp.reward) > -np.inf)
     place = np.arange(states)
     children, terminal = [], []
     total = states
@@ -142,7 +211,7 @@ def _rebuilt(
         successor=successor,
         probability=probability,
         reward=reward,
-        initial=np.append(np.asarray(mdp.initial), np.zeros(extra)),
+        initial=np.bincount(place, np.asarray(mdp.initial), total),
         terminal=terminal,
         mask=mask | terminal[:, None],
         discount=1.0,

@@ -13,13 +13,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from entrax.exact.bellman import ByState, Rows, Scalar, expectation
-from entrax.exact.krylov import bicgstab
+from entrax.exact.bellman import ByState, Rows, Scalar, expectation, spread
+from entrax.exact.krylov import Solved, bicgstab
 
 _DENSE = 1024  # states; up to here a dense solve is quick and as accurate as can be
 _DIGITS = 1e-13  # of the right-hand side, asked of an iterative solve
 _MAX_PRODUCTS = 100_000
 _REFINEMENTS = 2
+_EPS = float(jnp.finfo(jnp.float64).eps)
+_TINY = 1e-250
 
 Operator = Callable[[Any], Any]
 
@@ -37,7 +39,29 @@ def relative_operator(rows: Rows, x: ByState) -> ByState:
 
 def solve_policy(rows: Rows, discount: Scalar, b: ByState) -> ByState:
     """The solution of (1), differentiable in all of it."""
-    return _solve(lambda x: residual_operator(rows, discount, x), b)
+    if b.shape[0] <= _DENSE:
+        return _solve(lambda x: residual_operator(rows, discount, x), b)
+    scale = jax.lax.stop_gradient(positive(spread(rows, jnp.abs(b))))
+    return scale * _solve(lambda y: residual_operator(rows, discount, scale * y) / scale, b / scale)
+
+
+def solve_scaled(
+    rows: Rows, discount: Scalar, b: ByState, scale: ByState, tolerance: Scalar | float, max_products: Any
+) -> Solved:
+    """Solve (1) iteratively to |b − A x| ≤ `tolerance` · `scale` at each state; `residual` is in units of `scale`."""
+    scaled = b / scale
+    size = jnp.max(jnp.abs(scaled))
+    size = jnp.where(size > 0, size, 1.0)  # so that no square overflows
+    found = bicgstab(
+        lambda y: residual_operator(rows, discount, scale * y) / scale, scaled / size, tolerance / size, max_products
+    )
+    return Solved(x=scale * (found.x * size), residual=found.residual * size, products=found.products)
+
+
+def positive(size: ByState) -> ByState:
+    """`size` with another number, far below the rest, in place of 0."""
+    least = jnp.min(jnp.where(size > 0, size, jnp.inf))
+    return jnp.where(size > 0, size, jnp.where(jnp.isfinite(least), jnp.maximum(_EPS * least, _TINY), 1.0))
 
 
 def solve_policy_transposed(rows: Rows, discount: Scalar, b: ByState) -> ByState:

@@ -18,11 +18,13 @@ class Solution(eqx.Module):
     With a horizon T the arrays lead with time: `value[t]` has T − t decisions to go, t = 0, …, T; `q` and `policy`
     have t < T. For an average reward `value` is relative: 0 at the first state.
 
-    `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names;
-    +∞ when nothing could be certified. `products` counts applications of P, in sweeps
-    and linear solves together; `residual` is max|T V − V|. `converged`: the bound is at most the tolerance, or finite
-    and the residual as small as rounding allows. It is False when `max_iterations` ended the solve, and when there is
-    no finite bound, however small the residual: without a discount that shows nothing.
+    `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names,
+    in units of reward; +∞ when nothing could be certified. `converged` says that it is at most the tolerance, and
+    nothing else. Where rewards are so large that 64-bit floats cannot meet the tolerance, it is False, however good
+    the answer; `state_bound` then shows which states are as good as was asked, for it bounds the error at each state.
+    A state that no episode visits counts for nothing in `error_bound`, and has a `state_bound` of its own.
+    `products` counts applications of P, in sweeps and linear solves together; `residual` is max|T V − V| over the
+    states that count.
     An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
     """
 
@@ -35,8 +37,9 @@ class Solution(eqx.Module):
     converged: Any
     products: Any = None
     average_reward: Scalar | None = None
+    state_bound: Float[Array, " state"] | None = None
     method: str = eqx.field(static=True, default="")
-    error_norm: str = eqx.field(static=True, default="max over states")
+    error_norm: str = eqx.field(static=True, default="max over states that an episode can visit")
 
 
 @eqx.filter_jit

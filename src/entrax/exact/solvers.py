@@ -11,6 +11,9 @@ But where nothing is gained by staying for ever (see `finiteness`), V ≤ T V pu
 policy one that ends. So the method starts from the value of a policy that ends (`proper_start`), solves for a little
 less than b, which leaves V ≤ T V, and accepts no step that does not: sweeps, which keep the order too, replace it.
 
+Every state has a residual to reach of its own, as small as its own numbers allow (`residual_target`). Residuals are
+counted in these units, and linear systems are scaled by them: a reward of −10¹⁸ somewhere costs no other state digits.
+
 Sources: Puterman and Brumelle (1979), On the convergence of policy iteration in stationary dynamic programming;
 Eisenstat and Walker (1996), Choosing the forcing terms in an inexact Newton method; Gargiani, Liao-McPherson, Zanelli
 and Lygeros (2023), Inexact GMRES policy iteration for large-scale Markov decision processes, arXiv:2211.04299; without
@@ -34,9 +37,10 @@ from entrax.exact.bellman import (
     policy_rows,
     rounding,
     soft_maximiser,
+    spread,
 )
-from entrax.exact.krylov import Solved, bicgstab
-from entrax.exact.linear import residual_operator
+from entrax.exact.krylov import Solved
+from entrax.exact.linear import positive, solve_scaled
 
 _PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is tightened
 _FORCING = 1e-2  # the first forcing term, and the largest
@@ -44,26 +48,38 @@ _RETREAT = 20  # sweeps in place of the first Newton step that could not be made
 _RETREATS = 8  # ... so many times
 _SLACK = 4  # units of rounding by which V ≤ T V may seem to fail
 _MAX_PRODUCTS = 4000  # of one linear solve; a slow one is better continued from a better policy
+_ROUND = 32  # sweeps before the targets are computed from the new value
+_GRADES = 2.0**16  # the ratio of the costs of one grade and the next
+_NO_COST = 1e-300
+_EPS = float(jnp.finfo(jnp.float64).eps)
+_TINY = 1e-100  # a residual that no tolerance asks for
+Tolerance = Scalar | ByState
 
 
 class Found(NamedTuple):
-    """A value with max|T V − V| = `residual` after `iterations`, and `products` with P in all, sweeps included.
-
-    `converged`: the residual is as small as was asked, or as rounding allows, which bounds no error yet.
-    """
+    """A value after `iterations`, and `products` with P in all, sweeps included; `certificate` says how good it is."""
 
     value: ByState
-    residual: Scalar
     iterations: Int[Array, ""]
     products: Int[Array, ""]
-    converged: Bool[Array, ""]
 
 
-def residual_target(sweep: Sweep, temperature: Scalar, v: ByState, tolerance: Scalar, modulus: Scalar) -> Scalar:
-    """The residual that shows max|V* − V| ≤ `tolerance` if T contracts by `modulus`; at least what rounding allows."""
-    unit = rounding(sweep, temperature, v)
+def residual_target(unit: ByState, v: ByState, tolerance: Tolerance, modulus: Scalar) -> ByState:
+    """The residual that shows |V* − V| ≤ `tolerance` if T contracts by `modulus`; at least what rounding allows.
+
+    `unit` bounds the rounding of T V, see `rounding`.
+    """
     # Value iteration measures the residual of the V before: T V has that times `modulus`, and two roundings.
-    return jnp.maximum(tolerance * (1 - modulus) - 3 * unit, unit)
+    asked = tolerance * (1 - modulus) - 3 * unit
+    possible = jnp.maximum(unit + _EPS * jnp.abs(v), jnp.maximum(_EPS * tolerance, _TINY))
+    return jnp.maximum(asked, possible)
+
+
+class _Swept(NamedTuple):
+    value: ByState
+    change: ByState  # by the last sweep
+    target: ByState
+    iterations: Int[Array, ""]
 
 
 @eqx.filter_jit
@@ -71,29 +87,36 @@ def value_iteration(
     sweep: Sweep,
     temperature: Scalar,
     start: ByState,
-    tolerance: Scalar,
+    tolerance: Tolerance,
     modulus: Scalar,
     max_iterations: Int[Array, ""],
 ) -> Found:
-    """V ← T V until the residual shows `tolerance`, see `residual_target`."""
+    """V ← T V until the change of every state shows `tolerance`, see `residual_target`."""
 
-    def unfinished(found: Found) -> Array:
-        return ~found.converged & (found.iterations < max_iterations)
+    def unfinished(s: _Swept) -> Array:
+        return jnp.any(s.change > s.target) & (s.iterations < max_iterations)
 
-    def step(found: Found) -> Found:
-        value = backup(sweep, temperature, found.value)
-        residual = jnp.max(jnp.abs(value - found.value))
-        done = residual <= residual_target(sweep, temperature, value, tolerance, modulus)
-        return Found(value, residual, found.iterations + 1, found.products + 1, done)
+    def step(s: _Swept) -> _Swept:
+        value = backup(sweep, temperature, s.value)
+        return _Swept(value, jnp.abs(value - s.value), s.target, s.iterations + 1)
 
-    zero = jnp.asarray(0)
-    return jax.lax.while_loop(unfinished, step, Found(start, jnp.asarray(jnp.inf), zero, zero, zero > 0))
+    def many(s: _Swept) -> _Swept:
+        end = jnp.minimum(s.iterations + _ROUND, max_iterations)
+        s = jax.lax.while_loop(lambda t: unfinished(t) & (t.iterations < end), step, s)
+        unit = rounding(sweep, temperature, s.value)
+        return s._replace(target=residual_target(unit, s.value, tolerance, modulus))
+
+    zero = jnp.zeros_like(start)
+    s = jax.lax.while_loop(unfinished, many, _Swept(start, zero + jnp.inf, zero, jnp.asarray(0)))
+    return Found(s.value, s.iterations, s.iterations)
 
 
 class _Newton(NamedTuple):
     value: ByState
     backed_up: ByState
-    residual: Scalar
+    unit: ByState  # of rounding
+    target: ByState
+    residual: Scalar  # in units of `target`, as all that follows
     best: Scalar
     waited: Int[Array, ""]
     forcing: Scalar
@@ -103,23 +126,41 @@ class _Newton(NamedTuple):
 
 
 @eqx.filter_jit
-def proper_start(sweep: Sweep, temperature: Scalar, level: Int[Array, " state"]) -> ByState:
-    """A little less than the undiscounted value of the policy that gets most surely to a lower `level`, 0 at the end.
+def is_below(sweep: Sweep, temperature: Scalar, v: ByState) -> Bool[Array, ""]:
+    """Whether V ≤ T V, to rounding."""
+    slack = _SLACK * (rounding(sweep, temperature, v) + _EPS * jnp.abs(v))
+    return jnp.all(backup(sweep, temperature, v) - v >= -slack)
 
-    That is below T of it; V = 0 is returned where the solve shows otherwise.
+
+def cost_grade(reward: Array) -> Array:
+    """The size of a cost by orders of magnitude, from 0 for what costs nothing."""
+    cost = jnp.maximum(-reward, _NO_COST)
+    return jnp.floor((jnp.log(cost) - jnp.log(_NO_COST)) / jnp.log(_GRADES))
+
+
+@eqx.filter_jit
+def proper_start(sweep: Sweep, temperature: Scalar, level: Int[Array, " state"]) -> ByState:
+    """A little less than the undiscounted value of a policy that gets to a lower `level`, 0 at the end.
+
+    Of the actions that may, it takes one whose cost is of the least grade, and most surely gets there. The result is
+    below T of it; V = 0 is returned where the solve shows otherwise.
     """
     padded = jnp.append(level, 0)
     nearer = padded[sweep.successor] < level
     descent = jnp.sum(jnp.where(nearer, sweep.probability, 0.0), axis=1)
-    descent = jnp.where(jnp.isfinite(sweep.reward), descent, -1.0)
-    chosen = jnp.argmax(descent, axis=0)[None]
-    reward = jnp.take_along_axis(sweep.reward, chosen, axis=0)[0]
+    possible = jnp.isfinite(sweep.reward)
+    cost = jnp.where(possible, sweep.reward, 0.0)
+    preference = jnp.where(possible & (descent > 0), descent - 2 * cost_grade(cost), -jnp.inf)
+    chosen = jnp.argmax(preference, axis=0)[None]
+    reward = jnp.take_along_axis(cost, chosen, axis=0)[0]
     if sweep.log_prior is not None:
         reward += temperature * jnp.take_along_axis(sweep.log_prior, chosen, axis=0)[0]
-    rows = greedy_rows(sweep, descent)
-    less = 0.5 * _FORCING * jnp.max(jnp.abs(reward))
-    solved = bicgstab(lambda x: residual_operator(rows, sweep.discount, x), reward - less, less, _MAX_PRODUCTS)
-    return jnp.where(solved.residual <= less, solved.x, 0.0)
+    rows = greedy_rows(sweep, preference)
+    size = spread(rows, jnp.abs(reward))
+    less, scale = 0.5 * _FORCING * size, positive(size)
+    solved = solve_scaled(rows, sweep.discount, reward - less, scale, 0.5 * _FORCING, _MAX_PRODUCTS)
+    good = (solved.residual <= 0.5 * _FORCING) & jnp.all(jnp.isfinite(solved.x))
+    return jnp.where(good, solved.x, 0.0)
 
 
 @eqx.filter_jit
@@ -127,7 +168,7 @@ def newton(
     sweep: Sweep,
     temperature: Scalar,
     start: ByState,
-    tolerance: Scalar,
+    tolerance: Tolerance,
     modulus: Scalar,
     max_iterations: Int[Array, ""],
     warm_up: Int[Array, ""],
@@ -144,35 +185,41 @@ def newton(
 
     warm = value_iteration(sweep, temperature, start, tolerance, modulus, warm_up)
 
-    def unfinished(s: _Newton) -> Array:
-        target = residual_target(sweep, temperature, s.value, tolerance, modulus)
-        return (s.residual > target) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(s.residual)
-
-    def accepted(s: _Newton, solved: Solved, value: ByState, backed_up: ByState) -> Array:
+    def measured(value: ByState, backed_up: ByState) -> tuple[ByState, ByState, Scalar]:
         unit = rounding(sweep, temperature, value)
+        target = residual_target(unit, value, tolerance, modulus)
+        return unit, target, jnp.max(jnp.abs(backed_up - value) / target)
+
+    def unfinished(s: _Newton) -> Array:
+        return (s.residual > 1) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(s.residual)
+
+    def accepted(s: _Newton, solved: Solved, value: ByState, backed_up: ByState, unit: ByState) -> Array:
         # At a value so large that rounding hides the residual there is nothing to be seen.
-        visible = unit <= jnp.maximum(1e-3 * s.residual, 2 * rounding(sweep, temperature, s.value))
-        below = (jnp.min(backed_up - value) >= -_SLACK * unit) & visible
-        return jnp.all(jnp.isfinite(value)) & jnp.where(modulus < 1, solved.residual <= s.residual, below)
+        visible = jnp.all(unit <= s.target * jnp.maximum(1e-3 * s.residual, 2))
+        below = jnp.all(backed_up - value >= -_SLACK * (unit + _EPS * jnp.abs(value))) & visible
+        return jnp.all(jnp.isfinite(value)) & ((modulus < 1) | below)
 
     def step(s: _Newton) -> _Newton:
         q = action_values(sweep, s.value)
         rows = greedy_rows(sweep, q) if greedy else policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
-        target = residual_target(sweep, temperature, s.value, tolerance, modulus)
-        wanted = jnp.maximum(jnp.where(exact, 1e-14, s.forcing) * s.residual, 0.2 * target)
+        scale = spread(rows, s.target)
+        wanted = jnp.maximum(jnp.where(exact, 1e-14, s.forcing) * s.residual, 0.2)
         less = jnp.where(modulus < 1, 0.0, wanted / 2)
         most = _MAX_PRODUCTS * 2**s.retreats
-        gap = s.backed_up - s.value - less
-        solved = bicgstab(lambda x: residual_operator(rows, sweep.discount, x), gap, wanted - less, most)
+        gap = s.backed_up - s.value - less * scale
+        solved = solve_scaled(rows, sweep.discount, gap, scale, wanted - less, most)
         value = s.value + solved.x
         backed_up = backup(sweep, temperature, value)
-        good = accepted(s, solved, value, backed_up)
-        value, backed_up = jax.lax.cond(
-            good,
-            lambda: (value, backed_up),
-            lambda: _sweeps(sweep, temperature, s.value, s.backed_up, _RETREAT * 2**s.retreats),
+        unit, target, residual = measured(value, backed_up)
+        good = accepted(s, solved, value, backed_up, unit)
+
+        def retreat() -> tuple:
+            swept = _sweeps(sweep, temperature, s.value, s.backed_up, _RETREAT * 2**s.retreats)
+            return *swept, *measured(*swept)
+
+        value, backed_up, unit, target, residual = jax.lax.cond(
+            good, lambda: (value, backed_up, unit, target, residual), retreat
         )
-        residual = jnp.max(jnp.abs(backed_up - value))
         progress = residual < 0.9 * s.best
         waited = jnp.where(progress, 0, s.waited + 1)
         stuck = waited >= _PATIENCE
@@ -181,6 +228,8 @@ def newton(
         return _Newton(
             value=value,
             backed_up=backed_up,
+            unit=unit,
+            target=target,
             residual=residual,
             best=jnp.minimum(s.best, residual),
             waited=jnp.where(stuck, 0, waited),
@@ -191,10 +240,12 @@ def newton(
         )
 
     backed_up = backup(sweep, temperature, warm.value)
-    residual = jnp.max(jnp.abs(backed_up - warm.value))
+    unit, target, residual = measured(warm.value, backed_up)
     begin = _Newton(
         value=warm.value,
         backed_up=backed_up,
+        unit=unit,
+        target=target,
         residual=residual,
         best=residual,
         waited=jnp.asarray(0),
@@ -204,8 +255,7 @@ def newton(
         products=warm.products + 1,
     )
     end = jax.lax.while_loop(unfinished, step, begin)
-    done = end.residual <= residual_target(sweep, temperature, end.value, tolerance, modulus)
-    return Found(end.value, end.residual, end.iterations, end.products, done)
+    return Found(end.backed_up, end.iterations, end.products)
 
 
 def _sweeps(

@@ -266,3 +266,24 @@ def test_mellowmax_is_a_non_expansion_and_the_boltzmann_mean_is_not(omega):
     a, b = np.array([0.0, 1.0 / omega]), np.array([0.0, 2.4 / omega])
     nudge = np.array([0.0, 1e-3 / omega])
     assert max(abs(boltzmann(z + nudge) - boltzmann(z)) for z in (a, b)) > 1e-3 / abs(omega)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+@pytest.mark.parametrize("huge", [-1e15, -1e18, -np.inf])
+def test_a_huge_reward_that_is_never_earned_changes_nothing(huge, temperature):
+    """Action 2 is never worth taking, and nothing leads to state 3: the values of the others are as without them."""
+    rng = np.random.default_rng(0)
+    to = rng.dirichlet(np.ones(3), size=(3, 2))
+    reward = rng.normal(size=(3, 2))
+    small = FiniteMDP.from_dense(to, reward, discount=0.9)
+    wide = np.zeros((4, 3, 4))
+    wide[:3, :2, :3], wide[:3, 2, 0], wide[3, :, 0] = to, 1.0, 1.0
+    rewards = np.full((4, 3), huge)
+    rewards[:3, :2] = reward
+    rewards[3, 0] = 0.0
+    initial = np.array([1.0, 0.0, 0.0, 0.0])
+    found = plan(FiniteMDP.from_dense(wide, rewards, discount=0.9, initial=initial), temperature)
+    expected = plan(small, temperature)
+    assert found.converged
+    np.testing.assert_allclose(found.value[:3], expected.value, atol=1e-8)
+    np.testing.assert_allclose(found.policy[:3, :2], expected.policy, atol=1e-8)

@@ -36,7 +36,7 @@ class Source(NamedTuple):
 @click.option("--convention", default="entropy", show_default=True, help="entropy, or kl to the problem's prior.")
 @click.option("--objective", default="discounted", show_default=True, help="discounted or average.")
 @click.option("--method", default="auto", show_default=True, help="How to solve; an unknown one lists them.")
-@click.option("--tolerance", type=float, default=1e-12, show_default=True, help="Wanted bound on the value's error.")
+@click.option("--tolerance", type=float, default=1e-10, show_default=True, help="Wanted bound on the value's error.")
 @click.option("--slip", type=float, help="Of a map: the chance that a step goes to a side. [0]")
 @click.option("--step-reward", type=float, help="Of a map: earned by every step. [0]")
 @click.option("--goal-reward", type=float, help="Of a map: earned on entering a goal. [1]")
@@ -133,7 +133,7 @@ def solve(problem: Source, given: dict[str, Any]) -> dict[str, Any]:
         "objective": given["objective"],
         "states": mdp.states,
         "actions": mdp.actions,
-        "start_value": float(mdp.initial @ value),
+        "start_value": float(np.sum(np.where(mdp.initial > 0, mdp.initial * value, 0.0))),
         "error_bound": float(solution.error_bound),
         "error_norm": solution.error_norm,
         "converged": bool(solution.converged),

@@ -120,10 +120,10 @@ def _weights(sweep: Sweep, temperature: Scalar, v: ByState) -> tuple[ByState, By
     rows = policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
     unit = rounding(sweep, temperature, v)
     off = jnp.abs(backup(sweep, temperature, v) - v) + unit + jnp.where(unit > 0, 2 * _EPS * jnp.abs(v), 0.0)
-    scale = positive(spread(rows, off))
-    off = jnp.maximum(off, 10 * _DIGITS * scale)
-    w = solve_scaled(rows, sweep.discount, off, scale, _DIGITS, _MAX_PRODUCTS).x
-    reach = _NEAR * (next_values(sweep, jnp.abs(w)) + jnp.abs(w)) + _NEGLIGIBLE * temperature
+    size = spread(rows, off)
+    off = jnp.maximum(off, 10 * _DIGITS * size)
+    w = jnp.maximum(solve_scaled(rows, sweep.discount, off, positive(size), _DIGITS, _MAX_PRODUCTS).x, 0.0)
+    reach = _NEAR * (next_values(sweep, w) + w) + _NEGLIGIBLE * temperature
     near = q >= jnp.max(q, axis=0) - reach
     slowest = replace(sweep, reward=jnp.where(near, off, -jnp.inf), log_prior=None)
     return off, w, slowest

@@ -14,16 +14,20 @@ Sources: Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods f
 function approximation; with the entropy, Schulman, Chen and Abbeel (2017), arXiv:1704.06440.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, ScalarLike
+from jaxtyping import Array, Bool, Float, ScalarLike
 
 from entrax.errors import EntraxError
 from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, make_sweep, policy_rows, undiscounted
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import closed_classes
-from entrax.exact.linear import solve_policy, solve_policy_transposed, solve_relative, stationary
+from entrax.exact.distance import graph_of, visited
+from entrax.exact.finiteness import ended_at
+from entrax.exact.linear import solve_policy_by_scale, solve_policy_transposed, solve_relative, stationary
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.graph import cannot_terminate
 
@@ -34,7 +38,9 @@ class Evaluation(eqx.Module):
     """What a policy is worth, see the module. `entropy` is H(π(·|s)) in nats, `visits` d(s) π(a|s).
 
     Discounted visits sum to at most 1/(1 − γ), undiscounted ones to the expected length of an episode, and those of
-    an average reward to 1. `expected_return` is J; `value` with an average reward is 0 at the first state.
+    an average reward to 1. Without a discount an episode also ends where the policy earns nothing any more, and
+    states that no episode visits and from which it may never end have value NaN. `expected_return` is J; `value` with
+    an average reward is 0 at the first state.
     """
 
     value: Float[Array, " state"]
@@ -63,19 +69,75 @@ def evaluate(
     check_temperature(temperature)
     check_choice("convention", convention, ("entropy", "kl"))
     check_choice("objective", objective, ("discounted", "average"))
-    sweep = make_sweep(mdp, convention == "kl")
-    if not is_traced((mdp, policy)):
-        _check(mdp, sweep, np.asarray(policy), objective)
+    kl, average = convention == "kl", objective == "average"
+    sweep = make_sweep(mdp, kl)
+    alpha = jnp.asarray(temperature, jnp.float64)
+    if is_traced((mdp, policy, temperature)):
+        return _evaluate(*_chain(mdp, policy), sweep, alpha, average)
+    _check(mdp, sweep, np.asarray(policy), objective)
+    endless = _endless(mdp, sweep, np.asarray(policy), alpha, average)
+    smaller = ended_at(mdp, endless.quiet | endless.dropped)
+    found = _evaluate(*_chain(smaller, policy), make_sweep(smaller, kl), alpha, average)
+    return found if smaller is mdp else _completed(mdp, sweep, policy, endless, found)
+
+
+def _chain(mdp: FiniteMDP, policy: Policy) -> tuple[Array, ByState, ByAction]:
+    """Terminal states, the starts that are not, and the policy with actions first."""
     terminal = jnp.asarray(mdp.terminal)
     first = (jnp.arange(mdp.actions) == 0)[:, None]
     pi = jnp.where(terminal, jnp.where(first, 1.0, 0.0), jnp.asarray(policy, jnp.float64).T)
-    start = jnp.where(terminal, 0.0, jnp.asarray(mdp.initial, jnp.float64))
-    return _evaluate(terminal, start, sweep, pi, jnp.asarray(temperature, jnp.float64), objective == "average")
+    return terminal, jnp.where(terminal, 0.0, jnp.asarray(mdp.initial, jnp.float64)), pi
+
+
+class _Endless(NamedTuple):
+    """States from which the policy may never end: `quiet` ones earn nothing, the `dropped` ones are not visited."""
+
+    quiet: Bool[np.ndarray, " state"]
+    dropped: Bool[np.ndarray, " state"]
+
+
+def _endless(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, temperature: Scalar, average: bool) -> _Endless:
+    """Raises EntraxError where an undiscounted policy that never ends has no value that counts."""
+    nowhere = np.zeros(mdp.states, bool)
+    stuck = nowhere.copy()
+    if not average and float(mdp.discount) == 1.0:
+        stuck[cannot_terminate(mdp, policy)] = True
+    if not stuck.any():
+        return _Endless(nowhere, nowhere)
+    taken = (policy > 0) & ~np.asarray(mdp.terminal)[:, None]
+    pays = np.asarray(mdp.reward) + float(temperature) * np.asarray(_soft_bonus(sweep, jnp.asarray(policy).T)).T
+    successor = np.asarray(mdp.successor)
+    edges = (np.asarray(mdp.probability) > 0) & taken[..., None] & (successor < mdp.states)
+    forward = graph_of(successor, edges)
+    backward = forward.T.tocsr()
+    quiet = stuck & ~visited(backward, np.any(taken & (pays != 0), axis=1))
+    stuck[:] = False
+    stuck[cannot_terminate(ended_at(mdp, quiet), policy)] = True
+    dropped = visited(backward, stuck)
+    lost = np.flatnonzero(dropped & visited(forward, np.asarray(mdp.initial) > 0))
+    if len(lost):
+        raise EntraxError(
+            f"without a discount a policy must end its episodes, and from state {lost[0]} this one may never do so."
+        )
+    return _Endless(quiet, dropped)
+
+
+def _completed(mdp: FiniteMDP, sweep: Sweep, policy: Policy, endless: _Endless, found: Evaluation) -> Evaluation:
+    """What was found with the endless states as terminal ones, with their own Q and entropy."""
+    lost, pi = jnp.asarray(endless.dropped), _chain(mdp, policy)[2]
+    q = jnp.where(jnp.asarray(mdp.terminal), 0.0, action_values(sweep, found.value)).T
+    return Evaluation(
+        value=jnp.where(lost, jnp.nan, found.value),
+        q=jnp.where(lost[:, None], jnp.nan, q),
+        entropy=jnp.sum(pi * _minus_log(pi), axis=0),
+        visits=found.visits,
+        expected_return=found.expected_return,
+    )
 
 
 @eqx.filter_jit
 def _evaluate(
-    terminal: Array, start: ByState, sweep: Sweep, pi: ByAction, temperature: Scalar, average: bool
+    terminal: Array, start: ByState, pi: ByAction, sweep: Sweep, temperature: Scalar, average: bool
 ) -> Evaluation:
     rows = policy_rows(sweep, pi)
     bonus = _soft_bonus(sweep, pi)
@@ -86,7 +148,7 @@ def _evaluate(
         visits = stationary(rows)
         q, expected_return = action_values(sweep, value) - gain, gain
     else:
-        value = solve_policy(rows, sweep.discount, reward)
+        value = solve_policy_by_scale(rows, sweep.discount, reward)
         visits = solve_policy_transposed(rows, sweep.discount, start)
         q, expected_return = action_values(sweep, value), jnp.sum(start * value)
     entropy = jnp.sum(pi * _minus_log(pi), axis=0)
@@ -141,12 +203,6 @@ def _check(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, objective: str) -> 
     excluded = ~np.asarray(jnp.isfinite(sweep.reward)).T & live[:, None] & (policy > 0)
     if excluded.any():
         s, a = np.argwhere(excluded)[0]
-        raise EntraxError(f"the policy takes action {a} in state {s}, which the problem's mask or prior excludes.")
+        raise EntraxError(f"the policy takes action {a} in state {s}, excluded by its mask, prior or reward of -inf.")
     if objective == "average":
         closed_classes(mdp, policy > 0)
-    elif float(mdp.discount) == 1.0:
-        stuck = cannot_terminate(mdp, policy)
-        if len(stuck):
-            raise EntraxError(
-                f"without a discount a policy must end its episodes, and from state {stuck[0]} this one never does."
-            )

@@ -56,6 +56,7 @@ def reduced(mdp: FiniteMDP, kl: bool, temperature: float) -> Reduced:
     if verdict.complaint is None:
         return Reduced(mdp, nowhere, nowhere, verdict)
     quiet = nowhere if temperature == 0 else _quiet(mdp, kl)
+    smaller, dropped = mdp, nowhere
     for dropped in (nowhere, ~(reachable(mdp) | quiet)):
         smaller = ended_at(mdp, quiet | dropped)
         verdict = _examine(smaller, make_sweep(smaller, kl), temperature)

@@ -1,16 +1,18 @@
 """Derivatives of a fixed point by the implicit function theorem, in constant memory.
 
 V(θ) = T_θ V(θ) gives (I − γ P_π) dV = ∂_θ T_θ V dθ: one linear solve for a tangent and one transposed solve for a
-gradient, whatever the number of iterations that found V. First derivatives only: P_π is held fixed here.
+gradient, whatever the number of iterations that found V. P_π is the policy of V(θ), so the derivative can be
+differentiated again, to any order. At temperature 0 the policy is a step function, whose derivatives are 0.
 """
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, policy_rows, soft_maximiser
+from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, policy_rows
 from entrax.exact.linear import solve_policy
 from entrax.problems.finite import FiniteMDP
 from entrax.soft.operators import soft_max, soft_policy
@@ -18,11 +20,28 @@ from entrax.soft.operators import soft_max, soft_policy
 
 def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState) -> ByState:
     """`value`, a fixed point of the sweep's T found by any means, as a differentiable function of problem and α."""
-    value, fixed, alpha = jax.lax.stop_gradient((value, sweep, temperature))
-    rows = policy_rows(fixed, soft_maximiser(action_values(fixed, value), alpha, fixed.log_prior))
-    q = action_values(sweep, value)
-    backed_up = jax.vmap(soft_max, in_axes=(0, None, 0, 0))(*_operands(mdp, sweep, q, temperature))
-    return value + solve_policy(rows, fixed.discount, backed_up - jax.lax.stop_gradient(backed_up))
+    return _fixed_point((mdp, sweep, temperature), jax.lax.stop_gradient(value))
+
+
+@eqx.filter_custom_jvp
+def _fixed_point(theta: tuple[FiniteMDP, Sweep, Scalar], value: ByState) -> ByState:
+    return value
+
+
+@_fixed_point.def_jvp
+def _fixed_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[ByState, ByState]:
+    (theta, value), (theta_dot, _) = primals, tangents
+    value = _fixed_point(theta, value)  # V(θ) again, so that the derivative has derivatives
+
+    def backed_up(theta: tuple[FiniteMDP, Sweep, Scalar]) -> ByState:
+        mdp, sweep, temperature = theta
+        operands = _operands(mdp, sweep, action_values(sweep, value), temperature)
+        return jax.vmap(soft_max, in_axes=(0, None, 0, 0))(*operands)
+
+    _, change = eqx.filter_jvp(backed_up, (theta,), (theta_dot,))
+    mdp, sweep, temperature = theta
+    policy = smooth_policy(mdp, sweep, temperature, action_values(sweep, value))
+    return value, solve_policy(policy_rows(sweep, policy.T), sweep.discount, change)
 
 
 def smooth_policy(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> Float[Array, "state action"]:

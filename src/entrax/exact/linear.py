@@ -39,8 +39,13 @@ def relative_operator(rows: Rows, x: ByState) -> ByState:
 
 def solve_policy(rows: Rows, discount: Scalar, b: ByState) -> ByState:
     """The solution of (1), differentiable in all of it."""
+    return _solve(lambda x: residual_operator(rows, discount, x), b)
+
+
+def solve_policy_by_scale(rows: Rows, discount: Scalar, b: ByState) -> ByState:
+    """As `solve_policy`, and each state to its own scale. `b` must be known where the solve is differentiated."""
     if b.shape[0] <= _DENSE:
-        return _solve(lambda x: residual_operator(rows, discount, x), b)
+        return solve_policy(rows, discount, b)
     scale = jax.lax.stop_gradient(positive(spread(rows, jnp.abs(b))))
     return scale * _solve(lambda y: residual_operator(rows, discount, scale * y) / scale, b / scale)
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, ScalarLike
 
 from entrax.errors import EntraxError
 from entrax.exact.average import solve_average
-from entrax.exact.bellman import ByState, Scalar, Sweep, action_values, backup, make_sweep
+from entrax.exact.bellman import Scalar, Sweep, action_values, backup, make_sweep
 from entrax.exact.certificate import certify, modulus
 from entrax.exact.checks import (
     check_choice,
@@ -172,7 +172,7 @@ def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, request: _Request) -> Solut
         value=jnp.where(lost, jnp.nan, found.value),
         q=jnp.where(lost[:, None], jnp.nan, q),
         policy=jnp.where(jnp.asarray(problem.quiet | problem.dropped)[:, None], policy, found.policy),
-        state_bound=jnp.where(lost, jnp.inf, found.state_bound),
+        state_bound=None if found.state_bound is None else jnp.where(lost, jnp.inf, found.state_bound),
     )
 
 
@@ -242,5 +242,5 @@ def _plan_without_idling(mdp: FiniteMDP, idle: Components, request: _Request) ->
         q=q,
         policy=jnp.asarray(steer(idle, np.asarray(q), np.asarray(policy))),
         residual=jnp.max(jnp.where(counted, gap, 0.0)),
-        state_bound=found.state_bound[place],
+        state_bound=None if found.state_bound is None else found.state_bound[place],
     )

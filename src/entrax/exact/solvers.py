@@ -39,7 +39,6 @@ from entrax.exact.bellman import (
     soft_maximiser,
     spread,
 )
-from entrax.exact.krylov import Solved
 from entrax.exact.linear import positive, solve_scaled
 
 _PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is tightened
@@ -193,11 +192,11 @@ def newton(
     def unfinished(s: _Newton) -> Array:
         return (s.residual > 1) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(s.residual)
 
-    def accepted(s: _Newton, solved: Solved, value: ByState, backed_up: ByState, unit: ByState) -> Array:
+    def accepted(s: _Newton, solves: Array, value: ByState, backed_up: ByState, unit: ByState) -> Array:
         # At a value so large that rounding hides the residual there is nothing to be seen.
         visible = jnp.all(unit <= s.target * jnp.maximum(1e-3 * s.residual, 2))
-        below = jnp.all(backed_up - value >= -_SLACK * (unit + _EPS * jnp.abs(value))) & visible
-        return jnp.all(jnp.isfinite(value)) & ((modulus < 1) | below)
+        below = jnp.all(backed_up - value >= -_SLACK * (unit + _EPS * jnp.abs(value)))
+        return jnp.all(jnp.isfinite(value)) & ((modulus < 1) | (solves & below & visible))
 
     def step(s: _Newton) -> _Newton:
         q = action_values(sweep, s.value)
@@ -211,7 +210,8 @@ def newton(
         value = s.value + solved.x
         backed_up = backup(sweep, temperature, value)
         unit, target, residual = measured(value, backed_up)
-        good = accepted(s, solved, value, backed_up, unit)
+        solves = solved.residual <= 0.5 * jnp.max(jnp.abs(gap) / scale)  # or the policy never ends
+        good = accepted(s, solves, value, backed_up, unit)
 
         def retreat() -> tuple:
             swept = _sweeps(sweep, temperature, s.value, s.backed_up, _RETREAT * 2**s.retreats)

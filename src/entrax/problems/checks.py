@@ -85,9 +85,10 @@ def check_values(mdp: "FiniteMDP") -> None:
     check_rows(probability, live, terminal)
     for name in ("reward", "outcome_reward"):
         reward = None if getattr(mdp, name) is None else np.asarray(getattr(mdp, name))
-        if reward is not None and (bad := first(~np.isfinite(reward))) is not None:
-            raise EntraxError(f"The {name.replace('_', ' ')} of {at(bad)} is {reward[bad]}: it must be finite.")
-    check_distributions(mdp, live)
+        if reward is not None and (bad := first(~(reward < np.inf))) is not None:
+            word = f"The {name.replace('_', ' ')} of {at(bad)} is {reward[bad]}"
+            raise EntraxError(f"{word}: it must be finite, or -inf to forbid the action.")
+    check_distributions(mdp, live & (np.asarray(mdp.reward) > -np.inf))
 
 
 def check_rows(probability: np.ndarray, live: np.ndarray, terminal: np.ndarray) -> None:
@@ -103,12 +104,14 @@ def check_rows(probability: np.ndarray, live: np.ndarray, terminal: np.ndarray) 
 
 
 def check_distributions(mdp: "FiniteMDP", live: np.ndarray) -> None:
-    """The initial distribution is one, and the prior leaves every state an action."""
+    """The initial distribution is one, and rewards and prior leave every state an action."""
     initial: np.ndarray = np.asarray(mdp.initial)
     if (bad := first(~((initial >= 0) & np.isfinite(initial)))) is not None:
         raise EntraxError(f"The initial probability of state {bad[0]} is {initial[bad]}.")
     if not abs(initial.sum() - 1) <= TOLERANCE.get(initial.itemsize, 1e-8):
         raise EntraxError(f"The initial distribution sums to {initial.sum():.10g}, not to 1.")
+    if (bad := first(~live.any(1) & ~np.asarray(mdp.terminal))) is not None:
+        raise EntraxError(f"A reward of -inf forbids every action of state {bad[0]}; one must be left.")
     if mdp.prior is None:
         return
     prior: np.ndarray = np.asarray(mdp.prior)

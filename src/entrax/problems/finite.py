@@ -49,7 +49,8 @@ class FiniteMDP(eqx.Module):
     """A finite problem. Arrays are NumPy as the constructors make them, and may be JAX (to differentiate by them).
 
     `reward` is r(s,a), the expectation over branches where the reward depends on the outcome; `outcome_reward`, if
-    any, is r(s,a,k) of each branch, which the exact posterior needs and the variational policy does not. `prior` holds
+    any, is r(s,a,k) of each branch, which the exact posterior needs and the variational policy does not. A reward of −∞
+    forbids its action. `prior` holds
     weights ≥ 0 of π₀(a|s); `mask` is True where an action is allowed. `horizon` counts decisions; None is no end.
 
     NumPy arrays are checked when the problem is made: EntraxError names the state and action that are wrong.
@@ -92,6 +93,9 @@ class FiniteMDP(eqx.Module):
     def from_dense(cls, transition: ArrayLike, reward: ArrayLike, **options: Unpack[Options]) -> "FiniteMDP":
         """From `transition[s, a, s']`, shape (S, A, S), and `reward[s, a]` or `reward[s, a, s']`.
 
+        Toolboxes that put the action first, (A, S, S), need `np.moveaxis(transition, 0, 1)`. That cannot be noticed
+        where there are as many actions as states.
+
         A transition of shape (S, A, S + 1) has in its last column the probability that the episode ends there.
         """
         from entrax.problems import tables
@@ -102,7 +106,8 @@ class FiniteMDP(eqx.Module):
     def from_sparse(cls, transition: Sequence[Any], reward: Any, **options: Unpack[Options]) -> "FiniteMDP":
         """From one SciPy sparse matrix or array of shape (S, S), or (S, S + 1) as in `from_dense`, for each action.
 
-        `reward` is an array `reward[s, a]`, or one sparse matrix of rewards on (s, s') for each action.
+        `reward` is an array `reward[s, a]` or `reward[s, a, s']`, or a list of one matrix of rewards on (s, s'), dense
+        or sparse, for each action.
         """
         from entrax.problems import tables
 

@@ -49,8 +49,12 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     row = np.concatenate([entry.row * np.int64(actions) + action for action, entry in enumerate(entries)])
     successor = np.concatenate([entry.col for entry in entries])
     probability = np.concatenate([entry.data for entry in entries])
-    if isinstance(reward, Sequence) and all(map(sparse.issparse, reward)):
-        rewards = outcome_rewards([sparse.csr_array(matrix, dtype=float) for matrix in reward], matrices, entries)
+    if sparse.issparse(reward):
+        reward = reward.toarray()
+    if isinstance(reward, np.ndarray) and reward.shape == (states, actions, matrices[0].shape[1]):
+        reward = list(np.moveaxis(reward, 1, 0))  # reward[s, a, s'], as `from_dense` takes it
+    if isinstance(reward, Sequence) and any(np.ndim(matrix) == 2 for matrix in reward):
+        rewards = outcome_rewards(reward, matrices, entries)
     else:
         rewards = table(reward, states, actions, "reward").astype(float)
     return built(fields, actions, row, successor, probability, rewards)
@@ -73,13 +77,19 @@ def to_sparse(
     return matrices
 
 
-def outcome_rewards(rewards: list[Any], matrices: list[Any], entries: list[Any]) -> Float[np.ndarray, " entry"]:
-    """The reward of each transition, 0 where a matrix of rewards holds none."""
-    shapes, wanted = [matrix.shape for matrix in rewards], [matrix.shape for matrix in matrices]
+def outcome_rewards(rewards: Sequence[Any], matrices: list[Any], entries: list[Any]) -> Float[np.ndarray, " entry"]:
+    """The reward of each transition from a dense or sparse matrix for each action, 0 where a sparse one holds none."""
+    from scipy import sparse
+
+    shapes, wanted = [np.shape(matrix) for matrix in rewards], [matrix.shape for matrix in matrices]
     if shapes != wanted:
         raise EntraxError(f"The matrices of rewards have shapes {shapes}: they must be those of transition, {wanted}.")
-    found = [matrix[entry.row, entry.col] for matrix, entry in zip(rewards, entries, strict=True)]
-    return np.concatenate([np.asarray(values.todense() if values.ndim > 1 else values).ravel() for values in found])
+    found = []
+    for matrix, entry in zip(rewards, entries, strict=True):
+        matrix = sparse.csr_array(matrix, dtype=float) if sparse.issparse(matrix) else np.asarray(matrix, float)
+        values = matrix[entry.row, entry.col]
+        found.append(np.asarray(values.todense() if sparse.issparse(values) else values).ravel())
+    return np.concatenate(found)
 
 
 def built(
@@ -97,7 +107,7 @@ def built(
         where = at(divmod(int(row[bad]), actions))
         raise EntraxError(f"{where} leads to state {successor[bad]} with probability {probability[bad]}.")
     of_entries = reward.ndim == 1
-    if of_entries and (bad := first(kept & ~np.isfinite(reward))) is not None:
+    if of_entries and (bad := first(kept & ~(reward < np.inf))) is not None:
         where = at(divmod(int(row[bad]), actions))
         raise EntraxError(f"The reward of {where} is {reward[bad]} when it leads to state {successor[bad]}.")
     entries = Entries(row, successor, probability, reward if of_entries else None)

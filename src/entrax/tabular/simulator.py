@@ -65,6 +65,8 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
         raise EntraxError("An episode would start in a terminal state: give them probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
+    if np.any(np.isneginf(np.asarray(reward))):
+        raise EntraxError("Tabular learners need finite rewards: forbid actions by a mask, not by a reward of -inf.")
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),

@@ -21,6 +21,7 @@ OUTSIDE = {
     "from 0 to 1": (-0.1, 1.1, NAN),
     "above 0 and at most 1": (0.0, 1.1, NAN),
     "between 0 and 1": (0.0, 1.0, NAN),
+    "at least 0 and below 1": (-0.1, 1.0, NAN),
     "at least 0": (-1, -0.1, NAN),
     "at least 1": (0, -1, -0.1, NAN),
     "at least 2": (1, 0),

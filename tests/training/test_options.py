@@ -1,11 +1,12 @@
 """What may be asked of a run, and what a preset makes of it."""
 
+import numpy as np
 import pytest
 
 from entrax.agents import sac, sac_value
 from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
-from entrax.training.launch import configure
+from entrax.training.launch import configure, train
 from entrax.training.options import PRESETS, Options, get_preset
 
 
@@ -89,3 +90,20 @@ def test_a_misspelt_preset_is_answered_with_the_right_one():
 def test_learning_starts_within_a_tenth_of_the_steps(preset, steps):
     assert configure(sac, preset, {"steps": steps})[0].learning_starts <= steps // 10
     assert configure(sac, preset, {"steps": steps, "learning_starts": steps})[0].learning_starts == steps
+
+
+def test_whole_numbers_of_other_types_and_lists_are_taken():
+    options, config = configure(sac, "paper", {"steps": 1e5, "envs": np.int64(2), "hidden": [64, np.int32(32)]})
+    assert (options.steps, options.envs, config.hidden) == (100_000, 2, (64, 32))
+    assert all(type(value) is int for value in (options.steps, options.envs, *config.hidden))
+    _, config = configure(sac, "paper", {"learning_rate": np.float32(0.5), "temperature": 1.0})
+    assert (config.learning_rate, config.temperature) == (0.5, 1.0)
+    for wrong in ({"steps": 10.5}, {"hidden": [0.5]}, {"hidden": []}, {"envs": True}, {"steps": "many"}):
+        with pytest.raises(EntraxError, match=f"{next(iter(wrong))} must be"):
+            configure(sac, "paper", wrong)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, True, "1"])
+def test_a_seed_that_is_none_is_refused_by_name(seed):
+    with pytest.raises(EntraxError, match="`seed` must be an integer"):
+        train("Pendulum-v1", seed=seed)

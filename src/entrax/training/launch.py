@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 
 from entrax.agents.base import get_agent
 from entrax.agents.registry import default_agent
@@ -27,7 +28,7 @@ from entrax.runs.records import to_json
 from entrax.runs.versions import versions
 from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
-from entrax.training.options import Options, check_types, get_preset
+from entrax.training.options import Options, checked_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
 from entrax.training.run import Hook, Task, Training, Views
@@ -42,8 +43,8 @@ def train(
     env: Given,
     agent: str | None = None,
     *,
-    steps: int | None = None,
-    seed: int = 0,
+    steps: float | None = None,
+    seed: Any = 0,
     run: str | Path | None = None,
     preset: str = "paper",
     env_args: Mapping[str, Any] | None = None,
@@ -62,8 +63,9 @@ def train(
     started = time.perf_counter() if started is None else started
     if steps is not None:
         settings["steps"] = steps
-    if seed < 0:
-        raise EntraxError(f"`seed` must be at least 0, not {seed}.")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise EntraxError(f"`seed` must be an integer of at least 0, got {seed!r}.")
+    seed = int(seed)
     if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
         raise EntraxError("`target_kl` requires a `prior`.")
     there = existing(run) if resume else None
@@ -215,16 +217,15 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Opt
         if name not in option_names | config_names:
             raise EntraxError(unknown(name, option_names | config_names | PARAMETERS))
     values = {k: v for k, v in (chosen.agent | dict(settings)).items() if k in config_names}
-    check_types(agent.Config, values)
-    return loop_options(preset, settings).resolved(), agent.Config(**values)
+    config = agent.Config(**checked_types(agent.Config, values))
+    return loop_options(preset, settings).resolved(), config
 
 
 def loop_options(preset: str, settings: Mapping[str, Any]) -> Options:
     """The options of the loop: defaults, then the preset's values, then those of `settings` that are options."""
     names = {f.name for f in fields(Options)}
     values = get_preset(preset).options | {k: v for k, v in settings.items() if k in names}
-    check_types(Options, values)
-    options = Options(**values)
+    options = Options(**checked_types(Options, values))
     if "learning_starts" in settings or options.learning_starts is None:
         return options
     return replace(options, learning_starts=min(options.learning_starts, options.tenth))  # the preset's

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from entrax.errors import EntraxError, closest
 from entrax.fields import POSITIVE, at_least, check_ranges, field
 
@@ -126,12 +128,27 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def check_types(settings: type, values: Mapping[str, Any]) -> None:
-    """Raises EntraxError for the first of `values` that the dataclass `settings` has a field of another type for."""
-    hints = get_type_hints(settings)
+def checked_types(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the types that the dataclass `settings` has for them; numbers of NumPy, lists and 1e5 are taken.
+
+    Raises EntraxError for the first one of another type.
+    """
+    hints, checked = get_type_hints(settings), dict(values)
     for name, value in values.items():
-        if name in hints and not _fits(value, hints[name]):
-            raise EntraxError(f"{name} must be {_words(hints[name])}, not {value!r}.")
+        if name in hints:
+            checked[name] = _plain(value, hints[name])
+            if not _fits(checked[name], hints[name]):
+                raise EntraxError(f"{name} must be {_words(hints[name])}, not {value!r}.")
+    return checked
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1:
+        return tuple(_plain(part, int) for part in value)
+    if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
+        value = value.item()
+    whole = isinstance(value, float) and value.is_integer() and not _fits(value, hint)
+    return int(value) if whole else value
 
 
 def _fits(value: Any, hint: Any) -> bool:

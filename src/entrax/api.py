@@ -21,7 +21,7 @@ def train(
     env: str | Callable[[], gymnasium.Env],
     agent: str | None = None,
     *,
-    steps: float | None = None,
+    steps: int | float | None = None,
     seed: int = 0,
     run: str | Path | None = None,
     preset: str = "paper",

@@ -37,7 +37,7 @@ class Worker:
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "entrax.environments.worker", str(theirs.fileno()), str(memory)],
+                [sys.executable, "-P", "-m", "entrax.environments.worker", str(theirs.fileno()), str(memory)],
                 pass_fds=(theirs.fileno(), memory),
                 stdin=subprocess.DEVNULL,
                 env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},

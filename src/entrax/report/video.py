@@ -64,7 +64,7 @@ def record(
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     """Environment variables under which `source` renders, and a reason if there are none."""
     if source.travels:
-        command = ["-m", "entrax.report.probe", json.dumps(source.to_process())]
+        command = ["-P", "-m", "entrax.report.probe", json.dumps(source.to_process())]
     else:
         command = ["-c", MUJOCO_PROBE]  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
     # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.

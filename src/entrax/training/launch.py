@@ -43,7 +43,7 @@ def train(
     env: Given,
     agent: str | None = None,
     *,
-    steps: float | None = None,
+    steps: int | float | None = None,
     seed: Any = 0,
     run: str | Path | None = None,
     preset: str = "paper",

@@ -33,6 +33,16 @@ MOST_MEMORY = 2 * 2**30  # bytes in use by one test process
 MOST_MAPS = 1 / 3  # of the memory maps that the system allows a process
 
 
+@pytest.fixture(autouse=True)
+def _much_memory_released():
+    """Tests of many shapes compile many programs within one file."""
+    yield
+    if memory_in_use() > 0.7 * MOST_MEMORY:
+        from entrax.programs import release_programs
+
+        release_programs(always=True)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs_released():
     """Compiled programs last for one test file; a file that gathers too many of them fails here, by name."""

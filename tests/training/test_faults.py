@@ -291,3 +291,16 @@ def test_a_real_limit_on_files_is_a_sentence(tmp_path):
     assert all(finding.damage is None for finding in verify(RunDirectory.open(tmp_path / "run")))
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
     assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 0
+
+
+def test_a_second_signal_ends_the_process_in_the_middle_of_a_step():
+    script = (
+        "import os, signal\n"
+        "from entrax.environments.faults import exits_caught\n"
+        "from entrax.training.interrupts import Interrupts\n"
+        "with Interrupts(), exits_caught():\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True).returncode == 130

@@ -23,9 +23,7 @@ class Shared(NamedTuple):
     success: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
-    busy: Bool[
-        np.ndarray, " env"
-    ]  # set while an environment is reset or stepped, to tell which one took its worker down
+    busy: Bool[np.ndarray, " env"]  # set during a reset or a step, to tell which environment took its worker down
 
 
 def shared_bytes(count: int, obs_size: int, obs_dtype: str, action_size: int) -> int:

@@ -76,9 +76,15 @@ class LocalPool:
     """Environments of this process, stepped one after the other."""
 
     def __init__(self, source: EnvSource, count: int):
-        self.slots = [Slot(source, index) for index in range(count)]
+        self.slots: list[Slot] = []
+        try:
+            for index in range(count):
+                self.slots.append(Slot(source, index))
+            check_alike([slot.spec for slot in self.slots])
+        except BaseException:
+            self.close()
+            raise
         self.spec, self.traits, self.count = self.slots[0].spec, self.slots[0].traits, count
-        check_alike([slot.spec for slot in self.slots])
 
     def reset_many(self, seeds: Mapping[int, int]) -> dict[int, Num[np.ndarray, " obs"]]:
         return {index: self.slots[index].reset(seed) for index, seed in seeds.items()}

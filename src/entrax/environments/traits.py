@@ -49,6 +49,6 @@ def _learns(layer: Any) -> bool:
     """Whether a layer updates running statistics as it is stepped; some can be told to stop."""
     if vars(layer).get("_update_running_mean") is False:
         return False
-    own = [part for name, part in vars(layer).items() if not isinstance(part, gymnasium.Env)]
-    parts = [layer, *(inner for part in own for inner in (part.values() if isinstance(part, dict) else [part]))]
+    parts = [layer, *(part for part in vars(layer).values() if not isinstance(part, gymnasium.Env))]
+    parts += [inner for part in parts if isinstance(part, dict) for inner in part.values()]
     return any(getattr(part, "__dict__", {}).keys() >= STATISTICS for part in parts)

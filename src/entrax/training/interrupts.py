@@ -7,6 +7,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+LEAVE = os._exit
+"""Bound here because `os._exit` raises an exception while an environment runs."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal ended the run, which was saved first. `exit_code` is what a shell expects of that signal."""
 
@@ -38,6 +42,6 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested is not None:
-            os._exit(128 + number)  # every file is published whole, so there is nothing to tidy up
+            LEAVE(128 + number)  # every file is published whole, so there is nothing to tidy up
         self.requested = number
         os.write(2, b"\nStopping after this chunk, and saving the run; once more to leave at once.\n")

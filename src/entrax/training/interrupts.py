@@ -6,7 +6,6 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-
 LEAVE = os._exit
 """Bound here because `os._exit` raises an exception while an environment runs."""
 

@@ -35,8 +35,8 @@ def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> No
 
 def published(directory: RunDirectory) -> bool:
     """Whether the end of the run as it is now was evaluated and reported, with nothing left to do."""
-    steps = directory.config["training"]["steps"]
-    return any(row.get("kind") == "published" and row.get("step") == steps for row in directory.events())
+    kinds = [row["kind"] for row in directory.events() if row.get("kind") in ("published", "resumed")]
+    return kinds[-1:] == ["published"]
 
 
 def evaluated(run: Run, episodes: int) -> dict[str, Evaluation]:

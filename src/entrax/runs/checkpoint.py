@@ -50,7 +50,7 @@ def save(
     Afterwards only the last `keep` periodic checkpoints and the newest best and final one remain. Returns the
     checkpoint's directory. Raises EntraxError when it cannot be written; what was there before then stays.
     """
-    kind, _ = _parse(name)
+    _parse(name)
     if keep < 1:
         raise ValueError(f"At least one periodic checkpoint must be kept, not {keep}")
     folder = run.checkpoints
@@ -59,7 +59,8 @@ def save(
         _clear(folder)
         aside = _write_aside(folder, name, files)
         _publish(aside, folder / name)
-        _drop_old(folder, kind, keep if kind == "step" else 1)
+        for each in KINDS:  # of every kind: a killed process may have come no further than publishing
+            _drop_old(folder, each, keep if each == "step" else 1)
     except OSError as error:
         shutil.rmtree(_partial(folder, name), ignore_errors=True)  # a full disk needs the room
         raise CannotWrite(folder / name, sum(map(len, files.values())), error) from error

@@ -46,7 +46,7 @@ def resume(
         checkpoint.check_config(directory)
         if finished(directory, steps):
             print(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
-            return load(path, agent=agent, env=env, env_args=env_args)
+            return load(path, "final", agent=agent, env=env, env_args=env_args)
         source = source_of(directory, env, env_args)  # before anything of the directory is changed
         if steps is not None or device is not None:
             directory = _changed(directory, steps, device)

@@ -1,0 +1,70 @@
+"""Studies that take a second, under names of the catalogue: of a group of trained runs, and of a table."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entrax import problems
+from entrax.exact.plan import plan
+from entrax.report import study_figures
+from entrax.runs.audit import fingerprint
+from entrax.studies import catalogue
+from entrax.studies.runs import trained, tuned
+from entrax.studies.study import Numbers, Study, Verdict
+
+SETTINGS = {
+    "steps": 48,
+    "learning_starts": 24,
+    "chunk": 8,
+    "hidden": (4,),
+    "batch_size": 4,
+    "log_every": 16,
+    "eval_every": 24,
+    "eval_episodes": 1,
+    "checkpoint_every": 16,
+    "envs": 1,
+    "workers": 0,
+}
+judged: Callable[[], Any] = lambda: None  # noqa: E731
+"""Called when the numbers of a study are there, before anything is written."""
+
+
+def group(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """Runs of some seeds and, of each, a fine-tuned one: what they hold and what they return."""
+    found = []
+    for seed in range(seeds):
+        run = trained("CartPole-v1", "dqn", SETTINGS, seed, out)
+        again = tuned(run, "CartPole-v1", {"steps": 32, "log_every": 16, "checkpoint_every": 16}, out)
+        found += [{"print": fingerprint(each.directory), "mean": each.evaluate(1).mean} for each in (run, again)]
+    return {"runs": found}
+
+
+def table(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+    """The values of random finite problems."""
+    made = [problems.garnet(4, 2, 2, seed=seed, discount=0.9) for seed in range(seeds)]
+    return {"values": [np.asarray(plan(each, 0.1).value).tolist() for each in made]}
+
+
+def judge(numbers: Numbers) -> Verdict:
+    """Always the same."""
+    judged()
+    return "undecided"
+
+
+def draw(axes: Any, numbers: Numbers) -> None:
+    """What there is of numbers."""
+    values = numbers.get("values") or [[run["mean"]] for run in numbers["runs"]]
+    axes[0].plot(np.ravel(values))
+
+
+def register() -> None:
+    """Let the catalogue hold these and no others."""
+    studies = {
+        "group": Study("group", "A claim.", "A rule.", group, judge, exact=False),
+        "table": Study("table", "A claim.", "A rule.", table, judge, exact=True),
+    }
+    catalogue.NAMES = tuple(studies)
+    catalogue.get_study = studies.__getitem__
+    study_figures.FIGURES |= dict.fromkeys(studies, (1, draw))

@@ -123,3 +123,27 @@ def test_gradient_at_temperature_zero_is_the_hard_policys():
     visits = evaluate(mdp, plan(mdp, 0.0).policy).visits * S
     live = ~mdp.terminal
     np.testing.assert_allclose(jax.grad(start_value)(jnp.asarray(mdp.reward))[live], visits[live] + 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("convention", ["entropy", "kl"])
+def test_second_derivatives(convention):
+    """Along one random direction of everything at once, and all of those by the reward."""
+    start = parameters(problem())
+    live = problem().mask & ~problem().terminal[:, None]
+    rng = np.random.default_rng(3)
+    direction = {name: jnp.asarray(rng.normal(size=x.shape)) for name, x in start.items()}
+    direction["probability"] *= live[..., None]
+
+    def curvature(function):
+        def along(t):
+            return function({name: x + t * direction[name] for name, x in start.items()}, convention)
+
+        return jax.jit(jax.grad(jax.grad(along)))(0.0)
+
+    def hessian(function):
+        return jax.jit(jax.hessian(lambda reward: function({**start, "reward": reward}, convention)))(start["reward"])
+
+    assert float(curvature(implicit)) == pytest.approx(float(curvature(unrolled)), rel=1e-8)
+    found, expected = hessian(implicit), hessian(unrolled)
+    assert np.max(np.abs(expected)) > 0.1
+    np.testing.assert_allclose(found[live][:, live], expected[live][:, live], atol=1e-9)

@@ -207,6 +207,8 @@ def test_finite_horizon_counts_down():
     [
         ({"temperature": -0.1}, "temperature must be"),
         ({"temperature": float("nan")}, "temperature must be"),
+        ({"temperature": [0.1, -1.0]}, "temperature must be"),
+        ({"temperature": []}, "temperature must be"),
         ({"temperature": 0.1, "method": "newton"}, "method 'newton' is not one of"),
         ({"temperature": 0.1, "convention": "KL"}, "convention 'KL' is not one of"),
         ({"temperature": 0.1, "horizon": 0}, "horizon is 0"),
@@ -268,22 +270,35 @@ def test_mellowmax_is_a_non_expansion_and_the_boltzmann_mean_is_not(omega):
     assert max(abs(boltzmann(z + nudge) - boltzmann(z)) for z in (a, b)) > 1e-3 / abs(omega)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.1])
-@pytest.mark.parametrize("huge", [-1e15, -1e18, -np.inf])
-def test_a_huge_reward_that_is_never_earned_changes_nothing(huge, temperature):
-    """Action 2 is never worth taking, and nothing leads to state 3: the values of the others are as without them."""
-    rng = np.random.default_rng(0)
-    to = rng.dirichlet(np.ones(3), size=(3, 2))
-    reward = rng.normal(size=(3, 2))
-    small = FiniteMDP.from_dense(to, reward, discount=0.9)
-    wide = np.zeros((4, 3, 4))
-    wide[:3, :2, :3], wide[:3, 2, 0], wide[3, :, 0] = to, 1.0, 1.0
-    rewards = np.full((4, 3), huge)
-    rewards[:3, :2] = reward
-    rewards[3, 0] = 0.0
-    initial = np.array([1.0, 0.0, 0.0, 0.0])
-    found = plan(FiniteMDP.from_dense(wide, rewards, discount=0.9, initial=initial), temperature)
-    expected = plan(small, temperature)
-    assert found.converged
-    np.testing.assert_allclose(found.value[:3], expected.value, atol=1e-8)
-    np.testing.assert_allclose(found.policy[:3, :2], expected.policy, atol=1e-8)
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_many_temperatures_at_once(horizon):
+    problem, temperatures = garnet(16, 4, 3, seed=1, discount=0.9), [0.0, 0.1, 0.2]
+    together = plan(problem, temperatures, horizon=horizon)
+    traced = jax.jit(lambda t: plan(problem, t, horizon=horizon).value)(jnp.asarray(temperatures))
+    for i, temperature in enumerate(temperatures):
+        alone = plan(problem, temperature, horizon=horizon)
+        np.testing.assert_allclose(together.value[i], alone.value, atol=2e-9)
+        np.testing.assert_allclose(together.policy[i], alone.policy, atol=1e-7)
+        np.testing.assert_allclose(traced[i], alone.value, atol=2e-9)
+    assert np.all(together.converged)
+
+
+@pytest.mark.parametrize("discount", [0.97, 1.0])
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_a_start_saves_work_and_changes_no_answer(discount, method):
+    problem = replace(table("CliffWalking-v1"), discount=discount)
+    cold = plan(problem, 0.0, method=method)
+    warm = plan(problem, 0.0, method=method, start=cold.value)
+    assert int(warm.products) < int(cold.products)
+    far = plan(problem, 0.0, method=method, start=np.full(problem.states, 1e3))
+    for solution in (warm, far):
+        assert bool(solution.converged)
+        np.testing.assert_allclose(solution.value, cold.value, atol=2e-9)
+
+
+def test_what_is_no_start_is_refused():
+    for start, words in ((np.zeros(3), "start has shape"), (np.full(16, np.nan), "start must hold finite")):
+        with pytest.raises(EntraxError, match=words):
+            plan(lake(0.9), 0.1, start=start)
+    with pytest.raises(EntraxError, match="not for a horizon"):
+        plan(lake(0.9), 0.1, start=np.zeros(16), horizon=3)

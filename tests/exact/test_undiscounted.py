@@ -181,3 +181,41 @@ def test_average_reward_refuses_what_it_has_no_single_answer_for():
         plan(apart, 0.0, objective="average")
     with pytest.raises(EntraxError, match="can end in state 0"):
         plan(loop(-1.0), 0.0, objective="average")
+
+
+WAY_OUT = [(0, 0, 1, 1, -1.0), (0, 1, 1, -1, -5.0), (1, 0, 1, -1, -1.0)]
+
+
+@pytest.mark.parametrize("step", [-1.0, 1.0])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_dead_ends_that_no_episode_visits_have_no_value(step, temperature):
+    apart = problem(*WAY_OUT, (2, 0, 1, 2, step), initial=0)
+    solution, alone = plan(apart, temperature), plan(problem(*WAY_OUT), temperature)
+    np.testing.assert_allclose(solution.value[:2], alone.value, rtol=1e-12)
+    assert np.isnan(solution.value[2])
+    assert bool(solution.converged)
+    assert float(evaluate(apart, solution.policy, temperature).expected_return) == pytest.approx(float(alone.value[0]))
+    with pytest.raises(EntraxError, match="state 2"):
+        plan(problem(*WAY_OUT, (2, 0, 1, 2, step)), temperature)
+
+
+@pytest.mark.parametrize(("temperature", "convention"), [(0.0, "entropy"), (1.0, "entropy"), (1.0, "kl")])
+def test_a_loop_that_pays_nothing_ends_the_episode(temperature, convention):
+    """State 2 stays for ever for nothing: as if the episode had ended there."""
+    rows = [*WAY_OUT, (1, 1, 1, 2, -0.25)]
+    loop = problem(*rows, (2, 0, 1, 2, 0.0), initial=0)
+    ended = problem(*WAY_OUT, (1, 1, 1, -1, -0.25), initial=0)
+    solution = plan(loop, temperature, convention=convention)
+    expected = plan(ended, temperature, convention=convention)
+    np.testing.assert_allclose(solution.value, [*expected.value, 0.0], atol=1e-12)
+    assert bool(solution.converged)
+    evaluation = evaluate(loop, solution.policy, temperature, convention=convention)
+    np.testing.assert_allclose(evaluation.value, solution.value, atol=1e-12)
+
+
+def test_choices_that_change_nothing_are_worth_nothing_to_the_prior():
+    """Two actions that both stay: nothing by divergence from the prior, but entropy without end."""
+    choice = problem((0, 0, 1, 1, -1.0), (0, 1, 1, 1, -1.0), (1, 0, 1, 1, 0.0), (1, 1, 1, 1, 0.0))
+    np.testing.assert_allclose(plan(choice, 1.0, convention="kl").value, [-1.0, 0.0], atol=1e-12)
+    with pytest.raises(EntraxError, match="without a discount"):
+        plan(choice, 1.0)

@@ -53,6 +53,7 @@ def fields(**given):
         ),
         (lambda: dense(reward=changed(REWARD, (1, 1), np.nan)), "reward of (state 1, action 1) is nan"),
         (lambda: dense(reward=changed(REWARD, (0, 1), np.inf)), "reward of (state 0, action 1) is inf"),
+        (lambda: dense(reward=changed(REWARD, (0,), -np.inf)), "forbids every action of state 0"),
         (
             lambda: dense(reward=changed(np.zeros((3, 2, 3)), (1, 1, 2), np.nan)),
             "reward of (state 1, action 1) is nan when it leads to state 2",

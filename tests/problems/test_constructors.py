@@ -73,6 +73,23 @@ def test_a_sparse_problem_by_hand():
     assert tables.outcome_reward is None
 
 
+def test_dense_rewards_beside_sparse_transitions():
+    matrices = [sparse.csr_array(TRANSITION[:, a]) for a in range(2)]
+    by_action = [REWARD[:, a] for a in range(2)]
+    for rewards in (REWARD, by_action, [by_action[0], sparse.csr_array(by_action[1])]):
+        assert agree(FiniteMDP.from_sparse(matrices, rewards, terminal=[2]), by_hand())
+    expected = (TRANSITION * REWARD).sum(2)
+    for rewards in (expected.tolist(), sparse.csr_array(expected)):
+        problem = FiniteMDP.from_sparse(matrices, rewards, terminal=[2])
+        np.testing.assert_array_equal(problem.reward, by_hand().reward)
+
+
+def test_a_reward_of_minus_infinity_is_kept():
+    paid = REWARD.copy()
+    paid[0, 1] = -np.inf
+    assert FiniteMDP.from_dense(TRANSITION, paid, terminal=[2]).reward[0, 1] == -np.inf
+
+
 def test_transitions_by_hand_in_any_order_and_split_in_two():
     tuples = [(s, a, p / 2, to, r, False) for (s, a), row in BY_HAND.items() for (to, r), p in row.items()] * 2
     rng = np.random.default_rng(0)

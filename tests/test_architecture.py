@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE = 350
 
 # What each room may import besides itself and `_EVERYWHERE`. A room that is not here yet: draw its arrow.
-_EVERYWHERE = {"errors", "programs", "xla"}
+_EVERYWHERE = {"errors", "programs", "references", "xla"}
 _BASE = {"spec", "soft"}
 _LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "foreign": set(),
     "programs": set(),
     "xla": set(),
+    "references": set(),
     "spec": set(),
     "soft": set(),
     "estimators": _BASE,
@@ -63,7 +64,7 @@ HOME = {
     "tensorboard": "runs",
     "wandb": "runs",
 }
-WITHOUT_JAX = {"spec", "errors", "programs", "environments", "__init__", "api"}
+WITHOUT_JAX = {"spec", "errors", "programs", "references", "environments", "__init__", "api"}
 JAX = {"jax", "jaxlib", "equinox", "optax"}
 UNSAFE = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 

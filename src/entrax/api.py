@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def train(
     env: str | Callable[[], gymnasium.Env],
-    agent: str | None = None,
+    agent: str | Any | None = None,
     *,
     steps: int | float | None = None,
     seed: int = 0,
@@ -83,7 +83,7 @@ def resume(
     *,
     steps: int | None = None,
     device: str | None = None,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     env: str | Callable[[], gymnasium.Env] | None = None,
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
@@ -133,7 +133,7 @@ def finetune(
     seed: int | None = None,
     run: str | Path | None = None,
     env_args: Mapping[str, Any] | None = None,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     hook: Hook | None = None,
     views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
     started: float | None = None,
@@ -234,7 +234,7 @@ def load(
     path: str | Path,
     checkpoint: str = "latest",
     *,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     env: str | Callable[[], gymnasium.Env] | None = None,
     env_args: Mapping[str, Any] | None = None,
 ) -> Run:

@@ -40,7 +40,7 @@ LOW, HIGH, SAME = (1, 2, 3, 4), (11, 12, 14, 13), (2, 1, 4, 3)
     ],
 )
 def test_advice_follows_the_difference(results, words, absent):
-    text = "\n".join(lines({name: evaluation(*returns) for name, returns in results.items()}, Path("runs/x")))
+    text = "\n".join(lines({name: evaluation(*returns) for name, returns in results.items()}, "entrax evaluate runs/x"))
     assert all(word in text for word in words)
     assert not any(word in text for word in absent)
 
@@ -52,10 +52,10 @@ def test_one_episode_decides_nothing():
 
 def test_successes_are_told_where_the_environment_tells_them():
     rated = {"mode": evaluation(1, 2, success_rate=0.5), "sampled": evaluation(1, 2, success_rate=0.25)}
-    text = "\n".join(lines(rated, Path("x")))
+    text = "\n".join(lines(rated, "entrax evaluate x"))
     assert "mode, 50% successful" in text
     assert "actions, 25% successful" in text
-    assert "successful" not in "\n".join(lines({"mode": evaluation(1), "sampled": evaluation(1)}, Path("x")))
+    assert "successful" not in "\n".join(lines({"mode": evaluation(1), "sampled": evaluation(1)}, "entrax evaluate x"))
 
 
 REACHING = """

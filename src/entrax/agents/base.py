@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray, Scalar
 
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError, closest
+from entrax.references import absolute, import_named, is_file, reference_of, resolve
 from entrax.replay import Data
 from entrax.spec import Progress, Spec, Transition
 
@@ -93,22 +94,55 @@ class Agent(Protocol):
         ...
 
 
-def get_agent(name: str) -> ModuleType:
-    """The algorithm called `name` here, or a third party's `module:name` (an importable module with the same names).
+NAMES = ("Config", "resolve", "init", "policy", "data", "update")
+OPTIONAL_NAMES = ("with_prior",)
 
-    Raises EntraxError if there is none, with the closest name.
+
+def get_agent(agent: str | Any) -> ModuleType:
+    """Return an algorithm as a module.
+
+    Args:
+        agent: a name of the registry, `module:name`, a file (`my_sac.py`, or `my_sac.py:name`), or any object with the
+            names of `Agent`, such as a module.
+
+    Raises:
+        EntraxError: if there is none, with the closest name, or if it lacks something.
     """
-    if name in REGISTRY:
-        return importlib.import_module(REGISTRY[name].module)
-    if ":" not in name:
-        raise EntraxError(f"`entrax agents` lists no agent called {name!r}{closest(name, REGISTRY)}")
-    path, attribute = name.split(":", 1)
-    try:
-        module = importlib.import_module(path)
-        found = vars(module)[attribute] if attribute in vars(module) else importlib.import_module(f"{path}.{attribute}")
-    except ImportError as error:
-        raise EntraxError(f"Agent {name!r} cannot be imported: {error}.") from error
-    missing = [m for m in ("Config", "resolve", "init", "policy", "data", "update") if m not in vars(found)]
+    if not isinstance(agent, str):
+        return _as_module(agent, agent_name(agent))
+    if agent in REGISTRY:
+        return importlib.import_module(REGISTRY[agent].module)
+    if is_file(agent):
+        return _as_module(import_named(agent), agent)
+    if ":" not in agent:
+        raise EntraxError(f"`entrax agents` lists no agent called {agent!r}{closest(agent, REGISTRY)}")
+    path, attribute = agent.rsplit(":", 1)
+    module = import_named(path)
+    submodule = attribute not in vars(module) and not is_file(path)
+    return _as_module(import_named(f"{path}.{attribute}") if submodule else resolve(agent), agent)
+
+
+def agent_name(agent: str | Any) -> str:
+    """Return what a run's config.json calls an agent: what `get_agent` takes, as far as a name can say it."""
+    if isinstance(agent, str):
+        return absolute(agent)
+    if not isinstance(agent, ModuleType):
+        return reference_of(agent) or type(agent).__qualname__
+    for name, known in REGISTRY.items():
+        if known.module == agent.__name__:
+            return name
+    package, _, name = agent.__name__.rpartition(".")
+    return f"{package}:{name}" if package else str(vars(agent).get("__file__", name))
+
+
+def _as_module(agent: Any, name: str) -> ModuleType:
+    """Return the agent as a module, which JAX can tell from others. Raises EntraxError if it lacks something."""
+    given = {attribute: getattr(agent, attribute, None) for attribute in NAMES + OPTIONAL_NAMES}
+    missing = [attribute for attribute in NAMES if given[attribute] is None]
     if missing:
         raise EntraxError(f"Agent {name!r} lacks {', '.join(missing)}; see entrax.agents.base.Agent.")
-    return found
+    if isinstance(agent, ModuleType):
+        return agent
+    module = ModuleType(name)
+    vars(module).update({attribute: value for attribute, value in given.items() if value is not None})
+    return module

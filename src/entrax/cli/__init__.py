@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     from entrax.cli.guard import guarded
 
-    sys.path.append(os.getcwd())  # for module:name of the user's own, found last so that it shadows nothing
+    if any(":" in argument for argument in arguments):  # module:name of the user's own; the folder may be a stranger's
+        sys.path.append(os.getcwd())  # found last, so that it shadows nothing
     guarded(arguments, started)
 
 

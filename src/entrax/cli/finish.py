@@ -1,7 +1,6 @@
 """What follows training: evaluations, the figure, the film and the report, and where they are."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,18 +16,18 @@ from entrax.report.html import write_report
 from entrax.report.video import record
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
-from entrax.training.trained import Run, load
+from entrax.training.trained import Run, command_again, load
 
 
 def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> None:
     """Evaluate the trained policy, publish the run, and say where everything is; nothing if that was done before."""
     if not published(run.directory):
         results = evaluated(run, episodes)
-        for line in lines(results, run.path):
+        for line in lines(results, command_again("evaluate", run.directory)):
             print(line)
         publish(run, video=video)
         run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
-        print(f"again   entrax evaluate {run.path}")
+        print(f"again   {command_again('evaluate', run.directory)}")
     if as_json:
         print_json(json.dumps({"run": str(run.path)} | recorded(run.directory) | places(run)))
 
@@ -61,13 +60,13 @@ def _best(run: Run) -> Run | None:
     if "best" not in steps or steps["best"] == steps.get("final"):
         return None
     try:
-        return load(run.path, "best", agent=run.config["agent"], env=run.env)
+        return load(run.path, "best", agent=run.agent, env=run.env)
     except EntraxError as error:
         say(str(error))
         return None
 
 
-def lines(results: dict[str, Evaluation], path: Path) -> list[str]:
+def lines(results: dict[str, Evaluation], again: str) -> list[str]:
     """The evaluations, and what to do where they differ by more than chance."""
     mode = results["mode"]
     what = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
@@ -79,7 +78,7 @@ def lines(results: dict[str, Evaluation], path: Path) -> list[str]:
     elif better(mode, results["sampled"]):
         said.append("advice  The mode does better than sampled actions: act by it, as run.policy(obs) does.")
     if "best" in results and better(results["best"], mode):
-        said.append(f"advice  The best checkpoint does better than the last: entrax evaluate {path} --checkpoint best")
+        said.append(f"advice  The best checkpoint does better than the last: {again} --checkpoint best")
     return said
 
 

@@ -12,21 +12,21 @@ def make_pool(source: EnvSource, count: int, workers: int | None = None, step_ti
     """`count` environments in `workers` processes; 0 is this process, None as many as help.
 
     One environment, or one core, means this process unless a `step_timeout` (seconds) asks for environments that can
-    be killed. Raises EntraxError when a source that cannot travel is to go to a worker.
+    be killed. A source that cannot travel stays in this process whatever `workers` says. Raises EntraxError when it
+    has a `step_timeout`, which only another process can obey.
     """
     if workers is None:
         useful = min(count, usable_cores())
-        alone = not source.travels or (useful == 1 and step_timeout is None)
-        workers = 0 if alone else useful
-    if workers == 0 and step_timeout is not None and source.travels:
-        raise EntraxError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
-    if workers == 0 and step_timeout is None:
-        return LocalPool(source, count)
-    if not source.travels:
+        workers = 0 if useful == 1 and step_timeout is None else useful
+    if step_timeout is not None and not source.travels:
         raise EntraxError(
-            f"The function {source.id} cannot be imported by a worker: move it into a module, or use `workers=0` "
-            "without `step_timeout`."
+            f"`step_timeout` needs a worker process, which cannot import {source.id} or one of its arguments: move it "
+            "into a module, or use no `step_timeout`."
         )
+    if step_timeout is not None and workers == 0:
+        raise EntraxError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
+    if workers == 0 or not source.travels:
+        return LocalPool(source, count)
     require_posix("An environment in a worker process")
     return WorkerPool(source, count, min(workers, count), step_timeout)
 

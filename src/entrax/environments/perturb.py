@@ -26,7 +26,7 @@ from entrax.environments.perturb_signals import (
     unfit_action,
     unfit_sensors,
 )
-from entrax.environments.source import EnvSource
+from entrax.environments.source import EnvSource, as_source
 from entrax.environments.terrain import GROUND, Lowered, on_ground, terrain, unfit_ground
 from entrax.errors import EntraxError, closest
 
@@ -74,7 +74,7 @@ def perturb(env: gymnasium.Env | str, /, **severities: float) -> "Perturbed":
     Raises EntraxError, in one sentence, for an unknown family, a severity out of range, a family that does not apply
     to this environment, and two grounds at once.
     """
-    return Perturbed(EnvSource(env).make() if isinstance(env, str) else env, **severities)
+    return Perturbed(as_source(env, {}).make() if isinstance(env, str) else env, **severities)
 
 
 def inapplicable(env: gymnasium.Env) -> dict[str, str]:
@@ -179,8 +179,8 @@ class Conditions(gymnasium.Env):
 
     def __init__(self, source: EnvSource, conditions: Sequence[Mapping[str, Any]]):
         self._source, self._conditions = source, conditions
-        self._made: dict[str, gymnasium.Env] = {}
-        self._number, self._perturbed = 0, Perturbed(self._with({}))
+        self._made: dict[int | None, gymnasium.Env] = {}
+        self._number, self._perturbed = 0, Perturbed(self._under(0))
         self.observation_space, self.action_space = self._perturbed.observation_space, self._perturbed.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -188,7 +188,7 @@ class Conditions(gymnasium.Env):
         if number != self._number:
             condition = self._conditions[number]
             self._perturbed.restore()
-            self._perturbed = Perturbed(self._with(condition.get("env_args", {})), **condition.get("severities", {}))
+            self._perturbed = Perturbed(self._under(number), **condition.get("severities", {}))
             self._number = number
         return self._perturbed.reset(seed=episode, options=options)
 
@@ -199,8 +199,10 @@ class Conditions(gymnasium.Env):
         for env in self._made.values():
             env.close()
 
-    def _with(self, env_args: Mapping[str, Any]) -> gymnasium.Env:
-        key = repr(sorted(env_args.items()))
+    def _under(self, number: int) -> gymnasium.Env:
+        """The environment of a condition; those without arguments of their own share one."""
+        env_args = self._conditions[number].get("env_args", {})
+        key = number if env_args else None
         if key not in self._made:
             kwargs = self._source.kwargs | dict(env_args)
             self._made[key] = replace(self._source, kwargs=kwargs).make()
@@ -218,7 +220,7 @@ def perturbed(env: str, env_args: Mapping[str, Any] | None = None, **arguments: 
     `arguments` are severities by family, and `render_mode`.
     """
     rendered = arguments.pop("render_mode", None)
-    return Perturbed(EnvSource(env, dict(env_args or {})).make(rendered), **arguments)
+    return Perturbed(as_source(env, env_args or {}).make(rendered), **arguments)
 
 
 def _wrap(env: gymnasium.Env, severities: dict[str, float]) -> Perturbed:

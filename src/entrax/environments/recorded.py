@@ -6,22 +6,22 @@ that are numbers and plain words. A module, another environment or a file is use
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
+import numpy as np
 
-from entrax.environments.source import EnvSource, as_source, parse_env_args
+from entrax.environments.arguments import decode
+from entrax.environments.source import NESTED, EnvSource, as_source, parse_env_args, registered
 from entrax.errors import EntraxError
 
 Given = str | EnvSource | Callable[..., gymnasium.Env]
 
 HARMLESS = ("entrax.environments.", "gymnasium.envs.", "ale_py.")
 """Where the code of an environment lies that may be made because a file names its id."""
-NESTED = {"entrax/Perturbed-v0": ("env", "env_args")}
-"""Ids whose arguments describe another environment: the argument with its id, and the one with its arguments."""
 DEEPEST = 16
 LONGEST = 200
 
@@ -56,21 +56,50 @@ def recorded_source(
         _check_id(record["id"], f"--env {quoted(record['id'])}")
         env = record["id"]
     source, given = as_source(env, {}), dict(env_args or {})
-    kwargs = {name: value for name, value in record["kwargs"].items() if name not in given}
-    _check_arguments(source.id, kwargs, given)
-    return replace(source, kwargs=kwargs | given)
+    kwargs = {name: _decoded(name, value, damaged) for name, value in record["kwargs"].items() if name not in given}
+    for name, value in kwargs.items():
+        _check_argument(source.id, name, value, given | kwargs, _flag(name, record["kwargs"][name]))
+    return replace(source, kwargs={name: given.get(name, kwargs.get(name)) for name in record["kwargs"]} | given)
 
 
-def registered(id: str) -> EnvSpec | None:
-    """Return Gymnasium's registration of an id, of its newest version if the id names none."""
-    if id in gymnasium.registry:
-        return gymnasium.registry[id]
+@contextmanager
+def _noted(flags: list[str], flag: str) -> Iterator[None]:
+    """Note the flag in place of raising EntraxError."""
     try:
-        space, name, version = parse_env_id(id)
-    except gymnasium.error.Error:
+        yield
+    except EntraxError:
+        flags.append(flag)
+
+
+def flags_again(record: Mapping[str, Any]) -> list[str] | None:
+    """Return the flags that name again what `recorded_source` refuses; None if a flag cannot say it."""
+    named = record["travels"] and not any(isinstance(v, dict) and "$lost" in v for v in record["kwargs"].values())
+    if not named:
         return None
-    newest = find_highest_version(space, name) if version is None else None
-    return None if newest is None else gymnasium.registry.get(get_env_id(space, name, newest))
+    flags: list[str] = []
+    with _noted(flags, f"--env {quoted(record['id'])}"):
+        _check_id(record["id"], "")
+    for name, value in record["kwargs"].items():
+        with _noted(flags, _flag(name, value)):
+            _check_argument(record["id"], name, decode(value, _Reference), record["kwargs"], "")
+    return flags
+
+
+class _Reference(str):
+    """A function or class that a file names, and that is not imported."""
+
+
+def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
+    """Return an argument as it was given, without importing anything."""
+    if isinstance(value, Mapping) and value.keys() == {"$lost"}:
+        raise EntraxError(
+            f"The environment's argument {shown(name)} was {shown(value['$lost'])}, which config.json cannot hold; "
+            "give it again in Python, by env_args."
+        )
+    try:
+        return decode(value, _Reference)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise damaged from error
 
 
 def _check_id(id: str, flag: str) -> None:
@@ -83,42 +112,44 @@ def _check_id(id: str, flag: str) -> None:
         )
 
 
-def _check_arguments(
-    id: str, kwargs: Mapping[str, Any], given: Mapping[str, Any], top: str = "", depth: int = 0
-) -> None:
-    """Raise EntraxError for the first argument that names a module, another environment or a file.
+def _check_argument(id: str, name: str, value: Any, beside: Mapping[str, Any], flag: str, depth: int = 0) -> None:
+    """Raise EntraxError for an argument of environment `id` that names a module, another environment or a file.
 
-    `given` are the user's own arguments beside `kwargs`. `top` is the argument that these are part of.
+    `beside` are all arguments. `flag` gives the argument again.
     """
     env_name, args_name = NESTED.get(id, ("", ""))
-    for name, value in kwargs.items():
-        flag = top or _flag(name, value)
-        if not name.isidentifier():
-            raise EntraxError(f"The environment's argument {shown(name)} in config.json is not a name.")
-        if name == env_name and isinstance(value, str):
-            _check_id(value, flag)
-        elif name == args_name and isinstance(value, Mapping) and depth < DEEPEST:
-            inner = given.get(env_name, kwargs.get(env_name))
-            _check_arguments(str(inner), value, {}, flag, depth + 1)
-        elif not harmless(value):
-            raise EntraxError(
-                f"The environment's argument {name} is {shown(value)} in config.json. A run must not choose files, "
-                f"modules or other environments; give it again ({flag}) to use it."
-            )
+    if not name.isidentifier():
+        raise EntraxError(f"The environment's argument {shown(name)} in config.json is not a name.")
+    if name == env_name and type(value) is str:
+        _check_id(value, flag)
+    elif name == args_name and isinstance(value, Mapping) and depth < DEEPEST:
+        for inner, part in value.items():
+            _check_argument(str(beside.get(env_name)), str(inner), part, value, flag, depth + 1)
+    elif not harmless(value):
+        raise EntraxError(
+            f"The environment's argument {name} is {shown(value)} in config.json. A run must not choose files, "
+            f"modules or other environments; give it again ({flag}) to use it."
+        )
 
 
 def harmless(value: Any, depth: int = 0) -> bool:
-    """Return whether JSON data consists of numbers and words that name no environment, module or file."""
+    """Return whether a value consists of numbers and words that name no environment, module or file."""
+    if depth > DEEPEST:
+        return False
     match value:
-        case None | bool() | int() | float():
+        case None | bool() | int() | float() | np.dtype():
             return True
+        case _Reference():
+            return False
         case str():
             plain = all(letter.isalnum() or letter in " _-+" for letter in value)
             return plain and value not in gymnasium.registry
-        case list():
-            return depth < DEEPEST and all(harmless(item, depth + 1) for item in value)
+        case np.ndarray() | np.generic():
+            return value.dtype.kind != "U" or harmless(value.tolist(), depth + 1)
+        case list() | tuple() | set() | frozenset():
+            return all(harmless(item, depth + 1) for item in value)
         case Mapping():
-            return depth < DEEPEST and all(harmless(part, depth + 1) for item in value.items() for part in item)
+            return all(harmless(part, depth + 1) for item in value.items() for part in item)
     return False
 
 

@@ -1,24 +1,36 @@
 """How to make an environment, in a form that a worker process and a run's configuration can hold."""
 
-import importlib
+import functools
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_version, get_env_id, parse_env_id
 
+from entrax.environments.arguments import NotRecordable, decode, encode, own_copy, record, recordable
 from entrax.environments.faults import exit_cause, exits_caught
 from entrax.errors import EntraxError, closest
+from entrax.references import absolute, import_named, is_file, reference_of
 
 Factory = Callable[..., gymnasium.Env]
 
 
+NESTED = {"entrax/Perturbed-v0": ("env", "env_args")}
+"""Ids whose arguments describe another environment: the argument with its id, and the one with its arguments."""
+
+
 @dataclass(frozen=True)
 class EnvSource:
-    """An environment by `id` (Gymnasium's, `module:EnvId` or `module:function`), or by a `factory` of this process."""
+    """An environment by `id` (Gymnasium's, `module:EnvId` or `module:function`), or by a `factory` of this process.
+
+    In place of a module there may be a file, as in `cart.py:Cart`.
+    """
 
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -29,17 +41,21 @@ class EnvSource:
     @property
     def travels(self) -> bool:
         """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
-        registered = gymnasium.registry.get(self.id)
-        return self.factory is None and not (registered is not None and callable(registered.entry_point))
+        try:
+            self.to_process()
+        except NotRecordable:
+            return False
+        return True
 
-    def registration(self) -> str | None:
-        """Gymnasium's registration of the id as JSON, for a process that lacks what a script has registered."""
-        registered = gymnasium.registry.get(self.id)
-        return None if registered is None or not self.travels else registered.to_json()
+    @property
+    def stem(self) -> str:
+        """A short name, for a run's directory."""
+        module, _, name = self.id.rpartition(":")
+        return f"{Path(module).stem}:{name}" if is_file(module) else self.id
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
         """A new environment. Raises EntraxError when there is none of that name or its constructor fails."""
-        kwargs = dict(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
+        kwargs = own_copy(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
         try:
             with quiet(), exits_caught():
                 env = _call(self.id, self._maker(), kwargs)
@@ -55,66 +71,116 @@ class EnvSource:
         if self.factory is not None:
             return self.factory
         module, _, name = self.id.rpartition(":")
-        if module:
-            _import(module, self.id)
-        if name in gymnasium.registry or not module:
+        if is_file(name):
+            raise EntraxError(f"{name} may define several environments; name one, as in {Path(name).name}:Cart.")
+        found = import_named(module) if module else None
+        if found is None or name in gymnasium.registry:
             return _gymnasium_make(name)
-        function = vars(importlib.import_module(module)).get(name)
+        function = vars(found).get(name)
         if not callable(function):
-            raise EntraxError(f"Module {module!r} neither registers nor defines an environment {name!r}.")
+            raise EntraxError(f"{module} neither registers nor defines an environment {name!r}{_environments(found)}")
         return function
 
     def to_json(self) -> dict[str, Any]:
         """What config.json holds; `entrax.environments.recorded` reads it."""
-        return {"id": self.id, "kwargs": self.kwargs, "travels": self.travels}
+        return {"id": self.id, "kwargs": record(self.kwargs), "travels": self._by_name()}
 
     def to_process(self) -> dict[str, Any]:
-        """What a process of ours is sent to make the environment there."""
-        sent = {"id": self.id, "kwargs": self.kwargs, "registration": self.registration()}
+        """What a process of ours is sent to make the environment there. Raises NotRecordable when that cannot be."""
+        if not self._by_name():
+            raise NotRecordable(self.id)
+        needed = [encode(fields_of(spec)) for id in self._ids() if (spec := registered(id)) is not None]
+        # What a function makes may be any of the others. Those that need an import are left to that function.
+        others = [record(fields_of(spec)) for spec in gymnasium.registry.values() if isinstance(spec.entry_point, str)]
+        more = [spec for spec in others if not any(mark in json.dumps(spec) for mark in ("$name", "$lost"))]
+        sent = {"id": self.id, "kwargs": encode(self.kwargs), "registrations": more + needed}
         return sent | {"max_episode_steps": self.max_episode_steps}
 
     @classmethod
     def from_process(cls, sent: Mapping[str, Any]) -> "EnvSource":
         """The source that `to_process` described. Never call it on what a file holds: it may import anything."""
-        register(sent["registration"])
-        return cls(id=sent["id"], kwargs=dict(sent["kwargs"]), max_episode_steps=sent["max_episode_steps"])
+        for spec in sent["registrations"]:
+            register(decode(spec))
+        return cls(id=sent["id"], kwargs=decode(sent["kwargs"]), max_episode_steps=sent["max_episode_steps"])
+
+    def _ids(self) -> list[str]:
+        """The ids of this environment and of those inside it."""
+        id, kwargs = self.id, self.kwargs
+        ids: list[str] = [id]
+        while id in NESTED and isinstance(kwargs, Mapping):
+            env_name, args_name = NESTED[id]
+            id, kwargs = str(kwargs.get(env_name)), kwargs.get(args_name, {})
+            ids.append(id)
+        return ids
+
+    def _by_name(self) -> bool:
+        """Whether the id says how to make it in a process that knows what is registered here."""
+        specs = [registered(id) for id in self._ids()]
+        return (
+            self.factory is None
+            and not any(id.startswith("__main__:") for id in self._ids())
+            and not any(_of_this_script(spec.entry_point) for spec in specs if spec is not None)
+            and all(recordable(fields_of(spec)) for spec in specs if spec is not None)
+        )
 
 
-def register(registration: str | None) -> None:
-    """Make an id known that another process had registered."""
-    if registration is not None:
-        spec = gymnasium.envs.registration.EnvSpec.from_json(registration)
-        if spec.id not in gymnasium.registry:
-            gymnasium.registry[spec.id] = spec
+def registered(id: str) -> EnvSpec | None:
+    """Return Gymnasium's registration of an id, of its newest version if the id names none."""
+    if id in gymnasium.registry:
+        return gymnasium.registry[id]
+    try:
+        space, name, version = parse_env_id(id)
+    except gymnasium.error.Error:
+        return None
+    newest = find_highest_version(space, name) if version is None else None
+    return None if newest is None else gymnasium.registry.get(get_env_id(space, name, newest))
+
+
+def fields_of(spec: EnvSpec) -> dict[str, Any]:
+    """Return a registration as plain data."""
+    given = {f.name: vars(spec)[f.name] for f in fields(spec) if f.init}
+    return given | {"additional_wrappers": [vars(wrapper) for wrapper in spec.additional_wrappers]}
+
+
+def register(given: Mapping[str, Any]) -> None:
+    """Make an id known as another process knows it, from what `fields_of` returned."""
+    wrappers = tuple(WrapperSpec(**wrapper) for wrapper in given["additional_wrappers"])
+    gymnasium.registry[given["id"]] = EnvSpec(**{**given, "additional_wrappers": wrappers})
 
 
 def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> EnvSource:
-    """The source for an id or a function that makes the environment; `kwargs` must be JSON data if it is to travel."""
+    """Return the source for an id, or for a function or any other object that makes the environment when called."""
     if isinstance(env, EnvSource):
         return env
+    given = own_copy(kwargs)
     if isinstance(env, str):
-        return EnvSource(id=env, kwargs=dict(kwargs))
+        return EnvSource(id=absolute(env), kwargs=given)
     if not callable(env):
         raise EntraxError(
             f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}."
         )
-    module, name = getattr(env, "__module__", ""), getattr(env, "__qualname__", type(env).__name__)
-    if module not in ("", "__main__") and "." not in name and "<" not in name:
-        return EnvSource(id=f"{module}:{name}", kwargs=dict(kwargs))
-    return EnvSource(id=name.replace("<", "").replace(">", ""), kwargs=dict(kwargs), factory=env)
+    if isinstance(env, functools.partial) and not env.args:
+        return as_source(env.func, env.keywords | given)
+    reference = reference_of(env)
+    if reference is not None and "." not in reference.rpartition(":")[2]:
+        return EnvSource(id=reference, kwargs=given)
+    name = getattr(env, "__qualname__", type(env).__qualname__)
+    return EnvSource(id=name.replace("<", "").replace(">", ""), kwargs=given, factory=env)
 
 
 def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` texts as a dictionary; values are JSON where they parse, else text."""
+    """`key=value` texts as a dictionary; values are JSON where they parse, as `encode` writes it, else text."""
     parsed: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise EntraxError(f"--env-arg takes key=value, not {pair!r}.")
         try:
-            parsed[key] = json.loads(value)
+            parsed[key] = decode(json.loads(value))
         except json.JSONDecodeError:
             parsed[key] = value
+        except (ValueError, TypeError, KeyError) as error:
+            raise EntraxError(f"--env-arg {key} has a value that cannot be read: {error}.") from error
     return parsed
 
 
@@ -149,11 +215,19 @@ def _gymnasium_make(name: str) -> Factory:
     return make
 
 
-def _import(module: str, name: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise EntraxError(f"Environment {name!r} cannot be made: {error}.") from error
+def _of_this_script(entry_point: Any) -> bool:
+    """Whether the code lies in the user's script, which no other process can import."""
+    return isinstance(entry_point, str) and entry_point.startswith("__main__:")
+
+
+def _environments(module: ModuleType) -> str:
+    """The end of a sentence, with the environments that a module defines."""
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, gymnasium.Env) and value.__module__ == module.__name__
+    ]
+    return f"; it defines {', '.join(names)}." if names else "."
 
 
 def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> Any:

@@ -185,10 +185,12 @@ def _play(
 
 def _batch(source: EnvSource, listed: list[dict[str, Any]]) -> EnvSource:
     """The environment that can be reset into each of the conditions; it travels if `source` does."""
-    if not source.travels:
-        return replace(source, kwargs={}, factory=partial(Conditions, source, listed))
-    sent = {"source": source.to_process(), "conditions": listed}
-    return EnvSource("entrax.environments.perturb:conditions", sent)
+    if source.travels:
+        sent = {"source": source.to_process(), "conditions": listed}
+        batch = EnvSource("entrax.environments.perturb:conditions", sent)
+        if batch.travels:
+            return batch
+    return replace(source, kwargs={}, factory=partial(Conditions, source, listed))
 
 
 def _outcomes(

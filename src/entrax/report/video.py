@@ -74,7 +74,7 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     reasons = []
     for backend in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else BACKENDS:
         chosen["MUJOCO_GL"] = backend
-        reason = _probe([sys.executable, "-W", "ignore", *command], chosen)
+        reason = _probe([sys.executable, "-P", "-W", "ignore", *command], chosen)
         if reason is None:
             return chosen, None
         reasons.append(f"{backend}: {reason}")

@@ -74,7 +74,7 @@ class Ancestor:
         return float(anneal(Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))))
 
 
-def read_ancestor(path: str | Path, checkpoint: str, agent: str | None) -> Ancestor:
+def read_ancestor(path: str | Path, checkpoint: str, agent: str | Any | None) -> Ancestor:
     """The checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
 
     Raises EntraxError when there is none, or it is damaged.

@@ -12,8 +12,8 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from entrax.agents.base import get_agent
-from entrax.agents.registry import default_agent
+from entrax.agents.base import agent_name, get_agent
+from entrax.agents.registry import REGISTRY, default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
@@ -41,7 +41,7 @@ Begin = Callable[[Task, str | Path, dict[str, Any]], RunDirectory]
 
 def train(
     env: Given,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     *,
     steps: int | float | None = None,
     seed: Any = 0,
@@ -70,7 +70,7 @@ def train(
         raise EntraxError("`target_kl` requires a `prior`.")
     there = existing(run) if resume else None
     if there is not None:
-        agent = there.config["agent"] if agent is None and ":" not in there.config["agent"] else agent
+        agent = there.config["agent"] if agent is None and there.config["agent"] in tuple(REGISTRY) else agent
         settings |= {name: settings.get(name, there.config["training"][name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is better told before anything is stepped
@@ -78,7 +78,7 @@ def train(
     source = replace(as_source(env, env_args or {}), max_episode_steps=loop.max_episode_steps)
     checked = check_environment(source, seed, workers=loop.workers, step_timeout=loop.step_timeout)
     agent = default_agent(checked.spec) if agent is None else agent
-    module = get_agent(agent)
+    module, name = get_agent(agent), agent_name(agent)
     options, config = configure(module, preset, settings)
     if options.threads is None:
         options = replace(options, threads=available_threads())  # a resumed run must have as many
@@ -93,19 +93,19 @@ def train(
     options = suited(options, module.data(resolved), settings)
     task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)
     if there is not None:
-        same_run(there, to_json(described(task, agent, config, preset) | dict(record or {})))
+        same_run(there, to_json(described(task, name, config, preset) | dict(record or {})))
         return resume_run(
             there.path,
             steps=options.steps,
             device=options.device,
-            agent=agent,
+            agent=module,
             env=source,
             hook=hook,
             views=views,
             started=started,
         )
-    path = run if run is not None else RunDirectory.unused_path("runs", f"{source.id}_{agent}_{seed}")
-    whole = described(task, agent, config, preset) | dict(record or {})
+    path = run if run is not None else RunDirectory.unused_path("runs", f"{source.stem}_{Path(name).stem}_{seed}")
+    whole = described(task, name, config, preset) | dict(record or {})
     directory = begin(task, path, whole) if begin else RunDirectory.create(path, whole, again=resume)
     with writing(directory.path):
         directory.append_event({"kind": "started", "step": 0, **provenance()})
@@ -120,7 +120,7 @@ def train(
         finally:
             writer.close()
             release_programs()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=source)
+    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=source, agent=module)
 
 
 def provenance() -> dict[str, Any]:

@@ -30,7 +30,7 @@ def resume(
     *,
     steps: int | None = None,
     device: str | None = None,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     env: Given | None = None,
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
@@ -69,7 +69,13 @@ def resume(
         finally:
             writer.close()
             release_programs()
-    return Run(directory=directory, controller=training.controller(), checkpoint="final", env=task.source)
+    return Run(
+        directory=directory,
+        controller=training.controller(),
+        checkpoint="final",
+        env=task.source,
+        agent=task.agent,
+    )
 
 
 def finished(directory: RunDirectory, steps: int | None) -> bool:
@@ -108,7 +114,7 @@ def options_of(directory: RunDirectory) -> Options:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
 
 
-def _task(directory: RunDirectory, agent: str | None, source: EnvSource) -> Task:
+def _task(directory: RunDirectory, agent: str | Any | None, source: EnvSource) -> Task:
     config = directory.config
     options, spec = options_of(directory), spec_from_json(config["spec"])
     checked = check_environment(source, config["seed"], workers=options.workers, step_timeout=options.step_timeout)

@@ -37,7 +37,7 @@ from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed, evaluates_after
 from entrax.training.selection import evaluate_mode
 from entrax.training.start import Start
-from entrax.training.trained import with_room
+from entrax.training.trained import command_again, with_room
 
 Hook = Callable[[dict[str, Any]], Any]
 Views = Callable[[RunDirectory], Sequence[View]]
@@ -137,7 +137,7 @@ class Training:
                 continue
             if interrupts.requested is not None:
                 save(self, "step")
-                where = f"at step {self.step}; `entrax resume {self.run.path}` goes on."
+                where = f"at step {self.step}; `{command_again('resume', self.run)}` goes on."
                 raise Interrupted(interrupts.requested, f"Interrupted and saved {where}")
             if chunk.cut and 0 < chunk.index != self.saved_at[0]:
                 save(self, "step")  # the last point that a longer run has in common with this one

@@ -1,5 +1,6 @@
 """A trained policy and the directory it comes from."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,11 +18,12 @@ from entrax.agents.base import get_agent
 from entrax.agents.controller import Compiled, Controller, act_in_episodes
 from entrax.agents.registry import REGISTRY
 from entrax.environments.observations import Flattener
-from entrax.environments.recorded import Given, harmless, quoted, recorded_source, shown
+from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.references import is_file
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
@@ -36,7 +38,7 @@ def load(
     path: str | Path,
     checkpoint: str = "latest",
     *,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     env: Given | None = None,
     env_args: Mapping[str, Any] | None = None,
 ) -> "Run":
@@ -51,31 +53,39 @@ def load(
     normaliser.restore(below("normaliser", arrays))
     policy = unflatten(template, below("policy", arrays))
     controller = Controller(policy=policy, scaling=normaliser.scaling(), spec=spec)
-    return Run(directory=directory, controller=controller, checkpoint=checkpoint, env=env, env_args=env_args)
+    return Run(
+        directory=directory,
+        controller=controller,
+        checkpoint=checkpoint,
+        env=env,
+        env_args=env_args,
+        agent=module,
+    )
 
 
-def config_of(directory: RunDirectory, agent: str | None) -> tuple[ModuleType, Any]:
-    """The run's algorithm and its resolved configuration; a third party's must be named again by `agent`."""
+def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
+    """The run's algorithm and its resolved configuration; a third party's must be given again by `agent`."""
     name = directory.config["agent"]
-    if name not in (*REGISTRY, agent):
+    ours = name in tuple(REGISTRY)
+    if not ours and agent is None:
         raise EntraxError(
             f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
         )
     try:
-        return _configured(directory.config, spec_from_json(directory.config["spec"]))
+        module = get_agent(name if ours else agent)
+        return module, _configured(module, directory.config, spec_from_json(directory.config["spec"]))
     except TypeError as error:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
 
 
-def _configured(record: Mapping[str, Any], spec: Spec) -> tuple[ModuleType, Any]:
-    """The algorithm and the resolved configuration of what config.json holds."""
+def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec) -> Any:
+    """The resolved configuration of an algorithm that config.json holds."""
     if not harmless(record["agent_config"]):
         raise EntraxError(
             "A setting of the agent in config.json names a module or a file; a run must not choose those."
         )
-    module = get_agent(record["agent"])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in record["agent_config"].items()}
-    return module, module.resolve(module.Config(**values), spec)
+    return module.resolve(module.Config(**values), spec)
 
 
 def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
@@ -97,8 +107,22 @@ def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Map
     if prior["agent"] not in tuple(REGISTRY):
         name = shown(prior["agent"])
         raise EntraxError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
-    module, resolved = _configured(prior, spec)
-    return agent.with_prior(config, state, policy_template(module, resolved, spec, prior.get("prior")))
+    module = get_agent(prior["agent"])
+    template = policy_template(module, _configured(module, prior, spec), spec, prior.get("prior"))
+    return agent.with_prior(config, state, template)
+
+
+def command_again(verb: str, directory: RunDirectory) -> str:
+    """The command of a verb on a run, with what the user must name again; a line of Python if no command can say it."""
+    config, path = directory.config, str(directory.path)
+    flags = flags_again(config["environment"])
+    name = config["agent"]
+    if name not in tuple(REGISTRY):
+        flags = [*flags, f"--agent {quoted(name)}"] if flags is not None and (":" in name or is_file(name)) else None
+    if flags is None:
+        start = {"evaluate": "entrax.load", "resume": "entrax.resume"}[verb]
+        return f"{start}({path!r}, ...) in Python, with env, env_args and agent as they were given"
+    return " ".join(["entrax", verb, shlex.quote(path), *flags])
 
 
 def source_of(
@@ -126,6 +150,7 @@ class Run:
     checkpoint: str = "latest"
     env: Given | None = None
     env_args: Mapping[str, Any] | None = None
+    agent: ModuleType | None = None
 
     @property
     def path(self) -> Path:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jax import tree_util
 
+from entrax.agents.registry import REGISTRY
 from entrax.environments.recorded import Given
 from entrax.errors import EntraxError, closest
 from entrax.replay import Uniform
@@ -56,7 +57,7 @@ def finetune(
     seed: int | None = None,
     run: str | Path | None = None,
     env_args: Mapping[str, Any] | None = None,
-    agent: str | None = None,
+    agent: str | Any | None = None,
     hook: Hook | None = None,
     views: Views = lambda run: (),
     started: float | None = None,
@@ -91,7 +92,7 @@ def finetune(
 
     return launch(
         env,
-        old.run.config["agent"],
+        old.run.config["agent"] if old.run.config["agent"] in REGISTRY else agent,
         steps=steps,
         seed=old.run.config["seed"] if seed is None else seed,
         run=run,

@@ -1,0 +1,87 @@
+"""Python objects by reference: `module:name`, or `folder/file.py:name` for a file that is in no package.
+
+Importing runs code. Only what the user names may come here, never what a run's directory holds.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from entrax.errors import EntraxError, closest
+
+_PREFIX = "_entrax_file_"
+
+
+def is_file(name: str) -> bool:
+    """Return whether a module is named by its file."""
+    return name.endswith(".py")
+
+
+def absolute(reference: str) -> str:
+    """Return a reference that holds wherever the process goes: a file's path is made absolute."""
+    module, colon, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
+    return f"{Path(module).expanduser().resolve()}{colon}{name}" if is_file(module) else reference
+
+
+def import_named(module: str) -> ModuleType:
+    """Import a module by its name or its file. Raises EntraxError with the reason when that fails."""
+    try:
+        return _import_file(Path(module)) if is_file(module) else importlib.import_module(module)
+    except EntraxError:
+        raise
+    except Exception as error:  # the module's own code may raise anything
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise EntraxError(f"{module} cannot be imported: {what}.") from error
+
+
+def resolve(reference: str) -> Any:
+    """Return the object that `module:name` or `file.py:name` refers to. Raises EntraxError when there is none."""
+    module, _, name = reference.rpartition(":")
+    found: Any = import_named(module)
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError as error:
+        names = [known for known in vars(found) if not known.startswith("_")]
+        raise EntraxError(f"{module} defines no {name!r}{closest(name, names)}") from error
+    return found
+
+
+def reference_of(value: Any) -> str | None:
+    """Return a reference to a function or class by which another process finds the same; None if there is none."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    known = sys.modules.get(module) if isinstance(module, str) else None
+    if known is None or module == "__main__" or not isinstance(name, str) or getattr(known, "__spec__", None) is None:
+        return None
+    found: Any = known
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not value:
+        return None
+    return f"{known.__file__ if known.__name__.startswith(_PREFIX) else module}:{name}"
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise EntraxError(f"There is no file {path}.")
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for modules beside it, found last so that they shadow nothing
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,111 @@
+"""Arguments of an environment are in every process, and after a run's record, what the user gave."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrax.environments.arguments import NotRecordable, decode, encode
+from entrax.environments.recorded import recorded_source
+from entrax.environments.source import EnvSource, as_source, parse_env_args
+from entrax.errors import EntraxError
+
+VALUES: list[Any] = [
+    (0.7, math.inf), [-math.inf, -0.0], {1: "a", "b": (2,)}, {"$tuple": 1}, {1.5, 2.5}, frozenset({"x"}), b"\x00",
+    Path("a/b"), np.float32(0.1), np.int8(3), np.bool_(True), np.str_("ab"), np.dtype(">f4"), np.float32,
+    np.arange(6, dtype=">i4").reshape(2, 3), np.array([np.nan, np.inf], np.float16), np.zeros((2, 3), order="F"),
+    np.array(3), np.zeros((0, 3)), np.array([["ab", "c"]]), 10**400, math.hypot,
+]  # fmt: skip
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal in value and type, at every depth; NaN is equal to NaN."""
+    if type(one) is not type(other):
+        return False
+    match one:
+        case np.ndarray() | np.generic():
+            alike = (one.dtype, one.shape, one.flags.f_contiguous) == (
+                other.dtype,
+                other.shape,
+                other.flags.f_contiguous,
+            )
+            return alike and one.tobytes() == other.tobytes()
+        case dict():
+            pairs = zip(one.items(), other.items(), strict=True)
+            return len(one) == len(other) and all(same(a, b) for a, b in pairs)
+        case list() | tuple():
+            return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+        case float():
+            return repr(one) == repr(other)
+    return one == other
+
+
+def carried(value: Any) -> Any:
+    return decode(json.loads(json.dumps(encode(value), allow_nan=False)))
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_what_json_would_change_is_carried_exactly(value):
+    assert same(carried(value), value)
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8"))
+KEYS = st.integers() | st.sampled_from(["a", "$tuple", "$"])
+
+
+@given(st.recursive(PLAIN, lambda part: st.lists(part) | st.tuples(part, part) | st.dictionaries(KEYS, part)))
+def test_any_nesting_is_carried_exactly(value):
+    assert same(carried(value), value)
+
+
+class Kind(dict):
+    """Not a dict to an environment that asks for its type."""
+
+
+@pytest.mark.parametrize("value", [lambda: 1, object(), Kind(), [Kind()], np.array([None]), "\ud800", np.longdouble(1)])
+def test_what_cannot_be_recorded_stays_here_and_is_named_when_the_record_is_needed(value):
+    with pytest.raises(NotRecordable):
+        encode(value)
+    source = as_source("Pendulum-v1", {"g": 9.0, "strange": value})
+    assert not source.travels
+    assert source.kwargs["strange"] is value
+    record = json.loads(json.dumps(source.to_json(), allow_nan=False))
+    with pytest.raises(EntraxError, match=r"strange.*env_args"):
+        recorded_source(record)
+    assert recorded_source(record, env_args={"strange": 1}).kwargs == {"g": 9.0, "strange": 1}
+
+
+@pytest.mark.parametrize("value", VALUES[:5] + VALUES[8:13], ids=repr)
+def test_the_record_and_a_worker_have_what_was_given(value):
+    source = as_source("Pendulum-v1", {"x": value})
+    sent, record = (json.loads(json.dumps(made, allow_nan=False)) for made in (source.to_process(), source.to_json()))
+    assert same(EnvSource.from_process(sent).kwargs["x"], value)
+    assert same(recorded_source(record).kwargs["x"], value)
+
+
+def test_infinity_on_the_command_line():
+    source = as_source("Walker2d-v5", parse_env_args(["healthy_z_range=[0.7,Infinity]"]))
+    assert recorded_source(json.loads(json.dumps(source.to_json(), allow_nan=False))) == source
+    source.make().close()
+
+
+def test_a_function_in_a_record_is_not_imported_until_it_is_given_again():
+    record = as_source("Pendulum-v1", {"f": math.hypot}).to_json()
+    with pytest.raises(EntraxError, match="--env-arg") as caught:
+        recorded_source(record)
+    assert "math:hypot" in str(caught.value)
+    assert parse_env_args(['f={"$name": "math:hypot"}']) == {"f": math.hypot}
+
+
+def test_each_environment_has_arguments_of_its_own():
+    given_list = [1]
+    source = as_source("toys:Toy", {"note": given_list})
+    given_list.append(2)
+    first, second = source.make(), source.make()
+    first.unwrapped.note.append(3)
+    assert second.unwrapped.note == [1]

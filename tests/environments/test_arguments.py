@@ -15,11 +15,14 @@ from entrax.environments.recorded import recorded_source
 from entrax.environments.source import EnvSource, as_source, parse_env_args
 from entrax.errors import EntraxError
 
+PLAIN_VALUES: list[Any] = [
+    (0.7, math.inf), [-math.inf, -0.0], {1: "a", "b": (2,)}, {1.5, 2.5}, frozenset({"x"}), np.float32(0.1),
+    np.int8(3), np.bool_(True), np.str_("ab"), np.dtype(">f4"), np.arange(6, dtype=">i4").reshape(2, 3),
+    np.zeros((2, 3), order="F"),
+]  # fmt: skip
 VALUES: list[Any] = [
-    (0.7, math.inf), [-math.inf, -0.0], {1: "a", "b": (2,)}, {"$tuple": 1}, {1.5, 2.5}, frozenset({"x"}), b"\x00",
-    Path("a/b"), np.float32(0.1), np.int8(3), np.bool_(True), np.str_("ab"), np.dtype(">f4"), np.float32,
-    np.arange(6, dtype=">i4").reshape(2, 3), np.array([np.nan, np.inf], np.float16), np.zeros((2, 3), order="F"),
-    np.array(3), np.zeros((0, 3)), np.array([["ab", "c"]]), 10**400, math.hypot,
+    *PLAIN_VALUES, {"$tuple": 1}, b"\x00", Path("a/b"), np.float32, np.array([np.nan, np.inf], np.float16), np.array(3),
+    np.zeros((0, 3)), np.array([["ab", "c"]]), 10**400, math.hypot,
 ]  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def test_what_cannot_be_recorded_stays_here_and_is_named_when_the_record_is_need
     assert recorded_source(record, env_args={"strange": 1}).kwargs == {"g": 9.0, "strange": 1}
 
 
-@pytest.mark.parametrize("value", VALUES[:5] + VALUES[8:13], ids=repr)
+@pytest.mark.parametrize("value", PLAIN_VALUES, ids=repr)
 def test_the_record_and_a_worker_have_what_was_given(value):
     source = as_source("Pendulum-v1", {"x": value})
     sent, record = (json.loads(json.dumps(made, allow_nan=False)) for made in (source.to_process(), source.to_json()))

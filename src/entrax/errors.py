@@ -3,8 +3,10 @@
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 POSIX = os.name == "posix"
 
@@ -16,6 +18,32 @@ class EntraxError(Exception):
     """
 
     exit_code = 2
+
+
+class FileFault(EntraxError):
+    """A file could not be read or written, as on a full or broken disk."""
+
+    exit_code = 5
+
+
+class CannotWrite(FileFault):
+    """A file could not be written; what was published before is as it was."""
+
+    def __init__(self, path: Path, error: OSError, size: int = 0):
+        needed = f": it needs {size:,} bytes" if size else ""
+        super().__init__(
+            f"{path} could not be written ({error.strerror or error}){needed}. What was saved before is whole; "
+            "`entrax resume` continues a run."
+        )
+
+
+@contextmanager
+def write_faults(path: Path, size: int = 0) -> Iterator[None]:
+    """Raise an OSError from inside as CannotWrite; `size` is how many bytes the file needs."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error, size) from error
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -29,6 +31,32 @@ def test_a_second_holder_is_refused_and_the_lock_dies_with_the_first(tmp_path):
         pytest.fail("two held it")
     with writing(tmp_path):
         pass
+
+
+FORK = """
+import os, sys, time
+from pathlib import Path
+from entrax.runs.lock import writing
+with writing(Path(sys.argv[1])):
+    if os.fork() == 0:  # as an environment may do
+        time.sleep(60)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_child_that_was_forked_does_not_keep_the_lock(tmp_path):
+    command = [sys.executable, "-c", FORK, str(tmp_path)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(EntraxError, match="is training"), writing(tmp_path):
+        pytest.fail("two held it")
+    holder.kill()
+    holder.wait()
+    with writing(tmp_path):
+        os.killpg(holder.pid, signal.SIGKILL)  # the child lived until here
+    holder.stdout.close()
 
 
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path):

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 import entrax
 from entrax.agents import sac
+from entrax.cli.finish import publish
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.slot import Slot
 from entrax.environments.source import as_source
@@ -239,8 +240,8 @@ def test_a_full_disk_ends_the_run_with_the_bytes_it_needed(tmp_path, monkeypatch
     assert entrax.resume(run.path).metrics()[-1]["step"] == 240
 
 
-def command(tmp_path, *flags):
-    arguments = ["train", "Pendulum-v1", "--run", "run", "--no-video", "--hidden", "8,8", "--batch-size", "8"]
+def command(tmp_path, *flags, env="Pendulum-v1"):
+    arguments = ["train", env, "--run", "run", "--no-video", "--hidden", "8,8", "--batch-size", "8"]
     return subprocess.Popen(
         [sys.executable, "-m", "entrax.cli", *arguments, *flags],
         cwd=tmp_path,
@@ -261,6 +262,69 @@ def test_a_signal_saves_first(tmp_path, number, code):
     run = RunDirectory.open(tmp_path / "run")
     assert [finding.damage for finding in verify(run)] == [None]
     assert checkpoint.load(run)[1]["step"] > 0
+
+
+DEAF = """
+import signal
+from signal import signal as change_signal
+import gymnasium
+import numpy as np
+
+class Deaf(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        change_signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.steps += 1
+        return np.zeros(1, np.float32), 0.0, False, self.steps == 100, {}
+"""
+
+
+def test_an_environment_that_ignores_interrupts_does_not_make_the_run_ignore_them(tmp_path):
+    (tmp_path / "deaf.py").write_text(DEAF)
+    flags = ["--workers", "0", "--steps", "100000000", "--log-every", "100", "--eval-every", "0"]
+    process = command(tmp_path, *flags, env="deaf:Deaf")
+    wait_for_rows(tmp_path / "run")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Interrupted and saved at step" in said
+
+
+def test_a_run_stays_where_it_is_when_environments_change_the_directory(tmp_path, monkeypatch):
+    class Wanderer(Rich):
+        def reset(self, *, seed=None, options=None):
+            os.chdir(tmp_path / "elsewhere")
+            return super().reset(seed=seed)
+
+    def wanderer():
+        os.chdir(tmp_path / "elsewhere")
+        return Wanderer(0.0)
+
+    (tmp_path / "elsewhere").mkdir()
+    settings = SMALL | {"workers": 0, "eval_every": 80, "steps": 160}
+    monkeypatch.chdir(tmp_path)
+    entrax.train(wanderer, run="run", **settings)
+    os.chdir(tmp_path)
+    entrax.train(wanderer, **settings)
+    os.chdir(tmp_path)
+    entrax.finetune("run", wanderer, steps=160, run="tuned")
+    os.chdir(tmp_path)
+    run = entrax.resume("run", steps=200, env=wanderer)
+    assert run.evaluate(1).mean == 0.0
+    publish(run, video=False)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == []
+    assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "run", "runs", "tuned"}
 
 
 def wait_for_rows(run):

@@ -38,10 +38,7 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
 
         several = len(found["tasks"]) > 1 and len(found["profiles"]) > 1
         profiles = found["profiles"] if several else None
-        try:
-            compare_figure(curves(groups), figure, profiles=profiles, thresholds=found["thresholds"])
-        except (OSError, ValueError) as error:  # ValueError: a format that Matplotlib does not know
-            raise EntraxError(f"The figure {figure} cannot be written: {error}.") from error
+        compare_figure(curves(groups), figure, profiles=profiles, thresholds=found["thresholds"])
     print_json(json.dumps(found)) if as_json else click.echo(text(found))
     if figure is not None:
         click.echo(f"figure  {figure}", err=as_json)

@@ -25,6 +25,7 @@ def guarded(arguments: Sequence[str], started: float) -> None:
             from entrax.cli.verbs import group
 
             group.main(list(arguments), prog_name="entrax", standalone_mode=False, obj=started)
+        sys.stdout.flush()
     except click.NoSuchOption as error:
         fail(unknown_flag(error), 2)
     except click.ClickException as error:
@@ -38,6 +39,10 @@ def guarded(arguments: Sequence[str], started: float) -> None:
         fail(_with_flags(str(error)), error.exit_code)
     except KeyboardInterrupt:
         fail("Interrupted.", 130)
+    except OSError as error:
+        if debug:
+            raise
+        fail(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror or error}).", 5)
     except Exception as error:
         if debug:
             raise

@@ -172,10 +172,7 @@ def draw(problem: Source, answer: dict[str, Any], path: Path) -> None:
 
     layout = problem.layout
     grid = None if layout is None else Grid(layout.rows, layout.state, layout.directions)
-    try:
-        plan_figure(path, problem.title, headline(answer), answer, np.asarray(problem.mdp.terminal), grid)
-    except (OSError, ValueError) as error:
-        raise EntraxError(f"The figure {path} cannot be written: {error}.") from error
+    plan_figure(path, problem.title, headline(answer), answer, np.asarray(problem.mdp.terminal), grid)
 
 
 def finite(answer: Any) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--levels", default="0,0.25,0.5,0.75,1", show_default=True, help="Severities, from 0 to 1 (severe).")
 @click.option("--variant", "variants", multiple=True, metavar="KEY=VALUE", help="Another environment argument to try.")
 @click.option("--episodes", type=Whole(1), default=10, show_default=True, help="In each condition.")
-@click.option("--figure", type=click.Path(dir_okay=False), help="Draw the curves into this PNG.")
+@click.option("--figure", type=click.Path(dir_okay=False, resolve_path=True), help="Draw the curves into this PNG.")
 @click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mode.")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
 @click.option("--seed", type=Whole(), help="Seed of the episodes; by default the run's.")
@@ -82,14 +82,10 @@ def command(
 
 
 def _draw(record: dict[str, Any], config: dict[str, Any], figure: Path) -> None:
-    from entrax.errors import EntraxError
     from entrax.report.stress_figure import stress_figure
 
     named = f"{config['environment']['id']}, {config['agent']}"
-    try:
-        stress_figure({config["agent"]: record}, figure, f"{named}: return as the world changes")
-    except (OSError, ValueError) as error:  # ValueError: a format that Matplotlib does not know
-        raise EntraxError(f"The figure {figure} cannot be written: {error}.") from error
+    stress_figure({config["agent"]: record}, figure, f"{named}: return as the world changes")
 
 
 def table(result: "Stress") -> str:

@@ -1,10 +1,15 @@
 """What can go wrong in an environment while it is made, reset, stepped or closed."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from entrax.errors import EntraxError
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class EnvironmentFault(EntraxError):
@@ -26,7 +31,7 @@ class EnvironmentFault(EntraxError):
 def exits_caught() -> Iterator[None]:
     """Inside, `os._exit` raises SystemExit as `sys.exit` does: an environment must not end the process of its run.
 
-    A process that is forked inside can still end itself.
+    Nor does it change what SIGINT and SIGTERM do. A process that is forked inside can still end itself.
     """
     process, leave = os.getpid(), os._exit
 
@@ -37,9 +42,31 @@ def exits_caught() -> Iterator[None]:
 
     os._exit = refuse  # type: ignore[assignment]
     try:
-        yield
+        with _signals_kept():
+            yield
     finally:
         os._exit = leave
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Inside, `signal.signal` leaves SIGINT and SIGTERM alone; what changed them in another way is undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    change, before = signal.signal, {number: signal.getsignal(number) for number in STOPPING}
+
+    def refuse(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number in STOPPING else change(number, handler)
+
+    signal.signal = refuse  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = change
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                change(number, handler)
 
 
 def exit_cause(error: SystemExit) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, write_faults
 from entrax.problems.checks import FIELDS, check_shapes
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ def save(mdp: "FiniteMDP", path: Path) -> None:
     if mdp.horizon is not None:
         arrays["horizon"] = np.int64(mdp.horizon)
     held: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
-    try:
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **held)
-    except OSError as error:
-        raise EntraxError(f"{path} cannot be written: {error.strerror}.") from error
+    with write_faults(path), path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **held)
 
 
 def load(path: Path) -> dict[str, Any]:

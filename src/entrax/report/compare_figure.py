@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.report.curve import COLOURS, INK, steps_text
+from entrax.report.files import save_figure
 
 Band = Mapping[str, Sequence[float]]
 """value, low and high at every point; of a learning curve, `steps` as well."""
@@ -54,7 +55,7 @@ def compare_figure(
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.3, linewidth=0.6)
         axes[0].legend(frameon=False, fontsize=9)
-        figure.savefig(path, dpi=130)
+        save_figure(figure, path)
         pyplot.close(figure)
 
 

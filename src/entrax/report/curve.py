@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from entrax.report.files import save_figure
+
 Rows = Sequence[Mapping[str, Any]]
 
 COLOURS = ("#1f5fa8", "#d1495b", "#2a9d5c", "#8a5fbf", "#e08e2b", "#4a4a4a")
@@ -48,7 +50,7 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
         last = max([1, *(row["step"] for rows in runs.values() for row in rows)])
         for axis in axes.values():
             _dress(axis, last)
-        figure.savefig(path, dpi=130)
+        save_figure(figure, path)
         pyplot.close(figure)
 
 

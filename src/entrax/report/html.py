@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.runs.directory import RunDirectory
+from entrax.runs.records import publish_bytes
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -59,7 +60,7 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     page = (
         f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
     )
-    run.report.write_text(page, encoding="utf-8")
+    publish_bytes(run.report, page.encode(errors="replace"))
     return run.report
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from entrax.report.files import save_figure
+
 INK, SOFT_INK = "#333333", "#6b6f76"
 WALL, GROUND = "#3b3f45", "#f3f0e8"
 GOAL, PIT = "#c8920a", "#b23a48"
@@ -86,7 +88,7 @@ def plan_figure(
         else:
             for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
                 _draw_grid(figure, axis, grid, panel, terminal)
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path, dpi=150)
         pyplot.close(figure)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.report.curve import COLOURS, INK
+from entrax.report.files import save_figure
 
 COLUMNS = 4
 WRAP = 34  # characters of the line that says what severity 1 is
@@ -44,7 +45,7 @@ def stress_figure(records: Mapping[str, Mapping[str, Any]], path: Path, title: s
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         if len(records) > 1:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=len(records), frameon=False)
-        figure.savefig(path, dpi=130)
+        save_figure(figure, path)
         pyplot.close(figure)
 
 

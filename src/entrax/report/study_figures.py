@@ -9,6 +9,7 @@ import numpy as np
 from entrax.report.behaviour_figures import any_direction, fine_tuning
 from entrax.report.composition_figures import composition, performance
 from entrax.report.curve import COLOURS, INK
+from entrax.report.files import save_figure
 from entrax.report.robustness_figures import robustness, two_passages
 
 Numbers = Mapping[str, Any]
@@ -38,8 +39,7 @@ def draw_study(outcome: Mapping[str, Any], path: Path) -> None:
             axis.set_axisbelow(True)
         title = f"{outcome['study']}: {outcome['verdict']}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
+        save_figure(figure, path)
         pyplot.close(figure)
 
 

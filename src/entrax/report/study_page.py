@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.report.html import STYLE
+from entrax.runs.records import publish_bytes
 
 COLOURS = {"supported": "#2a9d5c", "refuted": "#d1495b", "undecided": "#8a8f98"}
 
@@ -24,9 +25,8 @@ def write_page(out: Path, outcomes: Sequence[Mapping[str, Any]]) -> Path:
         f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body><h1>Studies</h1>"
         f"<table>{rows}</table>{sections}</body></html>"
     )
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "index.html"
-    path.write_text(page, encoding="utf-8")
+    publish_bytes(path, page.encode())
     return path
 
 

@@ -1,5 +1,6 @@
 """A film of a policy, rendered without a screen."""
 
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from entrax.environments.faults import exits_caught
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
-from entrax.errors import EntraxError
+from entrax.errors import CannotWrite, EntraxError, write_faults
 
 MUJOCO_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
 BACKENDS = ("egl", "osmesa", "glfw")  # MuJoCo's, the ones that need no screen first
@@ -25,6 +26,8 @@ WIDTH = 480
 PICTURES_PER_SECOND = 30  # enough to look at; the film runs at the environment's own speed all the same
 # About constant quality, capped so that 20 seconds stay below 1.5 MB: the report holds the film in itself.
 ENCODING = ["-c:v", "libx264", "-crf", "25", "-maxrate", "500k", "-bufsize", "500k", "-pix_fmt", "yuv420p"]
+DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES)
+"""What the encoder may say about the file that it writes."""
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -39,7 +42,7 @@ def record(
     """Film `max_seconds` of the policy's episodes as an MP4 at `path`; why there is no film, or None if there is one.
 
     `act(obs [1, obs], episodes [1], t [1])` gives the actions [1, action] in the environment's bounds. Without OpenGL,
-    or for an environment that does not render, nothing is written and nothing raised.
+    or for an environment that does not render, nothing is written and nothing raised. Raises CannotWrite.
     """
     backend, unable = _working_backend(source)
     if unable is not None:
@@ -48,7 +51,10 @@ def record(
     try:
         with _environment_variables(backend), exits_caught():
             _film(source, act, aside, seed, max_seconds)
-        os.replace(aside, path)
+        with write_faults(path):
+            os.replace(aside, path)
+    except CannotWrite:
+        raise
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
     except (
@@ -189,4 +195,7 @@ def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
             raise
         words = encoder.stderr.read().decode(errors="replace").strip()
     if encoder.returncode != 0:
+        for number in DISK_ERRORS:
+            if os.strerror(number) in words:
+                raise CannotWrite(path, OSError(number, os.strerror(number)))
         raise EntraxError(f"the film could not be encoded: {words[-200:]}")

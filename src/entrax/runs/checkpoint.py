@@ -23,9 +23,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_arrays
 
-from entrax.errors import EntraxError
+from entrax.errors import CannotWrite, EntraxError, write_faults
 from entrax.runs.directory import RunDirectory, check_format
-from entrax.runs.records import CannotWrite, dumps, open_plain, read_json, sync_directory, write_bytes
+from entrax.runs.records import dumps, open_plain, read_json, sync_directory, write_bytes
 
 FORMAT = 2
 KINDS = ("step", "best", "final")
@@ -63,7 +63,7 @@ def save(
             _drop_old(folder, each, keep if each == "step" else 1)
     except OSError as error:
         shutil.rmtree(_partial(folder, name), ignore_errors=True)  # a full disk needs the room
-        raise CannotWrite(folder / name, sum(map(len, files.values())), error) from error
+        raise CannotWrite(folder / name, error, sum(map(len, files.values()))) from error
     return folder / name
 
 
@@ -162,21 +162,20 @@ def step_of(name: str) -> int:
 
 def drop_others(run: RunDirectory, name: str, *, earlier: bool) -> None:
     """Remove the resumable checkpoints after `name`, of a future that the run will not have; `earlier` ones as well."""
-    for other in available(run):
-        if _parse(other)[0] == "step" and (_parse(other) > _parse(name) or (earlier and other != name)):
-            os.rename(_place(run.checkpoints, other), run.checkpoints / f".{other}.old")
-    _clear(run.checkpoints)
+    with write_faults(run.checkpoints):
+        for other in available(run):
+            if _parse(other)[0] == "step" and (_parse(other) > _parse(name) or (earlier and other != name)):
+                os.rename(_place(run.checkpoints, other), run.checkpoints / f".{other}.old")
+        _clear(run.checkpoints)
 
 
 def keep_aside(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     """Write arrays that are evidence rather than a checkpoint to faults/<name>.safetensors; where they are."""
     place = run.path / "faults" / f"{name}.safetensors"
     data = save_arrays({key: _storable(key, array) for key, array in arrays.items()})
-    try:
+    with write_faults(place, len(data)):
         place.parent.mkdir(exist_ok=True)
         write_bytes(place, data)
-    except OSError as error:
-        raise CannotWrite(place, len(data), error) from error
     return place
 
 
@@ -207,7 +206,7 @@ def _digest(path: Path) -> str:
 
 def _write_aside(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
     aside = _partial(folder, name)
-    aside.mkdir(parents=True)
+    aside.mkdir()  # no parents: a run that was removed must not come back as half a run
     for file, data in files.items():
         write_bytes(aside / file, data)
     sync_directory(aside)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, FileFault
 from entrax.runs.records import (
     append_line,
     cut_log,
@@ -46,7 +46,7 @@ class RunDirectory:
         With `again`, what a process that was killed right here left behind is no hindrance. Raises EntraxError when
         the directory holds something already or cannot be written.
         """
-        path = Path(path)
+        path = Path(path).absolute()  # environments may change the working directory
         try:
             path.mkdir(parents=True, exist_ok=True)
             if again and not (path / "config.json").exists():
@@ -59,7 +59,7 @@ class RunDirectory:
         except FileExistsError as error:
             raise EntraxError(f"{path} is taken already; give `run` a directory that does not exist yet.") from error
         except OSError as error:
-            raise EntraxError(
+            raise FileFault(
                 f"The run directory {path} cannot be written ({error.strerror}); choose another with `run`."
             ) from error
         return cls(path=path, config=to_json({"format": FORMAT, **config}))
@@ -67,7 +67,7 @@ class RunDirectory:
     @classmethod
     def open(cls, path: str | Path) -> "RunDirectory":
         """The run in `path`. Raises EntraxError when there is none, or one of a format this version cannot read."""
-        path = Path(path)
+        path = Path(path).absolute()
         if not path.is_dir():
             raise EntraxError(f"There is no run at {path}: no such directory.")
         if not (path / "config.json").is_file():
@@ -83,7 +83,7 @@ class RunDirectory:
 
         It is made before it is returned, so that no two processes are ever given the same one.
         """
-        root = Path(root)
+        root = Path(root).absolute()
         stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
         number = 1
         try:
@@ -96,7 +96,7 @@ class RunDirectory:
                 except FileExistsError:
                     number += 1
         except OSError as error:
-            raise EntraxError(
+            raise FileFault(
                 f"No run directory can be made in {root} ({error.strerror}); choose one with `run`."
             ) from error
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrax.errors import EntraxError, require_posix
+from entrax.errors import POSIX, EntraxError, FileFault, require_posix, write_faults
+
+_held: set[int] = set()
+"""Descriptors of the locks that this process holds."""
 
 
 @contextmanager
@@ -18,14 +21,29 @@ def writing(path: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise EntraxError(f"The run {path} cannot be locked ({error.strerror}).") from error
+        raise FileFault(f"The run {path} cannot be locked ({error.strerror}).") from error
+    _held.add(descriptor)
     try:
-        _take(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with write_faults(path / "lock"):
+            _take(descriptor, path)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)  # and with it the lock
+        if descriptor in _held:  # not in a child that was forked inside
+            _held.remove(descriptor)
+            os.close(descriptor)  # and with it the lock
+
+
+def _leave_to_parent() -> None:
+    """Close the locks in a forked child: they stay its parent's, and go when that one ends."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if POSIX:
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -9,33 +9,25 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from entrax.errors import EntraxError
-
-
-class CannotWrite(EntraxError):
-    """A file could not be written, as on a full disk; what was published before is as it was."""
-
-    exit_code = 5
-
-    def __init__(self, path: Path, size: int, error: OSError):
-        super().__init__(
-            f"{path} could not be written ({error.strerror}): it needs {size:,} bytes. What was saved before is whole, "
-            "and `entrax resume` goes on from there."
-        )
-
+from entrax.errors import EntraxError, FileFault, write_faults
 
 LARGEST_JSON = 64 * 2**20  # bytes; none of ours comes near
 
 
-def open_plain(path: Path) -> BufferedReader:
-    """Open a file for reading. Raises EntraxError when it is missing, a link, or no plain file."""
+@contextmanager
+def open_plain(path: Path) -> Iterator[BufferedReader]:
+    """Open a file for reading.
+
+    Raises EntraxError when it is missing, a link, or no plain file, and FileFault when it cannot be read.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
@@ -44,7 +36,11 @@ def open_plain(path: Path) -> BufferedReader:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise EntraxError(f"{path} is damaged: it is no plain file.")
-    return open(descriptor, "rb")
+    with open(descriptor, "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise FileFault(f"{path} could not be read ({error.strerror or error}).") from error
 
 
 def to_json(value: Any) -> Any:
@@ -98,12 +94,25 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def publish_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` so that a reader sees the old file or the new one, never a part of either."""
+def publish_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part of either.
+
+    Raises CannotWrite.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    write_bytes(aside, (dumps(value, indent=2) + "\n").encode())
-    os.replace(aside, path)
-    sync_directory(path.parent)
+    with write_faults(path, len(data)):
+        try:
+            write_bytes(aside, data)
+            os.replace(aside, path)
+        except OSError:
+            aside.unlink(missing_ok=True)  # a full disk needs the room
+            raise
+        sync_directory(path.parent)
+
+
+def publish_json(path: Path, value: Any) -> None:
+    """Publish `value` as JSON, as `publish_bytes` does."""
+    publish_bytes(path, (dumps(value, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -124,16 +133,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Add `row` as one line. A last line that a crash cut short is dropped first, so that the log stays readable."""
     line = (dumps(row) + "\n").encode()
-    try:
-        with open(path, "a+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end > 0:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    _drop_torn_line(file, end)
-            file.write(line)
-    except OSError as error:
-        raise CannotWrite(path, len(line), error) from error
+    with write_faults(path, len(line)), open(path, "a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end > 0:
+            file.seek(end - 1)
+            if file.read(1) != b"\n":
+                _drop_torn_line(file, end)
+        file.write(line)
 
 
 def _drop_torn_line(file: Any, end: int) -> None:
@@ -145,7 +151,7 @@ def log_record(path: Path) -> dict[str, Any]:
     """Flush a log to the disk; its length and SHA-256, by which `cut_log` comes back to it."""
     if not path.exists():
         return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
-    with open(path, "r+b") as file:
+    with write_faults(path), open(path, "r+b") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256")
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
@@ -170,10 +176,10 @@ def salvage_log(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> int:
             rows = [row for row in map(_row_or_none, file) if row is not None and keep(row)]
     except EntraxError:
         rows = []
-    if path.exists():
-        os.replace(path, path.with_name(f"{path.name}.damaged"))
-    write_bytes(path, "".join(dumps(row) + "\n" for row in rows).encode())
-    sync_directory(path.parent)
+    with write_faults(path):
+        if path.exists():
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+    publish_bytes(path, "".join(dumps(row) + "\n" for row in rows).encode())
     return len(rows)
 
 
@@ -187,10 +193,11 @@ def _row_or_none(line: bytes) -> dict[str, Any] | None:
 
 def cut_log(path: Path, record: Mapping[str, Any]) -> None:
     """Drop what was appended after `record`."""
-    if path.exists() and path.stat().st_size > record["bytes"]:
-        with open(path, "r+b") as file:
-            file.truncate(record["bytes"])
-            os.fsync(file.fileno())
+    with write_faults(path):
+        if path.exists() and path.stat().st_size > record["bytes"]:
+            with open(path, "r+b") as file:
+                file.truncate(record["bytes"])
+                os.fsync(file.fileno())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from entrax.errors import EntraxError
-from entrax.runs.records import CannotWrite, open_plain, sync_directory
+from entrax.errors import EntraxError, write_faults
+from entrax.runs.records import open_plain, sync_directory
 
 SEGMENT_BYTES = 8 * 2**20
 
@@ -31,9 +31,10 @@ class RowLog:
         self.rows = self.first = 0
         """`first` is the number of the oldest segment that is kept."""
         self._sealed: list[str] = []
-        folder.mkdir(exist_ok=True)
-        self._remove_from(0)
-        self._open_segment()
+        with write_faults(folder):
+            folder.mkdir(exist_ok=True)
+            self._remove_from(0)
+            self._open_segment()
 
     @classmethod
     def resume(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
@@ -43,26 +44,28 @@ class RowLog:
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
         log.rows, log._sealed = record["rows"], list(record["sealed"])
         path = folder / segment_name(log._open_number)
-        path.touch()
-        log._remove_from(log._open_number + 1)
-        log.first = min(int(there.name.removeprefix("segment-")) for there in folder.glob("segment-*"))
-        log._file = open(path, "r+b", buffering=0)  # noqa: SIM115
-        log._file.truncate(record["rows"] % record["segment_rows"] * record["row_bytes"])
-        log._hash = hashlib.sha256(log._file.read())
+        with write_faults(path):
+            path.touch()
+            log._remove_from(log._open_number + 1)
+            log.first = min(int(there.name.removeprefix("segment-")) for there in folder.glob("segment-*"))
+            log._file = open(path, "r+b", buffering=0)  # noqa: SIM115
+            log._file.truncate(record["rows"] % record["segment_rows"] * record["row_bytes"])
+            log._hash = hashlib.sha256(log._file.read())
         return log
 
     @classmethod
     def after(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
         """Start a segment after those of `record`, which stay until `drop_before`: for rows saved from damage."""
         _check_record(folder, record)
-        folder.mkdir(exist_ok=True)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
         log._sealed = [*record["sealed"], record["open"]]
         log.rows = len(log._sealed) * log.segment_rows
         log.first = record["window"] // log.segment_rows
-        log._remove_from(log._open_number)
-        log._open_segment()
+        with write_faults(folder):
+            folder.mkdir(exist_ok=True)
+            log._remove_from(log._open_number)
+            log._open_segment()
         return log
 
     def append(self, rows: bytes) -> None:
@@ -78,8 +81,9 @@ class RowLog:
 
     def record(self, window: int = 0) -> dict[str, Any]:
         """Flush the rows to the disk; what a checkpoint must hold to come back to those from row `window` on."""
-        os.fsync(self._file.fileno())
-        sync_directory(self.folder)
+        with write_faults(self.folder):
+            os.fsync(self._file.fileno())
+            sync_directory(self.folder)
         return {
             "row_bytes": self.row_bytes,
             "segment_rows": self.segment_rows,
@@ -92,7 +96,9 @@ class RowLog:
     def drop_before(self, row: int) -> None:
         """Remove the segments all of whose rows come before `row`: no checkpoint may need them any more."""
         while self.first < min(row // self.segment_rows, self._open_number):
-            (self.folder / segment_name(self.first)).unlink(missing_ok=True)
+            path = self.folder / segment_name(self.first)
+            with write_faults(path):
+                path.unlink(missing_ok=True)
             self.first += 1
 
     def close(self) -> None:
@@ -105,21 +111,20 @@ class RowLog:
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
-        try:
+        with write_faults(self.folder / segment_name(self._open_number), len(data)):
             while view:
                 view = view[self._file.write(view) :]
-        except OSError as error:
-            raise CannotWrite(self.folder / segment_name(self._open_number), len(view), error) from error
 
     def _open_segment(self) -> None:
         self._file = open(self.folder / segment_name(self._open_number), "wb", buffering=0)  # noqa: SIM115
         self._hash = hashlib.sha256()
 
     def _seal(self) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._sealed.append(self._hash.hexdigest())
-        self._open_segment()
+        with write_faults(self.folder / segment_name(self._open_number)):
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._sealed.append(self._hash.hexdigest())
+            self._open_segment()
 
     def _remove_from(self, number: int) -> None:
         for path in self.folder.glob("segment-*"):

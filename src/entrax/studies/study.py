@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, write_faults
 from entrax.evaluation.statistics import summarise
-from entrax.runs.records import dumps, to_json
+from entrax.runs.records import dumps, publish_bytes, to_json
 from entrax.training.devices import set_up
 
 Verdict = Literal["supported", "refuted", "undecided"]
@@ -62,7 +62,7 @@ class Outcome:
 
 def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> Outcome:
     """Run a study and write `out`/NAME/numbers.json. Raises EntraxError for fewer than one seed."""
-    seeds = study.seeds if seeds is None else seeds
+    seeds, out = study.seeds if seeds is None else seeds, out.absolute()
     if seeds < 1:
         raise EntraxError(f"A study needs at least one seed, not {seeds}.")
     set_up(None, None)  # what was compiled before is taken from disk
@@ -78,8 +78,9 @@ def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> Outco
         numbers=numbers,
     )
     folder = out / study.name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "numbers.json").write_text(dumps(outcome.to_json(), indent=1) + "\n", encoding="utf-8")
+    with write_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    publish_bytes(folder / "numbers.json", (dumps(outcome.to_json(), indent=1) + "\n").encode())
     return outcome
 
 

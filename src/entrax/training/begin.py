@@ -34,7 +34,9 @@ def train(
     named = {name: path for name, path in (("prior", prior), ("data", data)) if path is not None}
     there = existing(settings.get("run")) if named and settings.get("resume") else None
     held = {name: there.config[name] for name in named if there is not None and name in there.config}
-    if all(name in held and Path(held[name]["path"]) == Path(path) for name, path in named.items()):
+    if all(
+        name in held and Path(held[name]["path"]).absolute() == Path(path).absolute() for name, path in named.items()
+    ):
         return launch(env, agent, record=held, **settings)  # none is named, or the run that is there has its copies
     set_up(settings.get("device"), threads_of(settings, there))  # before the prior, whose arrays start JAX
     reference = None if prior is None else read_prior(prior)

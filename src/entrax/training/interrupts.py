@@ -3,8 +3,12 @@
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+from entrax.environments.faults import STOPPING
+from entrax.errors import POSIX
 
 LEAVE = os._exit
 """Bound here because `os._exit` raises an exception while an environment runs."""
@@ -30,8 +34,15 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._note) for number in STOPPING}
         return self
+
+    def renew(self) -> None:
+        """Take the signals back from C code that handles, ignores or blocks them: SDL does, and ROS."""
+        for number in self._before:
+            signal.signal(number, self._note)
+        if self._before and POSIX:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -43,4 +54,5 @@ class Interrupts:
         if self.requested is not None:
             LEAVE(128 + number)  # every file is published whole, so there is nothing to tidy up
         self.requested = number
-        os.write(2, b"\nStopping after this chunk, and saving the run; once more to leave at once.\n")
+        with suppress(OSError):
+            os.write(2, b"\nStopping after this chunk, and saving the run; once more to leave at once.\n")

@@ -61,6 +61,7 @@ def train(
     `begin` makes the directory of a run that does not begin with nothing; `record` is what its config.json tells of it.
     """
     started = time.perf_counter() if started is None else started
+    runs, run = Path("runs").absolute(), absolute(run)  # before an environment changes the working directory
     if steps is not None:
         settings["steps"] = steps
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
@@ -104,7 +105,7 @@ def train(
             views=views,
             started=started,
         )
-    path = run if run is not None else RunDirectory.unused_path("runs", f"{source.stem}_{Path(name).stem}_{seed}")
+    path = run if run is not None else RunDirectory.unused_path(runs, f"{source.stem}_{Path(name).stem}_{seed}")
     whole = described(task, name, config, preset) | dict(record or {})
     directory = begin(task, path, whole) if begin else RunDirectory.create(path, whole, again=resume)
     with writing(directory.path):
@@ -131,6 +132,11 @@ def provenance() -> dict[str, Any]:
     else:
         command = "a notebook" if name.startswith("ipykernel") else shlex.join(["python", name, *sys.argv[1:]])
     return {"command": command, "time": {"date": datetime.now(UTC).isoformat(timespec="seconds")}}
+
+
+def absolute(path: str | Path | None) -> Path | None:
+    """The path from the root on, which holds in any working directory."""
+    return None if path is None else Path(path).absolute()
 
 
 def existing(run: str | Path | None) -> RunDirectory | None:

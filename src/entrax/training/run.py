@@ -135,6 +135,7 @@ class Training:
         for chunk in chunks(options):
             if chunk.index < self.next_chunk:
                 continue
+            interrupts.renew()
             if interrupts.requested is not None:
                 save(self, "step")
                 where = f"at step {self.step}; `{command_again('resume', self.run)}` goes on."

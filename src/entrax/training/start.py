@@ -21,11 +21,11 @@ import numpy as np
 from safetensors.numpy import save as save_arrays
 
 from entrax.agents.schedule import Anneal
-from entrax.errors import EntraxError
+from entrax.errors import CannotWrite, EntraxError
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.runs.records import CannotWrite, sync_directory, write_bytes
+from entrax.runs.records import sync_directory, write_bytes
 from entrax.runs.start import FILE, read_start, start_of
 from entrax.spec import Progress, Transition
 from entrax.training.devices import put
@@ -128,7 +128,7 @@ def create(
         sync_directory(path.parent)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise CannotWrite(path / FILE, len(data), error) from error
+        raise CannotWrite(path / FILE, error, len(data)) from error
     return RunDirectory.open(path)
 
 

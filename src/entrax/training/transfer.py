@@ -28,7 +28,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, unflatten
 from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
 from entrax.training.devices import set_up
-from entrax.training.launch import configure, existing, threads_of
+from entrax.training.launch import absolute, configure, existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.normaliser import CLIP
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
@@ -65,6 +65,7 @@ def finetune(
     **settings: Any,
 ) -> Run:
     """See `entrax.api.finetune`."""
+    run, prior = absolute(run), absolute(prior)
     there = existing(run) if resume else None
     set_up(settings.get("device"), threads_of(settings, there))  # before the ancestor, whose arrays start JAX
     old = read_ancestor(path, checkpoint, agent)

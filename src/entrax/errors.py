@@ -1,6 +1,7 @@
 """Errors a user can act on. The command line prints them as one sentence, without a traceback."""
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 
 POSIX = os.name == "posix"
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class EntraxError(Exception):
@@ -30,11 +33,9 @@ class CannotWrite(FileFault):
     """A file could not be written; what was published before is as it was."""
 
     def __init__(self, path: Path, error: OSError, size: int = 0):
-        needed = f": it needs {size:,} bytes" if size else ""
-        super().__init__(
-            f"{path} could not be written ({error.strerror or error}){needed}. What was saved before is whole; "
-            "`entrax resume` continues a run."
-        )
+        needed = f": it needs {size:,} bytes" if size and error.errno in NO_SPACE else ""
+        remedy = " Free some space; `entrax resume` continues a run." if error.errno in NO_SPACE else ""
+        super().__init__(f"{path} cannot be written ({error.strerror or error}){needed}.{remedy}")
 
 
 @contextmanager

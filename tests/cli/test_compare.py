@@ -192,7 +192,7 @@ def test_it_prints_a_table_or_json_and_draws(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["nowhere"], "no run at nowhere"),
+        (["nowhere"], "nowhere: no such directory"),
         (["--score", "finl"], "--score takes final or area, not 'finl'"),
         (["--figure", "curves.xyz"], "curves.xyz cannot be written"),
         (["never"], "never has no evaluations to compare"),

@@ -51,9 +51,9 @@ def test_a_figure_that_cannot_be_written_loses_no_results(run: Path, capsys: pyt
     with pytest.raises(SystemExit) as left:
         main(["stress", str(run), *options, "--figure", str(figure)])
     said = capsys.readouterr()
-    assert left.value.code == 2
+    assert left.value.code == 5
     assert list(json.loads(said.out)["families"]) == ["action_delay"]
-    assert f"The figure {figure} cannot be written" in said.err
+    assert f"{figure} cannot be written" in said.err
 
 
 def test_the_table() -> None:

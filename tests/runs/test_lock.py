@@ -39,8 +39,7 @@ from pathlib import Path
 from entrax.runs.lock import writing
 with writing(Path(sys.argv[1])):
     if os.fork() == 0:  # as an environment may do
-        time.sleep(60)
-    print("held", flush=True)
+        print("held", flush=True)
     time.sleep(60)
 """
 

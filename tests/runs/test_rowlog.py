@@ -144,7 +144,7 @@ def test_a_full_disk_names_what_did_not_fit(log, monkeypatch):
     record = log.record()
     log.close()
     log._file = Full()
-    with pytest.raises(EntraxError, match=r"segment-000002 could not be written \(No space left.*needs 3 bytes"):
+    with pytest.raises(EntraxError, match=r"segment-000002 cannot be written \(No space left.*needs 3 bytes"):
         log.append(rows(10, 1))
     again = RowLog.resume(log.folder, record)
     assert again.rows == 10

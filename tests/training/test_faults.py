@@ -350,7 +350,7 @@ def test_a_real_limit_on_files_is_a_sentence(tmp_path):
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
     )
     assert ended.returncode == 5, ended.stderr
-    assert "could not be written (File too large)" in ended.stderr
+    assert "cannot be written (File too large)" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert all(finding.damage is None for finding in verify(RunDirectory.open(tmp_path / "run")))
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000

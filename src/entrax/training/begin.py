@@ -16,12 +16,14 @@ from entrax.training.devices import set_up
 from entrax.training.launch import existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.normaliser import Normaliser, RewardScale
+from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, fresh_state, parts_of, read_prior
 from entrax.training.run import Task
 from entrax.training.start import create
 from entrax.training.trained import Run
 
 
+@in_32_bits
 def train(
     env: str | Callable[[], gymnasium.Env],
     agent: str | None = None,

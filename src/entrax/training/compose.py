@@ -21,6 +21,7 @@ from entrax.runs.pytree import unflatten
 from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, spec_of_environment
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
+from entrax.training.precision import in_32_bits
 from entrax.training.saving import below
 
 AGENTS = ("soft-q", "dqn", "discrete-sac")
@@ -54,6 +55,7 @@ class Composed:
     discount: float
     no_bound: str | None
 
+    @in_32_bits
     def evaluate(
         self, episodes: int = 20, *, seed: int = 0, workers: int | None = None
     ) -> tuple[Evaluation, Bound | None]:
@@ -74,6 +76,7 @@ class Composed:
         first = first[episode[first] < episodes]
         return played, self.bound(obs[first], episode[first], t[first], episodes)
 
+    @in_32_bits
     def bound(
         self,
         obs: Float[np.ndarray, "state obs"],
@@ -88,10 +91,12 @@ class Composed:
         error = float(np.std(totals, ddof=1) / np.sqrt(episodes)) if episodes > 1 else float("nan")
         return Bound(value=float(totals.mean()), error=error, divergence=float(gaps.mean()), episodes=episodes)
 
+    @in_32_bits
     def gaps(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
         """g of every state."""
         return self._of_states(_gaps, obs)
 
+    @in_32_bits
     def entropies(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
         """The policy's entropy in every state, in nats; where actions are continuous, in the unit box."""
         return self._of_states(_entropies, obs)
@@ -114,6 +119,7 @@ def _entropies(policy: Any, obs: Float[Array, "state obs"], keys: Key[Array, " s
     return jax.vmap(policy.entropy)(obs, keys)
 
 
+@in_32_bits
 def compose(
     paths: Sequence[str | Path],
     env: str | Callable[[], gymnasium.Env],

@@ -28,6 +28,7 @@ from entrax.runs.records import to_json
 from entrax.runs.versions import versions
 from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
+from entrax.training.memory import check_memory
 from entrax.training.options import Options, checked_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
@@ -92,6 +93,7 @@ def train(
     if "data" in (record or {}):
         options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)
+    check_memory(module.data(resolved), checked.spec, options)
     task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)
     if there is not None:
         same_run(there, to_json(described(task, name, config, preset) | dict(record or {})))

@@ -10,6 +10,7 @@ from entrax.agents.controller import Compiled, nothing_yet
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
 from entrax.errors import EntraxError
+from entrax.training.precision import in_32_bits
 
 
 class Player:
@@ -39,6 +40,7 @@ class Player:
         self._episodes[rows], self._t[rows] = self._begun + np.arange(len(rows)), 0
         self._begun += len(rows)
 
+    @in_32_bits
     def act(self, obs: Any) -> Num[np.ndarray, "*batch_and_shape"]:
         """The action for what the environment returned, or one for each of a batch of environments.
 

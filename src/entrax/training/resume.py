@@ -18,13 +18,16 @@ from entrax.runs.metrics import MetricsWriter
 from entrax.runs.versions import differences
 from entrax.spec import spec_from_json
 from entrax.training.devices import set_up
+from entrax.training.memory import check_memory
 from entrax.training.options import Options
+from entrax.training.precision import in_32_bits
 from entrax.training.run import Hook, Task, Training, Views
 from entrax.training.saving import restore, save
 from entrax.training.schedule import chunks
 from entrax.training.trained import Run, config_of, load, source_of
 
 
+@in_32_bits
 def resume(
     path: str | Path,
     *,
@@ -53,6 +56,7 @@ def resume(
         options = options_of(directory)
         devices = set_up(options.device, options.threads)  # before the task, whose arrays start JAX
         task = _task(directory, agent, source)
+        check_memory(task.agent.data(task.config), task.spec, options)
         said = [
             _warned(f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
             for difference in differences(directory.config["versions"])

@@ -31,9 +31,11 @@ from entrax.spec import Spec, spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.player import Player, fitting
+from entrax.training.precision import in_32_bits
 from entrax.training.saving import below
 
 
+@in_32_bits
 def load(
     path: str | Path,
     checkpoint: str = "latest",
@@ -166,6 +168,7 @@ class Run:
         """All rows of the run, oldest first."""
         return self.directory.metrics()
 
+    @in_32_bits
     def policy(self, obs: Any, sample: bool = False, key: PRNGKeyArray | None = None) -> np.ndarray:
         """Actions within the environment's bounds, for one observation or a batch of them.
 
@@ -191,6 +194,7 @@ class Run:
         shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])
         return np.asarray(shaped[0]) if single else shaped
 
+    @in_32_bits
     def player(self, *, sample: bool = False, seed: int | None = None) -> Player:
         """The policy for a loop over an environment, with whatever it remembers of an episode.
 
@@ -203,6 +207,7 @@ class Run:
         seed = self.config["seed"] if seed is None else seed
         return Player(self._compiled, self._flattener, sample=sample, seed=seed)
 
+    @in_32_bits
     def evaluate(
         self,
         episodes: int = 20,

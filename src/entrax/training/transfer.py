@@ -31,6 +31,7 @@ from entrax.training.devices import set_up
 from entrax.training.launch import absolute, configure, existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.normaliser import CLIP
+from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
 from entrax.training.run import Hook, Task, Views
 from entrax.training.saving import below
@@ -44,6 +45,7 @@ INHERITED_OFF_POLICY = ("updates_per_step", "chunk")
 MOST_STEPS_BEFORE_LEARNING = 1_000
 
 
+@in_32_bits
 def finetune(
     path: str | Path,
     env: Given | None = None,

@@ -1,0 +1,34 @@
+"""Whether a replay fits into memory, asked before a run begins: its pages are taken up only as it fills."""
+
+import os
+import resource
+from pathlib import Path
+
+from entrax.errors import EntraxError
+from entrax.replay import Data
+from entrax.replay.uniform import UniformReplay
+from entrax.spec import Spec
+from entrax.training.options import Options
+
+CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux tells how much a container may use: a number of bytes, or "max"."""
+
+
+def check_memory(data: Data, spec: Spec, options: Options) -> None:
+    """Raise EntraxError if the transitions that a run keeps don't fit into the memory that this process may use."""
+    one = UniformReplay(spec, options.envs, options.envs).packed_bytes // options.envs
+    count, most = min(data.capacity, options.steps + options.envs), memory_limit()
+    if count * one > most:
+        raise EntraxError(
+            f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process may "
+            f"use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
+        )
+
+
+def memory_limit() -> int:
+    """The bytes that this process may use at most: the machine's, or less where a container or `ulimit -v` says so."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    told = [path.read_text().strip() for path in map(Path, CONTROL_GROUPS) if path.exists()]
+    found += [int(text) for text in told if text.isdigit()]
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min(found if soft == resource.RLIM_INFINITY else [*found, soft])

@@ -1,0 +1,43 @@
+"""Replays that don't fit into memory."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import entrax
+from entrax.errors import EntraxError
+from entrax.training import memory
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
+from dots import Dot
+
+SETTINGS = {"workers": 0, "eval_every": 0, "hidden": (4,), "learning_starts": 16, "chunk": 8, "batch_size": 8}
+
+
+def test_too_many_images_are_refused_with_the_numbers_before_anything_begins(tmp_path):
+    many = {"steps": 10**12, "replay_size": 10**12}
+    with pytest.raises(EntraxError, match=r"1,000,000,000,000 transitions .* GB .* `replay_size`") as refused:
+        entrax.train(Dot, "dqn", run=tmp_path / "run", **SETTINGS | many)
+    assert not list(tmp_path.iterdir())
+    fits = int(re.search(r"at most ([\d,]+)", str(refused.value))[1].replace(",", ""))
+    assert 0.7 < fits * (2 * 200 + 4 + 4 + 2) / memory.memory_limit() < 0.8
+
+
+def test_what_the_steps_leave_unused_does_not_count(tmp_path, monkeypatch):
+    run = entrax.train(Dot, "dqn", run=tmp_path / "run", **SETTINGS | {"steps": 32, "replay_size": 10**12})
+    before = (run.path / "config.json").read_bytes()
+    monkeypatch.setattr(memory, "memory_limit", lambda: 40 * 410)
+    with pytest.raises(EntraxError, match="replay"):
+        entrax.resume(run.path, env=Dot, steps=64)
+    assert (run.path / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("text", "limit"), [("12345\n", 12345), ("max\n", None), ("9" * 30, None)])
+def test_a_container_may_use_less_than_the_machine_has(tmp_path, monkeypatch, text, limit):
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", ())
+    machine = memory.memory_limit()
+    (tmp_path / "memory.max").write_text(text)
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", (str(tmp_path / "memory.max"), str(tmp_path / "none")))
+    assert memory.memory_limit() == (machine if limit is None else limit)

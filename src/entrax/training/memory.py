@@ -20,8 +20,8 @@ def check_memory(data: Data, spec: Spec, options: Options) -> None:
     count, most = min(data.capacity, options.steps + options.envs), memory_limit()
     if count * one > most:
         raise EntraxError(
-            f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process may "
-            f"use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
+            f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process "
+            f"may use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
         )
 
 

@@ -6,6 +6,8 @@ from typing import ParamSpec, TypeVar
 
 import jax
 
+from entrax import xla as xla
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -31,7 +31,7 @@ Scalar = Float[Array, ""]
 
 UNROLL = 64  # terms written out in one loop body; beyond this the compiler takes too long, and a scan is used
 _EPS = float(jnp.finfo(jnp.float64).eps)
-_COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # as in soft.operators: a temperature below this is 0
+COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # as in soft.operators: a temperature below this is 0
 
 
 class Sweep(eqx.Module):
@@ -153,7 +153,7 @@ def backup(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
     def hard() -> ByState:
         return _fold(jnp.maximum, rows())  # a prior of 0 has already made the reward −∞
 
-    return jax.lax.cond(temperature < _COLDEST, hard, lambda: soft_maximum(rows(), temperature, sweep.log_prior))
+    return jax.lax.cond(temperature < COLDEST, hard, lambda: soft_maximum(rows(), temperature, sweep.log_prior))
 
 
 def policy_rows(sweep: Sweep, policy: ByAction) -> Rows:
@@ -224,7 +224,7 @@ def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
         own = _soft_rounding(sweep, temperature, largest)
         return rise + own + jnp.where(own > 0, 2 * _EPS * (jnp.abs(best) + jnp.abs(level)), 0.0)
 
-    return jax.lax.cond(temperature < _COLDEST, hard, soft)
+    return jax.lax.cond(temperature < COLDEST, hard, soft)
 
 
 def _soft_rounding(sweep: Sweep, temperature: Scalar, largest: ByState) -> ByState:
@@ -284,6 +284,6 @@ def _each(function: Callable[..., Array], *columns: Array | list[Array]) -> Arra
 
 def _scaled_gap(q: Array, best: Array, temperature: Scalar) -> Array:
     """z = (Q − max Q)/α ≤ 0; at temperature 0: 0 for the best actions and −∞ for the others."""
-    cold = temperature < _COLDEST
+    cold = temperature < COLDEST
     gap = q - best
     return jnp.where(cold, jnp.where(gap < 0, -jnp.inf, 0.0), gap / jnp.where(cold, 1.0, temperature))

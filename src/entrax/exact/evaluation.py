@@ -4,7 +4,8 @@
     d(s) = p₀(s) + γ Σ_{s',a} d(s') π(a|s') p(s|s',a)              expected discounted visits                 (2)
     J = Σ_s p₀(s) V(s)                                             expected return                            (3)
 
-With an average reward V is relative to the gain g, d is the stationary distribution, and J = g.
+With an average reward V is relative to the gain g, d is the stationary distribution, and J = g. With a horizon all of
+these depend on time, see `finite_horizon`.
 
 The **policy gradient** by the logits θ of a table of softmax policies is, for each of the objectives,
 
@@ -17,6 +18,7 @@ function approximation; with the entropy, Schulman, Chen and Abbeel (2017), arXi
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
@@ -26,40 +28,47 @@ from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import closed_classes
 from entrax.exact.distance import graph_of, visited
+from entrax.exact.finite_horizon import evaluate_over_time
 from entrax.exact.finiteness import ended_at
 from entrax.exact.linear import solve_policy_by_scale, solve_policy_transposed, solve_relative, stationary
+from entrax.problems.checks import check_horizon
 from entrax.problems.finite import FiniteMDP
+from entrax.problems.finite_horizon import FiniteHorizonMDP, with_horizon
 from entrax.problems.graph import cannot_terminate
 
-Policy = Float[Array | np.ndarray, "state action"]
+Policy = Float[Array | np.ndarray, "*time state action"]
+Problem = FiniteMDP | FiniteHorizonMDP
 
 
 class Evaluation(eqx.Module):
     """What a policy is worth, see the module. `entropy` is H(π(·|s)) in nats, `visits` d(s) π(a|s).
 
+    With a horizon T the arrays lead with time: T + 1 values, the last one for the end, and T of the others.
     Discounted visits sum to at most 1/(1 − γ), undiscounted ones to the expected length of an episode, and those of
     an average reward to 1. Without a discount an episode also ends where the policy earns nothing any more, and
     states that no episode visits and from which it may never end have value NaN. `expected_return` is J; `value` with
     an average reward is 0 at the first state.
     """
 
-    value: Float[Array, " state"]
-    q: Float[Array, "state action"]
-    entropy: Float[Array, " state"]
-    visits: Float[Array, "state action"]
+    value: Float[Array, "*time state"]
+    q: Float[Array, "*steps state action"]
+    entropy: Float[Array, "*steps state"]
+    visits: Float[Array, "*steps state action"]
     expected_return: Scalar
 
 
 def evaluate(
-    mdp: FiniteMDP,
+    mdp: Problem,
     policy: Policy,
     temperature: ScalarLike = 0.0,
     *,
     convention: str = "entropy",
     objective: str = "discounted",
+    horizon: int | None = None,
 ) -> Evaluation:
-    """Equations (1) to (3) for π(a|s) = `policy[s, a]`; the horizon of the problem, if any, is not used.
+    """Equations (1) to (3) for π(a|s) = `policy[s, a]`, or π_t(a|s) = `policy[t, s, a]` of a finite horizon.
 
+    The horizon is the one given, else the problem's own, else the length of a policy that depends on time.
     Differentiable in the policy and the problem. The rows of terminal states are not looked at.
 
     Raises `EntraxError` in 32-bit mode, for rows that do not sum to 1 or take excluded actions, for an undiscounted
@@ -70,8 +79,12 @@ def evaluate(
     check_choice("convention", convention, ("entropy", "kl"))
     check_choice("objective", objective, ("discounted", "average"))
     kl, average = convention == "kl", objective == "average"
-    sweep = make_sweep(mdp, kl)
     alpha = jnp.asarray(temperature, jnp.float64)
+    horizon = _horizon(mdp, policy, objective, horizon)
+    if horizon is not None:
+        return Evaluation(**evaluate_over_time(with_horizon(mdp, horizon), policy, alpha, kl))
+    assert isinstance(mdp, FiniteMDP)
+    sweep = make_sweep(mdp, kl)
     if is_traced((mdp, policy, temperature)):
         return _evaluate(*_chain(mdp, policy), sweep, alpha, average)
     _check(mdp, sweep, np.asarray(policy), objective)
@@ -162,23 +175,55 @@ def _evaluate(
 
 
 def policy_gradient(
-    mdp: FiniteMDP,
+    mdp: Problem,
     policy: Policy,
     temperature: ScalarLike = 0.0,
     *,
     convention: str = "entropy",
     objective: str = "discounted",
-) -> Float[Array, "state action"]:
-    """∂J/∂θ, equation (4), shape (S, A), of a softmax policy π ∝ exp θ; arguments and errors as `evaluate`.
+    horizon: int | None = None,
+) -> Float[Array, "*time state action"]:
+    """∂J/∂θ, equation (4), of the policy's shape, for π ∝ exp θ; arguments and errors as `evaluate`.
 
     The gradient by any other parameters is this one times ∂θ/∂parameters, θ being log π up to a constant per state.
     """
+    horizon = _horizon(mdp, policy, objective, horizon)
+    if horizon is not None:
+        return _gradient_over_time(mdp, policy, temperature, convention, horizon)
     found = evaluate(mdp, policy, temperature, convention=convention, objective=objective)
+    assert isinstance(mdp, FiniteMDP)
     sweep = make_sweep(mdp, convention == "kl")
     bonus = _soft_bonus(sweep, jnp.asarray(policy, jnp.float64).T).T
     taken = found.visits > 0
     advantage = jnp.where(taken, found.q + temperature * bonus - found.value[:, None], 0.0)
     return jnp.where(jnp.asarray(mdp.terminal)[:, None], 0.0, found.visits * advantage)
+
+
+def _gradient_over_time(
+    mdp: Problem, policy: Policy, temperature: ScalarLike, convention: str, horizon: int
+) -> Float[Array, "*time state action"]:
+    """∂J/∂θ = π (∂J/∂π − Σ_a π ∂J/∂π)."""
+
+    def expected_return(policy: Policy) -> Scalar:
+        return evaluate(mdp, policy, temperature, convention=convention, horizon=horizon).expected_return
+
+    expected_return(policy)  # its checks, which differentiating cannot make
+    policy = jnp.asarray(policy, jnp.float64)
+    slope = jax.grad(expected_return)(policy)
+    return policy * (slope - jnp.sum(policy * slope, axis=-1, keepdims=True))
+
+
+def _horizon(mdp: Problem, policy: Policy, objective: str, horizon: int | None) -> int | None:
+    """The number of decisions, None for no end."""
+    check_horizon(horizon)
+    horizon = mdp.horizon if horizon is None else horizon
+    if horizon is None and np.ndim(policy) == 3:
+        horizon = np.shape(policy)[0]
+    if horizon is not None and objective == "average":
+        raise EntraxError(
+            f"an average reward is one of a problem without a horizon, and this one has {horizon} decisions."
+        )
+    return horizon
 
 
 def _soft_bonus(sweep: Sweep, pi: ByAction) -> ByAction:

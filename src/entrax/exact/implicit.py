@@ -35,13 +35,17 @@ def _fixed_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tup
 
     def backed_up(theta: tuple[FiniteMDP, Sweep, Scalar]) -> ByState:
         mdp, sweep, temperature = theta
-        operands = _operands(mdp, sweep, action_values(sweep, value), temperature)
-        return jax.vmap(soft_max, in_axes=(0, None, 0, 0))(*operands)
+        return smooth_value(mdp, sweep, temperature, action_values(sweep, value))
 
     _, change = eqx.filter_jvp(backed_up, (theta,), (theta_dot,))
     mdp, sweep, temperature = theta
     policy = smooth_policy(mdp, sweep, temperature, action_values(sweep, value))
     return value, solve_policy(policy_rows(sweep, policy.T), sweep.discount, change)
+
+
+def smooth_value(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> ByState:
+    """The soft maximum of Q with the derivatives of `entrax.soft.operators`, by Q, temperature and prior."""
+    return jax.vmap(soft_max, in_axes=(0, None, 0, 0))(*_operands(mdp, sweep, q, temperature))
 
 
 def smooth_policy(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> Float[Array, "state action"]:
@@ -51,9 +55,11 @@ def smooth_policy(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction
 
 def _operands(mdp: FiniteMDP, sweep: Sweep, q: ByAction, temperature: Scalar) -> tuple[Any, Scalar, Any, Any]:
     """Q, α, prior and mask of each state, as the operators take them."""
-    allowed = jnp.isfinite(sweep.reward).T
+    terminal = jnp.asarray(mdp.terminal)[:, None]
+    allowed = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
+    allowed = jnp.where(terminal, jnp.arange(mdp.actions) == 0, allowed)
     prior = None
     if sweep.log_prior is not None:
         weight = jnp.ones(mdp.reward.shape) if mdp.prior is None else jnp.asarray(mdp.prior, jnp.float64)
-        prior = jnp.where(jnp.asarray(mdp.terminal)[:, None], 1.0, weight)
+        prior = jnp.where(terminal, 1.0, weight)
     return q.T, temperature, prior, allowed

@@ -42,6 +42,7 @@ from entrax.exact.solution import Solution, finish, read_off
 from entrax.exact.solvers import Found, cost_grade, is_below, newton, proper_start, value_iteration
 from entrax.problems.checks import check_horizon
 from entrax.problems.finite import FiniteMDP
+from entrax.problems.finite_horizon import FiniteHorizonMDP, with_horizon
 
 METHODS = ("auto", "value-iteration", "policy-iteration", "newton-krylov")
 CONVENTIONS = ("entropy", "kl")
@@ -62,7 +63,7 @@ class _Request(eqx.Module):
 
 
 def plan(
-    mdp: FiniteMDP,
+    mdp: FiniteMDP | FiniteHorizonMDP,
     temperature: ScalarLike | Sequence[float] | Float[Array | np.ndarray, " many"],
     *,
     method: str = "auto",
@@ -78,7 +79,8 @@ def plan(
     Several temperatures, in a list or an array, give a `Solution` whose arrays lead with them.
     `objective` is 'discounted' (by the problem's discount; 1 is the undiscounted episodic objective) or 'average',
     the reward per step in the long run, for which the problem's discount counts for nothing.
-    A `horizon` (the problem's own, if it has one) counts decisions and makes the answer depend on time. `tolerance`
+    A `horizon` (the problem's own, if it has one) counts decisions and makes the answer depend on time; a
+    `FiniteHorizonMDP` changes with time, too, and may say what its last states are worth. `tolerance`
     is on the value error, absolute and in units of reward, in the maximum norm over the states that an episode can
     visit: the solve ends when it is certified or rounding allows no more. `error_bound` says what was reached, and
     `converged` whether that is within the tolerance. `method` is one of `METHODS`; `auto` chooses. `start` is a value
@@ -118,10 +120,11 @@ def plan(
         )
 
     def solve(alpha: Scalar, request: _Request) -> Solution:
+        if horizon is not None:
+            return solve_finite_horizon(with_horizon(mdp, int(horizon)), alpha, request.kl, request.tolerance)
+        assert isinstance(mdp, FiniteMDP)
         if objective == "average":
             return _solve_average(mdp, alpha, request)
-        if horizon is not None:
-            return _solve_horizon(mdp, alpha, int(horizon), request)
         return _solve_discounted(mdp, alpha, request)
 
     alphas = jnp.asarray(temperature, jnp.float64)
@@ -145,11 +148,6 @@ def _solve_average(mdp: FiniteMDP, alpha: Scalar, request: _Request) -> Solution
     method = "newton-krylov" if request.method == "auto" else request.method
     limit = _MAX_ITERATIONS[method] if request.max_iterations is None else request.max_iterations
     found = solve_average(mdp, make_sweep(mdp, request.kl), alpha, method, request.tolerance, limit)
-    return replace(found, converged=found.error_bound <= request.tolerance)
-
-
-def _solve_horizon(mdp: FiniteMDP, alpha: Scalar, horizon: int, request: _Request) -> Solution:
-    found = solve_finite_horizon(mdp, make_sweep(mdp, request.kl), alpha, horizon)
     return replace(found, converged=found.error_bound <= request.tolerance)
 
 

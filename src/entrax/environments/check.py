@@ -4,13 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from entrax.environments.faults import EnvironmentFault
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool, Step
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
-from entrax.errors import EntraxError
 from entrax.spec import Spec
 
 MOST_STEPS = 200
@@ -18,8 +16,12 @@ REPEATED_STEPS = 20
 
 
 class Checked(NamedTuple):
-    """The environment's spec, and what training can live with but the user should know."""
+    """The environment's spec, and what training can live with but the user should know.
 
+    `source` makes the environment where it could be made.
+    """
+
+    source: EnvSource
     spec: Spec
     warnings: tuple[str, ...]
 
@@ -35,17 +37,7 @@ def check_environment(
     Raises EntraxError when the environment cannot be made or its spaces cannot be taken, EnvironmentFault when it
     misbehaves.
     """
-    if source.travels and workers != 0:
-        try:
-            with make_pool(source, 1, 1, step_timeout) as pool:
-                return _checked(pool, seed)
-        except EnvironmentFault:
-            raise
-        except EntraxError:
-            if step_timeout is not None:
-                raise
-            # Perhaps only this process can make it.
-    with make_pool(source, 1, 0, step_timeout) as pool:
+    with make_pool(source, 1, 0 if workers == 0 else 1, step_timeout) as pool:
         return _checked(pool, seed)
 
 
@@ -75,7 +67,7 @@ def _checked(pool: Pool, seed: int) -> Checked:
             "The environment has no known time limit. An episode of an evaluation is cut off when it gets very long; "
             "`max_episode_steps` sets the limit for training and evaluation."
         )
-    return Checked(pool.spec, tuple(warnings))
+    return Checked(pool.source, pool.spec, tuple(warnings))
 
 
 def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, list[Step]]:

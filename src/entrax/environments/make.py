@@ -1,34 +1,53 @@
 """The choice between environments in this process and in workers."""
 
+import functools
 import os
+from dataclasses import replace
 
+from entrax.environments.faults import EnvironmentFault
 from entrax.environments.pool import LocalPool, Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
-from entrax.errors import EntraxError, require_posix
+from entrax.errors import EntraxError, require_posix, say
 
 
 def make_pool(source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None) -> Pool:
     """`count` environments in `workers` processes; 0 is this process, None as many as help.
 
     One environment, or one core, means this process unless a `step_timeout` (seconds) asks for environments that can
-    be killed. A source that cannot travel stays in this process whatever `workers` says. Raises EntraxError when it
-    has a `step_timeout`, which only another process can obey.
+    be killed. What a worker process cannot make stays in this process whatever `workers` says, and the user is told.
+    Raises EntraxError when it has a `step_timeout`, which only another process can obey.
     """
     if workers is None:
         useful = min(count, usable_cores())
         workers = 0 if useful == 1 and step_timeout is None else useful
-    if step_timeout is not None and not source.travels:
-        raise EntraxError(
-            f"`step_timeout` needs a worker process, which cannot import {source.id} or one of its arguments: move it "
-            "into a module, or use no `step_timeout`."
-        )
     if step_timeout is not None and workers == 0:
         raise EntraxError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
-    if workers == 0 or not source.travels:
+    if workers == 0:
         return LocalPool(source, count)
     require_posix("An environment in a worker process")
-    return WorkerPool(source, count, min(workers, count), step_timeout)
+    reason = source.confined
+    if reason is None:
+        try:
+            return WorkerPool(source, count, min(workers, count), step_timeout)
+        except EnvironmentFault:
+            raise
+        except EntraxError as error:
+            if step_timeout is not None:
+                raise
+            reason = f"a worker process cannot make it ({str(error).rstrip('.')})"
+    if step_timeout is not None:
+        raise EntraxError(
+            f"`step_timeout` needs a worker process, but {reason}: remove it, or use a module's function."
+        )
+    pool = LocalPool(replace(source, only_here=reason), count)  # says what is wrong if nobody can make it
+    _say_once(f"The environment stays in this process: {reason}.")
+    return pool
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    say(message)
 
 
 def usable_cores() -> int:

@@ -26,12 +26,13 @@ class Step(NamedTuple):
 
 @runtime_checkable
 class Pool(Protocol):
-    """`count` environments of one kind. Nothing resets by itself: the caller gives every episode its seed.
+    """`count` environments that `source` makes. Nothing resets by itself: the caller gives every episode its seed.
 
     Actions are flat and in the environment's own bounds. All methods raise EnvironmentFault when an environment
     misbehaves.
     """
 
+    source: EnvSource
     spec: Spec
     traits: Traits
     count: int
@@ -76,6 +77,7 @@ class LocalPool:
     """Environments of this process, stepped one after the other."""
 
     def __init__(self, source: EnvSource, count: int):
+        self.source = source
         self.slots: list[Slot] = []
         try:
             for index in range(count):

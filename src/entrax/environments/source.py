@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_version, get_env_id, parse_env_id
 
-from entrax.environments.arguments import NotRecordable, decode, encode, own_copy, record, recordable
+from entrax.environments.arguments import NotRecordable, decode, encode, own_copy, record
 from entrax.environments.faults import exit_cause, exits_caught
 from entrax.errors import EntraxError, closest
 from entrax.references import absolute, import_named, is_file, reference_of
@@ -37,15 +37,24 @@ class EnvSource:
     factory: Factory | None = None
     max_episode_steps: int | None = None
     """Steps after which episodes are truncated, besides the environment's own limit."""
+    only_here: str | None = None
+    """Why only this process can make it, where that was found by trying."""
 
     @property
     def travels(self) -> bool:
         """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
+        return self.confined is None
+
+    @property
+    def confined(self) -> str | None:
+        """Why only this process can make it; None if others can."""
+        if self.only_here is not None:
+            return self.only_here
         try:
             self.to_process()
-        except NotRecordable:
-            return False
-        return True
+        except NotRecordable as error:
+            return f"a worker process cannot receive {error}"
+        return None
 
     @property
     def stem(self) -> str:
@@ -54,11 +63,26 @@ class EnvSource:
         return f"{Path(module).stem}:{name}" if is_file(module) else self.id
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
-        """A new environment. Raises EntraxError when there is none of that name or its constructor fails."""
-        kwargs = own_copy(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
+        """A new environment. Raises EntraxError when there is none of that name or its constructor fails.
+
+        A function that takes no `render_mode` is called without. Its environment is then asked to render in that mode.
+        """
+        if render_mode is None:
+            return self._make({})
+        try:
+            return self._make({"render_mode": render_mode})
+        except EntraxError as error:
+            if not isinstance(error.__cause__, TypeError) or "render_mode" not in str(error):
+                raise
+        env = self._make({})
+        if env.render_mode is None:
+            env.unwrapped.render_mode = render_mode
+        return env
+
+    def _make(self, rendering: dict[str, Any]) -> gymnasium.Env:
         try:
             with quiet(), exits_caught():
-                env = _call(self.id, self._maker(), kwargs)
+                env = _call(self.id, self._maker(), own_copy(self.kwargs) | rendering)
         except SystemExit as error:
             raise EntraxError(f"Environment {self.id!r} {exit_cause(error)} while it was made.") from error
         if not isinstance(env, gymnasium.Env):
@@ -83,13 +107,16 @@ class EnvSource:
 
     def to_json(self) -> dict[str, Any]:
         """What config.json holds; `entrax.environments.recorded` reads it."""
-        return {"id": self.id, "kwargs": record(self.kwargs), "travels": self._by_name()}
+        try:
+            self._registrations()
+            travels = self.only_here is None
+        except NotRecordable:
+            travels = False
+        return {"id": self.id, "kwargs": record(self.kwargs), "travels": travels}
 
     def to_process(self) -> dict[str, Any]:
         """What a process of ours is sent to make the environment there. Raises NotRecordable when that cannot be."""
-        if not self._by_name():
-            raise NotRecordable(self.id)
-        needed = [encode(fields_of(spec)) for id in self._ids() if (spec := registered(id)) is not None]
+        needed = self._registrations()
         # What a function makes may be any of the others. Those that need an import are left to that function.
         others = [record(fields_of(spec)) for spec in gymnasium.registry.values() if isinstance(spec.entry_point, str)]
         more = [spec for spec in others if not any(mark in json.dumps(spec) for mark in ("$name", "$lost"))]
@@ -113,15 +140,16 @@ class EnvSource:
             ids.append(id)
         return ids
 
-    def _by_name(self) -> bool:
-        """Whether the id says how to make it in a process that knows what is registered here."""
+    def _registrations(self) -> list[dict[str, Any]]:
+        """What another process must register. Raises NotRecordable if only this process has the environment's code."""
+        if self.factory is not None:
+            raise NotRecordable(self.id)
         specs = [registered(id) for id in self._ids()]
-        return (
-            self.factory is None
-            and not any(id.startswith("__main__:") for id in self._ids())
-            and not any(_of_this_script(spec.entry_point) for spec in specs if spec is not None)
-            and all(recordable(fields_of(spec)) for spec in specs if spec is not None)
-        )
+        codes = self._ids() + [spec.entry_point for spec in specs if spec is not None]
+        for code in codes:
+            if isinstance(code, str) and code.startswith("__main__:"):
+                raise NotRecordable(code)
+        return [encode(fields_of(spec)) for spec in specs if spec is not None]
 
 
 def registered(id: str) -> EnvSpec | None:
@@ -213,11 +241,6 @@ def _gymnasium_make(name: str) -> Factory:
         return gymnasium.make(name, disable_env_checker=True, **kwargs)
 
     return make
-
-
-def _of_this_script(entry_point: Any) -> bool:
-    """Whether the code lies in the user's script, which no other process can import."""
-    return isinstance(entry_point, str) and entry_point.startswith("__main__:")
 
 
 def _environments(module: ModuleType) -> str:

@@ -30,7 +30,8 @@ def main() -> None:
     try:
         _, setup = receive(connection)
         sys.path[:] = setup["path"]
-        source = EnvSource.from_process(setup["source"])
+        with _failure_told(connection):
+            source = EnvSource.from_process(setup["source"])
         for index in setup["indices"]:
             slots[index] = _made(connection, source, index)
         _, sizes = receive(connection)
@@ -55,13 +56,20 @@ def main() -> None:
         os._exit(0)  # nobody is left to tell; an environment's threads must not keep the process alive
 
 
-def _made(connection: socket.socket, source: EnvSource, index: int) -> Slot:
-    """Make an environment and tell the pool what it is. Raises EOFError, to end the process, when it cannot be made."""
+@contextmanager
+def _failure_told(connection: socket.socket) -> Iterator[None]:
+    """Tell the pool why an environment cannot be made. Raises EOFError then, to end the process."""
     try:
-        slot = Slot(source, index)
+        yield
     except EntraxError as error:
         send_json(connection, {"error": str(error)})
         raise EOFError from error
+
+
+def _made(connection: socket.socket, source: EnvSource, index: int) -> Slot:
+    """Make an environment and tell the pool what it is. Raises EOFError, to end the process, when it cannot be made."""
+    with _failure_told(connection):
+        slot = Slot(source, index)
     send_json(connection, {"spec": asdict(slot.spec), "traits": slot.traits})
     return slot
 

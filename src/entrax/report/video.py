@@ -70,9 +70,12 @@ def record(
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     """Environment variables under which `source` renders, and a reason if there are none."""
     if source.travels:
-        command = ["-P", "-m", "entrax.report.probe", json.dumps(source.to_process())]
+        command, given = ["-m", "entrax.report.probe"], json.dumps(source.to_process())
     else:
-        command = ["-c", MUJOCO_PROBE]  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
+        command, given = (
+            ["-c", MUJOCO_PROBE],
+            "",
+        )  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
     # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.
     chosen = {
         name: os.environ.get(name, value) for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "1"))
@@ -80,7 +83,7 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     reasons = []
     for backend in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else BACKENDS:
         chosen["MUJOCO_GL"] = backend
-        reason = _probe([sys.executable, "-P", "-W", "ignore", *command], chosen)
+        reason = _probe([sys.executable, "-P", "-W", "ignore", *command], given, chosen)
         if reason is None:
             return chosen, None
         reasons.append(f"{backend}: {reason}")
@@ -89,12 +92,14 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     return chosen, f"the environment does not render here ({'; '.join(reasons)})"
 
 
-def _probe(command: list[str], variables: Mapping[str, str]) -> str | None:
-    """Why the command fails under these environment variables, or None if it does not."""
+def _probe(command: list[str], given: str, variables: Mapping[str, str]) -> str | None:
+    """Why the command fails on this input under these environment variables, or None if it does not."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = os.environ | variables | {"PYTHONPATH": path}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=PROBE_SECONDS)
+        done = subprocess.run(
+            command, input=given.encode(), env=environment, capture_output=True, timeout=PROBE_SECONDS
+        )
     except subprocess.TimeoutExpired:
         return f"no picture within {PROBE_SECONDS} seconds"
     if done.returncode < 0:

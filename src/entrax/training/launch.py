@@ -94,6 +94,7 @@ def train(
         options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)
     check_memory(module.data(resolved), checked.spec, options)
+    source = checked.source
     task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)
     if there is not None:
         same_run(there, to_json(described(task, name, config, preset) | dict(record or {})))

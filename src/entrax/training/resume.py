@@ -125,7 +125,7 @@ def _task(directory: RunDirectory, agent: str | Any | None, source: EnvSource) -
     if checked.spec != spec:
         raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
     module, resolved = config_of(directory, agent)
-    return Task(source=source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
+    return Task(source=checked.source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
 
 
 def _restore_newest(training: Training, said: list[str]) -> None:

@@ -44,8 +44,8 @@ def test_an_environment_in_a_file_is_made_here_and_in_a_worker(room, monkeypatch
     record = json.loads(json.dumps(source.to_json()))
     with pytest.raises(EntraxError, match="--env"):
         recorded_source(record)
-    (flag,) = flags_again(record)
-    assert recorded_source(record, flag.removeprefix("--env ")) == source
+    name, value = flags_again(record)
+    assert (name, recorded_source(record, value)) == ("--env", source)
 
 
 @pytest.mark.parametrize(

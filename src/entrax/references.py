@@ -27,6 +27,15 @@ def absolute(reference: str) -> str:
     return f"{Path(module).expanduser().resolve()}{colon}{name}" if is_file(module) else reference
 
 
+def from_anywhere(reference: str) -> str:
+    """Return a reference by file if its module lies elsewhere than in the working directory or a package."""
+    module, _, name = reference.rpartition(":")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if "." in module or file is None or not is_file(file) or Path(file).name == "__init__.py":
+        return absolute(reference)
+    return reference if Path(file).parent == Path.cwd() else f"{Path(file).resolve()}:{name}"
+
+
 def import_named(module: str) -> ModuleType:
     """Import a module by its name or its file. Raises EntraxError with the reason when that fails."""
     try:

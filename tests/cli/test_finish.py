@@ -33,14 +33,14 @@ LOW, HIGH, SAME = (1, 2, 3, 4), (11, 12, 14, 13), (2, 1, 4, 3)
             ["2.5 ± 1.1 over 4", "12.5 ± 1.1 of sampled", "Sampled actions do"],
             [],
         ),
-        ({"mode": HIGH, "sampled": LOW}, ["The mode does better than sampled"], ["--checkpoint"]),
+        ({"mode": HIGH, "sampled": LOW}, ["The mode does better than sampled"], ["than the last"]),
         ({"mode": LOW, "sampled": SAME}, [], ["advice"]),
-        ({"mode": LOW, "sampled": SAME, "best": HIGH}, ["evaluate runs/x --checkpoint best"], ["Sampled actions do"]),
+        ({"mode": LOW, "sampled": SAME, "best": HIGH}, ["than the last: entrax evaluate x"], ["Sampled actions do"]),
         ({"mode": HIGH, "sampled": HIGH, "best": LOW}, ["best checkpoint's mode"], ["advice"]),
     ],
 )
 def test_advice_follows_the_difference(results, words, absent):
-    text = "\n".join(lines({name: evaluation(*returns) for name, returns in results.items()}, "entrax evaluate runs/x"))
+    text = "\n".join(lines({name: evaluation(*returns) for name, returns in results.items()}, "entrax evaluate x"))
     assert all(word in text for word in words)
     assert not any(word in text for word in absent)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from entrax.environments.arguments import NotRecordable, decode, encode
-from entrax.environments.recorded import recorded_source
+from entrax.environments.recorded import flags_again, recorded_source
 from entrax.environments.source import EnvSource, as_source, parse_env_args
 from entrax.errors import EntraxError
 
@@ -32,12 +34,8 @@ def same(one: Any, other: Any) -> bool:
         return False
     match one:
         case np.ndarray() | np.generic():
-            alike = (one.dtype, one.shape, one.flags.f_contiguous) == (
-                other.dtype,
-                other.shape,
-                other.flags.f_contiguous,
-            )
-            return alike and one.tobytes() == other.tobytes()
+            one_layout, other_layout = ((each.dtype, each.shape, each.flags.f_contiguous) for each in (one, other))
+            return one_layout == other_layout and repr(one.ravel().tolist()) == repr(other.ravel().tolist())
         case dict():
             pairs = zip(one.items(), other.items(), strict=True)
             return len(one) == len(other) and all(same(a, b) for a, b in pairs)
@@ -57,13 +55,32 @@ def test_what_json_would_change_is_carried_exactly(value):
     assert same(carried(value), value)
 
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8"))
-KEYS = st.integers() | st.sampled_from(["a", "$tuple", "$"])
+TEXTS = st.text(st.characters(codec="utf-8"))
+NUMBERS = st.integers() | st.floats() | st.floats(width=32).map(np.float32) | st.integers(-99, 99).map(np.int8)
+ARRAYS = arrays(st.sampled_from([np.float64, np.int16, np.bool_, "<U3"]), array_shapes(min_dims=0, min_side=0))
+PLAIN = st.none() | st.booleans() | NUMBERS | ARRAYS | TEXTS | st.binary() | TEXTS.map(Path)
+KEYS = st.integers() | st.floats() | st.none() | TEXTS | st.sampled_from(["a", "$tuple", "$"])
+ANY = st.recursive(PLAIN, lambda part: st.lists(part) | st.tuples(part, part) | st.dictionaries(KEYS, part))
 
 
-@given(st.recursive(PLAIN, lambda part: st.lists(part) | st.tuples(part, part) | st.dictionaries(KEYS, part)))
+@given(ANY)
 def test_any_nesting_is_carried_exactly(value):
     assert same(carried(value), value)
+
+
+@given(ANY)
+def test_the_flags_that_are_printed_give_the_same_argument_again(value):
+    source = as_source("math:hypot", {"x": value})
+    record = json.loads(json.dumps(source.to_json()))
+    flags = flags_again(record)
+    assert flags is not None
+    assert "\x1b" not in shlex.join(flags)
+    words = shlex.split(shlex.join(flags))
+    given_again = dict(zip(words[::2], words[1::2], strict=True))
+    pairs = [given_again["--env-arg"]] if "--env-arg" in given_again else []
+    again = recorded_source(record, given_again["--env"], parse_env_args(pairs))
+    assert again.id == source.id
+    assert same(again.kwargs, source.kwargs)
 
 
 class Kind(dict):

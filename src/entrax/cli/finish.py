@@ -23,7 +23,7 @@ def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> No
     """Evaluate the trained policy, publish the run, and say where everything is; nothing if that was done before."""
     if not published(run.directory):
         results = evaluated(run, episodes)
-        for line in lines(results, command_again("evaluate", run.directory)):
+        for line in lines(results, command_again("evaluate", run.directory, "best")):
             print(line)
         publish(run, video=video)
         run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
@@ -60,14 +60,14 @@ def _best(run: Run) -> Run | None:
     if "best" not in steps or steps["best"] == steps.get("final"):
         return None
     try:
-        return load(run.path, "best", agent=run.agent, env=run.env)
+        return load(run.path, "best", agent=run.agent, env=run.env, env_args=run.env_args)
     except EntraxError as error:
         say(str(error))
         return None
 
 
-def lines(results: dict[str, Evaluation], again: str) -> list[str]:
-    """The evaluations, and what to do where they differ by more than chance."""
+def lines(results: dict[str, Evaluation], best: str) -> list[str]:
+    """The evaluations, and what to do where they differ by more than chance; `best` evaluates the best checkpoint."""
     mode = results["mode"]
     what = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
     said = [f"\nreturn {_shown(mode)} over {len(mode.returns)} new episodes of the policy's mode{successes(mode)}"]
@@ -78,7 +78,7 @@ def lines(results: dict[str, Evaluation], again: str) -> list[str]:
     elif better(mode, results["sampled"]):
         said.append("advice  The mode does better than sampled actions: act by it, as run.policy(obs) does.")
     if "best" in results and better(results["best"], mode):
-        said.append(f"advice  The best checkpoint does better than the last: {again} --checkpoint best")
+        said.append(f"advice  The best checkpoint does better than the last: {best}")
     return said
 
 

@@ -1,4 +1,4 @@
-"""An environment's arguments as JSON, exactly: what comes out is what went in, to the type and to the last bit.
+"""An environment's arguments as JSON, exactly: what comes out is what went in, of the same types.
 
 JSON knows no infinity, no tuple, no array and no key that is not a string. Each of these is an object with one key
 that begins with "$", such as {"$tuple": [0.7, {"$float": "inf"}]}. A function or a class that can be imported is

@@ -6,17 +6,18 @@ that are numbers and plain words. A module, another environment or a file is use
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from entrax.environments.arguments import decode
-from entrax.environments.source import NESTED, EnvSource, as_source, parse_env_args, registered
+from entrax.environments.source import NESTED, EnvSource, as_source, registered
 from entrax.errors import EntraxError
+from entrax.references import from_anywhere
 
 Given = str | EnvSource | Callable[..., gymnasium.Env]
 
@@ -53,35 +54,38 @@ def recorded_source(
                 f"The environment of this run was made by {shown(record['id'])}, in the process that trained it; give "
                 "the environment again."
             )
-        _check_id(record["id"], f"--env {quoted(record['id'])}")
+        if not _is_known(record["id"]):
+            raise EntraxError(
+                f"This run's environment is {shown(record['id'])}, which is neither entrax's nor Gymnasium's; name it "
+                f"again (--env {quoted(record['id'])}) to use it."
+            )
         env = record["id"]
-    source, given = as_source(env, {}), dict(env_args or {})
+    source = as_source(env, env_args or {})
+    given = source.kwargs
     kwargs = {name: _decoded(name, value, damaged) for name, value in record["kwargs"].items() if name not in given}
     for name, value in kwargs.items():
-        _check_argument(source.id, name, value, given | kwargs, _flag(name, record["kwargs"][name]))
+        if not _is_harmless_argument(source.id, name, value, given | kwargs):
+            raise EntraxError(
+                f"The environment's argument {shown(name)} is {shown(value)} in config.json. A run must not choose "
+                "files, modules or other environments; give it again "
+                f"(--env-arg {quoted(_typed(name, record['kwargs'][name]))}) to use it."
+            )
     return replace(source, kwargs={name: given.get(name, kwargs.get(name)) for name in record["kwargs"]} | given)
 
 
-@contextmanager
-def _noted(flags: list[str], flag: str) -> Iterator[None]:
-    """Note the flag in place of raising EntraxError."""
-    try:
-        yield
-    except EntraxError:
-        flags.append(flag)
-
-
 def flags_again(record: Mapping[str, Any]) -> list[str] | None:
-    """Return the flags that name again what `recorded_source` refuses; None if a flag cannot say it."""
-    named = record["travels"] and not any(isinstance(v, dict) and "$lost" in v for v in record["kwargs"].values())
-    if not named:
-        return None
+    """Return the flags, and their values, that name again what `recorded_source` refuses; None if flags cannot."""
+    id, kwargs = record["id"], record["kwargs"]
     flags: list[str] = []
-    with _noted(flags, f"--env {quoted(record['id'])}"):
-        _check_id(record["id"], "")
-    for name, value in record["kwargs"].items():
-        with _noted(flags, _flag(name, value)):
-            _check_argument(record["id"], name, decode(value, _Reference), record["kwargs"], "")
+    if not record["travels"] or any(isinstance(value, dict) and "$lost" in value for value in kwargs.values()):
+        return None
+    if not _is_known(id):
+        if ":" not in id and not _is_plugin(id):
+            return None  # only the script that registered the id can say where that is done
+        flags += ["--env", from_anywhere(id)]
+    for name, value in kwargs.items():
+        if not _is_harmless_argument(id, name, decode(value, _Reference), kwargs):
+            flags += ["--env-arg", _typed(name, value)]
     return flags
 
 
@@ -102,34 +106,31 @@ def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
         raise damaged from error
 
 
-def _check_id(id: str, flag: str) -> None:
-    """Raise EntraxError unless the id alone is enough to make the environment."""
+def _is_known(id: str) -> bool:
+    """Return whether an environment of that id may be made because a file names it."""
     found = registered(id)
-    if found is None or not isinstance(found.entry_point, str) or not found.entry_point.startswith(HARMLESS):
-        raise EntraxError(
-            f"This run's environment is {shown(id)}, which is neither entrax's nor Gymnasium's; name it again "
-            f"({flag}) to use it."
-        )
+    return found is not None and isinstance(found.entry_point, str) and found.entry_point.startswith(HARMLESS)
 
 
-def _check_argument(id: str, name: str, value: Any, beside: Mapping[str, Any], flag: str, depth: int = 0) -> None:
-    """Raise EntraxError for an argument of environment `id` that names a module, another environment or a file.
+def _is_plugin(id: str) -> bool:
+    """Return whether every process knows the id, since an installed package registers it with Gymnasium."""
+    packages = {plugin.value.partition(":")[0].split(".")[0] for plugin in entry_points(group="gymnasium.envs")}
+    found = registered(id)
+    return found is not None and str(found.entry_point).partition(":")[0].split(".")[0] in packages
 
-    `beside` are all arguments. `flag` gives the argument again.
+
+def _is_harmless_argument(id: str, name: str, value: Any, beside: Mapping[str, Any], depth: int = 0) -> bool:
+    """Return whether an argument of environment `id` names no module, file or environment that a file must not name.
+
+    `beside` are all arguments.
     """
     env_name, args_name = NESTED.get(id, ("", ""))
-    if not name.isidentifier():
-        raise EntraxError(f"The environment's argument {shown(name)} in config.json is not a name.")
     if name == env_name and type(value) is str:
-        _check_id(value, flag)
-    elif name == args_name and isinstance(value, Mapping) and depth < DEEPEST:
-        for inner, part in value.items():
-            _check_argument(str(beside.get(env_name)), str(inner), part, value, flag, depth + 1)
-    elif not harmless(value):
-        raise EntraxError(
-            f"The environment's argument {name} is {shown(value)} in config.json. A run must not choose files, "
-            f"modules or other environments; give it again ({flag}) to use it."
-        )
+        return _is_known(value)
+    if name == args_name and isinstance(value, Mapping) and depth < DEEPEST:
+        inside = str(beside.get(env_name))
+        return all(_is_harmless_argument(inside, str(key), part, value, depth + 1) for key, part in value.items())
+    return name.isidentifier() and harmless(value)
 
 
 def harmless(value: Any, depth: int = 0) -> bool:
@@ -153,14 +154,24 @@ def harmless(value: Any, depth: int = 0) -> bool:
     return False
 
 
-def _flag(name: str, value: Any) -> str:
-    """Return the flag that gives an argument again, as one would type it."""
-    text = value if isinstance(value, str) and parse_env_args([f"_={value}"])["_"] == value else json.dumps(value)
-    return f"--env-arg {quoted(f'{name}={text}')}"
+def _typed(name: str, value: Any) -> str:
+    """Return an argument of a record as `parse_env_args` reads it, without control characters."""
+    plain = isinstance(value, str) and value.isprintable() and not _is_json(value)
+    return f"{name}={value if plain else json.dumps(value)}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    except (ValueError, RecursionError):  # an integer that is too long to read, brackets that are too many
+        return True
+    return True
 
 
 def quoted(text: Any) -> str:
-    """Return a text as one types it in a shell; an ellipsis if it is long or has control characters."""
+    """Return a text as one types it in a shell, for a message; an ellipsis if it is long or has control characters."""
     text = str(text)
     return shlex.quote(text) if text.isprintable() and len(text) <= LONGEST else "…"
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ class EnvSource:
         """What config.json holds; `entrax.environments.recorded` reads it."""
         try:
             self._registrations()
-            travels = self.only_here is None
+            travels = True
         except NotRecordable:
             travels = False
         return {"id": self.id, "kwargs": record(self.kwargs), "travels": travels}
@@ -147,7 +148,7 @@ class EnvSource:
         specs = [registered(id) for id in self._ids()]
         codes = self._ids() + [spec.entry_point for spec in specs if spec is not None]
         for code in codes:
-            if isinstance(code, str) and code.startswith("__main__:"):
+            if isinstance(code, str) and not _is_importable(code):
                 raise NotRecordable(code)
         return [encode(fields_of(spec)) for spec in specs if spec is not None]
 
@@ -182,7 +183,7 @@ def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> En
         return env
     given = own_copy(kwargs)
     if isinstance(env, str):
-        return EnvSource(id=absolute(env), kwargs=given)
+        return EnvSource(id=absolute(env), kwargs=_with_absolute_files(env, given))
     if not callable(env):
         raise EntraxError(
             f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}."
@@ -194,6 +195,17 @@ def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> En
         return EnvSource(id=reference, kwargs=given)
     name = getattr(env, "__qualname__", type(env).__qualname__)
     return EnvSource(id=name.replace("<", "").replace(">", ""), kwargs=given, factory=env)
+
+
+def _with_absolute_files(id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an environment, with the file of an environment inside it made absolute."""
+    env_name, args_name = NESTED.get(id, ("", ""))
+    inside, nested = kwargs.get(env_name), kwargs.get(args_name)
+    if isinstance(inside, str):
+        kwargs |= {env_name: absolute(inside)}
+        if isinstance(nested, dict):
+            kwargs |= {args_name: _with_absolute_files(inside, nested)}
+    return kwargs
 
 
 def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
@@ -241,6 +253,12 @@ def _gymnasium_make(name: str) -> Factory:
         return gymnasium.make(name, disable_env_checker=True, **kwargs)
 
     return make
+
+
+def _is_importable(reference: str) -> bool:
+    """Whether another process may find the module: not the user's script, nor a module that was made by hand."""
+    module = reference.rpartition(":")[0]
+    return module != "__main__" and getattr(sys.modules.get(module, sys), "__spec__", None) is not None
 
 
 def _environments(module: ModuleType) -> str:

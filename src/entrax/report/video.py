@@ -72,10 +72,7 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     if source.travels:
         command, given = ["-m", "entrax.report.probe"], json.dumps(source.to_process())
     else:
-        command, given = (
-            ["-c", MUJOCO_PROBE],
-            "",
-        )  # a function of this process cannot be tried elsewhere, MuJoCo's OpenGL can
+        command, given = ["-c", MUJOCO_PROBE], ""  # the environment cannot be tried elsewhere, MuJoCo's OpenGL can
     # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.
     chosen = {
         name: os.environ.get(name, value) for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "1"))

@@ -23,7 +23,7 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.references import is_file
+from entrax.references import from_anywhere, is_file
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
@@ -33,6 +33,9 @@ from entrax.training.normaliser import Normaliser
 from entrax.training.player import Player, fitting
 from entrax.training.precision import in_32_bits
 from entrax.training.saving import below
+
+LONGEST_COMMAND = 2000
+"""Characters that one can be asked to type or copy."""
 
 
 @in_32_bits
@@ -114,17 +117,22 @@ def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Map
     return agent.with_prior(config, state, template)
 
 
-def command_again(verb: str, directory: RunDirectory) -> str:
-    """The command of a verb on a run, with what the user must name again; a line of Python if no command can say it."""
+def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest") -> str:
+    """Return the command of a verb on a run, with what the user must name again.
+
+    Where no command can say that, return a line of Python.
+    """
     config, path = directory.config, str(directory.path)
-    flags = flags_again(config["environment"])
-    name = config["agent"]
+    flags, name = flags_again(config["environment"]), config["agent"]
+    words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
     if name not in tuple(REGISTRY):
-        flags = [*flags, f"--agent {quoted(name)}"] if flags is not None and (":" in name or is_file(name)) else None
-    if flags is None:
-        start = {"evaluate": "entrax.load", "resume": "entrax.resume"}[verb]
-        return f"{start}({path!r}, ...) in Python, with env, env_args and agent as they were given"
-    return " ".join(["entrax", verb, shlex.quote(path), *flags])
+        words += ["--agent", from_anywhere(name)]
+    command = shlex.join(words)
+    named = name in tuple(REGISTRY) or ":" in name or is_file(name)
+    if flags is not None and named and command.isprintable() and len(command) <= LONGEST_COMMAND:
+        return command
+    call = f"resume({path!r}" if verb == "resume" else f"load({path!r}, {checkpoint!r}"
+    return f"entrax.{call}, ...) in Python, with env, env_args and agent as they were given"
 
 
 def source_of(

@@ -1,10 +1,9 @@
 """Whether a replay fits into memory, asked before a run begins: its pages are taken up only as it fills."""
 
 import os
-import resource
 from pathlib import Path
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, require_posix
 from entrax.replay import Data
 from entrax.replay.uniform import UniformReplay
 from entrax.spec import Spec
@@ -27,6 +26,9 @@ def check_memory(data: Data, spec: Spec, options: Options) -> None:
 
 def memory_limit() -> int:
     """The bytes that this process may use at most: the machine's, or less where a container or `ulimit -v` says so."""
+    require_posix("Training a run")
+    import resource
+
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     told = [path.read_text().strip() for path in map(Path, CONTROL_GROUPS) if path.exists()]
     found += [int(text) for text in told if text.isdigit()]

@@ -234,3 +234,16 @@ def test_what_an_import_leaves_out(statement, absent):
     loaded = set(ended.stderr.split())
     assert "entrax" in loaded
     assert not loaded & set(absent)
+
+
+PRINTS = {"errors.py", "cli/__init__.py", "cli/output.py", "cli/stress.py"}  # the last: a count on standard error
+
+
+def test_texts_are_printed_in_one_place():
+    """`entrax.errors.show` takes control characters out; what else prints has no text of a file or an environment."""
+
+    def printed(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "click.secho")
+
+    found = {file for file, tree in TREES.items() if any(map(printed, ast.walk(tree)))}
+    refuse([file for file in found if str(file.relative_to(PACKAGE)) not in PRINTS])

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,16 +12,36 @@ from pathlib import Path
 
 POSIX = os.name == "posix"
 
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""What a terminal takes as a command: ESC [ … for colours and the cursor, ESC ] … for titles and links."""
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Characters that change how others are shown, but for the tab and the end of a line."""
+_BREAK = re.compile(r"\s*[\n\t]\s*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_MESSAGE = 4000
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def plain(text: str) -> str:
+    """Return the text without what would change how a terminal shows it, or what follows it."""
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
 
 
 class EntraxError(Exception):
     """A mistake in what was asked for, or a fault of the environment; the message says what to do.
 
-    `exit_code` is the command line's exit status.
+    The message is one line of plain text, whatever a file or an environment put into it. `exit_code` is the command
+    line's exit status.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str):
+        message = _BREAK.sub(" ", plain(message))
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
 
 
 class FileFault(EntraxError):
@@ -59,7 +80,12 @@ wording: ContextVar[Callable[[str], str]] = ContextVar("wording", default=str)
 
 def say(message: str) -> None:
     """Tell the user something on standard error that is no reason to stop."""
-    print(f"entrax: {wording.get()(message)}", file=sys.stderr)
+    show(f"entrax: {wording.get()(message)}", err=True)
+
+
+def show(text: str, *, err: bool = False) -> None:
+    """Print text that may come from a file or an environment; all that entrax prints goes through here."""
+    print(plain(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def require_posix(what: str) -> None:

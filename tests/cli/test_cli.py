@@ -32,7 +32,7 @@ def test_training_ends_with_an_evaluation_and_says_where_everything_is(trained: 
     run, printed = trained
     assert "over 2 new episodes" in printed
     for what, file in (("figure", "learning_curve.png"), ("video", "video.mp4"), ("report", "report.html")):
-        assert f"{what}  run/{file}" in " ".join(printed.split("\n")).replace("   ", "  ")
+        assert f"{what}  {run / file}" in " ".join(printed.split("\n")).replace("   ", "  ")
         assert (run / file).stat().st_size > 1000
     assert (run / "checkpoints" / "final-000000300" / "state.safetensors").is_file()
 
@@ -94,8 +94,8 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
         (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "discrete"]),
         (["train", "Pendulum-v1", "--resume"], ["--resume needs --run"]),
-        (["resume", "nowhere"], ["no run at nowhere"]),
-        (["evaluate", "nowhere"], ["no run at nowhere"]),
+        (["resume", "nowhere"], ["no run at", "nowhere: no such directory"]),
+        (["evaluate", "nowhere"], ["no run at", "nowhere: no such directory"]),
         (["trian"], ["'trian'", "did you mean 'train'"]),
     ],
 )

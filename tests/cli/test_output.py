@@ -52,7 +52,7 @@ def test_what_an_environment_prints_is_elsewhere(run, workers):
 
 def test_afterwards_output_is_as_it_was(capfd):
     def verb():
-        print_json("{}")
+        print_json({})
         print("aside")
         os.write(1, b"aside\n")
         raise ValueError("too late to lose the answer")

@@ -1,6 +1,5 @@
 """`entrax compare`: what several runs say about several methods."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 
 from entrax.cli.output import print_json
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, show
 from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
 from entrax.runs.checkpoint import check_config
 from entrax.runs.directory import RunDirectory
@@ -39,9 +38,9 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
         several = len(found["tasks"]) > 1 and len(found["profiles"]) > 1
         profiles = found["profiles"] if several else None
         compare_figure(curves(groups), figure, profiles=profiles, thresholds=found["thresholds"])
-    print_json(json.dumps(found)) if as_json else click.echo(text(found))
+    print_json(found) if as_json else show(text(found))
     if figure is not None:
-        click.echo(f"figure  {figure}", err=as_json)
+        show(f"figure  {figure}", err=as_json)
 
 
 def learned(path: str) -> Learned:

@@ -1,6 +1,5 @@
 """`entrax compose`: a policy for a combined task out of trained runs, without learning."""
 
-import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ from entrax.agents.composed import COMBINATIONS
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
+from entrax.errors import show
 from entrax.training.compose import Bound, compose
 
 
@@ -52,11 +52,11 @@ def command(runs: tuple[str, ...], **given: Any) -> None:
     if given["as_json"]:
         record = {"runs": list(runs), "combine": composed.how, "temperature": composed.temperature}
         found = None if bound is None else {k: None if math.isnan(v) else v for k, v in asdict(bound).items()}
-        print_json(json.dumps(record | played.to_json() | {"bound": found, "no_bound": composed.no_bound}))
+        print_json(record | played.to_json() | {"bound": found, "no_bound": composed.no_bound})
         return
-    click.echo(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
-    click.echo(f"return {played.mean:.2f} ± {played.std:.2f} over {len(played.returns)} episodes of sampled actions")
-    click.echo(f"bound   none: {composed.no_bound}" if bound is None else told(bound))
+    show(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
+    show(f"return {played.mean:.2f} ± {played.std:.2f} over {len(played.returns)} episodes of sampled actions")
+    show(f"bound   none: {composed.no_bound}" if bound is None else told(bound))
 
 
 def told(bound: Bound) -> str:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from entrax.errors import plain, show
 from entrax.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Display(AbstractContextManager["Display"]):
 
     def begin(self) -> None:
         """Say what is trained, once it is known that it can be."""
-        print(f"{self.title}: {self.steps:,} steps; compiling", flush=True)
+        show(f"{self.title}: {self.steps:,} steps; compiling")
 
     def __enter__(self) -> "Display":
         return self
@@ -41,11 +42,11 @@ class Display(AbstractContextManager["Display"]):
 
     def tell(self, sentence: str) -> None:
         """Say something once."""
-        print(sentence, flush=True)
+        show(sentence)
 
     def show(self, row: dict[str, Any]) -> None:
         """Show one metrics row."""
-        print(line(row, self.steps), flush=True)
+        show(line(row, self.steps))
 
 
 class LiveDisplay(Display):
@@ -60,8 +61,8 @@ class LiveDisplay(Display):
         from rich.text import Text
 
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        self.progress = Progress(TextColumn(self.title), *columns)
-        self.task = self.progress.add_task("steps", total=self.steps, rate="compiling")
+        self.progress = Progress(TextColumn("{task.description}", markup=False), *columns)
+        self.task = self.progress.add_task(plain(self.title), total=self.steps, rate="compiling")
         self.numbers, self.evaluated = Text(""), Text("")
         self.live = Live(Group(self.progress, self.numbers, self.evaluated), refresh_per_second=4)
         self.live.__enter__()

@@ -1,12 +1,11 @@
 """`entrax evaluate`: play episodes with a trained policy."""
 
-import json
-
 import click
 
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
+from entrax.errors import show
 
 
 @click.command("evaluate")
@@ -43,7 +42,7 @@ def command(
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, eval_envs=eval_envs)
     if as_json:
-        print_json(json.dumps(result.to_json() | {"checkpoint": checkpoint, "run": run}))
+        print_json(result.to_json() | {"checkpoint": checkpoint, "run": run})
     else:
         how = "sampled actions" if sample else "the policy's mode"
-        click.echo(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}{successes(result)}")
+        show(f"return {result.mean:.2f} ± {result.std:.2f} over {episodes} episodes of {how}{successes(result)}")

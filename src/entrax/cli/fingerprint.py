@@ -1,10 +1,9 @@
 """`entrax fingerprint`: what a run came to, as hashes to compare."""
 
-import json
-
 import click
 
 from entrax.cli.output import print_json
+from entrax.errors import show
 
 
 @click.command("fingerprint")
@@ -19,7 +18,7 @@ def command(run: str, checkpoint: str, as_json: bool, debug: bool) -> None:
 
     digests = fingerprint(RunDirectory.open(run), checkpoint)
     if as_json:
-        print_json(json.dumps(digests))
+        print_json(digests)
         return
     for name, digest in digests.items():
-        click.echo(f"{name:<11} {digest}")
+        show(f"{name:<11} {digest}")

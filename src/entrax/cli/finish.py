@@ -1,6 +1,5 @@
 """What follows training: evaluations, the figure, the film and the report, and where they are."""
 
-import json
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 from entrax.agents.controller import act_in_episodes
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
-from entrax.errors import EntraxError, say
+from entrax.errors import EntraxError, say, show
 from entrax.evaluation.episodes import Evaluation
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
@@ -24,12 +23,12 @@ def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> No
     if not published(run.directory):
         results = evaluated(run, episodes)
         for line in lines(results, command_again("evaluate", run.directory, "best")):
-            print(line)
+            show(line)
         publish(run, video=video)
         run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
-        print(f"again   {command_again('evaluate', run.directory)}")
+        show(f"again   {command_again('evaluate', run.directory)}")
     if as_json:
-        print_json(json.dumps({"run": str(run.path)} | recorded(run.directory) | places(run)))
+        print_json({"run": str(run.path)} | recorded(run.directory) | places(run))
 
 
 def published(directory: RunDirectory) -> bool:
@@ -114,11 +113,11 @@ def publish(run: Run, *, video: bool) -> None:
     learning_curve(
         {config["agent"]: run.metrics()}, directory.figure, f"{config['environment']['id']}, {config['agent']}"
     )
-    print(f"figure  {directory.figure}")
+    show(f"figure  {directory.figure}")
     why_not = film(run) if video else "it was not asked for"
-    print(f"video   {directory.video}" if why_not is None else f"video   none: {why_not}")
-    print(f"report  {write_report(directory, no_video=why_not)}")
-    print(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")
+    show(f"video   {directory.video}" if why_not is None else f"video   none: {why_not}")
+    show(f"report  {write_report(directory, no_video=why_not)}")
+    show(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")
 
 
 def film(run: Run) -> str | None:

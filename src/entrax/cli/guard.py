@@ -1,13 +1,15 @@
 """What every verb shares: errors as one sentence, and the names other libraries give to things."""
 
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
+from types import TracebackType
 
 import click
 
 from entrax.cli.output import json_alone
-from entrax.errors import EntraxError, wording
+from entrax.errors import EntraxError, show, wording
 from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
 
@@ -18,6 +20,8 @@ def guarded(arguments: Sequence[str], started: float) -> None:
     A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks.
     """
     debug = "--debug" in arguments
+    if debug:
+        sys.excepthook = _show_traceback
     token = wording.set(_with_flags)
     wants_json = "--json" in arguments and not {"-h", "--help"} & set(arguments)
     try:
@@ -57,9 +61,13 @@ def _with_flags(message: str) -> str:
     return with_flags(message)
 
 
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    show("".join(traceback.format_exception(kind, error, trace)), err=True)
+
+
 def fail(sentence: str, code: int) -> None:
     """Say why and leave."""
-    print(f"entrax: {sentence}", file=sys.stderr)
+    show(f"entrax: {sentence}", err=True)
     sys.exit(code)
 
 

@@ -1,12 +1,15 @@
 """Standard output that holds one JSON object and nothing else, whatever an environment prints."""
 
 import atexit
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any
 
-import click
+from entrax.errors import show
+from entrax.runs.records import to_json
 
 _answers: list[str] | None = None
 
@@ -32,10 +35,11 @@ def json_alone() -> Iterator[None]:
         atexit.register(os.dup2, 2, 1)  # an environment may print when the process ends
 
 
-def print_json(text: str) -> None:
-    """Print the answer of a verb with `--json`."""
+def print_json(answer: Any) -> None:
+    """Print the answer of a verb with `--json` as valid JSON: in ASCII, and null for a number that is not finite."""
+    text = json.dumps(to_json(answer), allow_nan=False)
     if _answers is None:
-        click.echo(text)
+        show(text)
     else:
         _answers.append(text)
 

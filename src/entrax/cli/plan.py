@@ -1,7 +1,6 @@
 """`entrax plan`: the exact soft-optimal value and policy of a finite problem, with a certified error."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, show
 
 if TYPE_CHECKING:
     from entrax.problems import FiniteMDP, Layout
@@ -56,13 +55,13 @@ def command(source: str, **given: Any) -> None:
     if given["figure"] is not None:
         draw(problem, answer, given["figure"])
     if given["as_json"]:
-        print_json(json.dumps(finite(answer), allow_nan=False))
+        print_json(finite(answer))
     else:
-        from entrax.cli.plan_text import show
+        from entrax.cli import plan_text
 
-        show(problem.title, problem.mdp, problem.layout, answer)
+        plan_text.show(problem.title, problem.mdp, problem.layout, answer)
         if given["figure"] is not None:
-            click.echo(f"figure  {given['figure']}")
+            show(f"figure  {given['figure']}")
 
 
 def read(source: str, given: dict[str, Any]) -> Source:

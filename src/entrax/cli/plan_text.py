@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from entrax.errors import plain
 from entrax.problems.layout import START
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def show(title: str, mdp: "FiniteMDP", layout: "Layout | None", answer: dict[str
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=240)
-    console.print(f"{title}: {mdp.states:,} states, {mdp.actions} actions; {headline(answer)}", soft_wrap=True)
+    console.print(f"{plain(title)}: {mdp.states:,} states, {mdp.actions} actions; {headline(answer)}", soft_wrap=True)
     if "average_reward" in answer:
         console.print(f"average reward {answer['average_reward']:.10g}; values are relative to state 0", soft_wrap=True)
     console.print(f"start value {answer['start_value']:.10g} {certificate(answer)}\n", soft_wrap=True)

@@ -1,7 +1,5 @@
 """`entrax report`: write the report of a run."""
 
-import json
-
 import click
 
 from entrax.cli.output import print_json
@@ -34,4 +32,4 @@ def command(
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     publish(loaded, video=video)
     if as_json:
-        print_json(json.dumps({"run": run} | places(loaded)))
+        print_json({"run": run} | places(loaded))

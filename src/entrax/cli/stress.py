@@ -1,6 +1,5 @@
 """`entrax stress`: how a policy's return falls as the world changes."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
+from entrax.errors import EntraxError, show
 
 if TYPE_CHECKING:
     from entrax.evaluation.stress import Interval, Stress
@@ -75,10 +75,10 @@ def command(
         progress=_show_progress if sys.stderr.isatty() else None,
     )
     record = result.to_json() | {"checkpoint": checkpoint, "run": run}
-    print_json(json.dumps(record)) if as_json else click.echo(table(result))
+    print_json(record) if as_json else show(table(result))
     if figure is not None:
         _draw(record, loaded.config, Path(figure))
-        click.echo(f"figure  {figure}", err=as_json)
+        show(f"figure  {figure}", err=as_json)
 
 
 def _draw(record: dict[str, Any], config: dict[str, Any], figure: Path) -> None:
@@ -118,7 +118,6 @@ def _number(outcome: "Interval") -> str:
 
 
 def _numbers(levels: str) -> list[float]:
-    from entrax.errors import EntraxError
 
     try:
         return [float(level) for level in levels.split(",")]

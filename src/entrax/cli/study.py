@@ -1,6 +1,5 @@
 """`entrax study`: a claim about soft optimality as an experiment, with a verdict."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
+from entrax.errors import show
 
 if TYPE_CHECKING:
     from entrax.studies.study import Study
@@ -40,9 +40,9 @@ def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out
     if name is None:
         claims = {each: get_study(each).claim for each in NAMES}
         if as_json:
-            print_json(json.dumps(claims))
+            print_json(claims)
         for each, claim in {} if as_json else claims.items():
-            click.echo(f"{each:28}{claim}")
+            show(f"{each:28}{claim}")
         return
     studies = [get_study(each) for each in (NAMES if name == EVERY else (name,))]
     outcomes = [conducted(study, quick, seeds, out, quiet=as_json) for study in studies]
@@ -52,11 +52,9 @@ def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out
 
         page = write_page(out, outcomes)
     if as_json:
-        from entrax.runs.records import dumps
-
-        print_json(dumps({"studies": outcomes} if name == EVERY else outcomes[0]))
+        print_json({"studies": outcomes} if name == EVERY else outcomes[0])
     elif page is not None:
-        click.echo(f"page  {page}")
+        show(f"page  {page}")
 
 
 def conducted(study: "Study", quick: bool, seeds: int | None, out: Path, *, quiet: bool) -> dict:
@@ -70,6 +68,6 @@ def conducted(study: "Study", quick: bool, seeds: int | None, out: Path, *, quie
     if study.name in FIGURES:
         draw_study(outcome, folder / shown)
     if not quiet:
-        click.echo(f"{study.name}: {outcome['verdict']}\n  {outcome['claim']}\n  {outcome['criterion']}")
-        click.echo(f"  {shown.partition('.')[0]}  {folder / shown}")
+        show(f"{study.name}: {outcome['verdict']}\n  {outcome['claim']}\n  {outcome['criterion']}")
+        show(f"  {shown.partition('.')[0]}  {folder / shown}")
     return outcome

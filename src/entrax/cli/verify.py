@@ -1,11 +1,11 @@
 """`entrax verify`: is everything of a run whole?"""
 
-import json
 import sys
 
 import click
 
 from entrax.cli.output import print_json
+from entrax.errors import show
 
 
 @click.command("verify")
@@ -23,10 +23,10 @@ def command(run: str, as_json: bool, debug: bool) -> None:
     findings = verify(RunDirectory.open(run))
     whole = all(damage is None for _, damage in findings)
     if as_json:
-        print_json(json.dumps({"run": run, "whole": whole, "damage": dict(findings)}))
+        print_json({"run": run, "whole": whole, "damage": dict(findings)})
     for name, damage in [] if as_json else findings:
-        click.echo(f"{name}  {'whole' if damage is None else damage}")
+        show(f"{name}  {'whole' if damage is None else damage}")
     if not findings:
-        click.echo(f"{run} has no checkpoint yet.", err=as_json)
+        show(f"{run} has no checkpoint yet.", err=as_json)
     if not whole:
         sys.exit(1)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from entrax.errors import plain
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import publish_bytes
 
@@ -60,7 +61,7 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     page = (
         f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
     )
-    publish_bytes(run.report, page.encode(errors="replace"))
+    publish_bytes(run.report, plain(page).encode())
     return run.report
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from entrax.errors import plain
 from entrax.report.html import STYLE
 from entrax.runs.records import publish_bytes
 
@@ -26,7 +27,7 @@ def write_page(out: Path, outcomes: Sequence[Mapping[str, Any]]) -> Path:
         f"<table>{rows}</table>{sections}</body></html>"
     )
     path = out / "index.html"
-    publish_bytes(path, page.encode())
+    publish_bytes(path, plain(page).encode())
     return path
 
 

@@ -72,7 +72,8 @@ def _key(key: Any) -> str:
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """`value` as strictly valid JSON text; see `to_json` for what becomes of numbers that are not finite."""
-    return json.dumps(to_json(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(to_json(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair has no other form in UTF-8
 
 
 def sync_directory(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, say
+from entrax.errors import EntraxError, say, show
 from entrax.programs import release_programs
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -48,7 +48,7 @@ def resume(
     with writing(directory.path):
         checkpoint.check_config(directory)
         if finished(directory, steps):
-            print(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
+            show(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
             return load(path, "final", agent=agent, env=env, env_args=env_args)
         source = source_of(directory, env, env_args)  # before anything of the directory is changed
         if steps is not None or device is not None:
@@ -104,7 +104,7 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     if wanted.steps + options.envs <= done:  # the last step of all environments together may go beyond the number
         raise EntraxError(f"{directory.path} has {done} steps already: `steps` must be at least that, not {steps}.")
     if options.steps < wanted.steps > (options.horizon or 0):
-        print(
+        show(
             f"Schedules end at step {options.horizon:,}: what they set, such as a learning rate, stays as it is there."
         )
     return directory.with_training(steps=wanted.steps, device=wanted.device)

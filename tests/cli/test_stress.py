@@ -82,3 +82,14 @@ def test_the_table() -> None:
         ["closed=left", "12.3", "±", "2.0"],
     ]
     assert lines[-1] == "skipped slope_up, slope_down: no ground"
+
+
+def test_a_condition_that_hangs_is_ended_by_the_time_limit_of_the_run(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")
+    limited = SMALL | {"step_timeout": 2.0, "workers": 1}
+    run = entrax.train("toys:Toy", run=tmp_path / "run", env_args={"truncate": True}, **limited)
+    options = ["--env", "toys:Toy", "--families", "action-delay", "--levels", "1", "--episodes", "1"]
+    with pytest.raises(SystemExit) as left:
+        main(["stress", str(run.path), *options, "--variant", "fault=hang"])
+    assert left.value.code == 3
+    assert "within 2 s" in capsys.readouterr().err

@@ -61,9 +61,10 @@ def command(
     severities = _numbers(levels)
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     seed = loaded.config["seed"] if seed is None else seed
+    source = loaded.source()
     result = stress(
         act_in_episodes(loaded.controller, sample=sample, seed=seed),
-        loaded.source(),
+        source,
         seed=seed,
         policy="sampled" if sample else "mode",
         families=None if families is None else families.split(","),
@@ -72,6 +73,7 @@ def command(
         episodes=episodes,
         envs=envs,
         workers=workers,
+        step_timeout=loaded.step_timeout(source, workers),
         progress=_show_progress if sys.stderr.isatty() else None,
     )
     record = result.to_json() | {"checkpoint": checkpoint, "run": run}

@@ -94,6 +94,7 @@ def stress(
     episodes: int = 10,
     envs: int | None = None,
     workers: int | None = None,
+    step_timeout: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Stress:
     """Play `episodes` episodes of `act` under every condition.
@@ -108,7 +109,8 @@ def stress(
         variants: further conditions by name: arguments of the environment that differ.
         episodes: in each condition.
         envs: environments at once, by default up to 32.
-        workers: processes, as `make_pool` takes them.
+        workers: processes, as `make_pool` takes them, and
+        step_timeout: the seconds that a reset or a step in one of them may take.
         progress: called as `progress(episodes done, episodes of all conditions)`.
 
     Raises EntraxError for an unknown family, a level out of range, a variant with other spaces, when no family applies
@@ -125,7 +127,7 @@ def stress(
     listed += [{"severities": {name: level}} for name in chosen for level in levels[1:]]
     listed += [{"env_args": dict(arguments)} for arguments in variants.values()]
     started = time.perf_counter()
-    returns, lengths = _play(act, source, listed, episodes, seed, policy, envs, workers, progress)
+    returns, lengths = _play(act, source, listed, episodes, seed, policy, envs, workers, step_timeout, progress)
     seconds = time.perf_counter() - started
     outcomes, resampled = _outcomes(returns, lengths)
     worse = len(levels) - 1
@@ -156,6 +158,7 @@ def _play(
     policy: Literal["mode", "sampled"],
     envs: int | None,
     workers: int | None,
+    step_timeout: float | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Float[np.ndarray, "condition episode"], Float[np.ndarray, "condition episode"]]:
     """All episodes of all conditions as one evaluation."""
@@ -166,7 +169,7 @@ def _play(
     seeds = [number * CONDITION_SEEDS + start for number in range(len(listed)) for start in own]
     try:
         rows = min(total, envs if envs is not None else min(ROWS, -(-total // EPISODES_OF_ROW)))
-        with make_pool(_batch(source, listed), rows, workers=workers) as pool:
+        with make_pool(_batch(source, listed), rows, workers, step_timeout) as pool:
             played = evaluate(
                 lambda obs, episode, t: act(obs, (episode % episodes).astype(np.int32), t),
                 source,

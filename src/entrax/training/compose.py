@@ -54,6 +54,8 @@ class Composed:
     temperature: float
     discount: float
     no_bound: str | None
+    step_timeout: float | None = None
+    """The longest limit of seconds for a step that a composed run had."""
 
     @in_32_bits
     def evaluate(
@@ -67,7 +69,10 @@ class Composed:
             seen.append((np.array(obs), np.array(episode), np.array(t)))
             return act(obs, episode, t)
 
-        played = evaluate(watched, self.source, episodes=episodes, seed=seed, policy="sampled", workers=workers)
+        limit = self.step_timeout if self.source.travels and workers != 0 else None
+        played = evaluate(
+            watched, self.source, episodes=episodes, seed=seed, policy="sampled", workers=workers, step_timeout=limit
+        )
         if self.no_bound is not None:
             return played, None
         obs, episode, t = (np.concatenate(part) for part in zip(*seen, strict=True))
@@ -155,6 +160,7 @@ def compose(
     alpha, common = _temperature(runs, temperature)
     discounts = sorted({float(run.config.discount) for run in runs})
     policy = _policy(runs, combine, alpha, candidates)
+    limits = [run.run.config["training"].get("step_timeout") for run in runs]
     return Composed(
         controller=Controller(policy=policy, scaling=identity_scaling(spec), spec=spec),
         source=as_source(env, env_args or {}),
@@ -162,6 +168,7 @@ def compose(
         temperature=alpha,
         discount=discounts[-1],
         no_bound=_no_bound(combine, isinstance(policy, ComposedEnergy), common, discounts),
+        step_timeout=max((limit for limit in limits if limit is not None), default=None),
     )
 
 

@@ -242,8 +242,13 @@ class Run:
             policy="sampled" if sample else "mode",
             envs=_recorded_count(self.directory, "eval_envs") if eval_envs is None else eval_envs,
             workers=workers,
-            step_timeout=self.config["training"]["step_timeout"] if source.travels and workers != 0 else None,
+            step_timeout=self.step_timeout(source, workers),
         )
+
+    def step_timeout(self, source: EnvSource, workers: int | None) -> float | None:
+        """The run's limit of seconds for a step, where environments can be in processes that can be killed."""
+        limit: float | None = self.config["training"]["step_timeout"]
+        return limit if source.travels and workers != 0 else None
 
     def source(self, env: Given | None = None) -> EnvSource:
         """How to make the run's environment; see `source_of`."""

@@ -1,6 +1,9 @@
 """Environments given in several ways, in a module that worker processes can import."""
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -22,6 +25,23 @@ class Cart(PendulumEnv):
         obs, reward, *_, info = super().step(action)
         self.steps += 1
         return obs, reward, False, self.steps >= self.limit, info
+
+
+class Witness(Cart):
+    """Writes down which arguments it was given, and in which process."""
+
+    def __init__(self, notes: Path, render_mode: str | None = None, **given: Any):
+        super().__init__(render_mode=render_mode)
+        with notes.open("a") as file:
+            file.write(json.dumps([os.getpid(), {name: repr(value) for name, value in given.items()}]) + "\n")
+
+
+class Roomy(Cart):
+    """Takes a space, which no file can hold."""
+
+    def __init__(self, space: gymnasium.Space, **arguments: Any):
+        super().__init__(**arguments)
+        self.space = space
 
 
 class Maker:

@@ -1,20 +1,23 @@
 """Environments and agents by module, by file and as objects of the user's script."""
 
 import functools
+import importlib
 import json
 import math
+import types
 
 import gymnasium
 import pytest
 
 from entrax.agents import sac
 from entrax.agents.base import agent_name, get_agent
+from entrax.agents.registry import REGISTRY
 from entrax.environments.make import make_pool
 from entrax.environments.pool import LocalPool
 from entrax.environments.recorded import flags_again, recorded_source
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError
-from entrax.references import reference_of, resolve
+from entrax.references import from_anywhere, reference_of, resolve
 
 CART = """
 import gymnasium
@@ -103,9 +106,34 @@ def test_an_agent_is_a_name_a_file_a_module_or_an_object(room):
     assert get_agent(sac) is sac
     assert agent_name(sac) == "sac"
     assert get_agent(Mine()).update is sac.update
+    assert agent_name(Mine()) not in REGISTRY
+    assert agent_name(types.ModuleType("sac")) not in REGISTRY
     assert agent_name("my_sac.py") == str(room / "my_sac.py")
     with pytest.raises(EntraxError, match="lacks Config"):
         get_agent(math)
+
+
+def test_a_file_that_exits_is_a_sentence(room):
+    (room / "leaves.py").write_text("raise SystemExit(0)")
+    with pytest.raises(EntraxError, match="SystemExit"):
+        get_agent("leaves.py")
+
+
+def test_a_package_by_its_file_finds_its_own_modules(room):
+    (room / "mine").mkdir()
+    (room / "mine" / "__init__.py").write_text("from .part import answer\n")
+    (room / "mine" / "part.py").write_text("answer = 42\n")
+    assert resolve("mine/__init__.py:answer") == 42
+
+
+def test_a_module_beside_a_script_is_found_from_anywhere(room, monkeypatch):
+    monkeypatch.syspath_prepend(str(room))
+    (room / "beside_script.py").write_text("G = 8.0\n")
+    importlib.import_module("beside_script")
+    assert from_anywhere("beside_script:G") == "beside_script:G"
+    monkeypatch.chdir("/")
+    assert from_anywhere("beside_script:G") == f"{room / 'beside_script.py'}:G"
+    assert resolve(from_anywhere("beside_script:G")) == 8.0
 
 
 def test_a_reference_leads_back_to_its_object_or_there_is_none():

@@ -37,8 +37,10 @@ def train(
     """Train `agent` on `env` and return the finished run.
 
     Args:
-        env: a Gymnasium id, `module:EnvId`, or a function that makes the environment.
-        agent: a name that `entrax agents` lists, or `module:name`; by default the first choice for the actions.
+        env: a Gymnasium id, `module:EnvId`, `module:Class`, `file.py:Class`, or a function or other object that makes
+            the environment when called. What worker processes cannot import stays in this process.
+        agent: a name that `entrax agents` lists, `module:name`, `file.py`, or a module or other object with the names
+            of `entrax.agents.base.Agent`; by default the first choice for the actions.
         steps: environment steps, over all parallel environments.
         seed: everything random follows from it.
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.

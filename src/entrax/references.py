@@ -42,7 +42,7 @@ def import_named(module: str) -> ModuleType:
         return _import_file(Path(module)) if is_file(module) else importlib.import_module(module)
     except EntraxError:
         raise
-    except Exception as error:  # the module's own code may raise anything
+    except (Exception, SystemExit) as error:  # the module's own code may raise anything
         what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise EntraxError(f"{module} cannot be imported: {what}.") from error
 
@@ -81,7 +81,8 @@ def _import_file(path: Path) -> ModuleType:
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    inside = [str(path.parent)] if path.name == "__init__.py" else None  # where a package looks for its modules
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

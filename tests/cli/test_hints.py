@@ -1,5 +1,6 @@
-"""Commands that entrax prints are run as they are printed, in a shell, from another directory."""
+"""Commands that entrax prints work as they are printed, and what is given by a file works in every verb."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from entrax.cli import main
 
 ODD = """a "b" 'c' $HOME `id` * \\ ; & é"""
 CART = f"""
@@ -82,3 +85,53 @@ def test_resume_and_evaluate_work_as_they_are_printed(room):
     assert done.returncode == 130, done.stderr
     resumed = typed(hint(r"`(entrax resume .*)` goes on", done.stderr) + " --no-video")
     assert "return" in typed(hint(r"again   (entrax evaluate .*)", resumed) + " --episodes 2")
+
+
+STUDY = """
+from entrax.studies.study import Study
+
+STUDY = Study(
+    name="mine",
+    claim="A claim.",
+    criterion="Always.",
+    run=lambda quick, seeds, out: {},
+    judge=lambda numbers: "supported",
+)
+"""
+
+
+@pytest.mark.parametrize("name", ["my_study:STUDY", "./my_study.py:STUDY"])
+def test_a_study_is_given_by_module_or_file(room, name):
+    (room / "my_study.py").write_text(STUDY)
+    done = subprocess.run(
+        ["entrax", "study", name, "--quick"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert "mine: supported" in done.stdout, done.stderr
+    assert (room / "studies" / "mine" / "numbers.json").exists()
+
+
+@pytest.mark.long
+def test_infinity_goes_from_training_to_all_that_follows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["--steps", "12", "--learning-starts", "4", "--episodes", "1", "--no-video"]
+    main(["train", "Hopper-v5", "--env-arg", "healthy_z_range=[0.7,Infinity]", "--hidden", "4", "--run", "run", *small])
+    main(["evaluate", "run", "--episodes", "1"])
+    main(["resume", "run", "--steps", "20", "--no-video"])
+    main(["stress", "run", "--levels", "0,1", "--families", "motor_strength", "--episodes", "1"])
+    main(
+        [
+            "stress",
+            "run",
+            "--levels",
+            "0,1",
+            "--families",
+            "motor_strength",
+            "--episodes",
+            "1",
+            "--variant",
+            "healthy_z_range=[0,Infinity]",
+        ]
+    )
+    main(["finetune", "run", "--run", "tuned", *small])
+    kwargs = json.loads((tmp_path / "tuned" / "config.json").read_text())["environment"]["kwargs"]
+    assert kwargs == {"healthy_z_range": [0.7, {"$float": "inf"}]}

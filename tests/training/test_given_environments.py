@@ -1,6 +1,8 @@
 """Whatever makes an environment trains, evaluates and films; what only this process has stays in it, and is said so."""
 
 import functools
+import json
+import math
 import sys
 import types
 from collections.abc import Iterator
@@ -10,13 +12,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from carts import Cart, Maker, without_render_mode
+from carts import Cart, Maker, Roomy, without_render_mode
 
 import entrax
+from entrax.agents import sac
 from entrax.agents.controller import act_in_episodes
 from entrax.environments import make
 from entrax.environments.perturb import perturbed
+from entrax.errors import EntraxError
 from entrax.report.video import record
+from entrax.training.trained import command_again
 
 SMALL = {"steps": 12, "envs": 2, "workers": 2, "learning_starts": 4, "hidden": (4,), "batch_size": 2, "eval_every": 0}
 
@@ -84,3 +89,52 @@ def test_what_runs_here_and_in_workers_learns_the_same(tmp_path):
     ]
     a, b = (run.policy(np.ones(3, np.float32)) for run in runs)
     assert np.array_equal(a, b)
+
+
+def test_every_process_is_given_what_the_user_gave(tmp_path):
+    notes = tmp_path / "notes"
+    numbers = {"a": np.float32(0.1), "b": np.arange(6, dtype=np.int8).reshape(2, 3), "c": np.array([np.nan, np.inf])}
+    nested = {"d": (0.7, math.inf), "e": {1: [(2,), {3: math.nan}]}, "f": {1.5, 2.5}, "g": np.bool_(True)}
+    named = {"notes": notes, "h": Path("a b/c"), "i": math.hypot, "j": b"\x00"}
+    run = entrax.train("carts:Witness", "sac", run=tmp_path / "run", env_args=named | numbers | nested, **SMALL)
+    run.evaluate(2, workers=1)
+    again = {"env": "carts:Witness", "env_args": named}
+    entrax.load(run.path, **again).evaluate(2, workers=1)
+    entrax.resume(run.path, steps=20, **again)
+    processes, given = zip(*map(json.loads, notes.read_text().splitlines()), strict=True)
+    expected = {name: repr(value) for name, value in (named | numbers | nested).items() if name != "notes"}
+    assert all(arguments == expected for arguments in given)
+    assert len(set(processes)) > 4
+
+
+def test_what_cannot_be_recorded_is_named_where_the_record_is_needed_only(tmp_path):
+    lost = {"gravity": lambda: 3.0, "space": gymnasium.spaces.Discrete(2)}
+    run = entrax.train(Roomy, "sac", run=tmp_path / "run", env_args=lost, **SMALL)
+    assert len(run.evaluate(1).returns) == 1
+    loaded = entrax.load(run.path, env="carts:Roomy")
+    assert loaded.policy(np.ones(3, np.float32)).shape == (1,)
+    for act in (loaded.evaluate, lambda: entrax.resume(run.path, steps=20, env="carts:Roomy")):
+        with pytest.raises(EntraxError, match=r"gravity.*env_args"):
+            act()
+    with pytest.raises(EntraxError, match=r"space.*Discrete"):
+        entrax.load(run.path, env="carts:Roomy", env_args={"gravity": lost["gravity"]}).evaluate(1)
+    again = entrax.load(run.path, env=functools.partial(Roomy, **lost))
+    assert again.evaluate(1).returns == run.evaluate(1).returns
+    assert entrax.resume(run.path, steps=20, env="carts:Roomy", env_args=lost).metrics()[-1]["step"] == 20
+
+
+def test_an_agent_that_is_an_object_trains_and_is_given_again(tmp_path):
+    names = ("Config", "resolve", "init", "policy", "data", "update")
+    agent = types.SimpleNamespace(**{name: getattr(sac, name) for name in names})
+    run = entrax.train(without_render_mode, agent, run=tmp_path / "run", **SMALL)
+    with pytest.raises(EntraxError, match="agent"):
+        entrax.load(run.path)
+    again = entrax.load(run.path, agent=agent, env=without_render_mode)
+    assert again.evaluate(1).returns == run.evaluate(1).returns
+    assert "in Python" in command_again("evaluate", run.directory)
+
+
+def test_finetune_says_which_arguments_an_environment_had(tmp_path):
+    run = entrax.train(functools.partial(without_render_mode, gravity=3.0), "sac", run=tmp_path / "run", **SMALL)
+    with pytest.raises(EntraxError, match=r"--env carts:without_render_mode.*--env-arg gravity=3\.0"):
+        entrax.finetune(run.path, steps=8)

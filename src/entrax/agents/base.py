@@ -95,7 +95,7 @@ class Agent(Protocol):
 
 
 NAMES = ("Config", "resolve", "init", "policy", "data", "update")
-OPTIONAL_NAMES = ("with_prior",)
+OPTIONAL_NAMES = ("with_prior", "loop_defaults")
 
 
 def get_agent(agent: str | Any) -> ModuleType:
@@ -126,13 +126,20 @@ def agent_name(agent: str | Any) -> str:
     """Return what a run's config.json calls an agent: what `get_agent` takes, as far as a name can say it."""
     if isinstance(agent, str):
         return absolute(agent)
-    if not isinstance(agent, ModuleType):
-        return reference_of(agent) or type(agent).__qualname__
+    if isinstance(agent, ModuleType):
+        name, reference = agent.__name__, _module_reference(agent)
+    else:
+        name, reference = getattr(agent, "__qualname__", type(agent).__qualname__), reference_of(agent)
+    return reference or f"{name}-object"  # which is no name of the registry, whatever the object is called
+
+
+def _module_reference(module: ModuleType) -> str | None:
     for name, known in REGISTRY.items():
-        if known.module == agent.__name__:
+        if known.module == module.__name__:
             return name
-    package, _, name = agent.__name__.rpartition(".")
-    return f"{package}:{name}" if package else str(vars(agent).get("__file__", name))
+    package, _, name = module.__name__.rpartition(".")
+    file = vars(module).get("__file__")
+    return f"{package}:{name}" if package and file else file
 
 
 def _as_module(agent: Any, name: str) -> ModuleType:

@@ -42,7 +42,7 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(["--keep-replay"], is_flag=True, help="Bring the transitions along, with the rewards they had."),
     click.Option(["--keep-optimiser"], is_flag=True, help="Bring the optimiser's state along."),
     click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
-    click.Option(["--agent"], help="The agent again, when it is a third party's module:name."),
+    click.Option(["--agent"], help="The agent again, when it is a third party's: module:name or a file."),
     click.Option(["--seed"], type=Whole(), help="By default RUN's."),
     click.Option(["--run"], help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the new run up again if it is there, else start it."),

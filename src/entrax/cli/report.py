@@ -9,7 +9,7 @@ from entrax.cli.output import print_json
 @click.argument("run")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the policy.")
-@click.option("--agent", help="The agent again, when it is a third party's module:name.")
+@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -14,7 +14,7 @@ from entrax.runs.directory import RunDirectory
 @click.argument("run")
 @click.option("--steps", type=Whole(), help="Train for more steps than were asked for; schedules keep their horizon.")
 @click.option("--device", help="Learn somewhere else: cpu, gpu or tpu.")
-@click.option("--agent", help="The agent again, when it is a third party's module:name.")
+@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--episodes", type=Whole(1), default=20, show_default=True, help="Of the last evaluation.")

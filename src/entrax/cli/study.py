@@ -31,7 +31,7 @@ EVERY = "all"
 def command(name: str | None, quick: bool, seeds: int | None, as_json: bool, out: Path, debug: bool) -> None:
     """Run the study NAME; `all` runs every one and writes a page of their verdicts. Without NAME they are listed.
 
-    NAME may be a study of your own, `module:STUDY`.
+    NAME may be a study of your own, `module:STUDY` or `file.py:STUDY`.
 
     OUT/NAME gets numbers.json and figure.png. What is trained is kept in OUT/runs, and taken up again from there.
     """

@@ -19,7 +19,7 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(
         ["--agent"],
         shell_complete=complete(REGISTRY),
-        help="A name of `entrax agents`, or module:name; by default the first choice for ENV.",
+        help="A name of `entrax agents`, module:name or a file; by default the first choice for ENV.",
     ),
     click.Option(
         ["--preset"],

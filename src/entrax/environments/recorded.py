@@ -89,6 +89,13 @@ def flags_again(record: Mapping[str, Any]) -> list[str] | None:
     return flags
 
 
+def arguments_again(record: Any) -> str:
+    """Return the flags that give all arguments of a record again, for a message."""
+    kwargs = record.get("kwargs") if isinstance(record, Mapping) else None
+    pairs = kwargs.items() if isinstance(kwargs, Mapping) else ()
+    return " ".join(f"--env-arg {quoted(_typed(str(name), value))}" for name, value in pairs)
+
+
 class _Reference(str):
     """A function or class that a file names, and that is not imported."""
 

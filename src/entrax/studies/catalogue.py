@@ -3,6 +3,7 @@
 import importlib
 
 from entrax.errors import EntraxError, closest
+from entrax.references import resolve
 from entrax.studies.study import Study
 
 NAMES = (
@@ -25,7 +26,7 @@ NAMES = (
 
 
 def get_study(name: str) -> Study:
-    """The study called `name`, or a user's own `module:STUDY`.
+    """The study called `name`, or a user's own `module:STUDY` or `file.py:STUDY`.
 
     Raises EntraxError if there is none, with the closest name.
     """
@@ -38,11 +39,7 @@ def get_study(name: str) -> Study:
 
 
 def _own_study(name: str) -> Study:
-    path, _, attribute = name.rpartition(":")
-    try:
-        found = vars(importlib.import_module(path)).get(attribute)
-    except ImportError as error:
-        raise EntraxError(f"Study {name!r} cannot be imported: {error}.") from error
+    found = resolve(name)
     if not isinstance(found, Study):
         raise EntraxError(f"{name!r} must be an entrax.studies.study.Study, got {type(found).__name__}.")
     return found

@@ -26,7 +26,7 @@ from entrax.training.trained import Run
 @in_32_bits
 def train(
     env: str | Callable[[], gymnasium.Env],
-    agent: str | None = None,
+    agent: str | Any | None = None,
     *,
     prior: str | Path | None = None,
     data: str | Path | None = None,

@@ -21,7 +21,8 @@ import numpy as np
 from jax import tree_util
 
 from entrax.agents.registry import REGISTRY
-from entrax.environments.recorded import Given
+from entrax.environments.recorded import Given, arguments_again
+from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, closest
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
@@ -75,7 +76,7 @@ def finetune(
         check_same(there, recorded(old), temperature_start, keep_optimiser)
         settings.setdefault("learning_starts", there.config["training"]["learning_starts"])
     if env is None:
-        env = source_of(old.run, None, env_args)
+        env = own_environment(old.run, env_args)
     check_spaces(old.spec, spec_of_environment(env, env_args or {}), str(path))
     chosen, temperature = temperature_settings(old, temperature_start, settings)
     settings = inherited(old, settings | chosen, steps, keep_replay)
@@ -95,7 +96,7 @@ def finetune(
 
     return launch(
         env,
-        old.run.config["agent"] if old.run.config["agent"] in REGISTRY else agent,
+        old.run.config["agent"] if old.run.config["agent"] in tuple(REGISTRY) else agent,
         steps=steps,
         seed=old.run.config["seed"] if seed is None else seed,
         run=run,
@@ -109,6 +110,15 @@ def finetune(
         record={} if reference is None else {"prior": reference.record},
         **settings,
     )
+
+
+def own_environment(run: RunDirectory, env_args: Mapping[str, Any] | None) -> EnvSource:
+    """The run's environment. Raises EntraxError, with the arguments it had, if the user must name it again."""
+    try:
+        return source_of(run, None, env_args)
+    except EntraxError as error:
+        had = arguments_again(run.config.get("environment"))
+        raise EntraxError(f"{error} With `env`, give all its arguments again: {had}." if had else str(error)) from error
 
 
 def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start: str, keep_optimiser: bool) -> None:

@@ -22,4 +22,9 @@ def forge_config(path: Path, config: dict[str, Any]) -> None:
 def forge_meta(checkpoint: Path, record: Any) -> None:
     """Write a checkpoint's meta.json, and its hash."""
     (checkpoint / META).write_text(json.dumps(record))
+    forge_sums(checkpoint)
+
+
+def forge_sums(checkpoint: Path) -> None:
+    """Write the hashes of a checkpoint's files."""
     (checkpoint / SUMS).write_text("".join(f"{digest(checkpoint / file)}  {file}\n" for file in (META, STATE)))

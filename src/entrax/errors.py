@@ -60,6 +60,16 @@ class CannotWrite(FileFault):
 
 
 @contextmanager
+def damage_of(what: object) -> Iterator[None]:
+    """Raise an EntraxError from inside, or an error about a missing or misshapen array, as damage of `what`."""
+    try:
+        yield
+    except (EntraxError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        clause = str(error) if isinstance(error, EntraxError) else f"{error!r}."
+        raise EntraxError(f"{what} is damaged: {clause}") from error
+
+
+@contextmanager
 def write_faults(path: Path, size: int = 0) -> Iterator[None]:
     """Raise an OSError from inside as CannotWrite; `size` is how many bytes the file needs."""
     try:

@@ -4,6 +4,7 @@ Nothing here needs JAX: environment workers import this module too. `Transition`
 which JAX treats as pytrees.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -139,7 +140,10 @@ class Spec:
 
 
 def spec_from_json(record: dict[str, Any]) -> Spec:
-    """The spec that `dataclasses.asdict` turned into JSON data: tuples are lists there, and infinite bounds null."""
+    """The spec that `dataclasses.asdict` turned into JSON data: tuples are lists there, and infinite bounds null.
+
+    Raises TypeError or ValueError when fields are missing, unknown, or do not fit each other.
+    """
 
     def bounds(values: list[float | None], missing: float) -> tuple[float, ...]:
         return tuple(missing if value is None else value for value in values)
@@ -153,7 +157,23 @@ def spec_from_json(record: dict[str, Any]) -> Spec:
 
     action = restored(record["action"])
     kind = MultiDiscrete if "nvec" in action else Discrete if "n" in action else Continuous
-    return Spec(observation=tuple(Leaf(**restored(leaf)) for leaf in record["observation"]), action=kind(**action))
+    spec = Spec(observation=tuple(Leaf(**restored(leaf)) for leaf in record["observation"]), action=kind(**action))
+    _check_sizes(spec)
+    return spec
+
+
+def _check_sizes(spec: Spec) -> None:
+    """Raises ValueError unless there is a bound for each entry."""
+    if not spec.observation:
+        raise ValueError("nothing is observed")
+    for leaf in spec.observation:
+        entries = 1 if leaf.is_image and len(leaf.low) == 1 and leaf.size == math.prod(leaf.shape) else leaf.size
+        if not len(leaf.low) == len(leaf.high) == entries:
+            raise ValueError(f"{leaf.name!r} has {leaf.size} entries and {len(leaf.low)} and {len(leaf.high)} bounds")
+    if isinstance(spec.action, Continuous):
+        entries, bounds = math.prod(spec.action.shape), (len(spec.action.low), len(spec.action.high))
+        if bounds != (entries, entries):
+            raise ValueError(f"actions have {entries} entries and {bounds[0]} and {bounds[1]} bounds")
 
 
 class Transition(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from entrax.errors import plain
 from entrax.runs.directory import RunDirectory
-from entrax.runs.records import publish_bytes
+from entrax.runs.records import publish_bytes, read_whole
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -22,6 +22,7 @@ td:first-child { color: #666; white-space: nowrap; } .big td { font-size: 1.1rem
 """
 
 
+LARGEST_PICTURE = 256 * 2**20  # bytes; also of a film
 NAMES = {"mode": "return of the mode", "sampled": "of sampled actions", "best": "of the best checkpoint"}
 TERMS = """A return is the sum of the rewards of an episode, without discount; ± is the standard deviation over
 episodes. The mode is the action that the policy prefers; sampled actions are drawn from the policy, as in training. The
@@ -104,4 +105,4 @@ def _text(value: Any) -> str:
 
 
 def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+    return base64.b64encode(read_whole(path, LARGEST_PICTURE)).decode()

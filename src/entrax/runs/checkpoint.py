@@ -26,6 +26,8 @@ from safetensors.numpy import save as save_arrays
 from entrax.errors import CannotWrite, EntraxError, write_faults
 from entrax.runs.directory import RunDirectory, check_format
 from entrax.runs.records import dumps, open_plain, read_json, sync_directory, write_bytes
+from entrax.runs.schema import COUNT
+from entrax.runs.schema import META as META_FORM
 
 FORMAT = 2
 KINDS = ("step", "best", "final")
@@ -83,7 +85,7 @@ def load(
         with safe_open(path, framework="numpy") as file:
             names = [key for key in file.keys() if groups is None or key.split("/")[0] in groups]  # noqa: SIM118
             return {key: np.asarray(file.get_tensor(key)) for key in names}, meta
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise EntraxError(f"{path} is damaged: {error}.") from error
 
 
@@ -127,9 +129,9 @@ def _load_meta(path: Path) -> dict[str, Any]:
     if written != _sums(digests):
         wrong = [file for file in digests if f"{digests[file]}  {file}\n".encode() not in written] or [SUMS]
         raise EntraxError(f"{path / wrong[0]} is damaged: its SHA-256 is not the one in {SUMS}.")
-    record = read_json(path / META)
+    record = read_json(path / META, {"meta": META_FORM})
     check_format(record, path / META, FORMAT)
-    return _field(record, "meta", path / META)
+    return record["meta"]
 
 
 def resolve(run: RunDirectory, which: str) -> str:
@@ -266,18 +268,12 @@ def _clear(folder: Path) -> None:
 
 def _load_meta_without_hashes(path: Path) -> dict[str, Any]:
     """Format 1: a size is all there is to check."""
-    record = read_json(path / META)
+    record = read_json(path / META, {"meta": META_FORM, "files": {STATE: {"bytes": COUNT}}})
     check_format(record, path / META, FORMAT)
     if record["format"] > 1:
         raise EntraxError(f"The checkpoint {path} is damaged: it holds no {SUMS}.")
-    expected = _field(_field(_field(record, "files", path / META), STATE, path / META), "bytes", path / META)
+    expected = record["files"][STATE]["bytes"]
     size = (path / STATE).stat().st_size
     if size != expected:
         raise EntraxError(f"{path / STATE} is damaged: it has {size} bytes where {expected} were written.")
-    return _field(record, "meta", path / META)
-
-
-def _field(record: Any, name: str, path: Path) -> Any:
-    if not isinstance(record, dict) or name not in record:
-        raise EntraxError(f"{path} is damaged: it lacks {name!r}.")
-    return record[name]
+    return record["meta"]

@@ -27,6 +27,8 @@ from entrax.runs.records import (
     salvage_log,
     to_json,
 )
+from entrax.runs.schema import CONFIG, EVENT, METRICS, checked
+from entrax.spec import Spec, spec_from_json
 
 FORMAT = 2
 """1: no replay log, and checkpoints that cannot be resumed from; 2: the present one."""
@@ -73,7 +75,7 @@ class RunDirectory:
         if not (path / "config.json").is_file():
             raise EntraxError(f"{path} is not a run: it holds no config.json.")
         _refuse_links(path)
-        config = read_json(path / "config.json")
+        config = read_json(path / "config.json", CONFIG)
         check_format(config, path / "config.json", FORMAT)
         return cls(path=path, config=config)
 
@@ -99,6 +101,14 @@ class RunDirectory:
             raise FileFault(
                 f"No run directory can be made in {root} ({error.strerror}); choose one with `run`."
             ) from error
+
+    @property
+    def spec(self) -> Spec:
+        """What the environment was like. Raises EntraxError when config.json does not say it."""
+        try:
+            return spec_from_json(self.config["spec"])
+        except (TypeError, ValueError) as error:
+            raise EntraxError(f"{self.path / 'config.json'} is damaged: spec: {error}.") from error
 
     @property
     def checkpoints(self) -> Path:
@@ -142,13 +152,13 @@ class RunDirectory:
         """Keep the rows of a damaged metrics.jsonl up to `step` that can be read; how many there are."""
 
         def belongs(row: Mapping[str, Any]) -> bool:
-            return isinstance(row.get("step"), int) and row["step"] <= step
+            return row.get("step", step + 1) <= step
 
-        return salvage_log(self.path / "metrics.jsonl", belongs)
+        return salvage_log(self.path / "metrics.jsonl", METRICS, belongs)
 
     def salvage_events(self) -> None:
         """Keep the rows of events.jsonl that can be read."""
-        salvage_log(self.path / "events.jsonl", lambda row: True)
+        salvage_log(self.path / "events.jsonl", EVENT, lambda row: True)
 
     def config_digest(self) -> str:
         """SHA-256 of the configuration, without the two settings that a resumed run may change."""
@@ -158,7 +168,7 @@ class RunDirectory:
     def with_training(self, **settings: Any) -> "RunDirectory":
         """The run with other settings under `training`, which `publish_config` writes."""
         config = self.config | {"training": self.config["training"] | settings}
-        return RunDirectory(path=self.path, config=to_json(config))
+        return RunDirectory(path=self.path, config=checked(to_json(config), CONFIG, self.path / "config.json"))
 
     def publish_config(self) -> None:
         """Write the configuration to config.json, if it is another."""
@@ -171,11 +181,11 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows of metrics.jsonl, oldest first."""
-        return read_lines(self.path / "metrics.jsonl")
+        return read_lines(self.path / "metrics.jsonl", METRICS)
 
     def events(self) -> list[dict[str, Any]]:
         """All rows of events.jsonl, oldest first."""
-        return read_lines(self.path / "events.jsonl")
+        return read_lines(self.path / "events.jsonl", EVENT)
 
 
 def _refuse_links(path: Path) -> None:

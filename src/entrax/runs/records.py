@@ -10,7 +10,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 
 from entrax.errors import EntraxError, FileFault, write_faults
+from entrax.runs.schema import OBJECT, Form, checked
 
-LARGEST_JSON = 64 * 2**20  # bytes; none of ours comes near
+LARGEST_JSON = 64 * 2**20  # bytes of a file or of a line of a log; none of ours comes near
+DEEPEST = 64
+BLOCK = 2**20
 
 
 @contextmanager
@@ -116,19 +119,58 @@ def publish_json(path: Path, value: Any) -> None:
     publish_bytes(path, (dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`; EntraxError when the file is damaged."""
+def read_whole(path: Path, largest: int = LARGEST_JSON) -> bytes:
+    """The bytes of the file `path`. Raises EntraxError when there are more than `largest`."""
     with open_plain(path) as file:
-        if os.fstat(file.fileno()).st_size > LARGEST_JSON:
-            raise EntraxError(f"{path} is damaged: it is larger than any file of its kind.")
-        text = file.read()
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise EntraxError(f"{path} is damaged: it is larger than any file of its kind.")
+    return data
+
+
+def read_json(path: Path, form: Form = OBJECT) -> Any:
+    """The JSON object in the file `path`, checked by its form; EntraxError when the file is damaged."""
+    return checked(parse(read_whole(path), path), form, path)
+
+
+def parse(text: bytes, file: object) -> dict[str, Any]:
+    """The object that strict JSON describes. Raises EntraxError naming `file` for anything else."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a broken encoding and an endless integer
-        raise EntraxError(f"{path} is damaged: it is not valid JSON ({error}).") from error
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(value, DEEPEST):
+            raise ValueError(f"nested deeper than {DEEPEST} levels")
+    except RecursionError as error:
+        raise EntraxError(f"{file} is damaged: it is not valid JSON (nested too deep).") from error
+    except ValueError as error:  # also a broken encoding and an endless integer
+        raise EntraxError(f"{file} is damaged: it is not valid JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise EntraxError(f"{path} is damaged: it should hold a JSON object, not a {type(value).__name__}.")
+        raise EntraxError(f"{file} is damaged: it should hold a JSON object, not a {type(value).__name__}.")
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name is there twice in one object")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large")
+    return value
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deep(item, levels - 1) for item in inside)
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
@@ -144,8 +186,15 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def _drop_torn_line(file: Any, end: int) -> None:
-    file.seek(0)
-    file.truncate(file.read(end).rfind(b"\n") + 1)
+    while end > 0:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        last = file.read(end - start).rfind(b"\n") + 1
+        if last:
+            file.truncate(start + last)
+            return
+        end = start
+    file.truncate(0)
 
 
 def log_record(path: Path) -> dict[str, Any]:
@@ -162,19 +211,22 @@ def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
     """Whether the log still begins as it did when `log_record` gave `record`."""
     if record["bytes"] == 0:
         return True
+    digest, left = hashlib.sha256(), record["bytes"]
     with open_plain(path) as file:
-        data = file.read(record["bytes"])
-    return len(data) == record["bytes"] and hashlib.sha256(data).hexdigest() == record["sha256"]
+        while left and (block := file.read(min(left, BLOCK))):
+            digest.update(block)
+            left -= len(block)
+    return left == 0 and digest.hexdigest() == record["sha256"]
 
 
-def salvage_log(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> int:
+def salvage_log(path: Path, form: Form, keep: Callable[[Mapping[str, Any]], bool]) -> int:
     """Replace a damaged log by those of its rows that can be read and that `keep` takes; how many there are.
 
     The damaged file stays beside it as `<name>.damaged`.
     """
     try:
         with open_plain(path) as file:
-            rows = [row for row in map(_row_or_none, file) if row is not None and keep(row)]
+            rows = [row for row in _whole_rows(file, path, form) if keep(row)]
     except EntraxError:
         rows = []
     with write_faults(path):
@@ -184,12 +236,10 @@ def salvage_log(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> int:
     return len(rows)
 
 
-def _row_or_none(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
+def _whole_rows(file: BufferedReader, path: Path, form: Form) -> Iterator[Any]:
+    for line in _lines(file):
+        with suppress(EntraxError):
+            yield _row(line, form, path)
 
 
 def cut_log(path: Path, record: Mapping[str, Any]) -> None:
@@ -201,22 +251,28 @@ def cut_log(path: Path, record: Mapping[str, Any]) -> None:
                 os.fsync(file.fileno())
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, form: Form = OBJECT) -> list[Any]:
     """The rows of a log, oldest first; none when there is no file. A line still being written is left out.
 
     Raises EntraxError naming the line that is damaged.
     """
     if not path.exists():
         return []
-    rows = []
     with open_plain(path) as file:
-        *lines, _unfinished = file.read().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise EntraxError(f"Line {number} of {path} is damaged: it is not valid JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise EntraxError(f"Line {number} of {path} is damaged: it should hold a JSON object.")
-        rows.append(row)
-    return rows
+        return [_row(line, form, f"Line {number} of {path}") for number, line in enumerate(_lines(file), start=1)]
+
+
+def _row(line: bytes, form: Form, file: object) -> Any:
+    if len(line) > LARGEST_JSON:
+        raise EntraxError(f"{file} is damaged: it is longer than any line of its kind.")
+    return checked(parse(line, file), form, file)
+
+
+def _lines(file: BufferedReader) -> Iterator[bytes]:
+    """The lines that have an end; of one that is too long no more than it takes to see that."""
+    while line := file.readline(LARGEST_JSON + 1):
+        whole, rest = line.endswith(b"\n"), line
+        while not whole and (rest := file.readline(BLOCK)):
+            whole = rest.endswith(b"\n")
+        if whole:
+            yield line

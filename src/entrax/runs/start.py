@@ -28,5 +28,5 @@ def read_start(run: RunDirectory) -> dict[str, np.ndarray]:
         raise EntraxError(f"{path} is damaged: its SHA-256 is not the one in config.json.")
     try:
         return load(data)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise EntraxError(f"{path} is damaged: {error}.") from error

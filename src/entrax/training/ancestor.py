@@ -20,7 +20,7 @@ from entrax.runs import checkpoint as checkpoints
 from entrax.runs import rowlog
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import open_plain
-from entrax.spec import Progress, Spec, Transition, spec_from_json
+from entrax.spec import Progress, Spec, Transition
 from entrax.training.trained import config_of
 
 
@@ -38,7 +38,7 @@ class Ancestor:
     @property
     def spec(self) -> Spec:
         """Observations and actions of its environment."""
-        return spec_from_json(self.run.config["spec"])
+        return self.run.spec
 
     @property
     def whole(self) -> bool:

@@ -54,7 +54,14 @@ class Moments:
         return {"count": self.count, "mean": self.mean, "sum_of_squares": self.sum_of_squares}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Continue from what `arrays` gave; older runs hold one count for all entries."""
+        """Continue from what `arrays` gave; older runs hold one count for all entries.
+
+        Raises EntraxError when an array is missing or has another shape.
+        """
+        for name in ("count", "mean", "sum_of_squares"):
+            shape = arrays[name].shape if name in arrays else None
+            if shape != self.mean.shape and (name != "count" or shape != ()):
+                raise EntraxError(f"The normaliser's array {name!r} is missing, or its shape is not {self.mean.shape}.")
         self.mean, self.sum_of_squares = arrays["mean"].copy(), arrays["sum_of_squares"].copy()
         self.count = np.broadcast_to(arrays["count"], self.mean.shape).astype(np.float64)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.versions import differences
-from entrax.spec import spec_from_json
 from entrax.training.devices import set_up
 from entrax.training.memory import check_memory
 from entrax.training.options import Options
@@ -64,7 +64,7 @@ def resume(
         writer = MetricsWriter(directory)
         try:
             training = Training(task, directory, writer, devices, started)
-            with training.pool:
+            with training.pool, closing(training):
                 _restore_newest(training, said)
                 writer.views = shown = list(views(directory))
                 for view in shown:
@@ -114,13 +114,13 @@ def options_of(directory: RunDirectory) -> Options:
     """The options that config.json holds. Raises EntraxError when they are not those of a run."""
     try:
         return Options(**directory.config["training"])
-    except TypeError as error:
+    except (EntraxError, TypeError) as error:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
 
 
 def _task(directory: RunDirectory, agent: str | Any | None, source: EnvSource) -> Task:
     config = directory.config
-    options, spec = options_of(directory), spec_from_json(config["spec"])
+    options, spec = options_of(directory), directory.spec
     checked = check_environment(source, config["seed"], workers=options.workers, step_timeout=options.step_timeout)
     if checked.spec != spec:
         raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
@@ -146,11 +146,11 @@ def _restore_newest(training: Training, said: list[str]) -> None:
                 if not salvage:
                     run.check_metrics(meta["metrics"], name)
                 restore(training, arrays, meta, salvage)
-            except (EntraxError, KeyError, TypeError, ValueError) as error:
+            except (EntraxError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
                 why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
                 if not salvage:
                     said.append(_warned(f"{why} The checkpoint before is tried."))
-                training.forget_log()
+                training.close()
                 continue
             _begin_from(training, name, meta, salvage, said)
             return

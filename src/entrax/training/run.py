@@ -314,8 +314,8 @@ class Training:
             say(message)
             self.run.append_event({"kind": "warning", "step": self.step, "message": message})
 
-    def forget_log(self) -> None:
-        """Close the log that a checkpoint which could not be restored left open."""
+    def close(self) -> None:
+        """Close the log, also the one that a checkpoint which could not be restored left open."""
         if self.log is not None:
             self.log.close()
             self.log = None

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors.numpy import save as save_arrays
 
 from entrax.agents.schedule import Anneal
-from entrax.errors import CannotWrite, EntraxError
+from entrax.errors import CannotWrite, EntraxError, damage_of
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
@@ -62,10 +62,11 @@ class Start:
         Raises EntraxError when the file is damaged.
         """
         arrays = read_start(self.run)
-        training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
-        training.normaliser.restore(below("normaliser", arrays))
-        training.rewards.restore(below("normaliser/rewards", arrays))
-        return _fill(training.replay, below("replay", arrays)) if self.transitions else []
+        with damage_of(self.run.path / FILE):
+            training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
+            training.normaliser.restore(below("normaliser", arrays))
+            training.rewards.restore(below("normaliser/rewards", arrays))
+            return _fill(training.replay, below("replay", arrays)) if self.transitions else []
 
     def fill(self, replay: UniformReplay) -> list[bytes]:
         """Put the transitions that the run begins with into its replay; its packed steps, for the log."""

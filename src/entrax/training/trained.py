@@ -21,15 +21,16 @@ from entrax.environments.observations import Flattener
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, damage_of
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.references import from_anywhere, is_file
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import unflatten
-from entrax.spec import Spec, spec_from_json
+from entrax.spec import Spec
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
+from entrax.training.options import checked_types
 from entrax.training.player import Player, fitting
 from entrax.training.precision import in_32_bits
 from entrax.training.saving import below
@@ -52,11 +53,12 @@ def load(
     arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
     set_up(None, None)
     module, resolved = config_of(directory, agent)
-    spec = spec_from_json(directory.config["spec"])
+    spec = directory.spec
     template = policy_template(module, resolved, spec, directory.config.get("prior"))
     normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
-    normaliser.restore(below("normaliser", arrays))
-    policy = unflatten(template, below("policy", arrays))
+    with damage_of(f"The checkpoint {checkpoint!r} of {directory.path}"):
+        normaliser.restore(below("normaliser", arrays))
+        policy = unflatten(template, below("policy", arrays))
     controller = Controller(policy=policy, scaling=normaliser.scaling(), spec=spec)
     return Run(
         directory=directory,
@@ -76,21 +78,21 @@ def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleT
         raise EntraxError(
             f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
         )
+    module = get_agent(name if ours else agent)
+    return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
+
+
+def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file: object = "config.json") -> Any:
+    """The resolved configuration of an algorithm that `file` holds. Raises EntraxError when it cannot be one."""
+    values = record["agent_config"]
+    if not harmless(values):
+        raise EntraxError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
     try:
-        module = get_agent(name if ours else agent)
-        return module, _configured(module, directory.config, spec_from_json(directory.config["spec"]))
-    except TypeError as error:
-        raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
-
-
-def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec) -> Any:
-    """The resolved configuration of an algorithm that config.json holds."""
-    if not harmless(record["agent_config"]):
-        raise EntraxError(
-            "A setting of the agent in config.json names a module or a file; a run must not choose those."
-        )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in record["agent_config"].items()}
-    return module.resolve(module.Config(**values), spec)
+        config = module.resolve(module.Config(**checked_types(module.Config, values)), spec)
+        module.data(config)  # raises EntraxError where settings contradict each other
+    except (EntraxError, TypeError, ValueError, OverflowError) as error:
+        raise EntraxError(f"{file} is damaged: agent_config: {error}") from error
+    return config
 
 
 def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:

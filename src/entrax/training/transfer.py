@@ -23,7 +23,7 @@ from jax import tree_util
 from entrax.agents.registry import REGISTRY
 from entrax.environments.recorded import Given, arguments_again
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError, closest, damage_of
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, unflatten
@@ -31,7 +31,7 @@ from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_anc
 from entrax.training.devices import set_up
 from entrax.training.launch import absolute, configure, existing, threads_of
 from entrax.training.launch import train as launch
-from entrax.training.normaliser import CLIP
+from entrax.training.normaliser import CLIP, Normaliser
 from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
 from entrax.training.run import Hook, Task, Views
@@ -86,7 +86,8 @@ def finetune(
 
     def begin(task: Task, place: str | Path, described: dict[str, Any]) -> RunDirectory:
         check_units(old, task)
-        arrays, fate = inherit(old, task, temperature_start, keep_optimiser, reference)
+        with damage_of(f"{old.name} of {old.run.path}"):
+            arrays, fate = inherit(old, task, temperature_start, keep_optimiser, reference)
         if temperature["anneal"] is not None:
             temperature["anneal"]["in_state"] = "state/params/log_alpha" in arrays
         rows = kept_rows(old) if keep_replay else {}
@@ -225,6 +226,7 @@ def inherit(
     normaliser.pop("normaliser/rewards/returns", None)  # of the old run's episodes
     if prior is None and task.options.normalise_obs:  # an older run's has no clip; a prior's stays as it was
         normaliser["normaliser/clip"] = np.asarray(CLIP)
+    Normaliser(task.spec.scaled_size, task.options.normalise_obs).restore(below("normaliser", normaliser))  # may raise
     reference = ["prior"] if prior is not None else []
     reset = [part for part in parts_of(made_anew) if part != "prior"]
     fate = {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}

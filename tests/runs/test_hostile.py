@@ -276,6 +276,20 @@ def test_arrays_of_another_form(copy, verb):
     everywhere()
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "finetune", "data"])
+def test_numbers_that_are_not_finite_are_damage(copy, verb):
+    run = copy()
+    state = meta_of(run).with_name(STATE)
+    arrays = load_file(state)
+    for name in ("policy/network/layers/0/weight", "state/params/policy/network/layers/0/weight"):
+        arrays[name] = np.full_like(arrays[name], np.nan)
+    save_file(arrays, state)
+    forge_sums(state.parent)
+    assert any("is not finite" in str(finding.damage) for finding in verify(RunDirectory.open(run)))
+    with pytest.raises(EntraxError, match=rf"final-\d+ of {run} is damaged: .*weight is not finite"):
+        READERS[verb](run)
+
+
 HOLE = 4 * LARGEST_JSON
 """Bytes of a hole, which takes no room on the disk."""
 

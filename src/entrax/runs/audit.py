@@ -38,7 +38,7 @@ def _damage_of_start(run: RunDirectory) -> str | None:
 
 def _damage(run: RunDirectory, name: str) -> str | None:
     try:
-        _, meta = checkpoint.load(run, name)
+        _, meta = checkpoint.load_finite(run, name)
         if "replay" in meta and not _is_of_the_past(run, name):
             rowlog.check(run.path / "replay", meta["replay"])
             run.check_metrics(meta["metrics"], name)

@@ -89,6 +89,17 @@ def load(
         raise EntraxError(f"{path} is damaged: {error}.") from error
 
 
+def load_finite(
+    run: RunDirectory, which: str = "latest", groups: Collection[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As `load`, of what training saves: all of its numbers are finite. Raises EntraxError naming an array if not."""
+    arrays, meta = load(run, which, groups)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise EntraxError(f"{resolve(run, which)} of {run.path} is damaged: {name} is not finite.")
+    return arrays, meta
+
+
 def load_meta(run: RunDirectory, name: str) -> dict[str, Any]:
     """The metadata of the checkpoint `name`, after checking the hashes of its files and of config.json.
 

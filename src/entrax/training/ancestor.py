@@ -81,7 +81,7 @@ def read_ancestor(path: str | Path, checkpoint: str, agent: str | Any | None) ->
     """
     run = RunDirectory.open(path)
     name = checkpoints.resolve(run, checkpoint)
-    arrays, meta = checkpoints.load(run, name)
+    arrays, meta = checkpoints.load_finite(run, name)
     module, config = config_of(run, agent)
     return Ancestor(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
 

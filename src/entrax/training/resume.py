@@ -140,7 +140,7 @@ def _restore_newest(training: Training, said: list[str]) -> None:
             if name.startswith("best"):
                 continue
             try:
-                arrays, meta = checkpoint.load(run, name)
+                arrays, meta = checkpoint.load_finite(run, name)
                 if name.startswith("final") or not _on_the_way(training.task.options, meta):
                     continue  # the end of a shorter run, which a longer one does not pass through
                 if not salvage:

@@ -50,7 +50,7 @@ def load(
 ) -> "Run":
     """See `entrax.api.load`."""
     directory = RunDirectory.open(path)
-    arrays, _ = checkpoints.load(directory, checkpoint, groups=("policy", "normaliser"))
+    arrays, _ = checkpoints.load_finite(directory, checkpoint, groups=("policy", "normaliser"))
     set_up(None, None)
     module, resolved = config_of(directory, agent)
     spec = directory.spec

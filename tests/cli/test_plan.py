@@ -203,9 +203,13 @@ def test_mistakes_are_one_sentence(arguments, words):
 def test_files_of_the_wrong_kind(tmp_path, maze):
     (tmp_path / "bad.npz").write_text("hello")
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "huge.txt").touch()
+    os.truncate(tmp_path / "huge.txt", 2**40)
     for arguments, words in (
         ([tmp_path / "bad.npz"], "is no problem that entrax saved"),
         ([tmp_path / "bad.txt"], "cannot be read as a map"),
+        ([tmp_path / "huge.txt"], "larger than any file"),
+        (["FrozenLake-v1", "--env-arg", "x=" + "[" * 100_000], "cannot be read"),
         ([maze, "--env-arg", "a=1"], "--env-arg is for Gymnasium's environments"),
         ([maze, "--trust-table"], "--trust-table is for Gymnasium's environments"),
         ([maze, "--discount", 0.9, "--figure", tmp_path / "no" / "where.png"], "cannot be written"),

@@ -1,6 +1,8 @@
 """Problems saved and loaded again are the same; files that are broken or hostile are refused before they are used."""
 
+import contextlib
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -115,3 +117,49 @@ def test_a_packed_file_is_refused_for_it_may_unpack_to_anything(tmp_path, arrays
     np.savez_compressed(tmp_path / "packed.npz", **arrays)
     with pytest.raises(EntraxError, match="is packed"):
         FiniteMDP.load(tmp_path / "packed.npz")
+
+
+def test_what_is_no_plain_file_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("pipe.npz", "folder.npz"):
+        with pytest.raises(EntraxError, match=rf"{name} cannot be read"):
+            FiniteMDP.load(tmp_path / name)
+
+
+HEADERS = [
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': " + b"(" * 3000 + b"}",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 9223372036854775807)}",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
+    b"{'descr': 3, 'fortran_order': False, 'shape': ()}",
+    b"[1]",
+    b"-" * 9000 + b"1",
+    b"{" * 5000,
+    b"\xff\x00",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
+def test_a_header_of_any_kind_is_refused(tmp_path, header):
+    path = tmp_path / "problem.npz"
+    forest(discount=0.9).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["reward.npy"] = b"\x93NUMPY\x01\x00" + len(header + b"\n").to_bytes(2, "little") + header + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(EntraxError, match=r"problem\.npz is no problem that entrax saved, or it is broken"):
+        FiniteMDP.load(path)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=20))
+def test_changed_bytes_are_refused_or_make_no_difference(tmp_path_factory, changes):
+    path = tmp_path_factory.mktemp("npz") / "problem.npz"
+    forest(discount=0.9).save(path)
+    data = bytearray(path.read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path.write_bytes(data)
+    with contextlib.suppress(EntraxError):
+        FiniteMDP.load(path)

@@ -87,10 +87,11 @@ def read(source: str, given: dict[str, Any]) -> Source:
 def read_map(path: Path, options: dict[str, Any]) -> Source:
     """A gridworld from a text file."""
     from entrax.problems import Layout, gridworld
+    from entrax.runs.records import read_whole
 
     try:
-        layout = Layout.parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        layout = Layout.parse(read_whole(path.resolve()).decode())
+    except UnicodeDecodeError as error:
         raise EntraxError(f"{path} cannot be read as a map: {error}.") from error
     return Source(path.name, gridworld(layout, **options), layout)
 

@@ -219,7 +219,7 @@ def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
             parsed[key] = decode(json.loads(value))
         except json.JSONDecodeError:
             parsed[key] = value
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise EntraxError(f"--env-arg {key} has a value that cannot be read: {error}.") from error
     return parsed
 

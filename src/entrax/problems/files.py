@@ -30,6 +30,8 @@ def save(mdp: "FiniteMDP", path: Path) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """See `FiniteMDP.load`."""
+    if path.exists() and not path.is_file():
+        raise EntraxError(f"{path} cannot be read: it is no plain file.")
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -38,8 +40,9 @@ def load(path: Path) -> dict[str, Any]:
             fields: dict[str, Any] = {name: read(archive, name) for name in headers}
     except OSError as error:
         raise EntraxError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:
-        raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {error}.") from error
+    except Exception as error:  # of many kinds, from Python's reader of archives and NumPy's of headers
+        cause = str(error) or repr(error)
+        raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {cause}.") from error
     if fields.pop("format") != FORMAT:
         raise EntraxError(f"{path} was saved by another version of entrax: it must have format {FORMAT}.")
     fields["discount"] = float(fields["discount"])

@@ -93,6 +93,11 @@ def test_the_report_shows_configuration_numbers_and_warnings(run):
         assert shown in text, shown
 
 
+def test_a_return_that_is_not_finite_is_shown_as_such(run):
+    run.append_event({"kind": "evaluation", "policy": "mode", "mean": None, "std": None, "episodes": 3})
+    assert "not finite (3 episodes)" in Page(write_report(run).read_text(encoding="utf-8")).text
+
+
 def test_without_a_film_the_report_says_why(run):
     page = Page(write_report(run, no_video="no headless OpenGL <was> found").read_text(encoding="utf-8"))
     assert "No video: no headless OpenGL <was> found." in page.text

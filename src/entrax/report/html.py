@@ -80,7 +80,8 @@ def _numbers(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str
     numbers: dict[str, Any] = {}
     for which, last in {e.get("which", e["policy"]): e for e in events if e.get("kind") == "evaluation"}.items():
         rate = f", {last['success_rate']:.0%} successful" if "success_rate" in last else ""
-        numbers[NAMES[which]] = f"{last['mean']:.1f} ± {last['std']:.1f} ({last['episodes']} episodes{rate})"
+        result = "not finite" if None in (last["mean"], last["std"]) else f"{last['mean']:.1f} ± {last['std']:.1f}"
+        numbers[NAMES[which]] = f"{result} ({last['episodes']} episodes{rate})"
     evaluations = [row for row in rows if "evaluation" in row and row["evaluation"]["mean"] is not None]
     if evaluations:
         best = max(evaluations, key=lambda row: row["evaluation"]["mean"])

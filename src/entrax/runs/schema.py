@@ -203,7 +203,7 @@ EVALUATION: dict[str, Form] = {
     "returns": [Maybe(NUMBER)],
     "lengths": [COUNT],
     "episodes": COUNT,
-    "policy": TEXT,
+    "policy": Kind("mode or sampled", lambda value: value in ("mode", "sampled")),
     "success_rate": NUMBER,
 }
 METRICS: dict[str, Form] = {

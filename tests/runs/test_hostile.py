@@ -290,6 +290,16 @@ def test_numbers_that_are_not_finite_are_damage(copy, verb):
         READERS[verb](run)
 
 
+@pytest.mark.parametrize("hidden", [[300_000, 300_000], [4_000_000, 4_000_000], [2**40], [2**62, 2**62]])
+@pytest.mark.parametrize("verb", ["evaluate", "resume", "finetune"])
+def test_networks_that_are_too_large_are_not_made(copy, verb, hidden):
+    run = copy()
+    config = json.loads((run / CONFIG).read_text())
+    forge_config(run, replaced(config, ("agent_config", "hidden"), hidden))
+    with pytest.raises(EntraxError, match=r"needed|GB|too large|damaged"):
+        READERS[verb](run)
+
+
 HOLE = 4 * LARGEST_JSON
 """Bytes of a hole, which takes no room on the disk."""
 

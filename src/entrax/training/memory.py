@@ -1,8 +1,15 @@
-"""Whether a replay fits into memory, asked before a run begins: its pages are taken up only as it fills."""
+"""Whether a replay and the networks fit into memory, asked before a run begins: pages are used only as they fill."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
+import equinox as eqx
+import jax
+import jax.random as jr
+
+from entrax import xla as xla
 from entrax.errors import EntraxError, require_posix
 from entrax.replay import Data
 from entrax.replay.uniform import UniformReplay
@@ -21,6 +28,24 @@ def check_memory(data: Data, spec: Spec, options: Options) -> None:
         raise EntraxError(
             f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process "
             f"may use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
+        )
+
+
+def check_networks(agent: Any, config: Any, spec: Spec) -> None:
+    """Raise EntraxError if the agent's state does not fit into the memory that this process may use; nothing is made.
+
+    XLA ends the process where it cannot have what it needs.
+    """
+    try:
+        state = eqx.filter_eval_shape(lambda: agent.init(config, spec, jr.key(0)))
+    except OverflowError as error:
+        raise EntraxError(f"The agent's networks are too large: {error}.") from error
+    arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.ShapeDtypeStruct)]
+    needed, most = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in arrays), memory_limit()
+    if needed > most:
+        raise EntraxError(
+            f"The agent's networks and their optimisers take {needed / 1e9:,.1f} GB, and this process may use "
+            f"{most / 1e9:,.1f} GB of memory. Set smaller ones, as by `hidden`."
         )
 
 

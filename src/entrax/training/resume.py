@@ -18,7 +18,7 @@ from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.versions import differences
 from entrax.training.devices import set_up
-from entrax.training.memory import check_memory
+from entrax.training.memory import check_memory, check_networks
 from entrax.training.options import Options
 from entrax.training.precision import in_32_bits
 from entrax.training.run import Hook, Task, Training, Views
@@ -57,6 +57,7 @@ def resume(
         devices = set_up(options.device, options.threads)  # before the task, whose arrays start JAX
         task = _task(directory, agent, source)
         check_memory(task.agent.data(task.config), task.spec, options)
+        check_networks(task.agent, task.config, task.spec)
         said = [
             _warned(f"{difference}: the run goes on, but perhaps not to the byte as it would have.")
             for difference in differences(directory.config["versions"])

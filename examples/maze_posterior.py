@@ -70,7 +70,7 @@ def draw_maze(axis: Any, found: Posterior) -> Any:
     marginals, place = np.asarray(found.marginals()).sum(0), LAYOUT.place
     visits = marginals.sum(1)
     shown = np.full(LAYOUT.state.shape, np.nan)
-    shown[tuple(place.T)] = np.where(found.model.terminal, np.nan, visits)
+    shown[tuple(place.T)] = np.where(found.model.first.terminal, np.nan, visits)
     image = axis.imshow(shown, cmap=VISITS, norm=PowerNorm(0.5, 0, 1.5))
     draw_cells(axis, dark_start=visits[LAYOUT.where("S")][0] > DARK)
     step = marginals @ ARROWS / np.where(visits > 0, visits, 1)[:, None]

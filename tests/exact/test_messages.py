@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from entrax.exact.messages import backward_messages, evidence_lower_bound, forward_messages, log_evidence
 from entrax.exact.posterior import optimism, posterior, variational_posterior
 from entrax.problems.finite import FiniteMDP
+from entrax.problems.finite_horizon import FiniteHorizonMDP
 
 S, A, K, T = 3, 2, 2, 3  # one shape, so that each function compiles once with outcome rewards and once without
 
@@ -32,14 +33,33 @@ CASES = st.fixed_dictionaries(
         "prior": st.booleans(),
         "outcome_rewards": st.booleans(),
         "discount": st.sampled_from([1.0, 0.8, 0.0]),
+        "over_time": st.booleans(),
     }
 )
 TEMPERATURES = st.sampled_from([0.3, 1.0, 5.0])
 
 
+class Problem(NamedTuple):
+    """A problem as it is given, and the same as one problem for each decision, with what the last states are worth."""
+
+    given: FiniteMDP | FiniteHorizonMDP
+    stages: list[FiniteMDP]
+    final_value: np.ndarray
+
+
 def problem(case):
-    """A random problem with whatever the case asks for; a prior gives one allowed action no weight."""
+    """A random problem with whatever the case asks for; over time everything changes with each decision."""
     rng = np.random.default_rng(case["seed"])
+    first = random_stage(case, rng)
+    if not case["over_time"]:
+        return Problem(first, [first] * T, np.zeros(S))
+    stages = [first, *(replace(random_stage(case, rng), initial=first.initial) for _ in range(T - 1))]
+    final_value = np.where(first.terminal, 0.0, rng.normal(0, 2, S))
+    return Problem(FiniteHorizonMDP.from_stages(stages, final_value=final_value), stages, final_value)
+
+
+def random_stage(case, rng):
+    """A prior gives one allowed action no weight."""
     terminal = np.array([False, False, case["last_is_terminal"]])
     mask, prior = np.ones((S, A), bool), None
     if case["masked"]:
@@ -74,30 +94,37 @@ class Step(NamedTuple):
 
 
 def true_prior(mdp):
-    weight = np.where(mdp.mask, np.ones((S, A)) if mdp.prior is None else mdp.prior, 0)
-    return weight / weight.sum(1, keepdims=True)
+    """π₀ of each time."""
+    weight = [np.where(stage.mask, np.ones((S, A)) if stage.prior is None else stage.prior, 0) for stage in mdp.stages]
+    return [w / w.sum(1, keepdims=True) for w in weight]
 
 
-def trajectories(mdp, policies, start, horizon):
-    """(probability, steps) of every trajectory from `start` under π_t, where a discount may end each step."""
-    if horizon == 0 or start == S or mdp.terminal[start]:
+def trajectories(mdp, policies, start, t=0, end=T, final=True):
+    """(probability, steps) of every trajectory from `start` at time t under π_t, where a discount may end each step.
+
+    With `final` the reward of the last decision includes what the last state is worth.
+    """
+    stage = mdp.stages[min(t, T - 1)]
+    if t == end or start == S or stage.terminal[start]:
         yield 1.0, ()
         return
     for action, branch in np.ndindex(A, K):
-        chance = policies[0][start, action] * mdp.probability[start, action, branch]
-        reward = (mdp.reward if mdp.outcome_reward is None else mdp.outcome_reward[..., branch])[start, action]
-        successor = int(mdp.successor[start, action, branch])
-        for ended, share in ((False, mdp.discount), (True, 1 - mdp.discount)):
-            step = Step(start, action, branch, ended, S if ended else successor, reward)
+        chance = policies[t][start, action] * stage.probability[start, action, branch]
+        reward = (stage.reward if stage.outcome_reward is None else stage.outcome_reward[..., branch])[start, action]
+        successor = int(stage.successor[start, action, branch])
+        for ended, share in ((False, stage.discount), (True, 1 - stage.discount)):
+            place = S if ended else successor
+            earned = reward + (mdp.final_value[place] if final and t == T - 1 and place < S else 0.0)
+            step = Step(start, action, branch, ended, place, earned)
             if chance * share > 0:
-                for rest, steps in trajectories(mdp, policies[1:], step.next_state, horizon - 1):
+                for rest, steps in trajectories(mdp, policies, place, t + 1, end, final):
                     yield chance * share * rest, (step, *steps)
 
 
-def all_trajectories(mdp, policies, horizon=T):
+def all_trajectories(mdp, policies, end=T, final=True):
     for start in range(S):
-        for probability, steps in trajectories(mdp, policies, start, horizon):
-            yield mdp.initial[start] * probability, start, steps
+        for probability, steps in trajectories(mdp, policies, start, 0, end, final):
+            yield mdp.stages[0].initial[start] * probability, start, steps
 
 
 def likelihood(steps, temperature):
@@ -109,15 +136,15 @@ def place_at(mdp, start, steps, t):
     return start if t == 0 or not steps else steps[min(t, len(steps)) - 1].next_state
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES)
 def test_backward_messages_are_likelihoods_of_the_rest(case, temperature):
     mdp = problem(case)
-    found = backward_messages(mdp, temperature)
+    found = backward_messages(mdp.given, temperature)
     prior = true_prior(mdp)
     for t in range(T):
         for start in range(S):
-            rest = list(trajectories(mdp, [prior] * T, start, T - t))
+            rest = list(trajectories(mdp, prior, start, t))
             total = sum(p * likelihood(steps, temperature) for p, steps in rest)
             np.testing.assert_allclose(found.state[t, start], np.log(total), rtol=1e-11, atol=1e-12)
             for action in range(A):
@@ -125,36 +152,38 @@ def test_backward_messages_are_likelihoods_of_the_rest(case, temperature):
                     p * likelihood(steps, temperature) for p, steps in rest if steps and steps[0].action == action
                 )
                 if of_action > 0:
-                    expected = np.log(of_action / prior[start, action])
+                    expected = np.log(of_action / prior[t][start, action])
                     np.testing.assert_allclose(found.state_action[t, start, action], expected, rtol=1e-11, atol=1e-12)
-    np.testing.assert_array_equal(found.state[T], 0)
-    assert np.all(found.state_action[:, mdp.terminal] == -np.inf)
-    assert np.all(found.state_action[:, ~mdp.mask] == -np.inf)
+    np.testing.assert_allclose(found.state[T], mdp.final_value / temperature, rtol=1e-15)
+    for t, stage in enumerate(mdp.stages):
+        assert np.all(found.state_action[t, stage.terminal] == -np.inf)
+        assert np.all(found.state_action[t, ~stage.mask] == -np.inf)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES)
 def test_forward_messages_and_evidence(case, temperature):
     mdp = problem(case)
-    forward, backward = forward_messages(mdp, temperature), backward_messages(mdp, temperature).state
+    forward, backward = forward_messages(mdp.given, temperature), backward_messages(mdp.given, temperature).state
+    evidence = log_evidence(mdp.given, temperature)
     for t in range(T + 1):
         expected = np.zeros(S + 1)
-        for p, start, steps in all_trajectories(mdp, [true_prior(mdp)] * T, t):
+        for p, start, steps in all_trajectories(mdp, true_prior(mdp), t, final=False):
             expected[place_at(mdp, start, steps, t)] += p * likelihood(steps, temperature)
         np.testing.assert_allclose(np.exp(forward[t]), expected, rtol=1e-11)
         joined = jax.nn.logsumexp(forward[t] + jnp.append(backward[t], 0))
-        np.testing.assert_allclose(joined, log_evidence(mdp, temperature), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(log_evidence(mdp, temperature), np.log(expected.sum()), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(joined, evidence, rtol=1e-11, atol=1e-12)
+    worth = np.append(mdp.final_value, 0.0)
+    np.testing.assert_allclose(evidence, np.log(expected @ np.exp(worth / temperature)), rtol=1e-11, atol=1e-12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES)
 def test_posterior_is_the_conditional_of_trajectories(case, temperature):
     mdp = problem(case)
-    found = posterior(mdp, temperature)
+    found = posterior(mdp.given, temperature)
     weighted = [
-        (p * likelihood(steps, temperature), start, steps)
-        for p, start, steps in all_trajectories(mdp, [true_prior(mdp)] * T)
+        (p * likelihood(steps, temperature), start, steps) for p, start, steps in all_trajectories(mdp, true_prior(mdp))
     ]
     evidence = sum(w for w, _, _ in weighted)
     assert found.log_evidence == pytest.approx(np.log(evidence), rel=1e-11, abs=1e-12)
@@ -186,25 +215,26 @@ def bound_of(mdp, temperature, policies):
     prior, total = true_prior(mdp), 0.0
     for p, _, steps in all_trajectories(mdp, policies):
         if p > 0:
-            ratio = [prior[s.state, s.action] / policies[t][s.state, s.action] for t, s in enumerate(steps)]
+            ratio = [prior[t][s.state, s.action] / policies[t][s.state, s.action] for t, s in enumerate(steps)]
             total += p * (np.log(likelihood(steps, temperature)) + np.sum(np.log(ratio)))
     return total
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES, st.integers(0, 2**32 - 1))
 def test_variational_posterior_is_the_best_with_the_true_dynamics(case, temperature, seed):
     mdp = problem(case)
-    found = variational_posterior(mdp, temperature)
+    found = variational_posterior(mdp.given, temperature)
     policies = np.asarray(found.policies())
-    bound = evidence_lower_bound(mdp, temperature)
+    bound = evidence_lower_bound(mdp.given, temperature)
     assert bound == found.log_evidence
     assert bound == pytest.approx(bound_of(mdp, temperature, policies), rel=1e-10, abs=1e-11)
-    assert bound <= log_evidence(mdp, temperature) + 1e-12
-    other = true_prior(mdp) * np.random.default_rng(seed).uniform(0.2, 1, (T, S, A))
+    assert bound <= log_evidence(mdp.given, temperature) + 1e-12
+    other = np.stack(true_prior(mdp)) * np.random.default_rng(seed).uniform(0.2, 1, (T, S, A))
     other /= other.sum(-1, keepdims=True)
     assert bound_of(mdp, temperature, other) <= bound + 1e-12
-    np.testing.assert_allclose(found.dynamics(0), mdp.discount * mdp.probability, rtol=1e-12)
+    for t, stage in enumerate(mdp.stages):
+        np.testing.assert_allclose(found.dynamics(t), stage.discount * stage.probability, rtol=1e-12)
     visits = np.zeros((T + 1, S + 1))
     for p, start, steps in all_trajectories(mdp, policies):
         for t in range(T + 1):
@@ -212,35 +242,59 @@ def test_variational_posterior_is_the_best_with_the_true_dynamics(case, temperat
     np.testing.assert_allclose(found.state_marginals(), visits, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES)
 def test_the_gap_is_the_divergence_and_the_optimism(case, temperature):
     """log p(O) − bound = KL(q ‖ p(τ|O)); from one state it is the optimism of that state."""
     mdp = problem(case)
-    policies, prior = np.asarray(variational_posterior(mdp, temperature).policies()), true_prior(mdp)
-    evidence, divergence = log_evidence(mdp, temperature), 0.0
+    policies = np.asarray(variational_posterior(mdp.given, temperature).policies())
+    evidence, divergence = log_evidence(mdp.given, temperature), 0.0
     weight = defaultdict(float)
-    for p, start, steps in all_trajectories(mdp, [prior] * T):
+    for p, start, steps in all_trajectories(mdp, true_prior(mdp)):
         weight[start, steps] += p * likelihood(steps, temperature) / np.exp(evidence)
     for p, start, steps in all_trajectories(mdp, policies):
         divergence += p * np.log(p / weight[start, steps]) if p > 0 else 0
-    gap = evidence - evidence_lower_bound(mdp, temperature)
+    gap = evidence - evidence_lower_bound(mdp.given, temperature)
     assert gap == pytest.approx(divergence, rel=1e-9, abs=1e-11)
-    hope = optimism(mdp, temperature)
+    hope = optimism(mdp.given, temperature)
     assert hope.min() >= -1e-12
-    assert hope[0] @ mdp.initial / temperature <= gap + 1e-12
-    alone = replace(mdp, initial=np.eye(S)[0])
+    assert hope[0] @ mdp.stages[0].initial / temperature <= gap + 1e-12
+    alone = mdp.given if isinstance(mdp.given, FiniteMDP) else mdp.given.mdp
+    alone = replace(alone, initial=np.eye(S)[0])
+    alone = alone if isinstance(mdp.given, FiniteMDP) else replace(mdp.given, mdp=alone)
     gap = log_evidence(alone, temperature) - evidence_lower_bound(alone, temperature)
     np.testing.assert_allclose(hope[0, 0] / temperature, gap, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(CASES, TEMPERATURES)
 def test_the_gradient_of_the_log_evidence_counts_visits(case, temperature):
-    mdp = problem({**case, "outcome_rewards": False})
+    mdp = problem({**case, "outcome_rewards": False}).given
 
     def of_reward(reward):
         return log_evidence(replace(mdp, reward=reward), temperature)
 
-    visits = posterior(mdp, temperature).marginals().sum(0)
+    visits = posterior(mdp, temperature).marginals()
+    visits = visits.sum(0) if isinstance(mdp, FiniteMDP) else visits
     np.testing.assert_allclose(jax.grad(of_reward)(jnp.asarray(mdp.reward)) * temperature, visits, atol=1e-11)
+
+
+def test_an_action_whose_outcomes_are_all_forbidden_is_never_taken():
+    """As without it, but for its share of the prior; with one forbidden outcome success means the other."""
+    outcome = np.array([[[0.0, 1.0], [-np.inf, -np.inf]]])
+    one = FiniteMDP(
+        successor=np.full((1, 2, 2), 1),
+        probability=np.full((1, 2, 2), 0.5),
+        reward=outcome.mean(-1),
+        initial=np.ones(1),
+        terminal=np.zeros(1, bool),
+        outcome_reward=outcome,
+        horizon=1,
+    )
+    found = posterior(one, 1.0)
+    np.testing.assert_allclose(found.policy(0), [[1.0, 0.0]])
+    assert float(found.log_evidence) == pytest.approx(np.log(0.5 * (1 + np.e) / 2), rel=1e-14)
+    np.testing.assert_allclose(np.exp(forward_messages(one, 1.0)[1]), [0.0, 0.25 * (1 + np.e)], rtol=1e-14)
+    outcome = np.array([[[0.0, 1.0], [-np.inf, 2.0]]])
+    lucky = replace(one, outcome_reward=outcome, reward=outcome.mean(-1))
+    assert float(log_evidence(lucky, 1.0)) == pytest.approx(np.log(0.25 * (1 + np.e + np.exp(2))), rel=1e-14)

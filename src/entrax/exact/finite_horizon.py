@@ -46,7 +46,7 @@ def solve_finite_horizon(problem: FiniteHorizonMDP, temperature: Scalar, kl: boo
     visit at each time.
     """
     traced = is_traced((problem, temperature))
-    value, q, policy, bound, visited = _backward(_as_arrays(problem), temperature, kl, traced)
+    value, q, policy, bound, visited = _backward(as_arrays(problem), temperature, kl, traced)
     error = jnp.max(jnp.where(visited, bound, 0.0))
     return Solution(
         value=value,
@@ -76,7 +76,7 @@ def _backward(problem: FiniteHorizonMDP, temperature: Scalar, kl: bool, traced: 
         off = _error_before(*jax.lax.stop_gradient((sweep, temperature, v, error)))
         return (before, off), (before, off, *finish(mdp.terminal, q, policy))
 
-    last = _final_value(problem)
+    last = end_value(problem)
     start = (last, jnp.zeros_like(last))
     steps: tuple[Array, ...]
     _, steps = jax.lax.scan(step, start, problem.varying, length=problem.horizon, reverse=True)
@@ -128,7 +128,7 @@ def evaluate_over_time(
         raise EntraxError(f"the policy has shape {np.shape(policy)}: it must be {shape} or {shape[1:]}.")
     if not is_traced((problem, policy)):
         _check_policy(problem, np.broadcast_to(np.asarray(policy), shape), kl)
-    return _evaluate_over_time(_as_arrays(problem), jnp.broadcast_to(policy, shape), temperature, kl)
+    return _evaluate_over_time(as_arrays(problem), jnp.broadcast_to(policy, shape), temperature, kl)
 
 
 @eqx.filter_jit
@@ -151,7 +151,7 @@ def _evaluate_over_time(
         moves = sweep.discount * (visits * pi.T)[:, None] * sweep.probability
         return jnp.zeros(len(visits) + 1).at[sweep.successor].add(moves)[:-1], visits[:, None] * pi
 
-    last, start = _final_value(problem), jnp.where(terminal, 0.0, jnp.asarray(problem.mdp.initial, jnp.float64))
+    last, start = end_value(problem), jnp.where(terminal, 0.0, jnp.asarray(problem.mdp.initial, jnp.float64))
     steps: tuple[Array, Array]
     first, steps = jax.lax.scan(back, last, over_time, reverse=True)
     values, q = steps
@@ -193,12 +193,13 @@ def _stages(problem: FiniteHorizonMDP, kl: bool) -> Callable[[dict[str, Array]],
     return stage
 
 
-def _final_value(problem: FiniteHorizonMDP) -> ByState:
+def end_value(problem: FiniteHorizonMDP) -> ByState:
+    """V_T: the final value, 0 without one and in terminal states."""
     given = jnp.zeros(problem.states) if problem.final_value is None else jnp.asarray(problem.final_value, jnp.float64)
     return jnp.where(jnp.asarray(problem.mdp.terminal), 0.0, given)
 
 
-def _as_arrays(problem: FiniteHorizonMDP) -> FiniteHorizonMDP:
+def as_arrays(problem: FiniteHorizonMDP) -> FiniteHorizonMDP:
     """The problem in JAX arrays, without numbers that would be compiled in."""
     mdp = replace(problem.mdp, discount=jnp.asarray(problem.mdp.discount, jnp.float64), horizon=None)
     arrays: dict[str, Any] = {name: jnp.asarray(array) for name, array in problem.varying.items()}

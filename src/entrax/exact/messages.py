@@ -25,6 +25,9 @@ leans towards lucky outcomes, as if the agent chose them. The best posterior tha
 The bound is tight when V is constant over the support of p_0 and r(s,a,k) + U over the outcomes of each (s,a) that is
 used: deterministic dynamics suffice.
 
+**Time.** In a `FiniteHorizonMDP` r, p and π₀ may depend on t, and V_T is its final value: one more observation, of the
+last state, with the potential exp(V_T/α).
+
 **Prior.** π₀ is normalised; without a prior it is uniform over the allowed actions. The entropy convention, a weight of
 1 for every action, is no distribution over actions and hence no generative model. Adding α log n(s) to the rewards of a
 state with n(s) allowed actions gives its messages: with n the same everywhere and no episode ending early or being
@@ -39,46 +42,22 @@ carries a relative rounding error near T × 1e-16, hence a probability an absolu
 Source: Levine (2018), arXiv:1805.00909, sections 2 and 3; Ziebart (2010), for (1')–(3).
 """
 
-from dataclasses import replace
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Integer, ScalarLike
+from jaxtyping import Array, Float, ScalarLike
 
-from entrax.errors import EntraxError
-from entrax.problems.finite import FiniteMDP
+from entrax.exact.finite_horizon import end_value
+from entrax.exact.graphical_model import ActionValue, GraphicalModel, Problem, TrajectoryModel, trajectory_model
 from entrax.soft import log_soft_policy, soft_max, soft_policy
 
-COLDEST = 1e-300  # so that 1/α is finite with room to multiply
 _LOG_OF_NOTHING = -800.0  # its exponential is 0, and so are its derivatives
 
 StateValue = Float[Array, " state"]
-ActionValue = Float[Array, "state action"]
-
-
-class GraphicalModel(eqx.Module):
-    """The model's distributions as JAX arrays in float64, with what padding holds replaced by harmless numbers.
-
-    Distributions are normalised; no action is `allowed` in a terminal state. `outcome_reward` replaces `reward` in the
-    exact posterior, if there is one. Made by `graphical_model`.
-    """
-
-    initial: Float[Array, " state"]
-    prior: ActionValue
-    allowed: Bool[Array, "state action"]
-    successor: Integer[Array, "state action branch"]
-    probability: Float[Array, "state action branch"]
-    reward: ActionValue
-    outcome_reward: Float[Array, "state action branch"] | None
-    terminal: Bool[Array, " state"]
-    discount: Float[Array, ""]
-    temperature: Float[Array, ""]
 
 
 class Messages(eqx.Module):
-    """Backward messages of every time, in nats: log β_t(s), t = 0 … T with zeros at T, and log β_t(s,a), t = 0 … T−1.
+    """Backward messages in nats: log β_t(s), t = 0 … T (at T the final value over α), and log β_t(s,a), t = 0 … T−1.
 
     An action that is not allowed has log β_t(s,a) = −∞; so have all actions of a terminal state, whose log β_t(s) is 0.
     """
@@ -87,99 +66,38 @@ class Messages(eqx.Module):
     state_action: Float[Array, "time state action"]
 
 
-def log_evidence(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
+def log_evidence(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
     """log p(O_{0:T}) in nats, equation (4), in memory that does not grow with the horizon.
 
     Its gradient by r(s,a) is the expected number of visits Σ_t p(s_t=s, a_t=a | O_{0:T})/α where rewards don't depend
     on the outcome. `horizon` overrides the problem's own. Raises EntraxError in 32-bit mode, without a horizon, and for
     a temperature that is not positive and finite.
     """
-    return _evidence(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=True)
+    return _evidence(trajectory_model(mdp, temperature, horizon), exact=True)
 
 
-def evidence_lower_bound(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
+def evidence_lower_bound(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
     """The largest lower bound on `log_evidence` of a policy under the true dynamics, equation (4'); same arguments."""
-    return _evidence(graphical_model(mdp, temperature), decisions(mdp, horizon), exact=False)
+    return _evidence(trajectory_model(mdp, temperature, horizon), exact=False)
 
 
-def backward_messages(mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None) -> Messages:
+def backward_messages(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Messages:
     """log β_t(s) and log β_t(s,a) of every time, equations (2) and (3). Arguments and errors as `log_evidence`.
 
     Takes memory T × S × (A + 1). `posterior` keeps T × S and gives the rest for the times that are asked for.
     """
-    return _backward(graphical_model(mdp, temperature), decisions(mdp, horizon))
+    return _backward(trajectory_model(mdp, temperature, horizon))
 
 
 def forward_messages(
-    mdp: FiniteMDP, temperature: ScalarLike, horizon: int | None = None
+    mdp: Problem, temperature: ScalarLike, horizon: int | None = None
 ) -> Float[Array, "time_and_end state_and_end"]:
     """log p(s_t, O_{0:t−1}) in nats, t = 0 … T. Arguments and errors as `log_evidence`.
 
     Column S is an episode that is over; one that has reached a terminal state stays there. So at every t the sum over
     columns of exp(forward) β_t, with β_t(S) = 1, is the evidence.
     """
-    return _forward(graphical_model(mdp, temperature), decisions(mdp, horizon))
-
-
-def graphical_model(mdp: FiniteMDP, temperature: ScalarLike) -> GraphicalModel:
-    """The graphical model of a problem. Raises EntraxError in 32-bit mode and for a temperature that is no use."""
-    if jnp.result_type(float) != jnp.float64:
-        raise EntraxError("Exact inference needs 64-bit floats: call it under jax.enable_x64(True).")
-    _check_temperature(temperature)
-    arrays = replace(mdp, discount=jnp.asarray(mdp.discount, jnp.float64), horizon=None)
-    return _graphical_model(arrays, jnp.asarray(temperature, jnp.float64))
-
-
-@eqx.filter_jit
-def _graphical_model(mdp: FiniteMDP, temperature: Float[Array, ""]) -> GraphicalModel:
-    def array(values: Array | np.ndarray) -> Array:
-        return jnp.asarray(values, jnp.float64)
-
-    allowed = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
-    allowed &= ~jnp.asarray(mdp.terminal)[:, None]
-    probability = _normalised(jnp.where(allowed[..., None], array(mdp.probability), 0))
-    outcome_reward = None
-    if mdp.outcome_reward is not None:
-        outcome_reward = jnp.where(probability > 0, array(mdp.outcome_reward), 0)
-    return GraphicalModel(
-        initial=_normalised(array(mdp.initial)),
-        prior=_normalised(jnp.where(allowed, 1.0 if mdp.prior is None else array(mdp.prior), 0.0)),
-        allowed=allowed,
-        successor=jnp.asarray(mdp.successor),
-        probability=probability,
-        reward=jnp.where(allowed, array(mdp.reward), 0),
-        outcome_reward=outcome_reward,
-        terminal=jnp.asarray(mdp.terminal),
-        discount=jnp.asarray(mdp.discount),
-        temperature=temperature,
-    )
-
-
-def _check_temperature(temperature: ScalarLike) -> None:
-    if isinstance(temperature, jax.core.Tracer):
-        return
-    number = float(np.asarray(temperature))
-    if not COLDEST <= number < np.inf:
-        raise EntraxError(
-            f"The posterior needs a finite temperature of at least {COLDEST:g}, not {number:g}; "
-            "for hard optimality, temperature 0, use planning."
-        )
-
-
-def _normalised(weight: Array) -> Array:
-    """Weights divided by their sum over the last axis; left at 0 where all are."""
-    total = jnp.sum(weight, axis=-1, keepdims=True)
-    return weight / jnp.where(total > 0, total, 1)
-
-
-def decisions(mdp: FiniteMDP, horizon: int | None) -> int:
-    """The number of decisions T. Raises EntraxError when there is none or it is below 1."""
-    horizon = mdp.horizon if horizon is None else horizon
-    if horizon is None:
-        raise EntraxError("The posterior of a trajectory needs a horizon: give horizon=, the number of decisions.")
-    if horizon < 1 or horizon != int(horizon):
-        raise EntraxError(f"A horizon is a whole number of decisions, at least 1, not {horizon}.")
-    return int(horizon)
+    return _forward(trajectory_model(mdp, temperature, horizon))
 
 
 def action_values(model: GraphicalModel, next_value: StateValue, exact: bool) -> ActionValue:
@@ -228,15 +146,16 @@ def _survival_chances(model: GraphicalModel) -> Float[Array, "2"]:
 
 
 def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action branch"]) -> ActionValue:
-    """α log Σ_k p_k exp(outcome_k/α); 0 where there is no branch.
+    """α log Σ_k p_k exp(outcome_k/α); 0 where there is no branch, −∞ where every outcome is.
 
     This is `soft_max` with the dynamics for a prior, written for speed: it is most of the work. Only at temperatures
     far above all differences, where α times the rounding of 1 would swamp them, does it need expm1, which is slow.
     """
     real = model.probability > 0
     best = jax.lax.stop_gradient(jnp.max(jnp.where(real, outcome, -jnp.inf), axis=-1))
+    hopeless = jnp.any(real, axis=-1) & (best == -jnp.inf)
     best = jnp.where(jnp.isfinite(best), best, 0)
-    gap = jnp.where(real, outcome - best[..., None], 0) / model.temperature
+    gap = jnp.where(real & ~hopeless[..., None], outcome - best[..., None], 0) / model.temperature
     gap = jnp.maximum(gap, _LOG_OF_NOTHING)
 
     def hot() -> ActionValue:
@@ -246,61 +165,71 @@ def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action
         mass = jnp.sum(model.probability * jnp.exp(gap), axis=-1)
         return jnp.log(jnp.where(mass > 0, mass, 1))
 
-    return best + model.temperature * jax.lax.cond(jnp.min(gap) > -0.25, hot, cold)
+    found = best + model.temperature * jax.lax.cond(jnp.min(gap) > -0.25, hot, cold)
+    return jnp.where(hopeless, -jnp.inf, found)
 
 
 @eqx.filter_jit
-def _evidence(model: GraphicalModel, horizon: int, exact: bool) -> Float[Array, ""]:
+def _evidence(model: TrajectoryModel, exact: bool) -> Float[Array, ""]:
     """From V_0 alone. Differentiating it keeps T × S numbers: each step's arrays are made again on the way back."""
 
     @jax.checkpoint
-    def step(value: StateValue, _: None) -> tuple[StateValue, None]:
-        return state_values(model, action_values(model, value, exact)), None
+    def step(value: StateValue, arrays: dict[str, Array]) -> tuple[StateValue, None]:
+        return _value_before(model.stage(arrays), value, exact), None
 
-    return start_log_evidence(model, jax.lax.scan(step, jnp.zeros_like(model.initial), length=horizon)[0], exact)
+    first, _ = jax.lax.scan(step, end_value(model.problem), model.problem.varying, model.horizon, reverse=True)
+    return start_log_evidence(model.first, first, exact)
 
 
 @eqx.filter_jit
-def _backward(model: GraphicalModel, horizon: int) -> Messages:
-    value = all_values(model, horizon, exact=True)
+def _backward(model: TrajectoryModel) -> Messages:
+    value = all_values(model, exact=True)
     q = all_action_values(model, value, exact=True)
-    return Messages(state=value / model.temperature, state_action=q / model.temperature)
+    return Messages(state=value / model.first.temperature, state_action=q / model.first.temperature)
 
 
 @eqx.filter_jit
-def all_values(model: GraphicalModel, horizon: int, exact: bool) -> Float[Array, "time_and_end state"]:
+def all_values(model: TrajectoryModel, exact: bool) -> Float[Array, "time_and_end state"]:
     """V_0 … V_T."""
 
-    def step(value: StateValue, _: None) -> tuple[StateValue, StateValue]:
-        earlier = state_values(model, action_values(model, value, exact))
-        return earlier, value
+    def step(value: StateValue, arrays: dict[str, Array]) -> tuple[StateValue, StateValue]:
+        return _value_before(model.stage(arrays), value, exact), value
 
-    first, rest = jax.lax.scan(step, jnp.zeros_like(model.initial), length=horizon, reverse=True)
+    last = end_value(model.problem)
+    first, rest = jax.lax.scan(step, last, model.problem.varying, model.horizon, reverse=True)
     return jnp.concatenate([first[None], rest])
 
 
 @eqx.filter_jit
 def all_action_values(
-    model: GraphicalModel, value: Float[Array, "time_and_end state"], exact: bool
+    model: TrajectoryModel, value: Float[Array, "time_and_end state"], exact: bool
 ) -> Float[Array, "time state action"]:
     """Q_0 … Q_{T−1} from V_0 … V_T."""
-    return jax.lax.map(lambda next_value: action_values(model, next_value, exact), value[1:])
+    return jax.lax.map(
+        lambda now: action_values(model.stage(now[0]), now[1], exact), (model.problem.varying, value[1:])
+    )
+
+
+def _value_before(model: GraphicalModel, value: StateValue, exact: bool) -> StateValue:
+    return state_values(model, action_values(model, value, exact))
 
 
 @eqx.filter_jit
-def _forward(model: GraphicalModel, horizon: int) -> Float[Array, "time_and_end state_and_end"]:
-    reward = model.reward[..., None] if model.outcome_reward is None else model.outcome_reward
-    log_factor = jnp.log(model.prior)[..., None] + jnp.log(model.probability) + reward / model.temperature
-    stays = jnp.append(model.terminal, True)
+def _forward(model: TrajectoryModel) -> Float[Array, "time_and_end state_and_end"]:
+    stays = jnp.append(model.first.terminal, True)
 
-    def step(message: Array, _: None) -> tuple[Array, Array]:
+    def step(message: Array, arrays: dict[str, Array]) -> tuple[Array, Array]:
+        now = model.stage(arrays)
+        reward = now.reward[..., None] if now.outcome_reward is None else now.outcome_reward
+        log_factor = jnp.log(now.prior)[..., None] + jnp.log(now.probability) + reward / now.temperature
         joint = message[:-1, None, None] + log_factor
-        moved = _scatter_log_sum(joint + jnp.log(model.discount), model.successor, len(message))
-        stopped = jax.nn.logsumexp(joint) + jnp.log1p(-model.discount)
+        moved = _scatter_log_sum(joint + jnp.log(now.discount), now.successor, len(message))
+        stopped = jax.nn.logsumexp(joint) + jnp.log1p(-now.discount)
         moved = moved.at[-1].set(jnp.logaddexp(moved[-1], stopped))
         return jnp.logaddexp(moved, jnp.where(stays, message, -jnp.inf)), message
 
-    last, rest = jax.lax.scan(step, jnp.append(jnp.log(model.initial), -jnp.inf), length=horizon)
+    start = jnp.append(jnp.log(model.first.initial), -jnp.inf)
+    last, rest = jax.lax.scan(step, start, model.problem.varying, model.horizon)
     return jnp.concatenate([rest, last[None]])
 
 

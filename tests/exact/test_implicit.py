@@ -9,6 +9,7 @@ import pytest
 
 from entrax.exact.evaluation import evaluate
 from entrax.exact.plan import plan
+from entrax.problems import garnet
 from entrax.problems.finite import FiniteMDP
 
 S, A, K, GAMMA = 6, 3, 2, 0.9
@@ -147,3 +148,27 @@ def test_second_derivatives(convention):
     found, expected = hessian(implicit), hessian(unrolled)
     assert np.max(np.abs(expected)) > 0.1
     np.testing.assert_allclose(found[live][:, live], expected[live][:, live], atol=1e-9)
+
+
+@pytest.mark.parametrize(("temperature", "convention"), [(0.0, "entropy"), (0.4, "entropy"), (0.4, "kl")])
+def test_the_average_reward_under_grad_and_vmap(temperature, convention):
+    """By each reward and the temperature: the long-run visits of the policy and its entropy, by differences."""
+    mdp = garnet(S, A, 3, seed=4)
+    point = jnp.asarray(mdp.reward)
+
+    def found(reward, temperature):
+        changed = replace(mdp, reward=reward)
+        return plan(changed, temperature, objective="average", convention=convention, tolerance=1e-12).average_reward
+
+    slopes, by_temperature = jax.jit(jax.grad(found, (0, 1)))(point, temperature)
+    step = 1e-5
+    for place in [(0, 0), (1, 1), (S - 1, A - 1)]:
+        high, low = (found(point.at[place].add(d), temperature) for d in (step, -step))
+        assert float(slopes[place]) == pytest.approx(float((high - low) / (2 * step)), abs=1e-6)
+    assert float(jnp.sum(slopes)) == pytest.approx(1.0, abs=1e-9)
+    if temperature > 0:
+        expected = (found(point, temperature + step) - found(point, temperature - step)) / (2 * step)
+        assert float(by_temperature) == pytest.approx(float(expected), abs=1e-6)
+    scales = jnp.array([0.5, 1.0, 2.0])
+    together = jax.vmap(lambda scale: found(scale * point, temperature))(scales)
+    np.testing.assert_allclose(together, [float(found(scale * point, temperature)) for scale in scales], atol=1e-9)

@@ -5,7 +5,8 @@ that they are not defined, damped sweeps h ← (h + T h)/2 instead, which conver
 
 For any h the optimal gain lies between the least and the largest of T h − h (Odoni 1969); their middle is returned as
 `average_reward`, and half their distance with the rounding is the certified bound on *its* error. The relative values
-themselves have no certificate. The discount of the problem is not used.
+themselves have no certificate. The discount of the problem is not used. Derivatives are those of the fixed point, see
+`implicit`; while a computation is traced it is not checked that there is one answer.
 """
 
 from typing import NamedTuple
@@ -28,7 +29,9 @@ from entrax.exact.bellman import (
     soft_maximiser,
     undiscounted,
 )
+from entrax.exact.checks import is_traced
 from entrax.exact.components import check_unending, end_components, refuse_several
+from entrax.exact.implicit import attach_average_gradient, smooth_policy
 from entrax.exact.krylov import bicgstab
 from entrax.exact.linear import relative_operator
 from entrax.exact.solution import Solution, finish
@@ -50,24 +53,32 @@ def solve_average(
     mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, method: str, tolerance: float, max_iterations: int
 ) -> Solution:
     """The gain, relative values and policy; `tolerance` is on the gain. Arguments are checked by `plan`."""
-    allowed = np.asarray(jnp.isfinite(sweep.reward)).T
-    check_unending(mdp, allowed)
-    refuse_several(end_components(mdp, allowed).label)
+    traced = is_traced((mdp, temperature))
+    if not traced:
+        allowed = np.asarray(jnp.isfinite(sweep.reward)).T
+        check_unending(mdp, allowed)
+        refuse_several(end_components(mdp, allowed).label)
     sweep = undiscounted(sweep)
     options = (jnp.asarray(tolerance, jnp.float64), jnp.asarray(max_iterations))
-    greedy, sweeping = float(temperature) == 0.0, method == "value-iteration"
-    found = _iterate(sweep, temperature, *options, greedy, sweeping)
+    greedy, sweeping = not traced and float(temperature) == 0.0, method == "value-iteration"
+    fixed, alpha = jax.lax.stop_gradient((sweep, temperature))
+    found = _iterate(fixed, alpha, *options, greedy, sweeping)
     low, high = jnp.min(found.gap), jnp.max(found.gap)
-    gain = (low + high) / 2
-    q = action_values(sweep, found.h) - gain
-    q, policy = finish(mdp.terminal, q, soft_maximiser(q, temperature, sweep.log_prior).T)
+    value, gain = found.h, (low + high) / 2
+    if traced:
+        value, gain = attach_average_gradient(mdp, sweep, temperature, value, gain)
+    q = action_values(sweep, value) - gain
+    probabilities = (
+        smooth_policy(mdp, sweep, temperature, q) if traced else soft_maximiser(q, temperature, sweep.log_prior).T
+    )
+    q, policy = finish(mdp.terminal, q, probabilities)
     return Solution(
-        value=found.h,
+        value=value,
         q=q,
         policy=policy,
         iterations=found.iterations,
         residual=(high - low) / 2,
-        error_bound=(high - low) / 2 + jnp.max(rounding(sweep, temperature, found.h)),
+        error_bound=(high - low) / 2 + jnp.max(rounding(fixed, alpha, found.h)),
         converged=jnp.isfinite(high - low) & ((high - low) / 2 <= found.target),
         average_reward=gain,
         method=method,

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, policy_rows
-from entrax.exact.linear import solve_policy
+from entrax.exact.bellman import ByAction, ByState, Rows, Scalar, Sweep, action_values, policy_rows
+from entrax.exact.linear import solve_policy, solve_relative
 from entrax.problems.finite import FiniteMDP
 from entrax.soft.operators import soft_max, soft_policy
 
@@ -21,6 +21,25 @@ from entrax.soft.operators import soft_max, soft_policy
 def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState) -> ByState:
     """`value`, a fixed point of the sweep's T found by any means, as a differentiable function of problem and α."""
     return _fixed_point((mdp, sweep, temperature), jax.lax.stop_gradient(value))
+
+
+def attach_average_gradient(
+    mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, h: ByState, gain: Scalar
+) -> tuple[ByState, Scalar]:
+    """(h, g) with h + g = T h and h(first) = 0 as differentiable functions: (I − P_π) dh + dg = ∂_θ T_θ h dθ."""
+    return _relative_point((mdp, sweep, temperature), *jax.lax.stop_gradient((h, gain)))
+
+
+@eqx.filter_custom_jvp
+def _relative_point(theta: tuple[FiniteMDP, Sweep, Scalar], h: ByState, gain: Scalar) -> tuple[ByState, Scalar]:
+    return h, gain
+
+
+@_relative_point.def_jvp
+def _relative_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    theta, (h, gain) = primals[0], _relative_point(*primals)
+    change, rows, _ = _linearised(theta, tangents[0], h)
+    return (h, gain), solve_relative(rows, change)
 
 
 @eqx.filter_custom_jvp
@@ -33,6 +52,13 @@ def _fixed_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tup
     (theta, value), (theta_dot, _) = primals, tangents
     value = _fixed_point(theta, value)  # V(θ) again, so that the derivative has derivatives
 
+    change, rows, discount = _linearised(theta, theta_dot, value)
+    return value, solve_policy(rows, discount, change)
+
+
+def _linearised(theta: tuple[FiniteMDP, Sweep, Scalar], theta_dot: Any, value: ByState) -> tuple[ByState, Rows, Scalar]:
+    """∂_θ T_θ V dθ, P_π of the policy of V, and the discount."""
+
     def backed_up(theta: tuple[FiniteMDP, Sweep, Scalar]) -> ByState:
         mdp, sweep, temperature = theta
         return smooth_value(mdp, sweep, temperature, action_values(sweep, value))
@@ -40,7 +66,7 @@ def _fixed_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tup
     _, change = eqx.filter_jvp(backed_up, (theta,), (theta_dot,))
     mdp, sweep, temperature = theta
     policy = smooth_policy(mdp, sweep, temperature, action_values(sweep, value))
-    return value, solve_policy(policy_rows(sweep, policy.T), sweep.discount, change)
+    return change, policy_rows(sweep, policy.T), sweep.discount
 
 
 def smooth_value(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> ByState:

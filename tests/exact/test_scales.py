@@ -61,8 +61,9 @@ def exact_solve(matrix, b):
     return [row[-1] for row in rows]
 
 
-def exact_value(mdp, temperature):
-    """Policy iteration from the uniform policy in the kl convention; a forbidden action keeps its share."""
+def exact_value(mdp, temperature, convention="kl"):
+    """Policy iteration from the uniform policy; in the kl convention a forbidden action keeps its share."""
+    share = A if convention == "kl" else 1
     gamma, alpha = Decimal(mdp.discount), Decimal(temperature)
     actions = [[a for a in range(A) if mdp.reward[s, a] > -np.inf] for s in range(S)]
     reward = {(s, a): Decimal(float(mdp.reward[s, a])) for s in range(S) for a in actions[s]}
@@ -77,7 +78,8 @@ def exact_value(mdp, temperature):
         earned = []
         for s in range(S):
             terms = [
-                p * reward[s, a] - (alpha * p * (p * A).ln() if p > 0 and alpha else 0) for a, p in policy[s].items()
+                p * reward[s, a] - (alpha * p * (p * share).ln() if p > 0 and alpha else 0)
+                for a, p in policy[s].items()
             ]
             earned.append(sum(terms))
             for a, p in policy[s].items():
@@ -104,12 +106,13 @@ def exact_value(mdp, temperature):
 @pytest.mark.parametrize("method", METHODS[1:])
 @pytest.mark.parametrize("discount", [0.5, 0.9, 0.99, 1.0])
 @settings(max_examples=10)
-@given(case=CASES, temperature=st.sampled_from([0.0, 1e-6, 0.1, 1.0, 100.0]))
-def test_every_state_is_right_to_its_own_scale(method, discount, case, temperature):
+@given(case=CASES, temperature=st.sampled_from([0.0, 1e-6, 0.1, 1.0, 100.0]), entropy=st.booleans())
+def test_every_state_is_right_to_its_own_scale(method, discount, case, temperature, entropy):
     mdp = problem(case, discount)
-    solution = plan(mdp, temperature, convention="kl", method=method, tolerance=TOLERANCE)
+    convention = "entropy" if entropy and discount < 1 else "kl"  # entropy without a discount may have no end
+    solution = plan(mdp, temperature, convention=convention, method=method, tolerance=TOLERANCE)
     with localcontext(prec=90):
-        expected = exact_value(mdp, temperature)
+        expected = exact_value(mdp, temperature, convention)
         error = np.array([float(abs(Decimal(float(x)) - y)) for x, y in zip(solution.value, expected, strict=True)])
     counted = reachable(mdp)
     assert np.all(error <= np.asarray(solution.state_bound))

@@ -350,5 +350,17 @@ def test_a_file_without_end_is_not_read_whole(copy):
     assert peak_of(refused) < HOLE
 
 
+NEVER = 10**10
+"""A number of steps that a user may give to say never."""
+
+
+def test_options_that_training_takes_can_be_read_again():
+    never = {"learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps"}
+    options = dataclasses.asdict(Options(**dict.fromkeys(never, NEVER)))
+    assert schema.checked(options, schema.TRAINING, CONFIG) == options
+    with pytest.raises(EntraxError, match="at most"):
+        Options(steps=2**31)
+
+
 def test_every_training_option_has_a_form():
     assert schema.TRAINING.keys() == {option.name for option in dataclasses.fields(Options)}

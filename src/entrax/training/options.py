@@ -9,6 +9,7 @@ import numpy as np
 
 from entrax.errors import EntraxError, closest
 from entrax.fields import POSITIVE, at_least, check_ranges, field
+from entrax.runs.schema import LARGEST_STEP
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if max(self.steps, self.horizon or 0) > LARGEST_STEP:
+            raise EntraxError(f"`steps` and `horizon` must be at most {LARGEST_STEP:,}, got {self.steps:,}.")
 
     @property
     def shares_envs(self) -> bool:

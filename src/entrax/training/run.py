@@ -116,10 +116,10 @@ class Training:
                     self._report(self._evaluate(), hook)
                 save(self, "final")
                 if self.updates == 0:
+                    fewer = "" if self.data.on_policy else ", or lower `learning_starts` or raise `updates_per_step`"
                     self._warn_once(
-                        f"Nothing was learned: the run of {self.step:,} steps ended before its first update, which "
-                        f"comes after {self.task.options.learning_starts:,} random steps. Take more steps, or lower "
-                        "--learning-starts or raise --updates-per-step."
+                        f"Nothing was learned: the run ended after {self.step:,} steps, before its first update. Take "
+                        f"more steps{fewer}."
                     )
             finally:
                 self.log.close()

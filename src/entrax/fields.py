@@ -22,6 +22,8 @@ class Range:
     contains: Callable[[Any], bool]
 
 
+MOST = 3.4e38
+"""The largest number of 32 bits, which agents compute with."""
 POSITIVE = Range("positive", lambda value: 0 < value < float("inf"))
 UNIT = Range("from 0 to 1", lambda value: 0 <= value <= 1)
 UNIT_ABOVE_0 = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
@@ -81,6 +83,10 @@ class Settings(eqx.Module):
 
     def __check_init__(self) -> None:
         check_ranges(self)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and not field.metadata.get("static") and not abs(value) <= MOST:
+                raise EntraxError(f"`{field.name}` must be a number that 32 bits can hold, got {value!r}.")
 
 
 def _within(range: Range, value: Any) -> bool:

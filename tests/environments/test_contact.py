@@ -227,3 +227,19 @@ def test_a_limit_of_ours_truncates_any_environment(workers: int) -> None:
         pool.reset_many({0: 1})
         ends = [(step.terminated[0], step.truncated[0]) for step in (pool.step(STILL), pool.step(STILL))]
     assert ends == [(False, False), (False, True)]
+
+
+def test_two_threads_and_a_third() -> None:
+    """Each thread's environment is kept from ending the process; a thread outside may, but not with status 0."""
+    script = """
+import os, threading
+from entrax.environments.faults import exits_caught
+leave, first, second = os._exit, exits_caught(), exits_caught()
+other = threading.Thread(target=second.__enter__)
+first.__enter__(); other.start(); other.join(); first.__exit__(None, None, None)
+print(os._exit is leave)
+threading.Thread(target=os._exit, args=(0,)).start()
+threading.Event().wait()
+"""
+    done = subprocess.run([sys.executable, "-uc", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("False\n", 1)

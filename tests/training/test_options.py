@@ -107,3 +107,22 @@ def test_whole_numbers_of_other_types_and_lists_are_taken():
 def test_a_seed_that_is_none_is_refused_by_name(seed):
     with pytest.raises(EntraxError, match="`seed` must be an integer"):
         train("Pendulum-v1", seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings"),
+    [("sac", {"target_entropy": np.nan}), ("sac", {"target_entropy": -1e39}), ("sac", {"learning_rate": 1e39})],
+)
+def test_numbers_that_32_bits_cannot_hold_are_refused_by_name(agent, settings):
+    with pytest.raises(EntraxError, match=rf"`{next(iter(settings))}` must be a number that 32 bits"):
+        configure(get_agent(agent), "paper", settings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": 2**63}, {"env_args": [("g", 9.0)]}, {"hook": "x"}, {"run": 5}],
+    ids=lambda given: next(iter(given)),
+)
+def test_what_train_takes_is_checked_before_anything_begins(given):
+    with pytest.raises(EntraxError, match=rf"`{next(iter(given))}` must be"):
+        train("Pendulum-v1", "sac", **given)

@@ -288,3 +288,43 @@ def test_a_run_without_an_update_says_so(tmp_path, capsys, settings):
     run = entrax.train("Pendulum-v1", agent="sac", run=tmp_path / "run", **SMALL | {"eval_every": 0} | settings)
     assert "before its first update" in capsys.readouterr().err
     assert any("first update" in event.get("message", "") for event in run.directory.events())
+
+
+def test_another_environment_or_agent_is_another_run(tmp_path):
+    with pytest.raises(Killed):
+        entrax.train("Pendulum-v1", "sac", env_args={"g": 9.0}, run=tmp_path / "run", hook=killer(3), **SMALL)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    for other in (
+        {"env_args": {"g": 1.0}},
+        {"env": "MountainCarContinuous-v0"},
+        {"agent": "td3"},
+    ):
+        with pytest.raises(EntraxError, match=r"fine-tune|is a run of sac"):
+            entrax.resume(tmp_path / "run", **other)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    assert entrax.resume(tmp_path / "run", env_args={"g": 9.0}, agent="sac").config["environment"]["kwargs"] == {
+        "g": 9.0
+    }
+
+
+def test_the_command_of_a_run_that_was_killed_before_it_was_written(tmp_path):
+    with pytest.raises(Killed):
+        entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", hook=killer(3), **SMALL)
+    (tmp_path / "run" / "events.jsonl").unlink()
+    run = entrax.resume(tmp_path / "run")
+    assert [event["command"] for event in run.directory.events() if event["kind"] == "started"]
+
+
+def test_checkpoints_that_do_not_fit_leave_the_replay_as_it_was(tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", hook=killer(9), **SMALL)
+    before = {path: path.read_bytes() for path in (tmp_path / "run" / "replay").iterdir()}
+
+    def unfit(*given):
+        raise EntraxError("the state has other parts")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("entrax.training.saving.unflatten", unfit)
+        with pytest.raises(EntraxError, match="the state has other parts"):
+            entrax.resume(tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run" / "replay").iterdir()} == before

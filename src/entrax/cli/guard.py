@@ -1,5 +1,6 @@
 """What every verb shares: errors as one sentence, and the names other libraries give to things."""
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from entrax.cli.output import json_alone
 from entrax.errors import EntraxError, show, wording
 from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
+
+PRINTING = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENOSPC, errno.EAGAIN)
+"""What is wrong with standard output, when no file is named."""
 
 
 def guarded(arguments: Sequence[str], started: float) -> None:
@@ -46,6 +50,8 @@ def guarded(arguments: Sequence[str], started: float) -> None:
     except OSError as error:
         if debug:
             raise
+        if error.filename is None and error.errno not in PRINTING:
+            fail(f"The operating system refused what this needs: {error.strerror or error}.", 5)
         fail(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror or error}).", 5)
     except Exception as error:
         if debug:

@@ -27,25 +27,38 @@ class EnvironmentFault(EntraxError):
         self.index, self.seed, self.step, self.cause = index, seed, step, cause
 
 
+_LEAVE = os._exit
+_insiders: list[tuple[int, int]] = []
+"""Process and thread of each `exits_caught` that has not ended."""
+_lock = threading.Lock()
+
+
 @contextmanager
 def exits_caught() -> Iterator[None]:
     """Inside, `os._exit` raises SystemExit as `sys.exit` does: an environment must not end the process of its run.
 
-    Nor does it change what SIGINT and SIGTERM do. A process that is forked inside can still end itself.
+    Nor does it change what SIGINT and SIGTERM do. A process that is forked inside can still end itself, and so can
+    another thread, but not with status 0.
     """
-    process, leave = os.getpid(), os._exit
-
-    def refuse(status: int) -> None:
-        if os.getpid() != process:
-            leave(status)
-        raise SystemExit(status)
-
-    os._exit = refuse  # type: ignore[assignment]
+    insider = os.getpid(), threading.get_ident()
+    with _lock:
+        _insiders.append(insider)
+        os._exit = _refuse  # type: ignore[assignment]
     try:
         with _signals_kept():
             yield
     finally:
-        os._exit = leave
+        with _lock:
+            _insiders.remove(insider)
+            if not _insiders:
+                os._exit = _LEAVE
+
+
+def _refuse(status: int) -> None:
+    process, thread = os.getpid(), threading.get_ident()
+    if (process, thread) in _insiders:
+        raise SystemExit(status)
+    _LEAVE(status or any(process == other for other, _ in _insiders))
 
 
 @contextmanager

@@ -73,6 +73,24 @@ def recorded_source(
     return replace(source, kwargs={name: given.get(name, kwargs.get(name)) for name in record["kwargs"]} | given)
 
 
+def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
+    """Raise EntraxError if `source` differs from what `record` describes; files and modules may have moved."""
+    found = source.to_json()
+    if _is_known(record["id"]) and record["travels"] and found["id"] != record["id"]:
+        raise EntraxError(f"{run} was trained in {record['id']}, not in {shown(found['id'])}: fine-tune it instead.")
+    for name, value in found["kwargs"].items():
+        before = record["kwargs"].get(name)
+        if before == value or "$lost" in str(before):
+            continue
+        if name not in record["kwargs"] or _is_harmless_argument(
+            record["id"], name, decode(before, _Reference), record["kwargs"]
+        ):
+            raise EntraxError(
+                f"The environment of {run} had {shown(before)} as its argument {name!r}, not {shown(value)}: fine-tune "
+                "the run instead."
+            )
+
+
 def flags_again(record: Mapping[str, Any]) -> list[str] | None:
     """Return the flags, and their values, that name again what `recorded_source` refuses; None if flags cannot."""
     id, kwargs = record["id"], record["kwargs"]

@@ -78,7 +78,9 @@ def _origin(events: Sequence[Mapping[str, Any]]) -> str:
 def _numbers(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rows = run.metrics()
     numbers: dict[str, Any] = {}
-    for which, last in {e.get("which", e["policy"]): e for e in events if e.get("kind") == "evaluation"}.items():
+    steps = run.config["training"]["steps"]
+    ended = [e for e in events if e.get("kind") == "evaluation" and e.get("step", steps) == steps]
+    for which, last in {e.get("which", e["policy"]): e for e in ended}.items():
         rate = f", {last['success_rate']:.0%} successful" if "success_rate" in last else ""
         result = "not finite" if None in (last["mean"], last["std"]) else f"{last['mean']:.1f} ± {last['std']:.1f}"
         numbers[NAMES[which]] = f"{result} ({last['episodes']} episodes{rate})"

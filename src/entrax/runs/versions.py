@@ -1,10 +1,14 @@
-"""Which versions of what a run was made with."""
+"""What a run was made with: versions, and the command."""
 
 import hashlib
 import platform
+import shlex
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from entrax import __version__
 
@@ -42,3 +46,13 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def provenance() -> dict[str, Any]:
+    """The command that this process runs, and the date, for the report; nothing that is computed depends on it."""
+    name = Path(sys.argv[0]).name
+    if name in ("entrax", "__main__.py"):
+        command = shlex.join(["entrax", *sys.argv[1:]])
+    else:
+        command = "a notebook" if name.startswith("ipykernel") else shlex.join(["python", name, *sys.argv[1:]])
+    return {"command": command, "time": {"date": datetime.now(UTC).isoformat(timespec="seconds")}}

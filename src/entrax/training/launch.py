@@ -1,11 +1,9 @@
 """From what the user asked for to a run under way."""
 
-import shlex
-import sys
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.records import to_json
-from entrax.runs.versions import versions
+from entrax.runs.versions import provenance, versions
 from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
 from entrax.training.memory import check_memory, check_networks
@@ -65,8 +63,14 @@ def train(
     runs, run = Path("runs").absolute(), absolute(run)  # before an environment changes the working directory
     if steps is not None:
         settings["steps"] = steps
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise EntraxError(f"`seed` must be an integer of at least 0, got {seed!r}.")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise EntraxError(f"`seed` must be an integer from 0 to {2**63 - 1:,}, got {seed!r}.")
+    if env_args is not None and not isinstance(env_args, Mapping):
+        raise EntraxError(f"`env_args` must be a dictionary of arguments by name, got {env_args!r}.")
+    if hook is not None and not callable(hook):
+        raise EntraxError(f"`hook` must be a function of a row of metrics, got {hook!r}.")
+    if run is not None and not isinstance(run, str | os.PathLike):
+        raise EntraxError(f"`run` must be the path of a directory, got {run!r}.")
     seed = int(seed)
     if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
         raise EntraxError("`target_kl` requires a `prior`.")
@@ -126,16 +130,6 @@ def train(
             writer.close()
             release_programs()
     return Run(directory=directory, controller=training.controller(), checkpoint="final", env=source, agent=module)
-
-
-def provenance() -> dict[str, Any]:
-    """The command that this process runs, and the date, for the report; nothing that is computed depends on it."""
-    name = Path(sys.argv[0]).name
-    if name in ("entrax", "__main__.py"):
-        command = shlex.join(["entrax", *sys.argv[1:]])
-    else:
-        command = "a notebook" if name.startswith("ipykernel") else shlex.join(["python", name, *sys.argv[1:]])
-    return {"command": command, "time": {"date": datetime.now(UTC).isoformat(timespec="seconds")}}
 
 
 def absolute(path: str | Path | None) -> Path | None:

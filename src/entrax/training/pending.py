@@ -12,6 +12,9 @@ from entrax.spec import Transition
 from entrax.training.learner import Learned
 from entrax.training.schedule import Chunk
 
+HUGE = 1e15
+"""Rewards whose squares, and sums of them over a few hundred steps and a batch, come near what 32 bits can hold."""
+
 
 class Diverged(EntraxError):
     """A loss, a gradient, or a number of the agent's state was not finite."""
@@ -52,7 +55,11 @@ class PendingUpdates:
         names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]
         what = ", ".join(names) or "a parameter or the optimiser's state"
         self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})
+        largest = float(np.abs(batch["reward"]).max())
+        remedy = "A lower `learning_rate` or `normalise_obs` may help."
+        if largest > HUGE:
+            remedy = f"Rewards reach {largest:.0e}: scale them, or train with `normalise_rewards`."
         raise Diverged(
             f"Learning diverged at update {update}, near step {step}: {what} is not finite. The batch is in {place}; "
-            "the checkpoints are whole. A lower `learning_rate` or `normalise_obs` may help."
+            f"the checkpoints are whole. {remedy}"
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from entrax.environments.check import check_environment
-from entrax.environments.recorded import Given
+from entrax.environments.faults import EnvironmentFault
+from entrax.environments.recorded import Given, check_same
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, say, show
 from entrax.programs import release_programs
@@ -16,7 +17,7 @@ from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
-from entrax.runs.versions import differences
+from entrax.runs.versions import differences, provenance
 from entrax.training.devices import set_up
 from entrax.training.memory import check_memory, check_networks
 from entrax.training.options import Options
@@ -51,6 +52,7 @@ def resume(
             show(f"{path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
             return load(path, "final", agent=agent, env=env, env_args=env_args)
         source = source_of(directory, env, env_args)  # before anything of the directory is changed
+        check_same(directory.config["environment"], source, str(path))
         if steps is not None or device is not None:
             directory = _changed(directory, steps, device)
         options = options_of(directory)
@@ -147,6 +149,8 @@ def _restore_newest(training: Training, said: list[str]) -> None:
                 if not salvage:
                     run.check_metrics(meta["metrics"], name)
                 restore(training, arrays, meta, salvage)
+            except EnvironmentFault:
+                raise  # no older checkpoint helps against that, and trying one would cut the log
             except (EntraxError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
                 why = str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}."
                 if not salvage:
@@ -197,6 +201,8 @@ def _warned(message: str) -> str:
 def _write(run: RunDirectory, said: list[str]) -> None:
     """Publish the configuration and add the warnings to the events."""
     run.publish_config()
+    if not any(row.get("kind") == "started" for row in run.events()):  # killed before that was written
+        run.append_event({"kind": "started", "step": 0, **provenance()})
     for message in said:
         run.append_event({"kind": "warning", "step": None, "message": message})
 

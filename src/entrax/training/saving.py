@@ -104,7 +104,6 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     With `salvage`, transitions that are damaged are left out, and the run is marked as inexact.
     """
     training.step = meta["step"]
-    _restore_replay(training, meta, salvage)
     training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
     training.normaliser.restore(below("normaliser", arrays))
     training.rewards.restore(below("normaliser/rewards", arrays))
@@ -116,6 +115,7 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     training.last_row = (step, seconds, updates)
     training.saved_at = (training.next_chunk, meta["seconds"])
     training.best = -np.inf if meta["best"] is None else meta["best"]
+    _restore_replay(training, meta, salvage)  # cuts the log, so all else must fit
     training.exact &= meta["exact"]
     training.started -= meta["seconds"]
     training.collector.restore(below("collector", arrays), meta["collector"])

@@ -14,7 +14,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Num, PRNGKeyArray
 
-from entrax.agents.base import get_agent
+from entrax.agents.base import agent_name, get_agent
 from entrax.agents.controller import Compiled, Controller, act_in_episodes
 from entrax.agents.registry import REGISTRY
 from entrax.environments.observations import Flattener
@@ -79,6 +79,8 @@ def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleT
             f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
         )
     module = get_agent(name if ours else agent)
+    if ours and agent is not None and get_agent(agent) is not module:
+        raise EntraxError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
     return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import json
 import re
@@ -99,6 +100,7 @@ def _json(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+@functools.cache
 def _parameters() -> set[str]:
     """Every parameter of the functions of the API, and every setting."""
     functions = (api.train, api.resume, api.finetune, api.compose, api.load)

@@ -27,6 +27,7 @@ from entrax.runs.versions import provenance, versions
 from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
 from entrax.training.memory import check_memory, check_networks
+from entrax.training.normaliser import RewardScale
 from entrax.training.options import Options, checked_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
@@ -98,6 +99,7 @@ def train(
         options = offline(options, module.data(resolved), settings)
     options = suited(options, module.data(resolved), settings)
     check_memory(module.data(resolved), checked.spec, options)
+    RewardScale.of(resolved, options.envs, options.normalise_rewards)  # refuses what has no discount
     check_networks(module, resolved, checked.spec)
     source = checked.source
     task = Task(source=source, spec=checked.spec, agent=module, config=resolved, options=options, seed=seed)

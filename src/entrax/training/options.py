@@ -141,7 +141,7 @@ def checked_types(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if name in hints:
             checked[name] = _plain(value, hints[name])
             if not _fits(checked[name], hints[name]):
-                raise EntraxError(f"{name} must be {_words(hints[name])}, not {value!r}.")
+                raise EntraxError(f"`{name}` must be {_words(hints[name])}, got {value!r}.")
     return checked
 
 

@@ -35,7 +35,9 @@ class Player:
             return
         rows = np.flatnonzero(ended)
         if np.shape(ended) != self._t.shape:
-            raise EntraxError(f"`ended` must have one entry for each of {len(self._t)} environments, got {len(ended)}.")
+            raise EntraxError(
+                f"`ended` must have one entry for each of {len(self._t)} environments, got shape {np.shape(ended)}."
+            )
         self._episodes, self._t = self._episodes.copy(), self._t.copy()
         self._episodes[rows], self._t[rows] = self._begun + np.arange(len(rows)), 0
         self._begun += len(rows)

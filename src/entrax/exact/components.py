@@ -21,6 +21,7 @@ from entrax.exact.bellman import Scalar, Sweep, backup, rounding
 from entrax.problems.finite import FiniteMDP
 
 _ROUNDS = 200  # of sweeps each, before a gain is left undecided
+_MORE_ROUNDS = 5_000  # where its size is asked for, and not its sign only
 _SWEEPS = 20
 
 
@@ -96,17 +97,18 @@ def refuse_several(label: Int[np.ndarray, " state"]) -> None:
         one, other = (np.flatnonzero(label == which)[0] for which in sets[:2])
         raise EntraxError(
             f"the average reward may depend on where one starts: one can stay for ever around state {one} and around "
-            f"state {other} without getting from the one to the other."
+            f"state {other} without getting from the one to the other. `exact.gains.gains` has one for each state."
         )
 
 
 def gain_bounds(
-    sweep: Sweep, temperature: Scalar, components: Components
+    sweep: Sweep, temperature: Scalar, components: Components, tolerance: float | None = None
 ) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
     """Certified bounds (lower, upper) on the largest soft average reward of staying in each component for ever.
 
     For any h, min(T h − h) ≤ g ≤ max(T h − h) over a component (Odoni 1969), T being restricted to it. Damped value
-    iteration narrows them until every sign is decided or it has gone on long enough.
+    iteration narrows them until every sign is decided (with a `tolerance`, until they are within it of their middle) or
+    it has gone on long enough.
     """
     label = jnp.asarray(components.label)
     inside = Sweep(
@@ -118,10 +120,10 @@ def gain_bounds(
     )
     h = jnp.zeros(label.shape[0])
     lower = upper = np.zeros(0)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if tolerance is None else _MORE_ROUNDS):
         h, low, high = _narrow(inside, temperature, label, components.number, h)
         lower, upper = np.asarray(low), np.asarray(high)
-        if np.all((upper < 0) | (lower > 0)):
+        if np.all((upper < 0) | (lower > 0) if tolerance is None else upper - lower <= 2 * tolerance):
             break
     return lower, upper
 

@@ -181,14 +181,14 @@ def without_idling(mdp: FiniteMDP, idle: Components) -> tuple[FiniteMDP, Int[np.
         terminal.append(np.arange(inner + 1) == inner)
         place[members] = total
         total += inner + 1
-    return _rebuilt(mdp, allowed, place, children, np.concatenate(terminal)), place
+    return _rebuilt(mdp, allowed, place, np.concatenate(children), np.concatenate(terminal)), place
 
 
 def _rebuilt(
     mdp: FiniteMDP,
     allowed: Bool[np.ndarray, "state action"],
     place: Int[np.ndarray, " state"],
-    children: list[Int[np.ndarray, "node two"]],
+    children: Int[np.ndarray, "node two"],
     ending: Bool[np.ndarray, " extra"],
 ) -> FiniteMDP:
     states, actions, branches = np.asarray(mdp.successor).shape
@@ -204,7 +204,7 @@ def _rebuilt(
     reward[:states] = np.where(allowed, mdp.reward, 0.0)
     mask[:states] = allowed
     nodes = states + np.flatnonzero(~ending)
-    successor[nodes, :2, 0] = np.concatenate(children)
+    successor[nodes, :2, 0] = children
     probability[nodes, :2, 0] = 1.0
     mask[nodes, :2] = True
     terminal = np.concatenate([np.asarray(mdp.terminal) | ~allowed.any(axis=1), ending])

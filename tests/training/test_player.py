@@ -88,6 +88,10 @@ def test_a_policy_takes_one_observation_or_a_batch_without_an_environment(mixed)
 def test_what_does_not_fit_is_refused_in_a_sentence(mixed):
     with pytest.raises(EntraxError, match="The policy was given a dict where its space has the entries a, z"):
         mixed.policy({"z": 2})
+    with pytest.raises(EntraxError, match="Of what `reset` returns, give it the first part"):
+        mixed.policy((Mixed.observation_space.sample(), {}))
+    with pytest.raises(EntraxError, match="given a str where its space has numbers"):
+        mixed.policy(Mixed.observation_space.sample() | {"z": "one"})
     with pytest.raises(EntraxError, match="needs a key"):
         mixed.policy(Mixed.observation_space.sample(), sample=True)
 

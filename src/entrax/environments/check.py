@@ -56,7 +56,10 @@ def _checked(pool: Pool, seed: int) -> Checked:
             "and is kept with the policy."
         )
     elif not np.array_equal(first, again):
-        warnings.append("reset(seed) gave two different observations for one seed: runs will not be reproducible.")
+        warnings.append(
+            "reset(seed) gave two different observations for one seed: runs will not be reproducible. If a wrapper learns "
+            "from what it sees, evaluations and the best checkpoint are wrong, too: use `normalise_obs` instead."
+        )
     elif not all(map(_same, steps, repeated)):
         warnings.append(
             "One seed and the same actions gave different observations or rewards the second time: the environment "

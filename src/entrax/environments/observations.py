@@ -115,9 +115,12 @@ def _collect(node: Node, value: Any, found: list[np.ndarray]) -> None:
 
 def _array(value: Any) -> np.ndarray:
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except (TypeError, ValueError) as error:  # a ragged list, say
         raise ValueError(f"returned {kind_of(value)} that is no array of numbers") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"returned {kind_of(value)} where its space has numbers")
+    return array
 
 
 def _count(leaf: Leaf, array: np.ndarray) -> int | None:
@@ -132,8 +135,6 @@ def _count(leaf: Leaf, array: np.ndarray) -> int | None:
 def _misfit(leaf: Leaf, array: np.ndarray) -> ValueError:
     if leaf.options:
         return ValueError(f"returned {kind_of(array)} where its space has integers of shape {leaf.shape}")
-    if array.dtype.kind not in "fiub":
-        return ValueError(f"returned {kind_of(array)} where its space has numbers")
     return ValueError(f"returned an observation of shape {array.shape} where its space has {leaf.shape}")
 
 
@@ -142,8 +143,6 @@ def _leaf_rows(leaf: Leaf, array: np.ndarray) -> Rows:
 
 
 def _numbers(leaf: Leaf, array: np.ndarray, *, images: bool) -> Rows:
-    if array.dtype.kind not in "fiub":
-        raise _misfit(leaf, array)
     if images:
         if array.dtype != leaf.dtype:
             raise ValueError(f"returned an image of dtype {array.dtype} where its space has {leaf.dtype}")

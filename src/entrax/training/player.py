@@ -74,4 +74,6 @@ def fitting(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"
     try:
         return flattener.rows(obs)
     except ValueError as error:
-        raise EntraxError(f"The policy was given {str(error).removeprefix('returned ')}.") from error
+        both = isinstance(obs, tuple) and len(obs) == 2 and isinstance(obs[1], dict)
+        advice = " Of what `reset` returns, give it the first part." if both else ""
+        raise EntraxError(f"The policy was given {str(error).removeprefix('returned ')}.{advice}") from error

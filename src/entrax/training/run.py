@@ -64,13 +64,11 @@ class Training:
         """Process start, and seconds since then that were spent on evaluation: both `time.perf_counter` seconds."""
         options = task.options
         self.data: Data = task.agent.data(task.config)
-        self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
         self.start = Start.of(run)
         self.offline = "data" in run.config
         """Whether nothing is collected: the replay is what the run began with."""
         rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
         self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
-        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self.inexact)
         self.actor = Actor(task.spec.action, devices.actor)
         self.normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
         self.rewards = RewardScale.of(task.config, options.envs, options.normalise_rewards)
@@ -96,6 +94,8 @@ class Training:
         self.log: RowLog | None = None
         self.cost = Cost()
         """Spent on the log and on checkpoints by this process."""
+        self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
+        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self.inexact)
 
     def train(self, hook: Hook | None = None) -> RunDirectory:
         """Run the rest of the schedule, with rows, evaluations and checkpoints.

@@ -57,8 +57,8 @@ def _checked(pool: Pool, seed: int) -> Checked:
         )
     elif not np.array_equal(first, again):
         warnings.append(
-            "reset(seed) gave two different observations for one seed: runs will not be reproducible. If a wrapper learns "
-            "from what it sees, evaluations and the best checkpoint are wrong, too: use `normalise_obs` instead."
+            "reset(seed) gave two different observations for one seed: runs will not be reproducible. If a wrapper "
+            "learns from what it sees, evaluations and the best checkpoint are wrong, too: use `normalise_obs` instead."
         )
     elif not all(map(_same, steps, repeated)):
         warnings.append(

@@ -1,6 +1,5 @@
 """From what the user asked for to a run under way."""
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
@@ -70,8 +69,6 @@ def train(
         raise EntraxError(f"`env_args` must be a dictionary of arguments by name, got {env_args!r}.")
     if hook is not None and not callable(hook):
         raise EntraxError(f"`hook` must be a function of a row of metrics, got {hook!r}.")
-    if run is not None and not isinstance(run, str | os.PathLike):
-        raise EntraxError(f"`run` must be the path of a directory, got {run!r}.")
     seed = int(seed)
     if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
         raise EntraxError("`target_kl` requires a `prior`.")

@@ -89,4 +89,4 @@ def test_a_limit_of_the_users_holds_in_training_and_evaluation(tmp_path, capsys)
     np.testing.assert_array_equal(np.flatnonzero(rows["truncated"]), np.arange(5, 120, 6))
     assert run.evaluate(2).lengths == (6, 6)
     assert entrax.load(run.path, env=lambda: Survives()).evaluate(2).lengths == (6, 6)
-    assert "limit" not in capsys.readouterr().err
+    assert "time limit" not in capsys.readouterr().err

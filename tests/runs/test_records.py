@@ -1,5 +1,8 @@
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrax.errors import EntraxError
-from entrax.runs.records import append_line, dumps, publish_json, read_json, read_lines
+from entrax.runs.records import append_line, dumps, publish_bytes, publish_json, read_json, read_lines
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -88,3 +91,15 @@ def test_a_damaged_file_is_named(tmp_path, damaged):
     (tmp_path / "a.json").write_text(damaged)
     with pytest.raises(EntraxError, match=r"a\.json is damaged"):
         read_json(tmp_path / "a.json")
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_it_is_published(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    gone = tmp_path / f".report.html.{int(done.stdout)}.partial"
+    running = tmp_path / f".report.html.{os.getppid()}.partial"
+    for path in (gone, running):
+        path.write_text("half")
+    publish_bytes(tmp_path / "report.html", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([running.name, "report.html"])

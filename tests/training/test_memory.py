@@ -17,8 +17,8 @@ SETTINGS = {"workers": 0, "eval_every": 0, "hidden": (4,), "learning_starts": 16
 
 
 def test_too_many_images_are_refused_with_the_numbers_before_anything_begins(tmp_path):
-    many = {"steps": 10**12, "replay_size": 10**12}
-    with pytest.raises(EntraxError, match=r"1,000,000,000,000 transitions .* GB .* `replay_size`") as refused:
+    many = {"steps": 2 * 10**9, "replay_size": 2 * 10**9}
+    with pytest.raises(EntraxError, match=r"2,000,000,000 transitions .* GB .* `replay_size`") as refused:
         entrax.train(Dot, "dqn", run=tmp_path / "run", **SETTINGS | many)
     assert not list(tmp_path.iterdir())
     fits = int(re.search(r"at most ([\d,]+)", str(refused.value))[1].replace(",", ""))

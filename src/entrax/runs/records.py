@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,21 @@ def publish_bytes(path: Path, data: bytes) -> None:
         except OSError:
             aside.unlink(missing_ok=True)  # a full disk needs the room
             raise
+        for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+            if not _runs(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)  # of a process that was killed
         sync_directory(path.parent)
+
+
+def _runs(process: str) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):  # it may be another user's
+        return True
+    return True
 
 
 def publish_json(path: Path, value: Any) -> None:

@@ -140,7 +140,7 @@ def test_damaged_events_keep_the_rows_that_can_be_read(killed, capsys):
     events.write_bytes(b'{"kind": "warning", "step": 0, "message": "slow"}\n\xff{]\n')
     run = entrax.resume(killed.path)
     assert f"Line 2 of {events} is damaged" in capsys.readouterr().err
-    assert [event["kind"] for event in run.directory.events()] == ["warning", "warning", "resumed"]
+    assert [event["kind"] for event in run.directory.events()] == ["warning", "started", "warning", "resumed"]
     assert checkpoint.load(run.directory)[1]["exact"]
 
 

@@ -144,7 +144,7 @@ def finetune(
 ) -> Run:
     """Train what the run in directory `path` has learned for `env`, as a new run, and return that.
 
-    Policy, critics, targets and normaliser are carried over and the optimiser begins anew; the new run's config.json
+    Policy, critics, targets and normaliser are carried over and the optimiser is initialised; the new run's config.json
     says under `ancestor` what became of each. The first `learning_starts` steps are the old policy's, none of them
     random: by default a tenth of the steps, at most 1,000, and none if the replay is kept.
 

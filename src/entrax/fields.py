@@ -61,11 +61,15 @@ def field(
 
 def described(field: "dataclasses.Field[Any]", *, defaults: bool = True) -> str:
     """Help of a field, with its symbol, its default (unless `defaults` is false) and its range."""
-    told, range = field.metadata, field.metadata.get("range")
-    default = told.get("derived") if field.default is None else _shown(field.default)
-    notes = [told.get("symbol"), f"default: {default}" if defaults and default else "", range.words if range else ""]
+    metadata, range = field.metadata, field.metadata.get("range")
+    default = metadata.get("derived") if field.default is None else _shown(field.default)
+    notes = [
+        metadata.get("symbol"),
+        f"default: {default}" if defaults and default else "",
+        range.words if range else "",
+    ]
     shown = "; ".join(filter(None, notes))
-    return " ".join(filter(None, (told.get("help"), f"[{shown}]" if shown else "")))
+    return " ".join(filter(None, (metadata.get("help"), f"[{shown}]" if shown else "")))
 
 
 def check_ranges(settings: Any) -> None:

@@ -23,7 +23,7 @@ def test_it_lists_what_came_along_and_what_did_not(old, tmp_path, capsys, monkey
     said = capsys.readouterr().out
     assert f"Begins with final-000000040 of {old}, trained on CartPole-v1." in said
     assert "Carried over: params/critic, targets, normaliser." in said
-    assert "Made anew: opt_state, updates, schedules." in said
+    assert "Initialised: opt_state, updates, schedules." in said
     assert "Replay: empty." in said
     assert "Temperature: keep, 0.5 at the end of the old run." in said
     config = RunDirectory.open("new").config

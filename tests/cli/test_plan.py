@@ -187,7 +187,7 @@ def test_what_is_not_finite_is_null():
         (["FrozenLake-v1", "--temperature", "nan"], "emperature"),
         (["FrozenLake-v1", "--temperature", 0, "--discount", 2], "discount is 2.0: it must lie in [0, 1]"),
         (["FrozenLake-v1", "--temperature", 0, "--horizon", 0], "horizon is 0"),
-        (["FrozenLake-v1", "--temperature", 1, "--posterior"], "--posterior needs --horizon"),
+        (["FrozenLake-v1", "--temperature", 1, "--posterior"], "--posterior requires --horizon"),
         (["FrozenLake-v1", "--temperature", 0, "--slip", 0.1], "--slip is for maps in text files"),
         (["FrozenLake-v1", "--temperature", 0, "--env-arg", "x"], "key=value"),
         (["FrozenLake-v1", "--temperature", 0, "--discount", 0.9, "--method", "newton"], "newton-krylov"),

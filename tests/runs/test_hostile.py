@@ -131,9 +131,8 @@ def works_or_names(run: Path, read: Callable[[Path], Any]) -> None:
         assert str(run) in problem or any(words in problem for words in NAMING), problem
 
 
-@pytest.mark.parametrize("verb", READERS)
-def test_a_value_of_any_kind_in_any_place(copy, verb):
-    @settings(max_examples=4)
+def forge_everywhere(copy, verb, examples):
+    @settings(max_examples=examples)
     @given(st.sampled_from(FILES), st.integers(0, 10_000), st.sampled_from([*VALUES, GONE]))
     def everywhere(file, number, new):
         run = copy()
@@ -141,19 +140,17 @@ def test_a_value_of_any_kind_in_any_place(copy, verb):
         works_or_names(run, READERS[verb])
 
     everywhere()
+
+
+@pytest.mark.parametrize("verb", READERS)
+def test_a_value_of_any_kind_in_any_place(copy, verb):
+    forge_everywhere(copy, verb, 4)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("verb", READERS)
 def test_many_values_in_many_places(copy, verb):
-    @settings(max_examples=400)
-    @given(st.sampled_from(FILES), st.integers(0, 10_000), st.sampled_from([*VALUES, GONE]))
-    def everywhere(file, number, new):
-        run = copy()
-        forged(run, file, number, new)
-        works_or_names(run, READERS[verb])
-
-    everywhere()
+    forge_everywhere(copy, verb, 400)
 
 
 def test_a_field_of_another_type_is_named_with_its_file(copy):

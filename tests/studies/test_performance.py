@@ -16,7 +16,7 @@ def rows(*means):
 def told(curves):
     """The numbers of agents by name, each with the evaluations of its seeds."""
     groups = [performance.group("task", name, [rows(*each) for each in runs]) for name, runs in curves.items()]
-    return {"seeds": len(next(iter(curves.values()))), "area": performance.told(groups, "area")}
+    return {"seeds": len(next(iter(curves.values()))), "area": performance.scores(groups, "area")}
 
 
 FAST, SLOW = [(0, 5, 9, 10)] * 5, [(0, 1, 5, 10)] * 5

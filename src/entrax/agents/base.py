@@ -31,7 +31,7 @@ class Policy(Protocol):
 class HistoryPolicy(Protocol):
     """How to act on an episode so far: what is remembered of it takes the place of a `Policy`'s observation.
 
-    Whoever acts begins anew with each episode and calls `remember` at every observation, before acting on the result.
+    The caller starts each episode with `begin` and calls `remember` at every observation, before it acts.
     What is remembered is an array, and a function of the policy and of the episode's observations alone. In training
     it begins with the rows that `Rollout.context` keeps, so the agent's data are a `Rollout`.
     """
@@ -106,7 +106,7 @@ def get_agent(agent: str | Any) -> ModuleType:
             names of `Agent`, such as a module.
 
     Raises:
-        EntraxError: if there is none, with the closest name, or if it lacks something.
+        EntraxError: for an unknown name, with the closest one, or for an agent that lacks a function.
     """
     if not isinstance(agent, str):
         return _as_module(agent, agent_name(agent))

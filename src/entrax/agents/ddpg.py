@@ -30,10 +30,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, noisy_policy
+from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
 from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import FROM_0_BELOW_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import MLP, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -56,13 +56,7 @@ class Config(Settings):
     noise: float = field(
         0.1, "Standard deviation of the exploration noise, in halves of an action's range.", at_least(0), symbol="σ"
     )
-    noise_correlation: float | None = field(
-        None,
-        "Correlation of the exploration noise between successive steps (Ornstein-Uhlenbeck).",
-        FROM_0_BELOW_1,
-        symbol="ρ",
-        derived="independent noise",
-    )
+    noise_correlation: float | None = correlation_field()
     batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
     replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
     hidden: tuple[int, ...] = field((400, 300), "Widths of the hidden layers.", static=True)

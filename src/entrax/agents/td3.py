@@ -27,10 +27,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
-from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, noisy_policy
+from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
 from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import FROM_0_BELOW_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
 from entrax.nets import TwinQ, follow
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -48,13 +48,7 @@ class Config(Settings):
         0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
     )
     noise: float = field(0.1, "Standard deviation of the exploration noise.", at_least(0), symbol="σ")
-    noise_correlation: float | None = field(
-        None,
-        "Correlation of the exploration noise between successive steps (Ornstein-Uhlenbeck).",
-        FROM_0_BELOW_1,
-        symbol="ρ",
-        derived="independent noise",
-    )
+    noise_correlation: float | None = correlation_field()
     target_noise: float = field(
         0.2, "Standard deviation of the noise on the target policy's actions.", at_least(0), symbol="σ̃"
     )

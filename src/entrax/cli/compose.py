@@ -56,10 +56,10 @@ def command(runs: tuple[str, ...], **given: Any) -> None:
         return
     show(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
     show(f"return {played.mean:.2f} ± {played.std:.2f} over {len(played.returns)} episodes of sampled actions")
-    show(f"bound   none: {composed.no_bound}" if bound is None else told(bound))
+    show(f"bound   none: {composed.no_bound}" if bound is None else in_words(bound))
 
 
-def told(bound: Bound) -> str:
+def in_words(bound: Bound) -> str:
     """The bound in words."""
     margin = "" if math.isnan(bound.error) else f" ± {bound.error:.3g}"
     return (

@@ -20,8 +20,8 @@ from entrax.training.transfer import TEMPERATURE_STARTS, finetune
 
 HELP = """Go on from RUN in another environment, or with other settings, as a run of its own.
 
-Policy, critics, targets and normaliser come along; the optimiser begins anew. Settings that are not given are RUN's,
-but for those that go with the number of steps."""
+Policy, critics, targets and normaliser are carried over; the optimiser is initialised. Settings that are not given are
+RUN's, but for those that go with the number of steps."""
 
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["ancestor"], metavar="RUN"),

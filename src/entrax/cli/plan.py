@@ -119,7 +119,7 @@ def solve(problem: Source, given: dict[str, Any]) -> dict[str, Any]:
 
     mdp, temperature = problem.mdp, given["temperature"]
     if given["posterior"] and mdp.horizon is None:
-        raise EntraxError("--posterior needs --horizon: trajectories of so many decisions are what it is about.")
+        raise EntraxError("--posterior requires --horizon.")
     names = ("method", "convention", "objective", "tolerance")
     solution = plan(mdp, temperature, **{name: given[name] for name in names})
     over_time = np.ndim(solution.value) == 2

@@ -76,8 +76,8 @@ def evaluate(
     policies take another `stream` of seeds ("selection") than those that measure the chosen one. `seeds` replaces the
     episodes' own, one for each episode and at least one for each row.
 
-    An episode is cut off after `max_length` steps, and `warn` is told. By default that is the environment's own limit,
-    at most 100,000, or 10,000 where it has none that is known.
+    An episode is cut off after `max_length` steps, and `warn` gets a message. By default that is the environment's own
+    limit, at most 100,000, or 10,000 where no limit is known.
 
     Raises EntraxError for fewer than one episode or environment.
     """

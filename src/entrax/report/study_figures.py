@@ -207,7 +207,10 @@ def entropy_collapse(axes: Any, numbers: Numbers) -> None:
 
 def multigoal(axes: Any, numbers: Numbers) -> None:
     """Paths from above of the first seed of both agents, and every seed's shares."""
-    for axis, name, colour in ((axes[0], "soft", COLOURS[0]), (axes[1], "deterministic", COLOURS[1])):
+    for axis, name, colour, offset in (
+        (axes[0], "soft", COLOURS[0], -0.2),
+        (axes[1], "deterministic", COLOURS[1], 0.2),
+    ):
         found = numbers[name]
         for path in np.array(found["paths"], float):
             axis.plot(path[:, 0], path[:, 1], color=colour, linewidth=0.7, alpha=0.4)
@@ -217,7 +220,7 @@ def multigoal(axes: Any, numbers: Numbers) -> None:
         axis.set(xlim=(-7, 7), ylim=(-7, 7), aspect="equal")
         axis.set_title(f"{found['agent']}: a hundred episodes of seed 0", loc="left")
         shares = np.sort(found["shares"], axis=1)[:, ::-1]
-        place = np.arange(4) + (-0.2 if name == "soft" else 0.2)
+        place = np.arange(4) + offset
         axes[2].bar(place, np.median(shares, axis=0), width=0.38, color=colour, label=found["agent"])
         for seed in shares:
             axes[2].plot(place, seed, ".", color=INK, markersize=4)

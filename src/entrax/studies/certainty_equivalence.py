@@ -1,4 +1,4 @@
-"""Batch temporal differences come to the value of the model that the data estimate; Monte Carlo does not.
+"""Batch temporal differences converge to the value of the model that the data estimate; Monte Carlo does not.
 
 Episodes of a random walk that pays 1 at one of its ends, recorded once. Batch TD sweeps over the transitions until it
 stops; the model counts them, and is solved exactly; Monte Carlo averages returns. On finite data the first two agree
@@ -87,7 +87,7 @@ def judge(numbers: Numbers) -> Verdict:
 
 STUDY = Study(
     name="certainty-equivalence",
-    claim="Batch temporal differences come to the value of the model that the data estimate.",
+    claim="Batch temporal differences converge to the value of the model that the data estimate.",
     criterion=(
         f"Supported if for every data set batch TD is within {SAME:g} of the exact value of the estimated model, while "
         f"on the smallest data sets Monte Carlo is, in the median, further than {APART:g} from it. Refuted if batch TD "

@@ -43,15 +43,18 @@ FULL: dict[str, Any] = LOOP | {"steps": 100_000, "eval_every": 5_000}
 
 @dataclass(frozen=True)
 class Task:
-    """An environment, and soft Q-learning's temperature in it, which unlike SAC's does not tune itself."""
+    """An environment, and the settings of an agent there: soft Q-learning's temperature does not tune itself."""
 
     env: str
     env_args: dict[str, Any]
-    temperature: float
+    own: dict[str, dict[str, Any]]
 
 
-TASKS_QUICK = (Task("Pendulum-v1", {}, 5.0), Task("entrax/PointLines-v0", {"goal": "both"}, 0.2))
-TASKS_FULL = (Task("HalfCheetah-v5", {}, 1.0),)
+TASKS_QUICK = (
+    Task("Pendulum-v1", {}, {"soft-q": {"temperature": 5.0}}),
+    Task("entrax/PointLines-v0", {"goal": "both"}, {"soft-q": {"temperature": 0.2}}),
+)
+TASKS_FULL = (Task("HalfCheetah-v5", {}, {"soft-q": {"temperature": 1.0}}),)
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     groups = []
     for task in tasks:
         for name, (agent, own) in AGENTS.items():
-            settings = shared | own | ({"temperature": task.temperature} if agent == "soft-q" else {})
+            settings = shared | own | task.own.get(agent, {})
             runs = [trained(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in range(seeds)]
             groups.append(group(task.env, name, [run.metrics() for run in runs]))
     return {
@@ -69,8 +72,8 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
         "tasks": [asdict(task) for task in tasks],
         "seeds": seeds,
         "curves": curves(groups),
-        "area": told(groups, "area"),
-        "final": told(groups, "final"),
+        "area": scores(groups, "area"),
+        "final": scores(groups, "final"),
     }
 
 
@@ -89,7 +92,7 @@ def group(task: str, name: str, runs: Sequence[Sequence[Mapping[str, Any]]]) -> 
     )
 
 
-def told(groups: Sequence[Group], score: str) -> dict[str, Any]:
+def scores(groups: Sequence[Group], score: str) -> dict[str, Any]:
     """Of one score, every group's values and interquartile mean, those over all tasks, and who improves on whom."""
     found = compare(groups, score)
     return {key: found[key] for key in ("groups", "pooled", "improvement")}

@@ -43,7 +43,10 @@ BINS = 20  # of training
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     """For both agents the shares of the passages when both are open, and the courses of training when one is closed."""
     form = POINT if quick else ANT
-    found = {kind: _agent(form, name, seeds, out) for kind, name in (("soft", "soft-q"), ("deterministic", "td3"))}
+    found = {
+        "soft": _agent(form, "soft-q", seeds, out, sample=True),
+        "deterministic": _agent(form, "td3", seeds, out, sample=False),
+    }
     budget = form.loop["steps"]
     scores = [[-np.array([budget if s is None else s for s in found[kind]["reliable"]], float)] for kind in found]
     return {
@@ -53,10 +56,10 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     } | found
 
 
-def _agent(form: Form, name: str, seeds: int, out: Path) -> dict[str, Any]:
+def _agent(form: Form, name: str, seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:
     firsts, arrived, same, courses, shown = [], [], [], [], np.zeros(0)
     for seed in range(seeds):
-        policy, sample = form.best(name, seed, out), name == "soft-q"
+        policy = form.best(name, seed, out)
         paths, *_ = paths_of(policy, ROLLOUTS, sample=sample, seed=seed)
         firsts.append(first_passage(paths))
         arrived.append(float(np.mean(at_goal(last_places(paths), form.scale))))

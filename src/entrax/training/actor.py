@@ -23,7 +23,7 @@ IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 class Actor:
     """Draws actions from a policy that is handed over now and then; one compiled program serves every hand-over.
 
-    What a policy over histories remembers is worked out anew, with its own parameters, at every hand-over. Correlated
+    What a policy over histories remembers is recomputed with its own parameters at every hand-over. Correlated
     noise goes on, and is part of a checkpoint.
     """
 

@@ -55,7 +55,7 @@ def memory_limit() -> int:
     import resource
 
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    told = [path.read_text().strip() for path in map(Path, CONTROL_GROUPS) if path.exists()]
-    found += [int(text) for text in told if text.isdigit()]
+    limits = [path.read_text().strip() for path in map(Path, CONTROL_GROUPS) if path.exists()]
+    found += [int(text) for text in limits if text.isdigit()]
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     return min(found if soft == resource.RLIM_INFINITY else [*found, soft])

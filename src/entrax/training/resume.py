@@ -165,7 +165,7 @@ def _restore_newest(training: Training, said: list[str]) -> None:
         )
     _write(run, said)
     run.cut_metrics({"bytes": 0})
-    run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run starts anew."})
+    run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run restarts at step 0."})
 
 
 def _begin_from(training: Training, name: str, meta: dict[str, Any], salvage: bool, said: list[str]) -> None:

@@ -3,7 +3,7 @@
     start.safetensors   state/…  normaliser/…  and, of a replay or of a data set, replay/<field> [transition, …]
 
 The file is there before the run is, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
-starts anew from the same bytes. config.json tells where they came from: under `ancestor` for a fine-tuned run
+restarts from the same bytes. config.json tells where they came from: under `ancestor` for a fine-tuned run
 (`entrax.training.transfer`); under `prior` and `data` otherwise, with a record under `start` (`entrax.training.begin`).
 """
 
@@ -150,7 +150,7 @@ def _carried(record: Mapping[str, Any]) -> list[str]:
     return [
         f"Begins with {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
         f"Carried over: {', '.join(record['carried'])}.",
-        f"Made anew: {', '.join([*record['reset'], 'schedules'])}.",
+        f"Initialised: {', '.join([*record['reset'], 'schedules'])}.",
         f"Replay: {record['replay']:,} transitions carried over." if record["replay"] else "Replay: empty.",
         f"Temperature: {temperature['start']}{was}{to}.",
     ]

@@ -149,7 +149,7 @@ class Counting(eqx.Module):
 def counting_update(config, state, batch, progress, key):
     late = jnp.max(jnp.abs(batch.action[..., 0] - state.params / 100))
     other = jnp.max(jnp.abs(batch.action[..., 1] - batch.obs[..., 0] / 100))
-    return Counting(params=state.params + 1), {"late": late, "other": other, "step": progress.step * 1.0}
+    return Counting(params=state.params + 1), {"late": late, "other": other}
 
 
 @pytest.fixture
@@ -175,6 +175,17 @@ def test_each_rollout_is_of_the_policy_and_the_scaling_that_learn_from_it(counti
     assert all(row["late"] == 0 for row in rows)
     assert max(row["other"] for row in rows) < 1e-6
     assert run.config["training"]["chunk"] == 8 // envs
+
+
+@pytest.mark.parametrize("name", ["step", "return", "time"])
+def test_what_an_agent_reports_does_not_take_a_name_of_the_loop(counting, tmp_path, monkeypatch, name):
+    def update(*given):
+        state, info = counting_update(*given)
+        return state, info | {name: info["late"]}
+
+    monkeypatch.setattr(sys.modules["counted"].agent, "update", update)
+    with pytest.raises(EntraxError, match=f"reports '{name}'"):
+        entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=24, log_every=8, workers=0, eval_every=0)
 
 
 def test_what_a_rollout_settles_is_not_to_be_set(counting, tmp_path):

@@ -267,6 +267,8 @@ class Training:
         row["length"] = float(np.mean([n for _, n in ended])) if ended else None
         total = sum(n for n, _ in infos)
         for name in infos[0][1] if infos else ():
+            if name in {*row, "time", "evaluation"}:
+                raise EntraxError(f"`update` of the agent reports {name!r}, a name of the training loop: rename it.")
             row[name] = float(sum(n * i[name] for n, i in infos) / total)
         self.collector.ended, self.info = [], []
         seconds, (step0, seconds0, updates0) = self.seconds(), self.last_row

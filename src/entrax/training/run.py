@@ -18,7 +18,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
-from entrax.errors import say
+from entrax.errors import EntraxError, say
 from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory

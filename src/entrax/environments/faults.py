@@ -28,8 +28,8 @@ class EnvironmentFault(EntraxError):
 
 
 _LEAVE = os._exit
-_insiders: list[tuple[int, int]] = []
-"""Process and thread of each `exits_caught` that has not ended."""
+_insiders: list[tuple[int, threading.Thread]] = []
+"""Process and thread of each `exits_caught` that has not ended. A thread's number would not do: it is used again."""
 _lock = threading.Lock()
 
 
@@ -40,7 +40,7 @@ def exits_caught() -> Iterator[None]:
     Nor does it change what SIGINT and SIGTERM do. A process that is forked inside can still end itself, and so can
     another thread, but not with status 0.
     """
-    insider = os.getpid(), threading.get_ident()
+    insider = os.getpid(), threading.current_thread()
     with _lock:
         _insiders.append(insider)
         os._exit = _refuse  # type: ignore[assignment]
@@ -55,7 +55,7 @@ def exits_caught() -> Iterator[None]:
 
 
 def _refuse(status: int) -> None:
-    process, thread = os.getpid(), threading.get_ident()
+    process, thread = os.getpid(), threading.current_thread()
     if (process, thread) in _insiders:
         raise SystemExit(status)
     _LEAVE(status or any(process == other for other, _ in _insiders))

@@ -1,12 +1,7 @@
-"""Makes the enumerated problem importable, and gives every test here float64."""
-
-import sys
-from pathlib import Path
+"""Gives every test here float64."""
 
 import jax
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

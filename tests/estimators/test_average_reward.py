@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from enumerated import (
+from estimators.enumerated import (
     INITIAL,
     PHI,
     REWARD,
@@ -29,9 +29,9 @@ NEVER = np.zeros(STEPS, bool)
 
 
 def mean_estimate(weight, trace, temperature, shift=0.0):
-    """Over all trajectories, as if they had begun in the stationary distribution: each of their steps is then a draw.
+    """The estimate of each trajectory, weighted as if trajectories started in the stationary distribution.
 
-    What follows the last step is the mean over its successors.
+    The value after the last step is the mean over its successors.
     """
     rho, (stationary, differential, _) = average_reward(weight, temperature)
     values = differential + shift
@@ -51,13 +51,13 @@ def mean_estimate(weight, trace, temperature, shift=0.0):
 @pytest.mark.parametrize("trace", [0.0, 0.6, 1.0])
 def test_the_mean_is_the_exact_gradient(trace):
     for temperature, shift in ((0.0, 0.0), (0.6, 5.0)):
-        wanted = jax.jit(jax.grad(lambda w, t=temperature: average_reward(w, t)[0]))(WEIGHT)
+        expected = jax.jit(jax.grad(lambda w, t=temperature: average_reward(w, t)[0]))(WEIGHT)
         found = jax.jit(mean_estimate)(WEIGHT, trace, temperature, shift)
-        np.testing.assert_allclose(expectation(found), wanted, atol=1e-12)
-        assert np.abs(wanted).max() > 0.01
+        np.testing.assert_allclose(expectation(found), expected, atol=1e-12)
+        assert np.abs(expected).max() > 0.01
 
 
-def test_the_usual_discount_is_biased_and_comes_to_the_average_reward():
+def test_the_usual_discount_is_biased_and_tends_to_the_average_reward():
     """Σ d(s) Σ ∇π(a|s) Q_γ(s, a): the error falls like 1 - γ."""
 
     def usual(discount):
@@ -67,9 +67,9 @@ def test_the_usual_discount_is_biased_and_comes_to_the_average_reward():
         q = REWARD + discount * TRANSITION @ values
         return jax.grad(lambda w: stationary @ jnp.sum(jnp.exp(log_policy(w)) * q, axis=1))(WEIGHT)
 
-    wanted = jax.grad(lambda w: average_reward(w)[0])(WEIGHT)
-    errors = [float(jnp.abs(usual(discount) - wanted).max()) for discount in (0.5, 0.9, 0.99, 0.999)]
-    assert errors[0] > 0.05 * float(jnp.abs(wanted).max())
+    expected = jax.grad(lambda w: average_reward(w)[0])(WEIGHT)
+    errors = [float(jnp.abs(usual(discount) - expected).max()) for discount in (0.5, 0.9, 0.99, 0.999)]
+    assert errors[0] > 0.05 * float(jnp.abs(expected).max())
     np.testing.assert_allclose(np.array(errors[2:]) / errors[1:-1], 0.1, rtol=0.15)
 
 

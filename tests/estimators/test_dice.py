@@ -6,7 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from enumerated import REWARD, WEIGHT, A, R, S, expectation, log_probability, objective, values_by_step, variance
+from estimators.enumerated import (
+    REWARD,
+    WEIGHT,
+    A,
+    R,
+    S,
+    expectation,
+    log_probability,
+    objective,
+    values_by_step,
+    variance,
+)
 
 from entrax.estimators import dice_objective, dice_return, magic_box
 
@@ -24,17 +35,17 @@ def derivative(order):
 
 @pytest.mark.parametrize("order", [1, 2, pytest.param(3, marks=pytest.mark.long)])
 def test_every_order_is_unbiased_with_and_without_a_baseline(order):
-    wanted = objective
+    expected = objective
     for _ in range(order):
-        wanted = jax.jacfwd(wanted)
-    wanted = np.asarray(jax.jit(wanted)(WEIGHT, 0.9))
+        expected = jax.jacfwd(expected)
+    expected = np.asarray(jax.jit(expected)(WEIGHT, 0.9))
     values = np.asarray(values_by_step(WEIGHT, 0.9))
     by_state = np.stack([values[t][S[:, t]] for t in range(3)], axis=1)
     estimates = jax.jit(jax.vmap(derivative(order), (None, 0, 0, 0, 0)))
     for baseline in (np.zeros(S.shape), by_state):
         mean = expectation(estimates(WEIGHT, S, A, R, baseline))
-        np.testing.assert_allclose(mean, wanted, atol=1e-11)
-    assert np.abs(wanted).max() > 0.1
+        np.testing.assert_allclose(mean, expected, atol=1e-11)
+    assert np.abs(expected).max() > 0.1
 
 
 def test_the_baseline_reduces_the_variance_of_the_gradient():
@@ -47,7 +58,7 @@ def test_the_baseline_reduces_the_variance_of_the_gradient():
 
 
 def test_differentiating_the_surrogate_twice_is_wrong():
-    """What DiCE is for: the second derivative of Σ ⊥R log π misses the score's product with itself."""
+    """The second derivative of Σ ⊥R log π misses the product of the score with itself, which DiCE includes."""
 
     def surrogate(weight, states, actions, reward):
         return jnp.sum(reward) * jnp.sum(log_probability(weight, states, actions))
@@ -93,6 +104,6 @@ def test_a_latent_node_besides_the_actions():
     _, log_p = jax.jit(jax.vmap(latent_graph, (None, 0, 0)))(params, z, actions)
     chance = np.exp(log_p.sum(axis=1))
     for derivative_of in (jax.grad, jax.hessian):
-        wanted = jax.jit(derivative_of(exact))(params)
+        expected = jax.jit(derivative_of(exact))(params)
         estimates = jax.jit(jax.vmap(derivative_of(sampled), (None, 0, 0)))(params, z, actions)
-        np.testing.assert_allclose(np.tensordot(chance, estimates, axes=1), wanted, atol=1e-12)
+        np.testing.assert_allclose(np.tensordot(chance, estimates, axes=1), expected, atol=1e-12)

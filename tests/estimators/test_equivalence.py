@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from enumerated import ACTIONS, LOG_PRIOR, PHI, REWARD, STATES, TRANSITION, WEIGHT
+from estimators.enumerated import ACTIONS, LOG_PRIOR, PHI, REWARD, STATES, TRANSITION, WEIGHT
 
 from entrax.estimators import path_inconsistency, soft_q_gradient
 from entrax.soft import log_soft_policy, soft_max, soft_policy, soft_value
@@ -73,7 +73,7 @@ def mean(behaviour, each):
 
 @jax.jit
 def lecture_terms(weight, behaviour):
-    """E over s uniform, a ~ behaviour, s' and a' ~ behaviour of the lectures' two gradients and what tells them apart.
+    """The lectures' two gradients and their parts, expected over uniform s and a, a' ~ behaviour.
 
     policy gradient  (∇Q(a) − ∇V) (r + γ Q'(a') − Q(a) + V)          with the next Q as the lecture writes it
     soft Q-learning  ∇Q(a) (r + γ V' − Q(a))
@@ -103,11 +103,11 @@ def test_the_two_differences_of_the_lectures(on_policy):
     under_score = np.abs(mean(behaviour, (dq - dv[:, None]) * v[:, None, None])).max()
     assert (under_score < 1e-15) == on_policy
     assert np.abs(off_policy_correction).max() > 0.01
-    # The second difference is there because the lecture's next Q leaves out −α log π: with it, it is V on policy.
+    # The second difference exists because the lecture's next Q omits −α log π. With it, next Q equals V on policy.
     log_pi = jax.vmap(lambda row: log_soft_policy(row, ALPHA))(q)
     np.testing.assert_allclose(q - ALPHA * log_pi, jnp.broadcast_to(v[:, None], q.shape), rtol=1e-14)
     old = jax.vmap(lambda row: log_soft_policy(row, ALPHA))(q + 0.3 * jnp.arange(ACTIONS))
-    assert np.abs(q - ALPHA * old - v[:, None]).max() > 0.05  # log π of another policy: no longer
+    assert np.abs(q - ALPHA * old - v[:, None]).max() > 0.05  # not with log π of another policy
 
 
 def deterministic_optimum(prior):

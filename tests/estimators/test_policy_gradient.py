@@ -1,12 +1,13 @@
-"""Estimators of the policy gradient: their mean over every trajectory is the exact gradient, their variances as theory
-says. The exact gradient is that of a backward recursion, which knows nothing of scores.
+"""The mean of each policy-gradient estimator over all trajectories is the exact gradient; variances are ordered.
+
+The exact gradient comes from a backward recursion that uses no scores.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from enumerated import (
+from estimators.enumerated import (
     ACTIONS,
     DYNAMICS,
     LOG_PRIOR,
@@ -38,7 +39,7 @@ from entrax.estimators import (
 
 
 def gradients(discount=1.0, *, temperature=0.0, with_prior=False, baseline=None, **choices):
-    """The estimate from each of the trajectories, [trajectory, feature]."""
+    """The estimate from each trajectory, [trajectory, feature]."""
 
     def estimate(weight, states, actions, reward, baseline):
         log_prior = jnp.asarray(LOG_PRIOR)[states, actions] if with_prior else jnp.zeros(STEPS)
@@ -80,9 +81,9 @@ def test_the_mean_is_the_exact_gradient(discount, causal):
 @pytest.mark.parametrize("with_prior", [True, False])
 def test_the_soft_estimate_is_the_gradient_of_the_soft_objective(with_prior, causal):
     estimates = gradients(0.9, temperature=0.6, with_prior=with_prior, causal=causal)
-    wanted = exact(0.9, 0.6, LOG_PRIOR if with_prior else 0.0)
-    np.testing.assert_allclose(expectation(estimates), wanted, atol=1e-12)
-    assert np.abs(wanted - exact(0.9)).max() > 0.05  # and not that of the hard one
+    expected = exact(0.9, 0.6, LOG_PRIOR if with_prior else 0.0)
+    np.testing.assert_allclose(expectation(estimates), expected, atol=1e-12)
+    assert np.abs(expected - exact(0.9)).max() > 0.05  # and not that of the hard one
 
 
 def test_leaving_out_the_weight_of_time_is_biased():
@@ -102,7 +103,7 @@ def test_within_its_standard_error_by_sampling():
 def test_variances_are_ordered():
     """Exact variances, summed over parameters, with rewards far from 0, where baselines matter.
 
-    Only that b* is least among constants is a theorem (below); that V or causality helps is the rule, with exceptions.
+    Only the optimality of b* among constants is a theorem (below). V and causality usually help, but not always.
     """
     constant = float(expectation(reward_to_go_of_all()[:, 0]))
     plain = variance(gradients(causal=False)).sum()
@@ -118,7 +119,7 @@ def reward_to_go_of_all():
 
 
 def test_the_optimal_constant_has_the_least_variance_of_all_constants():
-    scores = gradients(causal=False, baseline=-1.0) - gradients(causal=False)  # weight R + 1 less weight R
+    scores = gradients(causal=False, baseline=-1.0) - gradients(causal=False)  # of weight R + 1 minus weight R
     total = R.sum(axis=1)
     best = expectation(scores**2 * total[:, None]) / expectation(scores**2)
     least = variance(scores * (total[:, None] - best))
@@ -162,7 +163,7 @@ def test_the_linear_baseline_finds_the_values_of_states():
     np.testing.assert_allclose(weights, values_by_step(WEIGHT, 1.0)[0], atol=0.05)
 
 
-def test_padding_counts_nothing():
+def test_padding_is_ignored():
     valid = np.array([True, True, False])
     soft = {"temperature": 0.5, "baseline": 2.0}
     padded = jax.grad(lambda w: reinforce_objective(log_probability(w, S[5], A[5]), R[5], 0.9, valid=valid, **soft))(

@@ -1,10 +1,10 @@
-"""Returns and advantages against their sums written out, and against each other."""
+"""Returns and advantages against explicit sums, and against each other."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from enumerated import REWARD, STEPS, TRANSITION, WEIGHT, A, R, S, expectation, values_by_step
+from estimators.enumerated import REWARD, STEPS, TRANSITION, WEIGHT, A, R, S, expectation, values_by_step
 
 from entrax.errors import EntraxError
 from entrax.estimators import differential_return, discounted_return, gae, lambda_return, n_step_return, reward_to_go
@@ -54,7 +54,7 @@ def test_lambda_return_is_the_geometric_mean_of_n_step_returns():
 
 @pytest.mark.parametrize("trace", [0.0, 0.6, 1.0])
 def test_gae_is_the_lambda_return_less_the_value(trace):
-    # The value of a state and that of its predecessor's successor are one number, except across an end.
+    # next_value[t] equals value[t + 1], except where an episode ends.
     values = VALUES.copy()
     next_values = np.append(values[1:], 0.3)
     next_values[list(ENDS)] = NEXT_VALUES[list(ENDS)]
@@ -63,7 +63,7 @@ def test_gae_is_the_lambda_return_less_the_value(trace):
     np.testing.assert_allclose(advantage, target - values, rtol=1e-12, atol=1e-13)
 
 
-def test_truncation_keeps_the_bootstrap_that_termination_takes_away():
+def test_truncation_keeps_the_bootstrap_and_termination_removes_it():
     never, always = np.zeros(1, bool), np.ones(1, bool)
     one = (np.array([1.0]), np.array([10.0]))
     assert lambda_return(*one, never, always, GAMMA, 1.0)[0] == pytest.approx(10.0)
@@ -72,7 +72,7 @@ def test_truncation_keeps_the_bootstrap_that_termination_takes_away():
 
 @pytest.mark.parametrize("trace", [0.0, 0.5, 1.0])
 def test_the_mean_of_gae_with_the_true_value_is_the_advantage(trace):
-    """Of the first step, over all trajectories that start with one state and action."""
+    """Averages the first step over all trajectories that start with one state and action."""
     values = values_by_step(WEIGHT, GAMMA)
     path = jnp.stack([values[t][S[:, t]] for t in range(STEPS)], axis=1)
     following = jnp.concatenate([path[:, 1:], jnp.zeros((len(S), 1))], axis=1)

@@ -1,4 +1,4 @@
-"""Closed-form scores against automatic differentiation, and E[score] = 0 [ORACLES, stochastic policies]."""
+"""Closed-form scores against automatic differentiation, and E[score] = 0."""
 
 import jax
 import numpy as np

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from entrax.estimators.stein import median_bandwidth, rbf_kernel, stein_direction
+from entrax.estimators import median_bandwidth, rbf_kernel, stein_direction
 from entrax.nets.distributions import log_det_tanh
 
 direction = jax.jit(stein_direction)
@@ -74,7 +74,7 @@ SEEDS = 3
 def descend(score, dimension, particles, steps, rate, before=lambda x: x):
     """Particles [seed, particle, dimension] after Stein variational gradient descent from normal draws.
 
-    With Adagrad, as its authors run it. `before` takes the draws to where descent begins.
+    Uses Adagrad, as the paper does. `before` maps the normal draws to the initial particles.
     """
 
     def step(_, carry):
@@ -106,23 +106,23 @@ def two_wells(a):
 
 def test_particles_driven_before_the_squashing_are_draws_from_exp_q():
     grid = np.linspace(-1, 1, 20001)[1:-1]
-    wanted, other = np.exp(two_wells(grid)), np.exp(two_wells(grid)) * (1 - grid**2)
+    expected, other = np.exp(two_wells(grid)), np.exp(two_wells(grid)) * (1 - grid**2)
 
     def before(u):
         return two_wells(jnp.tanh(u[0])) + jnp.sum(log_det_tanh(u))
 
     for u in descend(before, 1, particles=100, steps=800, rate=0.05):
-        assert wasserstein(np.tanh(u[:, 0]), grid, wanted) < 0.05
+        assert wasserstein(np.tanh(u[:, 0]), grid, expected) < 0.05
         assert wasserstein(np.tanh(u[:, 0]), grid, other) > 0.1
 
-    # The log-determinant added to Q and differentiated in the action itself: another density's fixed point.
+    # Adding the log-determinant to Q but differentiating by the action gives the fixed point of another density.
     def within(a):
         return two_wells(a[0]) + jnp.sum(jnp.log(1 - jnp.clip(a, -0.999, 0.999) ** 2))
 
     for a in descend(within, 1, particles=100, steps=800, rate=0.02, before=jnp.tanh):
         assert np.abs(a).max() < 1
         assert wasserstein(a[:, 0], grid, other) < 0.05
-        assert wasserstein(a[:, 0], grid, wanted) > 0.1
+        assert wasserstein(a[:, 0], grid, expected) > 0.1
 
 
 GOALS = np.array([[0.6, 0.0], [-0.6, 0.0], [0.0, 0.6], [0.0, -0.6]], np.float32)
@@ -143,7 +143,7 @@ def test_particles_find_four_modes_of_the_plane_in_proportion():
         actions = np.tanh(u)
         nearest = np.argmin(np.linalg.norm(actions[:, None] - GOALS, axis=-1), axis=1)
         np.testing.assert_allclose(np.bincount(nearest, minlength=4) / 100, 0.25, atol=0.06)
-        for angle in np.pi / 8 * np.arange(8):  # marginals in all directions tell a density of the plane
+        for angle in np.pi / 8 * np.arange(8):  # the marginals in all directions determine a density of the plane
             direction = np.array([np.cos(angle), np.sin(angle)])
             marginal, _ = np.histogram(square @ direction, edges, weights=density)
             assert wasserstein(actions @ direction, (edges[1:] + edges[:-1]) / 2, marginal) < 0.05

@@ -1,4 +1,4 @@
-"""soft/ against enumeration in float64 NumPy, finite differences and the identities that tie its equations together."""
+"""soft/ against enumeration in extended precision, finite differences and the identities between its equations."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def reference(q, temperature, weight):
 
 
 def weights(prior, mask):
-    """The measure that the operators document: a count without a prior, else the prior normalised over the mask."""
+    """π₀ as the operators define it: 1 without a prior, otherwise the prior normalised over the mask."""
     mask = np.ones(4, bool) if mask is None else mask
     return mask.astype(float) if prior is None else np.where(mask, prior, 0) / prior[mask].sum()
 
@@ -238,7 +238,7 @@ def test_garbage_is_not_hidden():
     assert jnp.isnan(soft_policy(jnp.array([0.0, 1.0]), -1.0)).all()
 
 
-# --- what does not count ---
+# --- excluded actions ---
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])

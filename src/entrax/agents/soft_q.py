@@ -46,7 +46,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.images import vectors_only
 from entrax.agents.settings import as_arrays, continuous_size
-from entrax.estimators.stein import stein_direction
+from entrax.estimators import stein_direction
 from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field, one_of
 from entrax.nets import follow
 from entrax.nets.distributions import log_det_tanh

@@ -1,7 +1,7 @@
-"""Estimators of returns, scores and gradients: pure functions of one trajectory, or of one sample.
+"""Estimators of returns, scores and gradients, as pure functions of one trajectory or one sample.
 
-`returns`, `scores`, `baselines`, `policy_gradient`, `dice`, and `equivalence` for what ties the policy gradient to soft
-Q-learning.
+Modules: `returns`, `scores`, `baselines`, `policy_gradient`, `dice`, `stein`, and `equivalence`, which relates the
+policy gradient to soft Q-learning.
 """
 
 from entrax import xla as xla

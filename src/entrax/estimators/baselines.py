@@ -1,15 +1,16 @@
-"""Baselines: what may be subtracted from a return without moving the mean of score × (return − baseline).
+"""Baselines: numbers to subtract from a return that leave the mean of score × (return − baseline) unchanged.
 
     E[φ (R − b)] = E[φ R]  whenever b does not depend on the action, as E[φ] = 0                            (1)
-    b* = E[φ² R] / E[φ²]   is the constant of least variance, for each parameter on its own                 (2)
+    b* = E[φ² R] / E[φ²]   is the constant of least variance, for each parameter separately                 (2)
 
-**Whose sample?** A baseline that is computed from the very return it is subtracted from depends on the action after
-all: the plain mean of N returns shrinks the gradient by (N−1)/N, and (2) biases it in a way that depends on the
-problem. Here each trajectory's baseline leaves that trajectory out, which makes (1) exact for every N ≥ 2. A learned
-baseline is exact when it was fitted to other trajectories, or is a function of the state.
+**Leave one out.** A baseline computed from the return that it is subtracted from depends on the action. The mean of
+all N returns then shrinks the gradient by (N−1)/N, and (2) biases it in a way that depends on the problem. Here each
+trajectory's baseline is computed from the other trajectories, so that (1) is exact for every N ≥ 2. A learned baseline
+is unbiased if it is a function of the state or was fitted to other trajectories.
 
-Sources: Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates; Kool et al.
-(2019) for leaving one out.
+References:
+    Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates.
+    Kool et al. (2019), for leaving one sample out.
 """
 
 import jax.numpy as jnp
@@ -23,17 +24,29 @@ Scores = Float[Array | np.ndarray, "sample param"]
 
 
 def mean_baseline(returns: Returns) -> Float[Array, " sample"]:
-    """For each sample the mean of the other samples' returns. Raises EntraxError for fewer than two."""
-    count = _count(returns)
+    """Return for each sample the mean return of the other samples.
+
+    Raises:
+        EntraxError: there are fewer than two samples.
+    """
+    count = _sample_count(returns)
     return (jnp.sum(returns) - returns) / (count - 1)
 
 
 def optimal_baseline(scores: Scores, returns: Returns) -> Float[Array, "sample param"]:
-    """b* of equation (2) for each sample and parameter, estimated from the other samples.
+    """Estimate b* of equation (2) for each sample and parameter from the other samples.
 
-    A parameter whose score is 0 in all other samples gets baseline 0. Raises EntraxError for fewer than two samples.
+    Args:
+        scores: ∇ log π of each sample.
+        returns: R of each sample.
+
+    Returns:
+        The baseline in units of return; 0 for a parameter whose score is 0 in all other samples.
+
+    Raises:
+        EntraxError: there are fewer than two samples.
     """
-    _count(returns)
+    _sample_count(returns)
     squared = jnp.asarray(scores) ** 2
     weighted = squared * returns[:, None]
     weight = jnp.sum(squared, axis=0) - squared
@@ -44,16 +57,21 @@ def optimal_baseline(scores: Scores, returns: Returns) -> Float[Array, "sample p
 def fit_linear_baseline(
     features: Float[Array | np.ndarray, "sample feature"], returns: Returns, ridge: ScalarLike = 1e-6
 ) -> Float[Array, " feature"]:
-    """Weights w of the least-squares baseline b(s) = w·features(s), with `ridge` times |w|² added to the mean square.
+    """Fit the weights w of the least-squares baseline b(s) = w·features(s).
 
-    Fit it to earlier trajectories than those whose gradient it serves; predict with `features @ w`.
+    Fit it to other trajectories than those whose gradient is estimated; predict with `features @ w`.
+
+    Args:
+        features: the features of each sample's state.
+        returns: the return from each sample's state.
+        ridge: the factor of the penalty |w|², which is added to the mean squared error.
     """
     features = jnp.asarray(features)
     gram = features.T @ features / features.shape[0] + ridge * jnp.eye(features.shape[1], dtype=features.dtype)
     return jnp.linalg.solve(gram, features.T @ returns / features.shape[0])
 
 
-def _count(returns: Returns) -> int:
+def _sample_count(returns: Returns) -> int:
     if returns.shape[0] < 2:
-        raise EntraxError("A baseline from a batch leaves each trajectory's own return out: give at least two.")
+        raise EntraxError(f"A leave-one-out baseline needs at least two samples, got {returns.shape[0]}.")
     return returns.shape[0]

@@ -1,13 +1,14 @@
-"""DiCE: one objective whose derivatives of every order are unbiased, for any stochastic computation graph.
+"""DiCE: an objective whose derivatives of every order are unbiased, for any stochastic computation graph.
 
     □(x) = exp(x − ⊥x)                              the magic box: 1, with ∇□(x) = □(x) ∇x                    (1)
     L = Σ_c □(Σ_{w ∈ W_c} log p(w)) c               c a cost, W_c the stochastic nodes that influence it      (2)
     + Σ_w (1 − □(log p(w))) b_w                     a baseline: value 0, first derivative −b_w ∇log p(w)      (3)
 
-⊥ stops the gradient. E ∇ⁿL = ∇ⁿ E Σ c, also where costs depend on the parameters themselves. The baseline reduces the
-variance of first derivatives, and leaves every order unbiased if b_w does not depend on w or on what comes after it.
+⊥ stops the gradient. E ∇ⁿL = ∇ⁿ E Σ c, also if the costs depend on the parameters. The baseline reduces the variance of
+first derivatives. Every order stays unbiased if b_w does not depend on w or on nodes after it.
 
-Source: Foerster et al. (2018), arXiv:1802.05098, equations (5) to (8).
+References:
+    Foerster et al. (2018), arXiv:1802.05098, equations (5) to (8).
 """
 
 import jax
@@ -21,7 +22,7 @@ Scalar = Float[Array, ""]
 
 
 def magic_box(log_probability: Float[Array, "..."]) -> Float[Array, "..."]:
-    """□(x) of equation (1)."""
+    """Return □(x) of equation (1)."""
     return jnp.exp(log_probability - jax.lax.stop_gradient(log_probability))
 
 
@@ -31,9 +32,16 @@ def dice_objective(
     influences: Bool[Array | np.ndarray, "cost node"],
     baseline: Nodes | ScalarLike = 0.0,
 ) -> Scalar:
-    """L of equations (2) and (3) for any graph: `influences[c, w]` is True where node w influences cost c.
+    """Return L of equations (2) and (3) for any stochastic computation graph.
 
-    Nodes are whatever was sampled: actions, latent variables. Its value is Σ c. The baseline is held constant.
+    Args:
+        cost: c of each cost node.
+        log_probability: log p(w) of each stochastic node, such as an action or a latent variable.
+        influences: `influences[c, w]` is True where node w influences cost c.
+        baseline: b_w, in units of cost; no gradient passes through it.
+
+    Returns:
+        L, whose value is Σ c.
     """
     log_probability = jnp.asarray(log_probability)
     along = jnp.sum(jnp.where(influences, log_probability, 0), axis=1)
@@ -44,9 +52,15 @@ def dice_objective(
 def dice_return(
     log_probability: Series, reward: Series, discount: ScalarLike, baseline: Series | ScalarLike = 0.0
 ) -> Scalar:
-    """L for a trajectory: the discounted return, each reward influenced by the actions up to its step.
+    """Return L of a trajectory: its value is the discounted return Σ_t γ^t r_t.
 
-    `baseline` is in the units of the reward to go from its step; its weight γ^t is applied here.
+    Each reward is influenced by the actions up to and including its step.
+
+    Args:
+        log_probability: log π(a_t|s_t).
+        reward: r_t.
+        discount: γ.
+        baseline: an estimate of the reward to go from each step. It is multiplied by γ^t here.
     """
     power = discount ** jnp.arange(reward.shape[0])
     causal = jnp.tril(jnp.ones((reward.shape[0],) * 2, bool))

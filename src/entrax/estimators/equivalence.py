@@ -1,20 +1,21 @@
-"""Policy gradients and soft Q-learning are nearly one algorithm: the terms of that statement, for one sample.
+"""The equivalence of policy gradients and soft Q-learning, term by term, for one sample.
 
-A Q at one state is read as a value and a policy, V = α log Σ π₀ exp(Q/α) and π = π₀ exp((Q−V)/α). Then for any action
-a and any number y, the target of soft Q-learning, held constant,
+Q at one state defines a value and a policy, V = α log Σ π₀ exp(Q/α) and π = π₀ exp((Q−V)/α). Then for any action a and
+any constant target y of soft Q-learning
 
     ∇ ½(Q(a) − y)²  =  −α ∇log π(a) (ŷ − V)  +  ∇ ½(V − ŷ)²,      ŷ = y − α log(π(a)/π₀(a))                   (1)
 
-because Q(a) = V + α log(π(a)/π₀(a)). The first term is −α times the policy gradient with baseline V, the second the
-fit of the value; under a ~ π their expectations are those of the actor-critic gradients. ŷ is the *soft* return: leave
-−α log(π/π₀) out of it and (1) fails.
+because Q(a) = V + α log(π(a)/π₀(a)). The first term is −α times the policy gradient with baseline V; the second is the
+gradient of the value loss. Under a ~ π their expectations are the actor-critic gradients. ŷ is the *soft* return:
+without −α log(π/π₀) equation (1) does not hold.
 
-Path consistency is the soft Bellman equation along any path of a deterministic problem, whoever chose its actions:
+Path consistency is the soft Bellman equation along a path of a deterministic problem. It holds for any actions:
 
     V(s_0) − γ^d V(s_d) = Σ_{i<d} γ^i (r_i − α log(π(a_i|s_i)/π₀(a_i|s_i)))                                   (2)
 
-Sources: Schulman, Chen and Abbeel (2017), arXiv:1704.06440, section 4; Nachum et al. (2017), arXiv:1702.08892,
-theorem 3.
+References:
+    Schulman, Chen and Abbeel (2017), arXiv:1704.06440, section 4.
+    Nachum et al. (2017), arXiv:1702.08892, theorem 3.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,13 @@ Series = Float[Array | np.ndarray, " time"]
 
 
 class SoftQGradient(NamedTuple):
-    """Both sides of equation (1), each a pytree like the parameters: `soft_q` = −α `policy_gradient` + `value`."""
+    """The three gradients of equation (1), each a pytree like the parameters.
+
+    Attributes:
+        soft_q: the gradient of the soft Q-learning loss; equals −α `policy_gradient` + `value`.
+        policy_gradient: ∇log π(a) (ŷ − V), to be ascended.
+        value: the gradient of the value loss ½(V − ŷ)².
+    """
 
     soft_q: Any
     policy_gradient: Any
@@ -47,9 +54,15 @@ def soft_q_gradient(
     temperature: ScalarLike,
     prior: Prior | None = None,
 ) -> SoftQGradient:
-    """The terms of equation (1), each by its own differentiation. `q(params)` gives Q(s, ·) of the sample's state.
+    """Compute the terms of equation (1), each by its own differentiation.
 
-    `target` is y = r + γ V(s') or any other; `policy_gradient` is to be ascended, the other two descended.
+    Args:
+        q: maps the parameters to Q(s, ·) at the sample's state.
+        params: the parameters, any pytree.
+        action: the sample's action.
+        target: y, such as r + γ V(s').
+        temperature: α > 0, in units of reward.
+        prior: weights of π₀, normalised here; None for the entropy convention.
     """
     log_prior = jnp.zeros(()) if prior is None else jnp.log(prior[action] / jnp.sum(jnp.asarray(prior)))
 
@@ -75,9 +88,18 @@ def path_inconsistency(
     temperature: ScalarLike,
     log_prior: Series | ScalarLike = 0.0,
 ) -> Float[Array, ""]:
-    """Right side minus left side of equation (2): 0 at the soft optimum, for any actions. Differentiable in everything.
+    """Return the right side minus the left side of equation (2).
 
-    `value` is V(s_0) and `final_value` V(s_d), 0 if the path ended by termination.
+    It is 0 at the soft optimum, for any actions, and differentiable in every argument.
+
+    Args:
+        value: V(s_0).
+        final_value: V(s_d); 0 if the path ended by termination.
+        reward: r_0 … r_{d−1}.
+        log_probability: log π(a_i|s_i).
+        discount: γ.
+        temperature: α, in units of reward.
+        log_prior: log π₀(a_i|s_i); 0 for the entropy convention.
     """
     soft = reward - temperature * (log_probability - log_prior)
     power = discount ** jnp.arange(soft.shape[0])

@@ -1,14 +1,16 @@
-"""The policy gradient from one trajectory: an objective whose gradient is the estimate; `jax.vmap` and average.
+"""The policy gradient from one trajectory: objectives whose gradient is the estimate.
 
-    ∇J = E Σ_t ∇log π(a_t|s_t) w_t (G_t − b_t)         causal: an action has no part in what came before it    (1)
+Use `jax.vmap` and the mean for a batch of trajectories.
+
+    ∇J = E Σ_t ∇log π(a_t|s_t) w_t (G_t − b_t)         causal: later rewards only                              (1)
     ∇J = E Σ_t ∇log π(a_t|s_t) (R − b_t)               not causal: the whole return for every action           (2)
 
     G_t   Σ_{k≥t} γ^{k−t} r_k, the reward to go, and R = G_0
     w_t   γ^t for the discounted objective E Σ γ^t r_t; 1 for the episodic one, where γ = 1.
-          The common practice of w_t = 1 with γ < 1 is the gradient of neither [Nota and Thomas 2020].
+          The common choice w_t = 1 with γ < 1 is the gradient of neither [Nota and Thomas 2020].
     b_t   any baseline that does not depend on a_t; see `baselines`.
 
-**Three objectives**, each with its own unbiased estimate [Sutton et al. 2000]:
+**Objectives** and their unbiased estimates [Sutton et al. 2000]:
 
     episodic     E Σ r_t       from the start of episodes, γ = 1                                   `reinforce_objective`
     discounted   E Σ γ^t r_t   from the start of episodes, w_t = γ^t                               `reinforce_objective`
@@ -16,17 +18,21 @@
                                advantage: `likelihood_ratio_objective` of `differential_advantage`, with ρ and the
                                differential values of the policy (the latter up to a constant)
 
-With w_t = 1, γ < 1 and steps of the stationary distribution, V_γ in place of the differential value, the estimate tends
-to the average reward's as γ → 1, and is biased before [Baxter and Bartlett 2001].
+With w_t = 1, γ < 1, steps from the stationary distribution and V_γ in place of the differential value, the estimate is
+biased; it tends to the gradient of the average reward as γ → 1 [Baxter and Bartlett 2001].
 
 **Soft.** With α log(π/π₀) subtracted from the reward (`soft_reward`) this is the gradient of the maximum-entropy
-objective E Σ γ^t (r_t − α log(π/π₀)). The derivative of the log π inside leaves −α: a baseline, of expectation 0.
+objective E Σ γ^t (r_t − α log(π/π₀)). The derivative of the log π in the reward contributes −α times the score, whose
+expectation is 0, so it is omitted.
 
-Nothing here asks what the policy conditions on: `log_probability` may come from a policy over histories.
+The policy may condition on anything, such as the history of observations.
 
-Sources: Williams (1992); Sutton et al. (2000), Policy gradient methods for reinforcement learning with function
-approximation; Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation; Nota and Thomas (2020),
-arXiv:1906.07073; Peters and Schaal (2007) for the weighted likelihood.
+References:
+    Williams (1992), Simple statistical gradient-following algorithms.
+    Sutton et al. (2000), Policy gradient methods for reinforcement learning with function approximation.
+    Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation.
+    Nota and Thomas (2020), arXiv:1906.07073.
+    Peters and Schaal (2007), for the weighted likelihood.
 """
 
 import jax
@@ -45,16 +51,22 @@ Scalar = Float[Array, ""]
 def soft_reward(
     reward: Series, log_probability: Series, temperature: ScalarLike, log_prior: Series | ScalarLike = 0.0
 ) -> Float[Array, " time"]:
-    """r − α (log π − log π₀), a constant to differentiation. Without a prior, α log π is subtracted: entropy."""
+    """Return r − α (log π − log π₀), with its gradient stopped.
+
+    With `log_prior` 0 the bonus −α log π is an estimate of the entropy.
+    """
     return jax.lax.stop_gradient(jnp.asarray(reward - temperature * (log_probability - log_prior)))
 
 
 def likelihood_ratio_objective(
     log_probability: Series, weight: Series | ScalarLike, valid: Valid | None = None
 ) -> Scalar:
-    """Σ_t weight_t log π(a_t|s_t) with the weight held constant: its gradient is Σ_t weight_t ∇log π. To be maximised.
+    """Return Σ_t weight_t log π(a_t|s_t), whose gradient is Σ_t weight_t ∇log π; maximise it.
 
-    `valid` is False on padding after the end of the trajectory, whose log-probabilities may be any finite number.
+    Args:
+        log_probability: log π(a_t|s_t).
+        weight: the weight of each score; its gradient is stopped.
+        valid: False on padding after the end of the trajectory, where `log_probability` may be any finite number.
     """
     weighted = jax.lax.stop_gradient(weight) * _valid_only(log_probability, valid)
     return jnp.sum(weighted)
@@ -68,9 +80,14 @@ def reinforce_weights(
     baseline: Baseline = 0.0,
     discounted_start: bool = True,
 ) -> Float[Array, " time"]:
-    """What multiplies the score of each step in equation (1), or (2) without causality.
+    """Return the weight of each step's score in equation (1), or in (2) if not `causal`.
 
-    `discounted_start` False sets w_t = 1 in (1), the common practice; see the module. (2) has no such choice.
+    Args:
+        reward: r_t.
+        discount: γ.
+        causal: use the reward to go instead of the whole return.
+        baseline: b_t.
+        discounted_start: use w_t = γ^t in (1); False sets w_t = 1. Equation (2) ignores it.
     """
     if not causal:
         return discounted_return(reward, discount) - jnp.broadcast_to(baseline, reward.shape)
@@ -90,10 +107,20 @@ def reinforce_objective(
     discounted_start: bool = True,
     valid: Valid | None = None,
 ) -> Scalar:
-    """An objective whose gradient is REINFORCE's estimate (1) or (2) from one trajectory; soft at `temperature` > 0.
+    """Return an objective whose gradient is REINFORCE's estimate (1) or (2) from one trajectory.
 
-    Its value means nothing. `log_probability` is differentiated; everything else is held constant. Padding after the
-    end is marked by `valid` and counts nothing; it holds any finite numbers.
+    Only its gradient with respect to `log_probability` is meaningful; its value is not.
+
+    Args:
+        log_probability: log π(a_t|s_t).
+        reward: r_t.
+        discount: γ.
+        temperature: α ≥ 0 of the maximum-entropy objective, in units of reward.
+        log_prior: log π₀(a_t|s_t); 0 for the entropy convention.
+        causal: use (1) instead of (2).
+        baseline: b_t.
+        discounted_start: use w_t = γ^t in (1); False sets w_t = 1.
+        valid: False on padding after the end of the trajectory, where all series may hold any finite numbers.
     """
     log_probability = _valid_only(log_probability, valid)
     reward = _valid_only(soft_reward(reward, log_probability, temperature, log_prior), valid)
@@ -102,11 +129,15 @@ def reinforce_objective(
 
 
 def return_weights(returns: Float[Array | np.ndarray, " sample"], temperature: ScalarLike) -> Float[Array, " sample"]:
-    """Weights of a returns-weighted likelihood: exp(R/τ), normalised over the samples.
+    """Return the weights exp(R/τ) of a returns-weighted likelihood, normalised over the samples.
 
-    τ → ∞ weights all samples alike: maximum likelihood, behaviour cloning. With trajectories from the current policy
-    the weighted mean of the scores is ∇ log E exp(R/τ), up to the bias of normalising; and one full maximisation for
-    a bandit gives π ∝ π_old exp(R/τ), the soft policy with the old one as its prior.
+    As τ → ∞ all weights become equal: maximum likelihood, that is, behaviour cloning. With trajectories from the
+    current policy, the weighted mean of the scores is ∇ log E exp(R/τ), up to the bias of normalisation. In a bandit a
+    full maximisation gives π ∝ π_old exp(R/τ), the soft policy whose prior is the old policy.
+
+    Args:
+        returns: R of each sample.
+        temperature: τ > 0, in units of return.
     """
     return jax.nn.softmax(jnp.asarray(returns) / temperature)
 
@@ -116,9 +147,14 @@ def weighted_likelihood_objective(
     returns: Float[Array | np.ndarray, " sample"],
     temperature: ScalarLike,
 ) -> Scalar:
-    """Σ_i weight_i Σ_t log π(a_t|s_t) over a batch, weights as `return_weights`: policy search as weighted regression.
+    """Return Σ_i weight_i Σ_t log π(a_t|s_t) over a batch, with the weights of `return_weights`.
 
-    Where the policy gradient weighs a score by a return that may be negative, this imitates: its weights are positive.
+    This is policy search by weighted regression. Unlike the returns in the policy gradient, the weights are positive.
+
+    Args:
+        log_probability: log π(a_t|s_t) of each sample and step.
+        returns: R of each sample.
+        temperature: τ > 0, in units of return.
     """
     return jnp.sum(jax.lax.stop_gradient(return_weights(returns, temperature)) * jnp.sum(log_probability, axis=1))
 

@@ -1,4 +1,4 @@
-"""Returns and advantages of one trajectory, or of one segment of it; `jax.vmap` makes them a batch.
+"""Returns and advantages of one trajectory or one segment of it; use `jax.vmap` for batches.
 
     R   = Σ_t γ^t r_t                                              the discounted return                    (1)
     G_t = Σ_{k≥t} γ^{k−t} r_k                                      the reward to go                         (2)
@@ -7,14 +7,15 @@
     Â_t = Σ_{k≥t} (γλ)^{k−t} δ_k,  δ_t = r_t + γ V(s_{t+1}) − V(s_t)   generalised advantage: G_t^λ − V(s_t)  (5)
     D_t = Σ_{k≥t} (r_k − ρ)                                        the differential return, ρ the average   (6)
 
-**Segments.** `next_value[t]` is V of the true successor of step t, never of the state after a reset. `terminated` and
-`truncated` are told apart: termination takes the bootstrap V(s_{t+1}) away, truncation keeps it, and no sum runs
-across either. The last step bootstraps like a truncated one.
+**Segments.** `next_value[t]` is V of the true successor of step t, never of the state after a reset. Termination
+removes the bootstrap V(s_{t+1}); truncation keeps it. No sum crosses either. The last step of a segment bootstraps like
+a truncated step.
 
-For soft values and returns pass soft rewards (`policy_gradient.soft_reward`) and a soft V: nothing else changes.
+**Soft returns.** Pass soft rewards (`policy_gradient.soft_reward`) and soft values.
 
-Sources: Sutton and Barto (2018), chapters 7, 12 and 13; Schulman et al. (2016), arXiv:1506.02438 for (5), its equations
-(16) and (17).
+References:
+    Sutton and Barto (2018), Reinforcement learning, chapters 7, 12 and 13.
+    Schulman et al. (2016), arXiv:1506.02438, equations (16) and (17), for (5).
 """
 
 import jax
@@ -30,12 +31,18 @@ Scalar = Float[Array, ""]
 
 
 def discounted_return(reward: Series, discount: ScalarLike) -> Scalar:
-    """Σ_t γ^t r_t, equation (1), of a whole trajectory. Steps after its end count if their reward is not 0."""
+    """Return Σ_t γ^t r_t, equation (1). Padding after the end of the trajectory must have reward 0."""
     return reward_to_go(reward, discount)[0]
 
 
 def reward_to_go(reward: Series, discount: ScalarLike, ended: Flags | None = None) -> Float[Array, " time"]:
-    """G_t, equation (2), with no bootstrap. With `ended` no sum runs past a step on which an episode ended."""
+    """Return G_t, equation (2), without bootstrapping.
+
+    Args:
+        reward: r_t.
+        discount: γ.
+        ended: True for the last step of each episode; no sum crosses it. None for one episode.
+    """
     ended = jnp.zeros(reward.shape, bool) if ended is None else jnp.asarray(ended)
     return _discounted_sum(jnp.asarray(reward), jnp.where(ended, 0, discount))
 
@@ -43,7 +50,13 @@ def reward_to_go(reward: Series, discount: ScalarLike, ended: Flags | None = Non
 def differential_return(
     reward: Series, average_reward: ScalarLike, final_value: ScalarLike = 0.0
 ) -> Float[Array, " time"]:
-    """D_t, equation (6), of a segment of an endless task; `final_value` is the differential value after it."""
+    """Return D_t, equation (6), of a segment of a continuing task.
+
+    Args:
+        reward: r_t.
+        average_reward: ρ, in units of reward per step.
+        final_value: the differential value of the state after the segment.
+    """
     excess = jnp.asarray(reward) - average_reward
     return reward_to_go(excess.at[-1].add(final_value), 1.0)
 
@@ -51,17 +64,26 @@ def differential_return(
 def n_step_return(
     reward: Series, next_value: Series, terminated: Flags, truncated: Flags, discount: ScalarLike, n: int
 ) -> Float[Array, " time"]:
-    """G_t^{(n)}, equation (3); fewer than n steps where the segment or the episode ends before. See the module.
+    """Return G_t^{(n)}, equation (3), of fewer than n steps where the segment or the episode ends earlier.
 
-    Raises EntraxError if `n` is below 1.
+    Args:
+        reward: r_t.
+        next_value: V of the true successor of each step.
+        terminated: True where the episode terminated.
+        truncated: True where the episode was truncated.
+        discount: γ.
+        n: the number of rewards, at least 1.
+
+    Raises:
+        EntraxError: `n` is below 1.
     """
     if n < 1:
-        raise EntraxError(f"An n-step return needs n of at least 1, not {n}.")
+        raise EntraxError(f"`n` must be at least 1, got {n}.")
     bootstrap = jnp.asarray(reward) + discount * jnp.where(terminated, 0, next_value)
     ended = (jnp.asarray(terminated) | jnp.asarray(truncated)).at[-1].set(True)
 
     def longer(shorter: Float[Array, " time"], _: None) -> tuple[Float[Array, " time"], None]:
-        # G_t^{(m+1)} = r_t + γ G_{t+1}^{(m)}, and G_t^{(1)} where nothing follows in this episode.
+        # G_t^{(m+1)} = r_t + γ G_{t+1}^{(m)}, and G_t^{(1)} at the last step of an episode.
         following = jnp.append(shorter[1:], 0)
         return jnp.where(ended, bootstrap, reward + discount * following), None
 
@@ -71,7 +93,10 @@ def n_step_return(
 def lambda_return(
     reward: Series, next_value: Series, terminated: Flags, truncated: Flags, discount: ScalarLike, trace: ScalarLike
 ) -> Float[Array, " time"]:
-    """G_t^λ, equation (4): `trace` λ = 0 is the one-step target, λ = 1 the reward to go. See the module."""
+    """Return G_t^λ, equation (4); arguments as for `n_step_return`, with λ as `trace`.
+
+    λ = 0 gives the one-step target; λ = 1 gives the reward to go, bootstrapped at the end.
+    """
     ended = (jnp.asarray(terminated) | jnp.asarray(truncated)).at[-1].set(True)
     tail = discount * jnp.where(terminated, 0, next_value)
     return _discounted_sum(
@@ -89,9 +114,19 @@ def gae(
     discount: ScalarLike,
     trace: ScalarLike,
 ) -> Float[Array, " time"]:
-    """Generalised advantage estimates Â_t, equation (5). Added to `value` they are the λ-return, a critic's target.
+    """Return the generalised advantage estimates Â_t, equation (5).
 
-    λ = `trace` trades bias for variance: 1 needs no right V to be unbiased, 0 needs one and has the least variance.
+    Â_t + `value` is the λ-return, the usual target of a critic. With λ = 1 the estimate is unbiased for any V; with
+    λ = 0 it has the least variance, and is unbiased only if V is exact.
+
+    Args:
+        reward: r_t.
+        value: V(s_t).
+        next_value: V of the true successor of each step.
+        terminated: True where the episode terminated.
+        truncated: True where the episode was truncated.
+        discount: γ.
+        trace: λ.
     """
     delta = jnp.asarray(reward) + discount * jnp.where(terminated, 0, next_value) - value
     ended = jnp.asarray(terminated) | jnp.asarray(truncated)
@@ -107,16 +142,17 @@ def differential_advantage(
     average_reward: ScalarLike,
     trace: ScalarLike,
 ) -> Float[Array, " time"]:
-    """Â_t of the average reward: equation (5) with γ = 1 and r − ρ, the values being differential ones.
+    """Return Â_t for the average reward: equation (5) with γ = 1, r − ρ and differential values.
 
-    Values may be off by any constant in a task without an end. Where one ends and begins anew, 0 after termination
-    fixes it: Σ (r − ρ) over an episode has mean 0, and so has the differential value of its first state.
+    In a continuing task adding a constant to all values changes nothing. In an episodic task the value after
+    termination is 0. This determines the constant: Σ (r − ρ) over an episode has mean 0, and so has the differential
+    value of its first state. Arguments as for `gae`; `average_reward` is ρ, in units of reward per step.
     """
     return gae(jnp.asarray(reward) - average_reward, value, next_value, terminated, truncated, 1.0, trace)
 
 
 def _discounted_sum(term: Float[Array, " time"], discount: Float[Array, " time"]) -> Float[Array, " time"]:
-    """x_t = term_t + discount_t x_{t+1}, from x = 0 after the end."""
+    """Compute x_t = term_t + discount_t x_{t+1} backwards, with x = 0 after the last step."""
 
     def back(following: Scalar, step: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         total = step[0] + step[1] * following

@@ -1,12 +1,14 @@
-"""Scores ∇_θ log π_θ(a|s) of one action: in closed form where there is one, by automatic differentiation otherwise.
+"""Scores ∇_θ log π_θ(a|s) of one action, in closed form or by automatic differentiation.
 
     softmax-linear    log π(a) = w·φ(a) − log Σ exp(w·φ)       ∇_w = φ(a) − E_π φ                        (1)
     Gaussian-linear   a ~ N(w·φ, σ²)                            ∇_w = (a−μ) φ/σ²,  ∇_{log σ} = (a−μ)²/σ² − 1   (2)
 
-Every score has expectation 0 under its own policy, so anything that does not depend on the action may be subtracted
-from its weight: a baseline.
+Every score has expectation 0 under its own policy. A baseline, any number that does not depend on the action, can
+therefore be subtracted from its weight.
 
-Source: Williams (1992), Simple statistical gradient-following algorithms; Sutton and Barto (2018), chapter 13.
+References:
+    Williams (1992), Simple statistical gradient-following algorithms.
+    Sutton and Barto (2018), Reinforcement learning, chapter 13.
 """
 
 from collections.abc import Callable
@@ -23,17 +25,17 @@ Action = Int[Array | np.ndarray, ""] | int
 
 
 def score(log_probability: Callable[..., Float[Array, ""]], params: Any, *arguments: Any) -> Any:
-    """∇_θ of `log_probability(params, *arguments)`, a pytree like `params`: any differentiable policy's score."""
+    """Return ∇_θ of `log_probability(params, *arguments)`, a pytree like `params`."""
     return jax.grad(log_probability)(params, *arguments)
 
 
 def softmax_linear_log_probability(weight: Features, features: ActionFeatures, action: Action) -> Float[Array, ""]:
-    """log π(a) of the softmax of w·φ(a) over the rows of `features`."""
+    """Return log π(a) of the softmax of w·φ over actions; row a of `features` is φ(a)."""
     return jax.nn.log_softmax(jnp.asarray(features) @ weight)[action]
 
 
 def softmax_linear_score(weight: Features, features: ActionFeatures, action: Action) -> Float[Array, " feature"]:
-    """φ(a) − E_π φ, equation (1)."""
+    """Return the score φ(a) − E_π φ, equation (1)."""
     features = jnp.asarray(features)
     return features[action] - jax.nn.softmax(features @ weight) @ features
 
@@ -41,7 +43,7 @@ def softmax_linear_score(weight: Features, features: ActionFeatures, action: Act
 def gaussian_linear_log_probability(
     weight: Features, log_std: ScalarLike, features: Features, action: ScalarLike
 ) -> Float[Array, ""]:
-    """log N(a; w·φ, σ²) of a scalar action; independent dimensions add."""
+    """Return log N(a; w·φ, σ²) of a scalar action; add the results of independent dimensions."""
     standardised = (action - jnp.asarray(features) @ jnp.asarray(weight)) / jnp.exp(log_std)
     return jnp.asarray(-0.5 * standardised**2 - log_std - 0.5 * jnp.log(2 * jnp.pi))
 
@@ -49,7 +51,7 @@ def gaussian_linear_log_probability(
 def gaussian_linear_score(
     weight: Features, log_std: ScalarLike, features: Features, action: ScalarLike
 ) -> tuple[Float[Array, " feature"], Float[Array, ""]]:
-    """((a−μ) φ/σ², (a−μ)²/σ² − 1), equation (2): the scores for the weights and for log σ."""
+    """Return the scores of the weights and of log σ, equation (2)."""
     features = jnp.asarray(features)
     std = jnp.exp(log_std)
     standardised = jnp.asarray(action - features @ jnp.asarray(weight)) / std

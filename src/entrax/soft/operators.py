@@ -1,32 +1,35 @@
-"""The soft Bellman equations at one state, for one sample; `jax.vmap` makes them anything larger.
+"""The soft Bellman equations at one state, for one sample; use `jax.vmap` for batches.
 
     V = α log Σ_a π₀(a) exp(Q(a)/α)           the soft maximum            (1)  soft_max
     π(a) = π₀(a) exp((Q(a) − V)/α)            exponentiated advantage     (2)  soft_policy, log_soft_policy
     Q = r + γ (1 − terminated) V(s')          the soft Bellman backup     (3)  soft_bellman_backup
     V^π = E_π Q − α KL(π ‖ π₀)                any policy's soft value     (4)  soft_value; V = max_π V^π
 
-**Two conventions.** Without a prior π₀ is the counting measure, π₀(a) = 1: then −KL(π ‖ π₀) is the entropy H(π), and
-V lies in [max Q, max Q + α log|A|] (the entropy convention). A prior is normalised over the allowed actions, and V lies
-at or below max Q (the KL convention). Under a uniform prior the policies agree and the values differ by α log|A|.
+**Two conventions.** Without a prior, π₀ is the counting measure, π₀(a) = 1 (the entropy convention). Then
+−KL(π ‖ π₀) is the entropy H(π), and V lies in [max Q, max Q + α log|A|]. With a prior, π₀ is the prior normalised over
+the allowed actions (the KL convention), and V ≤ max Q. Under a uniform prior the two conventions have the same policy,
+and their values differ by α log|A|.
 
-**Which actions count.** The mask (True: allowed) takes actions away before the prior is normalised; an action whose
-prior is 0 (or below the smallest normal number) is as masked. Q(a) = −∞ means that the action is never taken, but it
-keeps its share of the prior. Excluded actions have probability 0, log-probability −∞, and no gradient. With no action
-left V = −∞, the supremum of nothing, and every probability is 0.
+**Excluded actions.** The mask (True: allowed) removes actions before the prior is normalised. An action whose prior is
+0, or below the smallest normal number, is treated as masked. An action with Q(a) = −∞ is never taken, but keeps its
+share of the prior. Excluded actions have probability 0, log-probability −∞ and no gradient. If every action is
+excluded, V = −∞ (the supremum of the empty set) and every probability is 0.
 
-**Temperature 0** gives the hard maximum and its policy, by the same functions and also as a traced value. Actions tie
-when their Q are equal floating-point numbers; ties share probability in proportion to the prior, equally without one.
-A temperature too small to have a finite reciprocal (about 2e-34 in float32) is 0; a negative one gives NaN.
+**Temperature 0** gives the hard maximum and its policy, by the same functions, also when the temperature is traced.
+Actions tie if their Q are equal floating-point numbers. Tied actions share the probability in proportion to the prior,
+or equally without one. A temperature whose reciprocal overflows (about 2e-34 in float32) is treated as 0; a negative
+temperature gives NaN.
 
-**Gradients** are finite at every temperature ≥ 0. Those of V are equations themselves:
+**Gradients** are finite at every temperature ≥ 0. The derivatives of V have a closed form:
 
     ∂V/∂Q = π,   ∂V/∂α = H(π) or −KL(π ‖ π₀),   ∂V/∂ log π₀(a) = α π(a) before normalisation                (5)
 
-so at temperature 0 they are the tie-sharing policy and its entropy. The policy is a step function there: its
-derivatives by Q and by the temperature, and so the second derivatives of V, are 0.
+At temperature 0 these are the tie-sharing policy and its entropy. The policy is a step function there, so its
+derivatives with respect to Q and the temperature are 0, and so are the second derivatives of V.
 
-Source: Ziebart (2010), Modeling purposeful adaptive behavior with the principle of maximum causal entropy; Levine
-(2018), arXiv:1805.00909.
+References:
+    Ziebart (2010), Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+    Levine (2018), arXiv:1805.00909.
 """
 
 from typing import Any
@@ -47,9 +50,16 @@ def soft_max(
     prior: Vector | None = None,
     mask: Mask | None = None,
 ) -> Scalar:
-    """Soft maximum V = α log Σ π₀ exp(Q/α), equation (1), in the units of `q`; the hard maximum at temperature 0.
+    """Return the soft maximum V = α log Σ π₀ exp(Q/α), equation (1).
 
-    `prior` holds weights ≥ 0, normalised here; `mask` is True where an action is allowed. See the module on both.
+    Args:
+        q: Q of each action, in units of reward; −∞ for an action that is never taken.
+        temperature: α ≥ 0, in the units of `q`. At 0 the result is the hard maximum.
+        prior: weights ≥ 0 of the actions, normalised here; None for the entropy convention.
+        mask: True where an action is allowed; None allows all of them.
+
+    Returns:
+        V in the units of `q`.
     """
     return _soft_max(*_problem(q, temperature, prior, mask))
 
@@ -60,7 +70,10 @@ def log_soft_policy(
     prior: Vector | None = None,
     mask: Mask | None = None,
 ) -> Float[Array, " action"]:
-    """Log-probabilities log π = log π₀ + (Q − V)/α, equation (2); −∞ for excluded actions. Arguments as `soft_max`."""
+    """Return log π = log π₀ + (Q − V)/α, equation (2); −∞ for excluded actions.
+
+    Arguments as for `soft_max`.
+    """
     return _log_policy(*_problem(q, temperature, prior, mask))
 
 
@@ -70,17 +83,23 @@ def soft_policy(
     prior: Vector | None = None,
     mask: Mask | None = None,
 ) -> Float[Array, " action"]:
-    """Probabilities π = π₀ exp((Q − V)/α), equation (2). Arguments as `soft_max`."""
+    """Return the probabilities π = π₀ exp((Q − V)/α), equation (2). Arguments as for `soft_max`."""
     return jnp.exp(log_soft_policy(q, temperature, prior, mask))
 
 
 def entropy(policy: Vector) -> Scalar:
-    """H(π) = −Σ π log π in nats, with 0 log 0 = 0; no gradient reaches an action of probability 0."""
+    """Return H(π) = −Σ π log π in nats, with 0 log 0 = 0.
+
+    An action of probability 0 has gradient 0.
+    """
     return -jnp.sum(policy * _log_where_positive(policy))
 
 
 def kl_divergence(policy: Vector, prior: Vector) -> Scalar:
-    """KL(π ‖ π₀) = Σ π log(π/π₀) in nats, both as given (normalised); +∞ if π takes an action that π₀ never takes."""
+    """Return KL(π ‖ π₀) = Σ π log(π/π₀) in nats.
+
+    Both distributions must be normalised. The result is +∞ if π takes an action that π₀ never takes.
+    """
     log_ratio = _log_where_positive(policy) - _log_where_positive(prior)
     return jnp.sum(jnp.where((policy > 0) & (prior <= 0), jnp.inf, policy * log_ratio))
 
@@ -91,9 +110,18 @@ def soft_value(
     temperature: ScalarLike,
     prior: Vector | None = None,
 ) -> Scalar:
-    """V^π = E_π Q + α H(π), or E_π Q − α KL(π ‖ π₀) with a prior: equation (4), of any policy. `prior` is normalised.
+    """Return the soft value of any policy, equation (4).
 
-    `soft_max` is its maximum over policies. Actions of probability 0 don't count, whatever their `q`.
+    It is E_π Q + α H(π), or E_π Q − α KL(π ‖ π₀) with a prior. Its maximum over policies is `soft_max`.
+
+    Args:
+        q: Q of each action, in units of reward. Actions of probability 0 are ignored, even if their Q is not finite.
+        policy: the probability of each action.
+        temperature: α ≥ 0, in the units of `q`.
+        prior: the probability of each action under π₀, already normalised; None for the entropy convention.
+
+    Returns:
+        V^π in the units of `q`.
     """
     expected_q = jnp.sum(policy * jnp.where(policy > 0, q, 0))
     if prior is None:
@@ -104,15 +132,16 @@ def soft_value(
 def soft_bellman_backup(
     reward: ScalarLike, discount: ScalarLike, next_value: ScalarLike, terminated: Bool[Array, ""] | bool
 ) -> Scalar:
-    """Q = r + γ (1 − terminated) V(s'), equation (3). A terminal state is worth 0 whatever `next_value` holds there.
+    """Return Q = r + γ (1 − terminated) V(s'), equation (3).
 
-    Only termination stops the bootstrap: pass no truncation here.
+    Only termination stops bootstrapping, so do not pass truncation as `terminated`. If `terminated` is True,
+    `next_value` is ignored, even if it is not finite.
     """
     return jnp.asarray(reward + discount * jnp.where(terminated, 0, next_value))
 
 
 def _log_where_positive(probability: Vector) -> Float[Array, " action"]:
-    """log p, and 0 with no gradient where p is 0."""
+    """Return log p, and 0 with gradient 0 where p is 0."""
     positive = probability >= jnp.finfo(probability.dtype).tiny
     return jnp.where(positive, jnp.log(jnp.where(positive, probability, 1)), 0)
 
@@ -120,7 +149,7 @@ def _log_where_positive(probability: Vector) -> Float[Array, " action"]:
 def _problem(
     q: Vector, temperature: ScalarLike, prior: Vector | None, mask: Mask | None
 ) -> tuple[Vector, Scalar, Vector | None]:
-    """The arguments in one dtype: Q (−∞ where excluded), the temperature, and log π₀ (−∞ where excluded) if any."""
+    """Return Q, the temperature and log π₀ (None without a prior) in one dtype; −∞ marks excluded actions."""
     dtype = jnp.result_type(q, temperature) if prior is None else jnp.result_type(q, temperature, prior)
     q, temperature = jnp.asarray(q, dtype), jnp.asarray(temperature, dtype)
     allowed = jnp.ones(q.shape, bool) if mask is None else mask
@@ -140,7 +169,7 @@ def _soft_max(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Scala
 
 @_soft_max.defjvp
 def _soft_max_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Equations (5). They divide by nothing, so they hold at temperature 0 as they stand."""
+    """Compute equations (5). They have no division, so they also hold at temperature 0."""
     q, temperature, log_prior = primals
     q_dot, temperature_dot, log_prior_dot = tangents
     gap = _scaled_gap(q, temperature)
@@ -160,35 +189,35 @@ def _log_policy(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Flo
 
 
 def _log_mass(gap: Vector, log_prior: Vector | None) -> Scalar:
-    """log Σ π₀ e^z, so that V = max Q + α log Σ π₀ e^z; 0 if there is no action."""
-    nothing = jnp.all(gap == -jnp.inf)
-    gap = jnp.where(nothing, 0, gap)
+    """Return log Σ π₀ e^z, so that V = max Q + α log Σ π₀ e^z; 0 if every action is excluded."""
+    all_excluded = jnp.all(gap == -jnp.inf)
+    gap = jnp.where(all_excluded, 0, gap)
     if log_prior is None:
-        return jnp.where(nothing, 0, jnp.log(jnp.sum(jnp.exp(gap))))  # the sum is in [1, |A|]
-    log_prior = jnp.where(nothing, 0, log_prior)
+        return jnp.where(all_excluded, 0, jnp.log(jnp.sum(jnp.exp(gap))))  # the sum is in [1, |A|]
+    log_prior = jnp.where(all_excluded, 0, log_prior)
     log_sum = jax.nn.logsumexp(_plus_log_prior(gap, log_prior))
-    # At a high temperature the sum is 1 less a little, and α times the rounding of 1 would swamp V: log1p avoids it.
+    # At a high temperature the sum is just below 1, and its rounding error times α would swamp V; log1p avoids this.
     spread = jnp.sum(jnp.exp(log_prior) * jnp.expm1(gap))
     near_one = jnp.log1p(jnp.maximum(spread, -0.25))
-    return jnp.where(nothing, 0, jnp.where(spread > -0.25, near_one, log_sum))
+    return jnp.where(all_excluded, 0, jnp.where(spread > -0.25, near_one, log_sum))
 
 
 def _plus_log_prior(gap: Vector, log_prior: Vector) -> Vector:
-    # Excluded actions stay at −∞ by selection, not by adding: nothing differentiable meets an infinity.
+    # Excluded actions are set to −∞ by selection: adding an infinity would make the gradients NaN.
     excluded = (gap == -jnp.inf) | (log_prior == -jnp.inf)
     return jnp.where(excluded, -jnp.inf, gap + jnp.where(excluded, 0, log_prior))
 
 
 def _coldest(dtype: Any) -> float:
-    # Below this a temperature is 0, so that 1/α is finite with room to multiply.
+    # A temperature below this is treated as 0; the factor keeps products with 1/α finite.
     return float(jnp.finfo(dtype).tiny) * 2.0**14
 
 
 @jax.custom_jvp
 def _scaled_gap(q: Vector, temperature: Scalar) -> Vector:
-    """z = (Q − max Q)/α ≤ 0. At temperature 0: 0 for the best actions, −∞ for the others. Subtract first, then divide.
+    """Return z = (Q − max Q)/α ≤ 0; at temperature 0, z is 0 for the best actions and −∞ for the others.
 
-    Its derivative leaves max Q out: whatever is made of z here does not change when a constant is added to Q.
+    The derivative omits the term of max Q: the results computed from z do not change if a constant is added to Q.
     """
     best = jnp.max(q)
     gap = q - jnp.where(best == -jnp.inf, 0, best)
@@ -200,13 +229,13 @@ def _scaled_gap(q: Vector, temperature: Scalar) -> Vector:
 
 @_scaled_gap.defjvp
 def _scaled_gap_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """ż = (Q̇ − z α̇)/α, and 0 where z is −∞ or the temperature 0."""
+    """Compute ż = (Q̇ − z α̇)/α, and 0 where z is −∞ or the temperature is 0."""
     q, temperature = primals
     q_dot, temperature_dot = tangents
     z = _scaled_gap(q, temperature)
     cold = temperature < _coldest(q.dtype)
     live = jnp.isfinite(z) & ~cold
     warm = jnp.where(cold, 1, temperature)
-    # z/α can overflow where exp(z) is 0 many times over; a finite number there keeps 0 · ∞ out.
+    # z/α can overflow where exp(z) has underflowed to 0; a finite bound prevents 0 · ∞ = NaN.
     slope = jnp.maximum(jnp.where(live, z, 0) / warm, -1e-3 * jnp.finfo(q.dtype).max)
     return z, jnp.where(live, q_dot, 0) / warm - slope * temperature_dot

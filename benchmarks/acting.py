@@ -15,9 +15,9 @@ import numpy as np
 from harness import save, say
 
 from entrax.agents.base import get_agent
-from entrax.agents.controller import identity_scaling
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import spec_of
+from entrax.policies.controller import identity_scaling
 from entrax.spec import Progress
 from entrax.training.actor import Actor
 from entrax.training.devices import Devices, put, set_up

@@ -14,7 +14,7 @@ from typing import Any
 import machine
 
 import entrax
-from entrax.runs.rowlog import RowLog
+from entrax.runs.transition_log import TransitionLog
 
 
 def parse() -> argparse.Namespace:
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parse()
     watch = Watch(arguments)
     if arguments.no_saving:
-        RowLog.append = lambda self, rows: None  # type: ignore[method-assign]
+        TransitionLog.append = lambda self, rows: None  # type: ignore[method-assign]
     settings = {"learning_starts": arguments.learning_starts} if arguments.learning_starts is not None else {}
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(

@@ -15,9 +15,9 @@ from typing import Any
 from harness import save, say, show, spread
 
 import entrax
-from entrax.agents.controller import act_in_episodes
 from entrax.environments import terrain
 from entrax.evaluation.stress import stress
+from entrax.policies.controller import act_in_episodes
 
 UNTRAINED = {"steps": 40, "learning_starts": 20, "eval_every": 0}
 SHORT: dict[str, Any] = {"levels": (0.5, 1.0), "episodes": 2}

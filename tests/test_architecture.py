@@ -20,7 +20,7 @@ _EVERYWHERE = {"errors", "programs", "references", "xla"}
 _BASE = {"spec", "soft"}
 _LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
-_TRAINING = _LEARNERS | {"agents", "environments", "problems", "evaluation", "foreign", "runs"}
+_TRAINING = _LEARNERS | {"policies", "agents", "environments", "problems", "evaluation", "foreign", "runs"}
 _STUDIES = _TRAINING | _EXACT | {"training", "tabular", "inverse", "search"}
 _ROOMS = _STUDIES | {"studies", "cluster", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "estimators": _BASE,
     "nets": _BASE,
     "replay": _BASE,
-    "agents": _LEARNERS,
+    "policies": _LEARNERS,
+    "agents": _LEARNERS | {"policies"},
     "problems": _BASE | {"foreign"},
     "environments": {"spec", "problems"},
     "exact": _BASE | {"problems"},

@@ -12,7 +12,7 @@ from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError
 from entrax.fields import UNIT, Settings, at_least, described, field
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 NAN, INF = float("nan"), float("inf")
 NO_WORD = {"temperature": "learnt", **dict.fromkeys(("proposal", "objective", "baseline", "features"), "neither")}
@@ -27,7 +27,7 @@ OUTSIDE = {
     "at least 2": (1, 0),
 }
 """Values outside each range, by its words; texts that are no name are tried where names are taken."""
-SETTINGS = {name: get_agent(name).Config for name in REGISTRY} | {"options": Options}
+SETTINGS = {name: get_agent(name).Config for name in REGISTRY} | {"options": TrainingOptions}
 RANGED = [(n, f.name) for n, kind in SETTINGS.items() for f in dataclasses.fields(kind) if f.metadata.get("range")]
 
 

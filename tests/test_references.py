@@ -79,9 +79,9 @@ def test_a_callable_object_is_called_itself_and_stays_here():
 def test_a_partial_with_named_arguments_only_travels():
     source = as_source(functools.partial(gymnasium.make, "Pendulum-v1"), {"g": 3.0})
     assert source.make().unwrapped.g == 3.0
-    assert not source.travels
+    assert not source.importable
     env = resolve("gymnasium.envs.classic_control.pendulum:PendulumEnv")
-    assert as_source(functools.partial(env, g=3.0), {}).travels
+    assert as_source(functools.partial(env, g=3.0), {}).importable
 
 
 def test_ids_registered_with_a_script_s_own_code_stay_here():
@@ -90,8 +90,8 @@ def test_ids_registered_with_a_script_s_own_code_stay_here():
         gymnasium.register("EntraxLocal-v0", entry_point=Maker(2.0))
         gymnasium.register("EntraxFunction-v0", "gymnasium.envs.classic_control:PendulumEnv", kwargs={"g": lambda: 1})
         for name in ("EntraxScript-v0", "EntraxLocal-v0", "EntraxFunction-v0"):
-            assert not as_source(name, {}).travels
-            assert not as_source("entrax/Perturbed-v0", {"env": name}).travels
+            assert not as_source(name, {}).importable
+            assert not as_source("entrax/Perturbed-v0", {"env": name}).importable
     finally:
         for name in ("EntraxScript-v0", "EntraxLocal-v0", "EntraxFunction-v0"):
             gymnasium.registry.pop(name, None)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from entrax.runs.directory import RunDirectory
-    from entrax.runs.metrics import View
+    from entrax.runs.metrics import Logger
     from entrax.spec import Transition
     from entrax.training.compose import Composed
     from entrax.training.run import Hook
@@ -29,8 +29,8 @@ def train(
     prior: str | Path | None = None,
     data: str | Path | None = None,
     hook: Hook | None = None,
-    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
-    started: float | None = None,
+    loggers: Callable[[RunDirectory], Sequence[Logger]] = lambda run: (),
+    start_time: float | None = None,
     resume: bool = False,
     **settings: Any,
 ) -> Run:
@@ -52,10 +52,10 @@ def train(
             learned from, by an agent with a replay. No step is taken but for evaluation; `steps` times
             `updates_per_step` updates are made.
         hook: called with every metrics row; training stops early when it returns a true value.
-        views: further places that rows are shown, such as TensorBoard.
-        started: `time.perf_counter()` when the clock of training seconds starts; by default now.
+        loggers: further places that rows are shown, such as TensorBoard.
+        start_time: `time.perf_counter()` when the clock of training seconds starts; by default now.
         resume: take `run` up again if it is there, and start it if not.
-        **settings: fields of `entrax.training.options.Options` and of the agent's `Config`.
+        **settings: fields of `entrax.training.options.TrainingOptions` and of the agent's `Config`.
 
     Raises EntraxError, in one sentence, for anything that cannot be: an unknown name or setting, a value out of range,
     an environment that misbehaves, a directory in use.
@@ -73,8 +73,8 @@ def train(
         preset=preset,
         env_args=env_args,
         hook=hook,
-        views=views,
-        started=started,
+        loggers=loggers,
+        start_time=start_time,
         resume=resume,
         **settings,
     )
@@ -89,8 +89,8 @@ def resume(
     env: str | Callable[[], gymnasium.Env] | None = None,
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
-    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
-    started: float | None = None,
+    loggers: Callable[[RunDirectory], Sequence[Logger]] = lambda run: (),
+    start_time: float | None = None,
 ) -> Run:
     """Take up the run in directory `path` where it was last saved; it ends as if it had never been interrupted.
 
@@ -102,8 +102,8 @@ def resume(
         env: the environment again, needed when it is not one of entrax or Gymnasium.
         env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
         hook: called with every metrics row; training stops early when it returns a true value.
-        views: further places that rows are shown.
-        started: `time.perf_counter()` when the clock of training seconds starts; by default now.
+        loggers: further places that rows are shown.
+        start_time: `time.perf_counter()` when the clock of training seconds starts; by default now.
 
     Raises EntraxError when there is no such run, another process is training it, or nothing whole is left of it.
     """
@@ -117,8 +117,8 @@ def resume(
         env=env,
         env_args=env_args,
         hook=hook,
-        views=views,
-        started=started,
+        loggers=loggers,
+        start_time=start_time,
     )
 
 
@@ -137,8 +137,8 @@ def finetune(
     env_args: Mapping[str, Any] | None = None,
     agent: str | Any | None = None,
     hook: Hook | None = None,
-    views: Callable[[RunDirectory], Sequence[View]] = lambda run: (),
-    started: float | None = None,
+    loggers: Callable[[RunDirectory], Sequence[Logger]] = lambda run: (),
+    start_time: float | None = None,
     resume: bool = False,
     **settings: Any,
 ) -> Run:
@@ -164,10 +164,10 @@ def finetune(
         run: the new run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
         env_args: keyword arguments of the environment.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
-        hook, views, started: as for `train`.
+        hook, loggers, start_time: as for `train`.
         resume: take the new run up again if it is there, and start it if not.
-        **settings: fields of `Options` and of the agent's `Config`; by default the old run's, but for those that go
-            with the number of steps.
+        **settings: fields of `TrainingOptions` and of the agent's `Config`; by default the old run's,
+            but for those that go with the number of steps.
 
     Raises EntraxError when there is no such run or checkpoint, and, with every difference, for other spaces.
     """
@@ -187,8 +187,8 @@ def finetune(
         env_args=env_args,
         agent=agent,
         hook=hook,
-        views=views,
-        started=started,
+        loggers=loggers,
+        start_time=start_time,
         resume=resume,
         **settings,
     )
@@ -212,12 +212,12 @@ def compose(
         combine: "mean" or "sum" for the mean or sum of the runs' rewards, "or" for any of their tasks.
         temperature: α; by default the one that the runs share.
         candidates: for continuous actions, how many are proposed of which one is drawn; see
-            `entrax.agents.composed.ComposedEnergy` for the error.
+            `entrax.policies.composed.ComposedEnergy` for the error.
         checkpoint: "latest", "final", or a checkpoint's name.
         env_args: keyword arguments of the environment.
 
     Returns a policy (`controller`) whose `evaluate` gives returns and an estimate of the bound in
-    `entrax.agents.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
+    `entrax.policies.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
     """
     from entrax.training.compose import compose as put_together
 

@@ -102,3 +102,12 @@ def require_posix(what: str) -> None:
     """Raise EntraxError on a system that is not POSIX, for `what` needs one: the subject of the sentence."""
     if not POSIX:
         raise EntraxError(f"{what} needs Linux or macOS, not {sys.platform}. On Windows, use entrax inside WSL.")
+
+
+def require(condition: bool, name: str, meaning: str, value: object) -> None:
+    """Raise EntraxError "`name` must be `meaning`, got `value`." unless the condition holds.
+
+    For limits that depend on the environment or on other settings; a field's own range stands in its definition.
+    """
+    if not condition:
+        raise EntraxError(f"`{name}` must be {meaning}, got {value}.")

@@ -7,11 +7,16 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
+from entrax import xla as xla
 from entrax.errors import EntraxError
+
+T = TypeVar("T", bound=eqx.Module)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Settings(eqx.Module):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not field.metadata.get("static") and not abs(value) <= MOST:
                 raise EntraxError(f"`{field.name}` must be a number that 32 bits can hold, got {value!r}.")
+
+
+def as_arrays(config: T) -> T:
+    """Return the configuration with numbers as 0-d float32 arrays, so that another value does not compile again."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf, jnp.float32), config)
 
 
 def _within(range: Range, value: Any) -> bool:

@@ -11,8 +11,8 @@ import pytest
 import reference64 as ref
 
 from entrax.agents import discrete_sac
-from entrax.agents.choices import Choices
 from entrax.errors import EntraxError
+from entrax.policies.choices import Choices
 from entrax.spec import Discrete, MultiDiscrete, Progress
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))

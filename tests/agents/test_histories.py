@@ -16,10 +16,10 @@ from gymnasium import spaces
 
 import entrax
 from entrax.agents import reinforce
-from entrax.agents.base import HistoryPolicy, Policy
-from entrax.agents.controller import Controller, act_in_episodes, identity_scaling
-from entrax.agents.recurrent import seen
 from entrax.errors import EntraxError
+from entrax.policies.base import HistoryPolicy, Policy
+from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
+from entrax.policies.recurrent import seen
 from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld
 from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from updating import updated
 
-from entrax.agents import discrete_sac, dqn, ppo, prior
-from entrax.agents.choices import Choices
-from entrax.agents.stochastic import Normal, Softmax
+from entrax.agents import discrete_sac, dqn, ppo
 from entrax.errors import EntraxError
 from entrax.exact.plan import plan
 from entrax.nets import TanhMLP
+from entrax.policies import reference
+from entrax.policies.choices import Choices
+from entrax.policies.stochastic import Normal, Softmax
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
 
@@ -47,7 +48,7 @@ def table(values):
 
 
 def critic(options, values):
-    """`Options` without hidden layers of the values [state, action]."""
+    """`ActionValues` without hidden layers of the values [state, action]."""
     return eqx.tree_at(lambda n: n.network.layers[-1].weight, options, jnp.asarray(values, jnp.float32))
 
 
@@ -238,11 +239,11 @@ def test_two_gaussians_diverge_as_their_integral_does():
     grid = np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2)
     weight = np.outer(weights, weights).ravel() / (2 * np.pi)
     ratio = [
-        float(policy.log_prob(obs, a) - prior.log_probability(reference, obs, a))
+        float(policy.log_prob(obs, a) - reference.log_probability(reference, obs, a))
         for a in jnp.asarray(mean + std * grid, jnp.float32)
     ]
-    np.testing.assert_allclose(prior.kl(policy, reference, obs), weight @ np.array(ratio), rtol=1e-5)
-    np.testing.assert_allclose(prior.kl(policy, policy, obs), 0.0, atol=1e-6)
+    np.testing.assert_allclose(reference.kl(policy, reference, obs), weight @ np.array(ratio), rtol=1e-5)
+    np.testing.assert_allclose(reference.kl(policy, policy, obs), 0.0, atol=1e-6)
 
 
 def test_what_a_prior_excludes_is_never_taken_and_costs_ppo_a_finite_price():
@@ -250,8 +251,8 @@ def test_what_a_prior_excludes_is_never_taken_and_costs_ppo_a_finite_price():
     config, state = soft_q()
     policy = dqn_policy(config, dqn.with_prior(config, state, hard))
     np.testing.assert_allclose(policy[np.arange(SIZE), LOGITS.argmax(axis=1)], 1.0)
-    assert np.isfinite(prior.kl(PRIOR, hard, ONE_HOT[0]))
-    assert float(prior.log_probability(hard, ONE_HOT[0], jnp.array([LOGITS[0].argmin()]))) < -80.0
+    assert np.isfinite(reference.kl(PRIOR, hard, ONE_HOT[0]))
+    assert float(reference.log_probability(hard, ONE_HOT[0], jnp.array([LOGITS[0].argmin()]))) < -80.0
 
 
 def test_a_uniform_prior_is_none_but_for_a_constant():
@@ -274,7 +275,7 @@ def test_where_a_prior_would_not_count_or_cannot_be_one_that_is_said():
     learning = discrete_sac.resolve(discrete_sac.Config(), SPEC)
     plain = ppo.resolve(ppo.Config(), SPEC)
     other = replace(PRIOR, choices=Choices((TOKENS, 2), (6,)))
-    for agent, settings, reference, words in (
+    for agent, settings, given, words in (
         (dqn, hard, PRIOR, r"temperature. must be positive for a prior to count, got 0\.0"),
         (discrete_sac, learning, PRIOR, "unless there is a `target_kl`"),
         (ppo, plain, PRIOR, "positive, or `entropy_coefficient`, for a prior to count"),
@@ -282,4 +283,4 @@ def test_where_a_prior_would_not_count_or_cannot_be_one_that_is_said():
         (dqn, config, other, "give both the same `joint_limit`"),
     ):
         with pytest.raises(EntraxError, match=words):
-            agent.with_prior(settings, agent.init(settings, SPEC, jr.key(0)), reference)
+            agent.with_prior(settings, agent.init(settings, SPEC, jr.key(0)), given)

@@ -17,7 +17,7 @@ from entrax.environments.source import as_source
 from entrax.errors import CannotWrite, FileFault
 from entrax.problems import FiniteMDP
 from entrax.report.video import record
-from entrax.runs import checkpoint, records, rowlog
+from entrax.runs import checkpoint, records, transition_log
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
 
@@ -33,7 +33,7 @@ class Disk:
         self.done, self.fails_at, self.error = 0, None, errno.ENOSPC
         for module, name in [(os, "fsync"), (os, "replace"), (os, "rename"), (os, "ftruncate")]:
             monkeypatch.setattr(module, name, self.failing(getattr(module, name)))
-        for module in (records, rowlog):
+        for module in (records, transition_log):
             monkeypatch.setattr(module, "open", self.failing(open), raising=False)
 
     def failing(self, operation):

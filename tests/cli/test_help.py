@@ -23,7 +23,7 @@ from entrax.cli.values import Number, Whole, Widths
 from entrax.cli.verbs import ARGUMENTS, group
 from entrax.errors import say, wording
 from entrax.fields import described
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 
 def said(capsys, *arguments):
@@ -41,7 +41,7 @@ def verb(name, arguments=()):
 @pytest.mark.parametrize("agent", REGISTRY)
 def test_every_flag_says_what_it_does_for_the_agent_with_default_and_range(agent, capsys):
     text = said(capsys, "train", "--agent", agent, "--help")
-    for settings in (get_agent(agent).Config, Options):
+    for settings in (get_agent(agent).Config, TrainingOptions):
         for field in dataclasses.fields(settings):
             assert " ".join(described(field).split()) in text.replace("- ", "-"), field.name
     assert "A field of" not in text

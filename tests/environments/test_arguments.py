@@ -92,7 +92,7 @@ def test_what_cannot_be_recorded_stays_here_and_is_named_when_the_record_is_need
     with pytest.raises(NotRecordable):
         encode(value)
     source = as_source("Pendulum-v1", {"g": 9.0, "strange": value})
-    assert not source.travels
+    assert not source.importable
     assert source.kwargs["strange"] is value
     record = json.loads(json.dumps(source.to_json(), allow_nan=False))
     with pytest.raises(EntraxError, match=r"strange.*env_args"):

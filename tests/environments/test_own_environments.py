@@ -64,7 +64,7 @@ def test_gymnasium_finds_nothing_amiss(name, arguments, recwarn):
 @pytest.mark.parametrize(("name", "arguments"), EVERY)
 def test_our_own_check_finds_nothing_amiss_and_the_source_travels(name, arguments):
     source = EnvSource(name, arguments)
-    assert source.travels
+    assert source.importable
     assert check_environment(recorded_source(json.loads(json.dumps(source.to_json()))), 0).warnings == ()
 
 

@@ -56,7 +56,7 @@ def test_sources_survive_json() -> None:
 
 def test_a_closure_runs_here_only() -> None:
     source = as_source(lambda: gymnasium.make("Pendulum-v1"), {})
-    assert not source.travels
+    assert not source.importable
     with make_pool(source, 2) as pool:
         assert pool.reset_many({0: 1, 1: 2})[1].shape == (3,)
     with make_pool(source, 2, workers=1) as pool:

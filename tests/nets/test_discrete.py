@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from entrax.nets import DuelingQ, Options, TwinOptions
+from entrax.nets import ActionValues, DuelingQ, TwinActionValues
 
 OBS = np.array([0.3, -1.0, 2.0], np.float32)
 
@@ -18,7 +18,7 @@ def forward(mlp, x):
 
 
 def test_options_are_the_outputs_choice_by_choice():
-    net = Options(3, (2, 4), (5,), jr.key(0))
+    net = ActionValues(3, (2, 4), (5,), jr.key(0))
     np.testing.assert_allclose(net(jnp.asarray(OBS)), forward(net.network, OBS).reshape(2, 4), atol=1e-6)
 
 
@@ -43,7 +43,7 @@ def test_the_mean_of_dueling_values_over_all_actions_is_the_value():
 
 
 def test_each_twin_is_a_network_of_its_own():
-    twins = TwinOptions(3, (1, 4), (5,), jr.key(3))
+    twins = TwinActionValues(3, (1, 4), (5,), jr.key(3))
     both = np.asarray(twins(jnp.asarray(OBS)))
     assert both.shape == (2, 1, 4)
     for i in range(2):

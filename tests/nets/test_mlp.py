@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from entrax.nets import MLP, TwinQ, follow
+from entrax.nets import MLP, TwinQ, polyak_update
 
 OBS, ACTION = 3, 2
 
@@ -65,11 +65,11 @@ def test_each_twin_is_an_mlp_of_observation_and_action(layer_norm):
 def test_follow_mixes_by_the_rate(rate):
     target, source = {"a": jnp.asarray([1.0, -2.0])}, {"a": jnp.asarray([3.0, 8.0])}
     expected = (1.0 - rate) * np.array([1.0, -2.0]) + rate * np.array([3.0, 8.0])
-    np.testing.assert_allclose(follow(target, source, rate)["a"], expected, rtol=1e-6)
+    np.testing.assert_allclose(polyak_update(target, source, rate)["a"], expected, rtol=1e-6)
 
 
 def test_follow_closes_the_gap_geometrically():
     target, source = jnp.asarray(0.0), jnp.asarray(1.0)
     for _ in range(100):
-        target = follow(target, source, jnp.asarray(0.05))
+        target = polyak_update(target, source, jnp.asarray(0.05))
     np.testing.assert_allclose(1.0 - target, 0.95**100, rtol=1e-3)

@@ -27,7 +27,7 @@ from entrax.runs.audit import fingerprint, verify
 from entrax.runs.checkpoint import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import LARGEST_JSON, append_line, read_lines, salvage_log
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 SMALL = {"agent": "sac", "steps": 24, "hidden": (4,), "batch_size": 4, "learning_starts": 8, "chunk": 4, "workers": 0}
 SMALL |= {"eval_every": 12, "eval_episodes": 1, "checkpoint_every": 8, "log_every": 4, "envs": 2}
@@ -353,11 +353,11 @@ NEVER = 10**10
 
 def test_options_that_training_takes_can_be_read_again():
     never = {"learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps"}
-    options = dataclasses.asdict(Options(**dict.fromkeys(never, NEVER)))
+    options = dataclasses.asdict(TrainingOptions(**dict.fromkeys(never, NEVER)))
     assert schema.checked(options, schema.TRAINING, CONFIG) == options
     with pytest.raises(EntraxError, match="at most"):
-        Options(steps=2**31)
+        TrainingOptions(steps=2**31)
 
 
 def test_every_training_option_has_a_form():
-    assert schema.TRAINING.keys() == {option.name for option in dataclasses.fields(Options)}
+    assert schema.TRAINING.keys() == {option.name for option in dataclasses.fields(TrainingOptions)}

@@ -16,15 +16,15 @@ from hypothesis.stateful import (
 )
 
 from entrax.errors import EntraxError
-from entrax.runs import rowlog
-from entrax.runs.rowlog import RowLog, check, read_rows, segment_name
+from entrax.runs import transition_log
+from entrax.runs.transition_log import TransitionLog, check, read_rows, segment_name
 
 ROW = 3
 
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
-    monkeypatch.setattr(rowlog, "SEGMENT_BYTES", 4 * ROW)
+    monkeypatch.setattr(transition_log, "SEGMENT_BYTES", 4 * ROW)
 
 
 def rows(start, count):
@@ -39,7 +39,7 @@ class Model(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.folder = Model.root / str(len(list(Model.root.iterdir())))
-        self.log, self.kept, self.serial, self.needed = RowLog(self.folder, ROW), [], 0, 0
+        self.log, self.kept, self.serial, self.needed = TransitionLog(self.folder, ROW), [], 0, 0
 
     @rule(count=st.integers(0, 11))
     def append(self, count):
@@ -62,7 +62,7 @@ class Model(RuleBasedStateMachine):
         self.log.close()
         with open(self.folder / segment_name(self.log.rows // 4), "ab") as file:
             file.write(garbage)
-        self.log, self.kept = RowLog.resume(self.folder, record), list(kept)
+        self.log, self.kept = TransitionLog.resume(self.folder, record), list(kept)
         assert b"".join(read_rows(self.folder, record, record["window"], record["rows"])) == b"".join(
             self.kept[record["window"] :]
         )
@@ -95,7 +95,7 @@ def test_against_a_list(tmp_path):
 
 @pytest.fixture
 def log(tmp_path):
-    log = RowLog(tmp_path / "replay", ROW)
+    log = TransitionLog(tmp_path / "replay", ROW)
     log.append(rows(0, 10))  # two sealed segments and two rows of the third
     yield log
     log.close()
@@ -104,7 +104,7 @@ def log(tmp_path):
 def test_a_record_costs_the_new_rows_only(log, monkeypatch):
     log.record()
     read = []
-    monkeypatch.setattr(rowlog, "open_plain", lambda path: read.append(path))
+    monkeypatch.setattr(transition_log, "open_plain", lambda path: read.append(path))
     log.append(rows(10, 1))
     assert log.record()["rows"] == 11
     assert read == []
@@ -129,7 +129,7 @@ def test_a_damaged_segment_is_named_and_nothing_is_cut(log, number, damage):
             os.symlink(log.folder / "elsewhere", path)
     before = {file.name: file.stat().st_size for file in log.folder.iterdir()}
     with pytest.raises(EntraxError, match=segment_name(number)):
-        RowLog.resume(log.folder, record)
+        TransitionLog.resume(log.folder, record)
     assert {file.name: file.stat().st_size for file in log.folder.iterdir()} == before
 
 
@@ -146,7 +146,7 @@ def test_a_full_disk_names_what_did_not_fit(log, monkeypatch):
     log._file = Full()
     with pytest.raises(EntraxError, match=r"segment-000002 cannot be written \(No space left.*needs 3 bytes"):
         log.append(rows(10, 1))
-    again = RowLog.resume(log.folder, record)
+    again = TransitionLog.resume(log.folder, record)
     assert again.rows == 10
     again.close()
 
@@ -157,4 +157,4 @@ def test_a_full_disk_names_what_did_not_fit(log, monkeypatch):
 )
 def test_a_record_that_cannot_be_is_refused(log, name, value):
     with pytest.raises(EntraxError, match="is damaged"):
-        RowLog.resume(log.folder, log.record() | {name: value})
+        TransitionLog.resume(log.folder, log.record() | {name: value})

@@ -66,7 +66,7 @@ class Life:
 
 def make_mortal(life: Life) -> None:
     """Let entrax tell `life` of its moments and of its operations on files."""
-    from entrax.runs import records, rowlog
+    from entrax.runs import records, transition_log
     from entrax.runs.directory import RunDirectory
     from entrax.training import run
 
@@ -75,7 +75,7 @@ def make_mortal(life: Life) -> None:
         os.fsync,
         records.write_bytes,
         records.append_line,
-        rowlog.RowLog._write,
+        transition_log.TransitionLog._write,
         RunDirectory.append_metrics,
         run.save,
     )
@@ -96,7 +96,7 @@ def make_mortal(life: Life) -> None:
         life.operation(half)
         append(path, line)
 
-    def logged(log: rowlog.RowLog, data: bytes) -> None:
+    def logged(log: transition_log.TransitionLog, data: bytes) -> None:
         life.operation(lambda: add(log, data[: len(data) // 2]))
         add(log, data)
 
@@ -109,7 +109,12 @@ def make_mortal(life: Life) -> None:
             life.reach("end")
         save(training, kind)
 
-    os.fsync, rowlog.RowLog._write, RunDirectory.append_metrics, run.save = synced, logged, reported, saved
+    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, run.save = (
+        synced,
+        logged,
+        reported,
+        saved,
+    )
     for name, module in list(sys.modules.items()):
         if name.startswith("entrax."):  # whoever imported them by name
             vars(module).update({"write_bytes": written} if "write_bytes" in vars(module) else {})

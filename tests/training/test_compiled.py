@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from entrax.agents import ppo
-from entrax.agents.controller import Scaling, to_bounds
+from entrax.policies.controller import Scaling, to_bounds
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor
 from entrax.training.compiled import Compiled, taken_apart

@@ -14,14 +14,14 @@ from scipy import special
 
 import entrax
 from entrax.agents import discrete_sac, dqn, soft_q
-from entrax.agents.choices import Choices
-from entrax.agents.composed import ComposedChoices, TablePart
-from entrax.agents.controller import Controller, identity_scaling
 from entrax.cli import main
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import spec_of
 from entrax.errors import EntraxError
-from entrax.nets import Options
+from entrax.nets import ActionValues
+from entrax.policies.choices import Choices
+from entrax.policies.composed import ComposedChoices, TablePart
+from entrax.policies.controller import Controller, identity_scaling
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
@@ -130,7 +130,7 @@ def test_the_estimated_bound_is_the_expectation():
     tables = np.random.default_rng(1).normal(size=(2, STATES, 2))
 
     def part(table):
-        network = Options(STATES, (1, 2), (), jr.key(0))
+        network = ActionValues(STATES, (1, 2), (), jr.key(0))
         where = lambda n: (n.network.layers[0].weight, n.network.layers[0].bias)  # noqa: E731
         weight, bias = where(network)
         shaped = jnp.asarray(table if weight.shape == table.shape else table.T, jnp.float32)

@@ -9,8 +9,8 @@ from tests.killing import Killed, killer
 
 import entrax
 from entrax.agents import ddpg, td3
-from entrax.agents.controller import identity_scaling
 from entrax.errors import EntraxError
+from entrax.policies.controller import identity_scaling
 from entrax.runs.audit import fingerprint
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor

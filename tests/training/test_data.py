@@ -24,7 +24,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.start import read_start
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
-from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.ancestor import kept_rows, load_source_checkpoint
 from entrax.training.data import Dataset, check_data, in_order_of
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
@@ -94,7 +94,10 @@ def test_actions_are_as_the_environment_took_them(tmp_path):
     run = entrax.train(
         "Pendulum-v1", "ppo", steps=64, rollout_steps=64, batch_size=32, hidden=(8,), eval_every=0, run=tmp_path / "ppo"
     )
-    drawn, given = kept_rows(read_ancestor(run.path, "latest", None))["action"], entrax.transitions(run.path).action
+    drawn, given = (
+        kept_rows(load_source_checkpoint(run.path, "latest", None))["action"],
+        entrax.transitions(run.path).action,
+    )
     assert (abs(drawn) > 1).any()
     np.testing.assert_array_equal(given, np.clip(drawn, -1, 1))
 

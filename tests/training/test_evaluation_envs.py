@@ -9,7 +9,7 @@ import pytest
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
-from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.ancestor import kept_rows, load_source_checkpoint
 
 SMALL = {
     "agent": "sac",
@@ -39,7 +39,7 @@ def test_an_environment_of_which_there_is_one_is_trained_and_evaluated(tmp_path,
     assert len(evaluated) == 4
     # Episodes of 7 steps; those under way when an evaluation begins end there, and are not counted.
     expected = {end for start, until in pairwise([0, *evaluated]) for end in range(start + 7, until + 1, 7)}
-    rows = kept_rows(read_ancestor(run.path, "final", None))
+    rows = kept_rows(load_source_checkpoint(run.path, "final", None))
     assert set(np.flatnonzero(rows["truncated"]) + 1) == expected | set(evaluated[:-1])
     assert {row["length"] for row in run.metrics() if row.get("length") is not None} == {7.0}
     assert all(length == 7 for row in run.metrics() if "evaluation" in row for length in row["evaluation"]["lengths"])
@@ -85,7 +85,7 @@ def test_a_policy_that_never_fails_does_not_end_training(tmp_path, capsys, monke
 def test_a_limit_of_the_users_holds_in_training_and_evaluation(tmp_path, capsys):
     run = entrax.train(lambda: Survives(), **SMALL, run=tmp_path / "run", workers=0, max_episode_steps=6)
     assert run.config["training"]["max_episode_steps"] == 6
-    rows = kept_rows(read_ancestor(run.path, "final", None))
+    rows = kept_rows(load_source_checkpoint(run.path, "final", None))
     np.testing.assert_array_equal(np.flatnonzero(rows["truncated"]), np.arange(5, 120, 6))
     assert run.evaluate(2).lengths == (6, 6)
     assert entrax.load(run.path, env=lambda: Survives()).evaluate(2).lengths == (6, 6)

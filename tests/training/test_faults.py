@@ -27,7 +27,7 @@ from entrax.errors import EntraxError
 from entrax.runs import checkpoint, records
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
-from entrax.training.ancestor import kept_rows, read_ancestor
+from entrax.training.ancestor import kept_rows, load_source_checkpoint
 from entrax.training.pending import Diverged
 
 SMALL = {
@@ -93,7 +93,7 @@ def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, fault,
     replayed = [row["return"] for row in run.metrics() if row.get("return") is not None]
     assert replayed  # whole episodes of 20 steps, the dropped one not among them
     assert {row["length"] for row in run.metrics() if row.get("length") is not None} == {20.0}
-    rows = kept_rows(read_ancestor(run.path, "final", None))
+    rows = kept_rows(load_source_checkpoint(run.path, "final", None))
     # A dropped episode has an end, too, lest its last step seem to go on in the next one.
     ends, episodes = np.sum(rows["terminated"] | rows["truncated"]), sum(meta["collector"]["episode"])
     assert ends == episodes - (fault == "reset")  # an episode that never began has no step to end with

@@ -16,10 +16,10 @@ from carts import Cart, Maker, Roomy, without_render_mode
 
 import entrax
 from entrax.agents import sac
-from entrax.agents.controller import act_in_episodes
 from entrax.environments import make
 from entrax.environments.perturb import perturbed
 from entrax.errors import EntraxError
+from entrax.policies.controller import act_in_episodes
 from entrax.report.video import record
 from entrax.training.trained import command_again
 

@@ -10,27 +10,27 @@ from entrax.agents import sac, sac_value
 from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
 from entrax.training.launch import configure, train
-from entrax.training.options import PRESETS, Options, get_preset
+from entrax.training.options import PRESETS, TrainingOptions, get_preset
 
 
 @pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
 def test_unsaid_intervals_are_a_tenth_of_the_steps(steps, tenth):
-    options = Options(steps=steps).resolved()
+    options = TrainingOptions(steps=steps).resolved()
     assert (options.learning_starts, options.eval_every, options.horizon) == (tenth, tenth, steps)
 
 
 def test_with_a_horizon_of_their_own_intervals_do_not_follow_the_steps():
-    options = Options(steps=5000, horizon=1000).resolved()
+    options = TrainingOptions(steps=5000, horizon=1000).resolved()
     assert (options.learning_starts, options.eval_every, options.log_every) == (100, 100, 10)
 
 
 def test_random_steps_are_at_most_ten_thousand_unless_asked_for():
-    assert Options(steps=1_000_000).resolved().learning_starts == 10_000
-    assert Options(steps=1_000_000, learning_starts=20_000).resolved().learning_starts == 20_000
+    assert TrainingOptions(steps=1_000_000).resolved().learning_starts == 10_000
+    assert TrainingOptions(steps=1_000_000, learning_starts=20_000).resolved().learning_starts == 20_000
 
 
 def test_resolved_options_resolve_to_themselves():
-    options = Options(steps=1234, envs=3).resolved()
+    options = TrainingOptions(steps=1234, envs=3).resolved()
     assert options.resolved() == options
 
 
@@ -38,7 +38,7 @@ def test_a_preset_beats_the_defaults_and_a_setting_beats_the_preset():
     plain, _ = configure(sac, "paper", {"steps": 100})
     fast, config = configure(sac, "fast", {"steps": 100})
     own, own_config = configure(sac, "fast", {"steps": 100, "envs": 3, "learning_rate": 0.125})
-    assert plain.envs == Options().envs != fast.envs == PRESETS["fast"].options["envs"]
+    assert plain.envs == TrainingOptions().envs != fast.envs == PRESETS["fast"].options["envs"]
     assert own.envs == 3
     assert config.learning_rate == PRESETS["fast"].agent["learning_rate"] != sac.Config().learning_rate
     assert own_config.learning_rate == 0.125

@@ -10,9 +10,9 @@ import pytest
 from gymnasium import spaces
 
 import entrax
-from entrax.agents.controller import Controller, identity_scaling
 from entrax.environments.seeds import episode_seed
 from entrax.errors import EntraxError
+from entrax.policies.controller import Controller, identity_scaling
 from entrax.spec import Continuous, Leaf, Spec
 
 

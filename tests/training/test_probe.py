@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from entrax.agents import sac, sac_value
-from entrax.agents.controller import identity_scaling
 from entrax.environments.pool import LocalPool
 from entrax.environments.source import EnvSource
+from entrax.policies.controller import identity_scaling
 from entrax.replay import UniformReplay
 from entrax.spec import Progress
 from entrax.training.collector import Collector

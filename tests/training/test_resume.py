@@ -192,7 +192,7 @@ def test_a_resume_that_is_refused_leaves_the_directory_as_it_was(tmp_path, prepa
     before = contents(tmp_path / "run")
     seen = []
     with pytest.raises(EntraxError):
-        entrax.resume(tmp_path / "run", views=lambda run: seen.append(run) or (), **arguments)
+        entrax.resume(tmp_path / "run", loggers=lambda run: seen.append(run) or (), **arguments)
     assert contents(tmp_path / "run") == before
     assert not seen
 

@@ -7,10 +7,10 @@ import pytest
 from killing import Killed, killer
 
 import entrax
-from entrax.runs import checkpoint, rowlog
+from entrax.runs import checkpoint, transition_log
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
-from entrax.training.ancestor import read_ancestor, stored
+from entrax.training.ancestor import load_source_checkpoint, stored
 
 COMMON = {"steps": 256, "checkpoint_every": 32, "log_every": 32, "eval_every": 0, "workers": 0, "hidden": (8, 8)}
 OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 32, "chunk": 8}
@@ -26,7 +26,7 @@ def cut_off(tmp_path_factory):
     """Runs that were killed after their checkpoint at step 128, their logs in many segments."""
     root = tmp_path_factory.mktemp("cut_off")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rowlog, "SEGMENT_BYTES", 1000)
+        patch.setattr(transition_log, "SEGMENT_BYTES", 1000)
         for name, (env, agent, settings) in RUNS.items():
             with pytest.raises(Killed):
                 entrax.train(env, agent, run=root / name, hook=killer(4), **settings)
@@ -48,7 +48,7 @@ def segments(run):
     """The segments that the newest checkpoint needs."""
     record = checkpoint.load(run)[1]["replay"]
     first = record["window"] // record["segment_rows"]
-    names = [rowlog.segment_name(n) for n in range(first, record["rows"] // record["segment_rows"] + 1)]
+    names = [transition_log.segment_name(n) for n in range(first, record["rows"] // record["segment_rows"] + 1)]
     return [run.path / "replay" / name for name in names if (run.path / "replay" / name).stat().st_size]
 
 
@@ -83,11 +83,11 @@ DAMAGES = {"flipped": flip, "gone": lambda path: path.unlink(), "short": lambda 
     indirect=["killed"],
 )
 def test_a_damaged_segment_is_left_out(killed, damage, capsys):
-    before = stored(read_ancestor(killed.path, "latest", None))
+    before = stored(load_source_checkpoint(killed.path, "latest", None))
     needed = segments(killed)
     DAMAGES[damage](needed[len(needed) // 2])
     run = resumed(killed, capsys, f"{needed[len(needed) // 2]} is damaged")
-    after = stored(read_ancestor(run.path, "latest", None))
+    after = stored(load_source_checkpoint(run.path, "latest", None))
     assert len(after.reward)
     if run.config["agent"] != "ppo":  # which forgets by itself
         kept = len(after.reward) - 128  # the steps after the checkpoint
@@ -158,4 +158,4 @@ def test_without_its_log_a_run_on_given_data_has_the_data_again(tmp_path, capsys
         entrax.train("Pendulum-v1", "sac", run=tmp_path / "new", hook=killer(3), data=tmp_path / "old", **settings)
     (tmp_path / "new" / "replay" / "segment-000000").unlink()
     run = resumed(RunDirectory.open(tmp_path / "new"), capsys, "0 transitions of the replay are lost")
-    assert len(stored(read_ancestor(run.path, "latest", None)).reward) == 192
+    assert len(stored(load_source_checkpoint(run.path, "latest", None)).reward) == 192

@@ -5,15 +5,15 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 from entrax.training.schedule import chunks, crossed
 
 
 @st.composite
 def asked(draw):
-    """Options, and their updates per step in exact hundredths."""
+    """TrainingOptions, and their updates per step in exact hundredths."""
     hundredths = draw(st.one_of(st.integers(1, 300), st.sampled_from([1, 7, 25, 33, 100, 2000])))
-    options = Options(
+    options = TrainingOptions(
         steps=draw(st.integers(1, 400)),
         envs=draw(st.integers(1, 9)),
         chunk=draw(st.integers(1, 20)),
@@ -82,7 +82,7 @@ def test_no_chunk_owes_more_updates_than_one_compiled_call_holds(case):
 @given(asked(), st.integers(1, 200))
 def test_a_longer_run_begins_with_the_same_chunks(case, more):
     options, _ = case
-    longer = Options(
+    longer = TrainingOptions(
         steps=options.steps + more,
         envs=options.envs,
         chunk=options.chunk,

@@ -15,7 +15,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.runs.start import read_start
 from entrax.spec import Continuous, Discrete, Leaf, Spec
-from entrax.training.ancestor import kept_rows, read_ancestor, spec_differences
+from entrax.training.ancestor import kept_rows, load_source_checkpoint, spec_differences
 
 SMALL = {
     "learning_starts": 60,
@@ -78,11 +78,13 @@ def test_the_first_steps_are_those_of_the_old_policy(old, tmp_path):
     """The first chunk's actions, stored in the replay, are what the old policy's densest part allows: not uniform."""
     new = entrax.finetune(old, run=tmp_path / "new", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=16)
     _, meta = checkpoint.load(new.directory)
-    rows = kept_rows(read_ancestor(tmp_path / "new", "final", None))
+    rows = kept_rows(load_source_checkpoint(tmp_path / "new", "final", None))
     again = entrax.finetune(old, run=tmp_path / "again", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=0)
     assert meta["updates"] == 0
     assert checkpoint.load(again.directory)[1]["updates"] == 16
-    np.testing.assert_array_equal(rows["action"], kept_rows(read_ancestor(again.path, "final", None))["action"])
+    np.testing.assert_array_equal(
+        rows["action"], kept_rows(load_source_checkpoint(again.path, "final", None))["action"]
+    )
 
 
 @pytest.mark.parametrize("keep_replay", [False, True])
@@ -136,9 +138,9 @@ def test_a_damaged_start_is_named(old, tmp_path):
 
 
 def test_the_replay_comes_along_in_order(old, tmp_path):
-    rows = kept_rows(read_ancestor(old, "latest", None))
+    rows = kept_rows(load_source_checkpoint(old, "latest", None))
     entrax.finetune(old, run=tmp_path / "new", keep_replay=True, hook=lambda row: True, **TUNED)
-    both = kept_rows(read_ancestor(tmp_path / "new", "latest", None))
+    both = kept_rows(load_source_checkpoint(tmp_path / "new", "latest", None))
     assert len(rows["reward"]) == 200
     for name, values in rows.items():
         np.testing.assert_array_equal(both[name][:200], values)
@@ -317,7 +319,7 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
         told = [row["temperature"] for row in RunDirectory.open(tmp_path / "whole").metrics() if "temperature" in row]
         assert 0.5 > told[0] > told[-1] > end
     halfway = next(n for n in checkpoint.available(RunDirectory.open(tmp_path / "whole")) if n.startswith("step"))
-    read = read_ancestor(tmp_path / "whole", halfway, None)
+    read = load_source_checkpoint(tmp_path / "whole", halfway, None)
     assert end < read.temperature < 0.5
 
 

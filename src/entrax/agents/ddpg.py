@@ -30,11 +30,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
-from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import MLP, follow
+from entrax.agents.base import continuous_size, vectors_only
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import MLP, polyak_update
+from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -149,7 +148,7 @@ def update(
     params = Params(policy=policy, critics=critics)
     state = State(
         params=params,
-        targets=follow(state.targets, params, config.target_rate),
+        targets=polyak_update(state.targets, params, config.target_rate),
         opt_state=OptState(policy=policy_opt, critics=critics_opt),
     )
     return state, {"critic_loss": j_q, "q": q}

@@ -28,7 +28,7 @@ Departs from the paper:
 - the targets follow at every update, and the temperature is learned through its logarithm or held fixed;
 - of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
   arXiv:1910.01741); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
-- MultiDiscrete actions, as `entrax.agents.choices` tells; the critics are compared option by option.
+- MultiDiscrete actions, as `entrax.policies.choices` tells; the critics are compared option by option.
 """
 
 import math
@@ -42,13 +42,13 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.choices import Choices, choices_of
-from entrax.agents.images import augmented, check_augment, seeing, seen_by
-from entrax.agents.prior import probabilities, suiting
-from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require
-from entrax.fields import BETWEEN_0_AND_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import Encoded, Options, TwinOptions, follow, on_observations
+from entrax.errors import require
+from entrax.fields import BETWEEN_0_AND_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import ActionValues, Encoded, TwinActionValues, on_observations, polyak_update
+from entrax.policies.choices import Choices, choices_of
+from entrax.policies.images import augmented, check_augment, encoded_size, with_encoder
+from entrax.policies.reference import check_prior, probabilities
+from entrax.policies.schedule import Anneal
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -96,11 +96,11 @@ class Config(Settings):
     )
 
 
-Critics = TwinOptions | Encoded
+Critics = TwinActionValues | Encoded
 
 
 class Params(eqx.Module):
-    policy: Options  # of an image, on the critics' encoder
+    policy: ActionValues  # of an image, on the critics' encoder
     critics: Critics
     log_alpha: Scalar
 
@@ -116,7 +116,7 @@ class State(eqx.Module):
 class CategoricalPolicy(eqx.Module):
     """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
-    network: Options | Encoded
+    network: ActionValues | Encoded
     choices: Choices = eqx.field(static=True)
     prior: Any = None
 
@@ -165,10 +165,10 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
     critics: Critics = on_observations(
-        spec, lambda size, k: TwinOptions(size, choices.shape, config.hidden, k), critics_key
+        spec, lambda size, k: TwinActionValues(size, choices.shape, config.hidden, k), critics_key
     )
     params = Params(
-        policy=Options(seen_by(critics, spec), choices.shape, config.hidden, policy_key),
+        policy=ActionValues(encoded_size(critics, spec), choices.shape, config.hidden, policy_key),
         critics=critics,
         # Temperature 0 is the smallest normal number, which the soft operators take for 0: parameters stay finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
@@ -186,12 +186,12 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
         alpha = float(config.temperature)
         require(alpha > 0, "temperature", "positive for a prior to count", alpha)
         require(float(config.target_kl) == 0, "target_kl", "0 where the temperature is a number", config.target_kl)
-    return replace(state, prior=suiting(prior, policy(config, state)))
+    return replace(state, prior=check_prior(prior, policy(config, state)))
 
 
 def policy(config: Config, state: State) -> CategoricalPolicy:
     p = state.params
-    return CategoricalPolicy(network=seeing(p.policy, p.critics), choices=state.choices, prior=state.prior)
+    return CategoricalPolicy(network=with_encoder(p.policy, p.critics), choices=state.choices, prior=state.prior)
 
 
 def data(config: Config) -> Uniform:
@@ -238,7 +238,7 @@ def critic_loss(
 
 
 def policy_loss(
-    network: Options,
+    network: ActionValues,
     config: Config,
     critics: Critics,
     choices: Choices,
@@ -247,7 +247,7 @@ def policy_loss(
     prior: Any = None,
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 12, and the mean entropy."""
-    pi = CategoricalPolicy(network=seeing(network, critics), choices=choices, prior=prior)
+    pi = CategoricalPolicy(network=with_encoder(network, critics), choices=choices, prior=prior)
     value, entropy = jax.vmap(lambda s: soft_value(config, pi, critics, alpha, s))(obs)
     return -jnp.mean(value), jnp.mean(entropy)
 
@@ -283,5 +283,5 @@ def update(
     params = optax.apply_updates(p, steps)
     info = {"critic_loss": j_q, "q": q, "temperature": alpha}
     info |= {"entropy": entropy, "target_entropy": target} if state.prior is None else {"kl_to_prior": -entropy}
-    targets = follow(state.targets, params.critics, config.target_rate)
+    targets = polyak_update(state.targets, params.critics, config.target_rate)
     return replace(state, params=params, targets=targets, opt_state=opt_state), info

@@ -23,7 +23,7 @@ Departs from the papers:
 - the learning rate falls in a straight line along the run: with a constant one the greedy policy wavers to the end;
 - actions that tie at α = 0 share probability, also in (5);
 - images are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649), none by default;
-- MultiDiscrete actions, as `entrax.agents.choices` tells;
+- MultiDiscrete actions, as `entrax.policies.choices` tells;
 - with `dueling` the network has two streams (Wang et al. 2016);
 - with `n_step` n > 1 the target follows n steps of an episode, or what there is of them, before it bootstraps:
 
@@ -44,20 +44,20 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.choices import Choices, choices_of
-from entrax.agents.controller import FINISHED
-from entrax.agents.images import augmented, check_augment
-from entrax.agents.prior import probabilities, suiting
-from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require
+from entrax.errors import require
 from entrax.estimators import n_step_return
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import DuelingQ, Encoded, Options, follow, on_observations
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import ActionValues, DuelingQ, Encoded, on_observations, polyak_update
+from entrax.policies.choices import Choices, choices_of
+from entrax.policies.controller import FINISHED
+from entrax.policies.images import augmented, check_augment
+from entrax.policies.reference import check_prior, probabilities
+from entrax.policies.schedule import Anneal
 from entrax.replay import Sequences, Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-Network = Options | DuelingQ | Encoded
+Network = ActionValues | DuelingQ | Encoded
 
 
 class Config(Settings):
@@ -179,7 +179,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     def create(size: int, key: PRNGKeyArray) -> Network:
         if config.dueling:
             return DuelingQ(size, choices.sizes, config.hidden, key)
-        return Options(size, choices.shape, config.hidden, key)
+        return ActionValues(size, choices.shape, config.hidden, key)
 
     critic: Network = on_observations(spec, create, key)
     params = Params(critic=critic)
@@ -197,7 +197,7 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
     assert config.final_temperature is not None
     alpha = min(float(config.temperature), float(config.final_temperature))
     require(alpha > 0, "temperature", "positive for a prior to count", alpha)
-    return replace(state, prior=suiting(prior, policy(config, state)))
+    return replace(state, prior=check_prior(prior, policy(config, state)))
 
 
 def policy(config: Config, state: State) -> ValuePolicy:
@@ -307,5 +307,5 @@ def update(
         "temperature": alpha,
         "exploration": exploration(config)(progress),
     }
-    targets = follow(state.targets, params.critic, rate)
+    targets = polyak_update(state.targets, params.critic, rate)
     return replace(state, params=params, targets=targets, opt_state=opt_state, updates=updates), info

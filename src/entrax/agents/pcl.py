@@ -32,13 +32,13 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
-from entrax.agents.choices import Choices, choices_of
-from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, require
-from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.agents.base import vectors_only
+from entrax.errors import require
 from entrax.estimators import n_step_return
-from entrax.fields import POSITIVE, UNIT, Settings, at_least, field
+from entrax.fields import POSITIVE, UNIT, Settings, as_arrays, at_least, field
 from entrax.nets import TanhMLP
+from entrax.policies.choices import Choices, choices_of
+from entrax.policies.stochastic import Stochastic, create_policy, create_value
 from entrax.replay import Sequences
 from entrax.spec import Progress, Spec, Transition
 

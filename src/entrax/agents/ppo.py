@@ -41,14 +41,14 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.prior import kl, log_probability, suiting
-from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require, shared_by_envs
-from entrax.agents.stochastic import Stochastic, create_policy, create_value
+from entrax.errors import require
 from entrax.estimators import gae, soft_reward
-from entrax.fields import POSITIVE, UNIT, Settings, at_least, field
+from entrax.fields import POSITIVE, UNIT, Settings, as_arrays, at_least, field
 from entrax.nets import Encoded, TanhMLP
-from entrax.replay import Rollout
+from entrax.policies.reference import check_prior, kl, log_probability
+from entrax.policies.schedule import Anneal
+from entrax.policies.stochastic import Stochastic, create_policy, create_value
+from entrax.replay import Rollout, shared_by_envs
 from entrax.spec import Continuous, Progress, Spec, Transition
 
 BOX = {"learning_rate": 3e-4, "gae_lambda": 0.95, "epochs": 10, "batch_size": 64, "rollout_steps": 2048}  # table 3
@@ -157,7 +157,7 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
     """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
     weight = float(config.temperature) + float(config.entropy_coefficient)
     require(weight > 0, "temperature", "positive, or `entropy_coefficient`, for a prior to count", weight)
-    return replace(state, prior=suiting(prior, state.params.policy))
+    return replace(state, prior=check_prior(prior, state.params.policy))
 
 
 def policy(config: Config, state: State) -> Stochastic:

@@ -56,8 +56,11 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.agents.images import vectors_only
-from entrax.agents.recurrent import (
+from entrax.agents.base import vectors_only
+from entrax.errors import EntraxError, require
+from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field, one_of
+from entrax.policies.recurrent import (
     Policy,
     Value,
     create_recurrent_policy,
@@ -65,13 +68,9 @@ from entrax.agents.recurrent import (
     seen,
     seen_next,
 )
-from entrax.agents.schedule import Anneal
-from entrax.agents.settings import as_arrays, require, shared_by_envs
-from entrax.agents.stochastic import create_policy, create_value
-from entrax.errors import EntraxError
-from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field, one_of
-from entrax.replay import Rollout
+from entrax.policies.schedule import Anneal
+from entrax.policies.stochastic import create_policy, create_value
+from entrax.replay import Rollout, shared_by_envs
 from entrax.spec import Progress, Spec, Transition
 
 BASELINES = ("none", "mean", "learned")

@@ -33,11 +33,11 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.gaussian import GaussianPolicy
-from entrax.agents.images import augmented, check_augment, check_features, seeing, seen_by
-from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import Encoded, TwinQ, follow, on_observations
+from entrax.agents.base import continuous_size
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import Encoded, TwinQ, on_observations, polyak_update
+from entrax.policies.gaussian import GaussianPolicy
+from entrax.policies.images import augmented, check_augment, check_features, encoded_size, with_encoder
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -125,7 +125,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
 
     critics: Critics = on_observations(spec, create, critics_key, config.features or FEATURES)
     params = Params(
-        policy=GaussianPolicy(seen_by(critics, spec), action_size, config.hidden, policy_key),
+        policy=GaussianPolicy(encoded_size(critics, spec), action_size, config.hidden, policy_key),
         critics=critics,
         # Temperature 0 is the smallest normal number, so that every parameter is finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
@@ -138,7 +138,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
 
 
 def policy(config: Config, state: State) -> Actor:
-    return seeing(state.params.policy, state.params.critics)
+    return with_encoder(state.params.policy, state.params.critics)
 
 
 def data(config: Config) -> Uniform:
@@ -174,7 +174,9 @@ def policy_loss(
     policy: GaussianPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
     """J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
-    value, log_pi = jax.vmap(partial(soft_value, seeing(policy, critics), critics, alpha))(obs, jr.split(key, len(obs)))
+    value, log_pi = jax.vmap(partial(soft_value, with_encoder(policy, critics), critics, alpha))(
+        obs, jr.split(key, len(obs))
+    )
     return -jnp.mean(value), -jnp.mean(log_pi)
 
 
@@ -227,7 +229,7 @@ def update(
     info = {"critic_loss": j_q, "q": q, "entropy": -jnp.mean(log_pi), "temperature": jnp.exp(p.log_alpha)}
     state = State(
         params=Params(policy=policy, critics=critics, log_alpha=log_alpha),
-        targets=follow(state.targets, critics, config.target_rate),
+        targets=polyak_update(state.targets, critics, config.target_rate),
         opt_state=OptState(policy=policy_opt, critics=critics_opt, log_alpha=alpha_opt),
         updates=state.updates + 1,
     )

@@ -21,11 +21,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
-from entrax.agents.gaussian import GaussianPolicy
-from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import MLP, TwinQ, follow
+from entrax.agents.base import continuous_size, vectors_only
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import MLP, TwinQ, polyak_update
+from entrax.policies.gaussian import GaussianPolicy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -131,5 +130,5 @@ def update(
         "entropy": -jnp.mean(log_pi),
         "temperature": 1.0 / config.reward_scale,
     }
-    targets = follow(state.targets, params.value, config.target_rate)
+    targets = polyak_update(state.targets, params.value, config.target_rate)
     return State(params=params, targets=targets, opt_state=opt_state), info

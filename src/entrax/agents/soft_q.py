@@ -44,13 +44,12 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size
+from entrax.agents.base import continuous_size, vectors_only
 from entrax.estimators import stein_direction
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field, one_of
-from entrax.nets import follow
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field, one_of
+from entrax.nets import polyak_update
 from entrax.nets.distributions import log_det_tanh
-from entrax.nets.late import LateMLP, LateQ
+from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -100,11 +99,11 @@ class Config(Settings):
 class Sampler(eqx.Module):
     """u = f(ξ; s), as many numbers as an action has, of as many standard normal ones."""
 
-    network: LateMLP
+    network: SharedTrunkMLP
     size: int = eqx.field(static=True)
 
     def __init__(self, obs_size: int, action_size: int, hidden: tuple[int, ...], key: PRNGKeyArray):
-        self.network, self.size = LateMLP(obs_size, action_size, hidden, action_size, key), action_size
+        self.network, self.size = SharedTrunkMLP(obs_size, action_size, hidden, action_size, key), action_size
 
     def __call__(self, obs: Float[Array, " obs"], noise: Float[Array, " action"]) -> Float[Array, " action"]:
         return self.network(obs, noise)
@@ -121,7 +120,7 @@ class EnergyPolicy(eqx.Module):
     """
 
     sampler: Sampler
-    critics: LateQ
+    critics: SharedTrunkQ
     particles: int = eqx.field(static=True)
 
     def sample(
@@ -136,7 +135,7 @@ class EnergyPolicy(eqx.Module):
 
 class Params(eqx.Module):
     policy: Sampler
-    critics: LateQ  # of Q/α
+    critics: SharedTrunkQ  # of Q/α
 
 
 class OptState(eqx.Module):
@@ -146,7 +145,7 @@ class OptState(eqx.Module):
 
 class State(eqx.Module):
     params: Params
-    targets: LateQ
+    targets: SharedTrunkQ
     opt_state: OptState
 
 
@@ -164,7 +163,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     action_size = continuous_size(spec, "soft-q")
     params = Params(
         policy=Sampler(spec.obs_size, action_size, config.hidden, policy_key),
-        critics=LateQ(spec.obs_size, action_size, config.hidden, config.critics, critics_key),
+        critics=SharedTrunkQ(spec.obs_size, action_size, config.hidden, config.critics, critics_key),
     )
     adam = optax.adam(config.learning_rate)
     opt_state = OptState(policy=adam.init(params.policy), critics=adam.init(params.critics))
@@ -251,7 +250,7 @@ def td_target(
     return backup(batch.reward, config.discount, v_next, batch.terminated), info
 
 
-def critic_loss(critics: LateQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
+def critic_loss(critics: SharedTrunkQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
     """J_Q of equation 11, summed over the critics, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, critic]
     return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
@@ -309,7 +308,7 @@ def update(
     info = {"critic_loss": alpha**2 * j_q, "q": alpha * q, "temperature": alpha}
     state = State(
         params=Params(policy=policy, critics=critics),
-        targets=follow(state.targets, critics, config.target_rate),
+        targets=polyak_update(state.targets, critics, config.target_rate),
         opt_state=OptState(policy=policy_opt, critics=critics_opt),
     )
     return state, info | jax.tree.map(jnp.mean, value_info)

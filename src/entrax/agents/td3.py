@@ -27,11 +27,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
-from entrax.agents.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
-from entrax.agents.images import vectors_only
-from entrax.agents.settings import as_arrays, continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, at_least, field
-from entrax.nets import TwinQ, follow
+from entrax.agents.base import continuous_size, vectors_only
+from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.nets import TwinQ, polyak_update
+from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -146,7 +145,7 @@ def improve_policy(
     """The policy after one gradient step on J_μ, its optimiser's state, and the targets that followed."""
     gradient = jax.grad(policy_loss)(state.params.policy, critics, obs)
     policy, policy_opt = adam_step(config, state.params.policy, gradient, state.opt_state.policy)
-    targets = follow(state.targets, Params(policy=policy, critics=critics), config.target_rate)
+    targets = polyak_update(state.targets, Params(policy=policy, critics=critics), config.target_rate)
     return policy, policy_opt, targets
 
 

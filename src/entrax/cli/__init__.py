@@ -39,7 +39,7 @@ COMPLETION = "_ENTRAX_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the verb that the arguments name and exit with its status; nothing heavy is imported before."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION in os.environ:
         from entrax.cli.verbs import group
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if any(":" in argument for argument in arguments):  # module:name of the user's own; the folder may be a stranger's
         sys.path.append(os.getcwd())  # found last, so that it shadows nothing
-    guarded(arguments, started)
+    guarded(arguments, start_time)
 
 
 def usage() -> str:

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from entrax.agents.composed import COMBINATIONS
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import show
+from entrax.policies.composed import COMBINATIONS
 from entrax.training.compose import Bound, compose
 
 

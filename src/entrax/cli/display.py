@@ -115,7 +115,7 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def views(directory: RunDirectory, tensorboard: bool, project: str | None) -> list[Any]:
+def loggers(directory: RunDirectory, tensorboard: bool, project: str | None) -> list[Any]:
     """The further places that rows are shown."""
     chosen: list[Any] = []
     if tensorboard:

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from entrax.agents.registry import REGISTRY
-from entrax.cli.display import for_output, views
+from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
 from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 from entrax.training.start import lines
 from entrax.training.transfer import TEMPERATURE_STARTS, finetune
 
@@ -57,16 +57,16 @@ PARAMETERS: list[click.Parameter] = [
 
 def build(arguments: Sequence[str]) -> click.Command:
     """The command with the flags of the agent of the run that the arguments name."""
-    flags = field_options(Options, defaults=False) + agent_options(_agent(arguments), defaults=False)
+    flags = field_options(TrainingOptions, defaults=False) + agent_options(_agent(arguments), defaults=False)
     return click.Command("finetune", params=PARAMETERS + flags, callback=_run, help=HELP)
 
 
 @click.pass_obj
-def _run(started: float, **given: Any) -> None:
-    tune(given, started)
+def _run(start_time: float, **given: Any) -> None:
+    tune(given, start_time)
 
 
-def tune(given: dict[str, Any], started: float) -> None:
+def tune(given: dict[str, Any], start_time: float) -> None:
     """Fine-tune, then evaluate, draw and film; says what was carried over and where everything is."""
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
@@ -78,7 +78,7 @@ def tune(given: dict[str, Any], started: float) -> None:
         display.begin()
         for line in lines(directory):
             display.tell(line)
-        return views(directory, given["tensorboard"], given["wandb"])
+        return loggers(directory, given["tensorboard"], given["wandb"])
 
     with for_output(f"{given['ancestor']} · fine-tuned", steps) as display:
         trained = finetune(
@@ -95,8 +95,8 @@ def tune(given: dict[str, Any], started: float) -> None:
             env_args=parse_env_args(given["env_args"]),
             agent=given["agent"],
             hook=display.show,
-            views=begin,
-            started=started,
+            loggers=begin,
+            start_time=start_time,
             resume=given["resume"],
             **settings,
         )

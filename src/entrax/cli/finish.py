@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from entrax.agents.controller import act_in_episodes
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
 from entrax.errors import EntraxError, say, show
 from entrax.evaluation.episodes import Evaluation
+from entrax.policies.controller import act_in_episodes
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
 from entrax.report.video import record

@@ -18,7 +18,7 @@ from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli.values import Number, Whole, Widths
 from entrax.fields import described
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 
 def field_options(settings: type, *, defaults: bool = True, note: str = "") -> list[click.Parameter]:
@@ -105,7 +105,7 @@ def _parameters() -> set[str]:
     """Every parameter of the functions of the API, and every setting."""
     functions = (api.train, api.resume, api.finetune, api.compose, api.load)
     elsewhere = {"out", "score", "trust_table"}  # of studies, comparisons and planning
-    classes = (Options, *(get_agent(name).Config for name in REGISTRY))
+    classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))
     return (
         elsewhere
         | {name for function in functions for name in inspect.signature(function).parameters}

@@ -18,8 +18,8 @@ PRINTING = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENOSPC, errno.EAGAIN)
 """What is wrong with standard output, when no file is named."""
 
 
-def guarded(arguments: Sequence[str], started: float) -> None:
-    """Run the verb that the arguments begin with; `started` is when the process did.
+def guarded(arguments: Sequence[str], start_time: float) -> None:
+    """Run the verb that the arguments begin with; `start_time` is when the process did.
 
     A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks.
     """
@@ -32,7 +32,7 @@ def guarded(arguments: Sequence[str], started: float) -> None:
         with json_alone() if wants_json else nullcontext():
             from entrax.cli.verbs import group
 
-            group.main(list(arguments), prog_name="entrax", standalone_mode=False, obj=started)
+            group.main(list(arguments), prog_name="entrax", standalone_mode=False, obj=start_time)
         sys.stdout.flush()
     except click.NoSuchOption as error:
         fail(unknown_flag(error), 2)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from entrax.cli.display import for_output, views
+from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.values import Whole
 from entrax.runs.directory import RunDirectory
@@ -25,7 +25,7 @@ from entrax.runs.directory import RunDirectory
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
 def command(
-    started: float,
+    start_time: float,
     run: str,
     steps: int | None,
     device: str | None,
@@ -49,7 +49,7 @@ def command(
 
     def shown(directory: RunDirectory) -> list[Any]:
         display.begin()
-        return views(directory, tensorboard, wandb)
+        return loggers(directory, tensorboard, wandb)
 
     with for_output(title, steps or config["training"]["steps"]) as display:
         trained = resume(
@@ -60,7 +60,7 @@ def command(
             env=env,
             env_args=parse_env_args(env_arg),
             hook=display.show,
-            views=shown,
-            started=started,
+            loggers=shown,
+            start_time=start_time,
         )
     finish(trained, episodes=episodes, video=video, as_json=as_json)

@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from entrax.agents.registry import REGISTRY
-from entrax.cli.display import for_output, views
+from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
 from entrax.cli.values import Whole, complete, complete_environments
 from entrax.environments.source import parse_env_args
 from entrax.runs.directory import RunDirectory
-from entrax.training.options import PRESETS, Options, get_preset
+from entrax.training.options import PRESETS, TrainingOptions, get_preset
 
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["env"], shell_complete=complete_environments),
@@ -56,23 +56,23 @@ may have other defaults."""
 
 def build(arguments: Sequence[str]) -> click.Command:
     """The command with the flags of the agent that the arguments name."""
-    flags = field_options(Options) + agent_options(agent_named(arguments))
+    flags = field_options(TrainingOptions) + agent_options(agent_named(arguments))
     return click.Command("train", params=PARAMETERS + flags, callback=_run, help=HELP)
 
 
 @click.pass_obj
-def _run(started: float, **given: Any) -> None:
-    train(given, started)
+def _run(start_time: float, **given: Any) -> None:
+    train(given, start_time)
 
 
-def train(given: dict[str, Any], started: float) -> None:
+def train(given: dict[str, Any], start_time: float) -> None:
     """Train, then evaluate, draw and film; says where everything is."""
     from entrax.training.begin import train as begin
     from entrax.training.start import lines
 
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
-    steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", Options.steps))
+    steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", TrainingOptions.steps))
     title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
 
     def shown(directory: RunDirectory) -> list[Any]:
@@ -81,7 +81,7 @@ def train(given: dict[str, Any], started: float) -> None:
             display.tell(f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)")
         for line in lines(directory):
             display.tell(line)
-        return views(directory, given["tensorboard"], given["wandb"])
+        return loggers(directory, given["tensorboard"], given["wandb"])
 
     with for_output(title, steps) as display:
         trained = begin(
@@ -94,8 +94,8 @@ def train(given: dict[str, Any], started: float) -> None:
             prior=given["prior"],
             data=given["data"],
             hook=display.show,
-            views=shown,
-            started=started,
+            loggers=shown,
+            start_time=start_time,
             resume=given["resume"],
             **settings,
         )

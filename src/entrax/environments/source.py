@@ -42,7 +42,7 @@ class EnvSource:
     """Why only this process can make it, where that was found by trying."""
 
     @property
-    def travels(self) -> bool:
+    def importable(self) -> bool:
         """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
         return self.confined is None
 
@@ -110,10 +110,10 @@ class EnvSource:
         """What config.json holds; `entrax.environments.recorded` reads it."""
         try:
             self._registrations()
-            travels = True
+            importable = True
         except NotRecordable:
-            travels = False
-        return {"id": self.id, "kwargs": record(self.kwargs), "travels": travels}
+            importable = False
+        return {"id": self.id, "kwargs": record(self.kwargs), "travels": importable}
 
     def to_process(self) -> dict[str, Any]:
         """What a process of ours is sent to make the environment there. Raises NotRecordable when that cannot be."""

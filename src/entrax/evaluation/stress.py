@@ -187,11 +187,11 @@ def _play(
 
 
 def _batch(source: EnvSource, listed: list[dict[str, Any]]) -> EnvSource:
-    """The environment that can be reset into each of the conditions; it travels if `source` does."""
-    if source.travels:
+    """The environment that can be reset into each of the conditions; it importable if `source` does."""
+    if source.importable:
         sent = {"source": source.to_process(), "conditions": listed}
         batch = EnvSource("entrax.environments.perturb:conditions", sent)
-        if batch.travels:
+        if batch.importable:
             return batch
     return replace(source, kwargs={}, factory=partial(Conditions, source, listed))
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from entrax.nets.mlp import MLP
 
 
-class Options(eqx.Module):
+class ActionValues(eqx.Module):
     """A number for every option: action values or logits."""
 
     network: MLP
@@ -35,7 +35,7 @@ class DuelingQ(eqx.Module):
 
     trunk: MLP | None
     value: MLP
-    advantage: Options
+    advantage: ActionValues
     sizes: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, obs_size: int, sizes: tuple[int, ...], hidden: Sequence[int], key: PRNGKeyArray):
@@ -44,7 +44,7 @@ class DuelingQ(eqx.Module):
         features = common[-1] if common else obs_size
         self.trunk = MLP(obs_size, common[:-1], features, trunk_key) if common else None
         self.value = MLP(features, (width,), 1, value_key)
-        self.advantage = Options(features, (len(sizes), max(sizes)), (width,), advantage_key)
+        self.advantage = ActionValues(features, (len(sizes), max(sizes)), (width,), advantage_key)
         self.sizes = sizes
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
@@ -55,13 +55,13 @@ class DuelingQ(eqx.Module):
         return self.value(features) / len(self.sizes) + advantage - mean
 
 
-class TwinOptions(eqx.Module):
-    """Two `Options` of independent parameters, kept stacked: every array leaf has a leading axis of 2."""
+class TwinActionValues(eqx.Module):
+    """Two `ActionValues` of independent parameters, kept stacked: every array leaf has a leading axis of 2."""
 
-    networks: Options
+    networks: ActionValues
 
     def __init__(self, obs_size: int, shape: tuple[int, int], hidden: Sequence[int], key: PRNGKeyArray):
-        self.networks = eqx.filter_vmap(lambda k: Options(obs_size, shape, hidden, k))(jr.split(key, 2))
+        self.networks = eqx.filter_vmap(lambda k: ActionValues(obs_size, shape, hidden, k))(jr.split(key, 2))
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "2 choice option"]:
         return eqx.filter_vmap(lambda network: network(obs))(self.networks)

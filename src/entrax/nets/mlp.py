@@ -72,6 +72,6 @@ class TwinQ(eqx.Module):
         return eqx.filter_vmap(lambda network: network(inputs)[0])(self.networks)
 
 
-def follow(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:
+def polyak_update(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:
     """Target parameters a fraction `rate` of the way to their source: (1 - rate)·target + rate·source."""
     return jax.tree.map(lambda t, s: t + rate * (s - t), target, source)

@@ -158,3 +158,8 @@ def _check(batch_size: int, capacity: int) -> None:
         raise EntraxError(f"The batch size must be at least 1, not {batch_size}.")
     if capacity < batch_size:
         raise EntraxError(f"The replay size {capacity} must be at least the batch size {batch_size}.")
+
+
+def shared_by_envs(steps: int) -> int:
+    """Return how many environments share a rollout of `steps` by default: at most 8, at least 64 steps each."""
+    return max((n for n in range(1, 9) if steps % n == 0 and steps // n >= 64), default=1)

@@ -69,7 +69,7 @@ def record(
 
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     """Environment variables under which `source` renders, and a reason if there are none."""
-    if source.travels:
+    if source.importable:
         command, given = ["-m", "entrax.report.probe"], json.dumps(source.to_process())
     else:
         command, given = ["-c", MUJOCO_PROBE], ""  # the environment cannot be tried elsewhere, MuJoCo's OpenGL can

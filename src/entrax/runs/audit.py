@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint, rowlog, start
+from entrax.runs import checkpoint, start, transition_log
 from entrax.runs.directory import RunDirectory
 
 
@@ -40,7 +40,7 @@ def _damage(run: RunDirectory, name: str) -> str | None:
     try:
         _, meta = checkpoint.load_finite(run, name)
         if "replay" in meta and not _is_of_the_past(run, name):
-            rowlog.check(run.path / "replay", meta["replay"])
+            transition_log.check(run.path / "replay", meta["replay"])
             run.check_metrics(meta["metrics"], name)
     except EntraxError as error:
         return str(error)
@@ -65,14 +65,14 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
     if "replay" not in meta:
         raise EntraxError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
     record = meta["replay"]
-    rowlog.check(run.path / "replay", record)
+    transition_log.check(run.path / "replay", record)
     run.check_metrics(meta["metrics"], which)
     state = {name: array for name, array in arrays.items() if name.startswith("state/")}
     optimiser = {name: array for name, array in state.items() if name.startswith("state/opt_state")}
     parameters = {name: array for name, array in state.items() if name not in optimiser}
     normaliser = {name: array for name, array in arrays.items() if name.startswith("normaliser/")}
     replay = hashlib.sha256()
-    for rows in rowlog.read_rows(run.path / "replay", record, record["window"], record["rows"]):
+    for rows in transition_log.read_rows(run.path / "replay", record, record["window"], record["rows"]):
         replay.update(rows)
     return {
         "parameters": _digest(parameters),

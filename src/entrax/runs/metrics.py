@@ -1,4 +1,4 @@
-"""Metrics on their way to disk: metrics.jsonl is the truth, TensorBoard and Weights & Biases are views of it."""
+"""Metrics on their way to disk: metrics.jsonl is the truth, TensorBoard and Weights & Biases are loggers of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -7,7 +7,7 @@ from entrax.runs.directory import RunDirectory
 
 
 @runtime_checkable
-class View(Protocol):
+class Logger(Protocol):
     """Something that shows metrics rows as they come."""
 
     name: str
@@ -23,32 +23,32 @@ class View(Protocol):
 
 
 class MetricsWriter:
-    """Writes each row to the run and hands it on to the views. A view that fails is dropped; the run goes on."""
+    """Writes each row to the run and hands it on to the loggers. A view that fails is dropped; the run goes on."""
 
-    def __init__(self, run: RunDirectory, views: Sequence[View] = ()) -> None:
+    def __init__(self, run: RunDirectory, loggers: Sequence[Logger] = ()) -> None:
         self.run = run
-        self.views = list(views)
+        self.loggers = list(loggers)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append `row` to metrics.jsonl and show it in every view."""
         self.run.append_metrics(row)
-        for view in list(self.views):
+        for view in list(self.loggers):
             try:
                 view.write(row)
             except Exception as error:  # a network or a full disk elsewhere is no reason to lose the training
                 self._drop(view, error, row.get("step"))
 
     def close(self) -> None:
-        """Close the views."""
-        for view in list(self.views):
+        """Close the loggers."""
+        for view in list(self.loggers):
             try:
                 view.close()
             except Exception as error:
                 self._drop(view, error, None)
-        self.views = []
+        self.loggers = []
 
-    def _drop(self, view: View, error: Exception, step: int | None) -> None:
-        self.views.remove(view)
+    def _drop(self, view: Logger, error: Exception, step: int | None) -> None:
+        self.loggers.remove(view)
         message = f"{view.name} shows nothing from here on: {type(error).__name__}: {error}"
         self.run.append_event({"kind": "warning", "step": step, "message": message})
 

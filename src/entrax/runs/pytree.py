@@ -50,6 +50,11 @@ def unflatten(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return tree_util.tree_unflatten(structure, restored)
 
 
+def subtree(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays whose path begins with `group`, by the rest of their path."""
+    return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}
+
+
 def path_name(path: tuple[Any, ...]) -> str:
     """The name of a path as `jax.tree_util.tree_flatten_with_path` gives it, such as "opt_state/0/mu".
 

@@ -4,7 +4,7 @@ Haarnoja et al. (2018), arXiv:1803.06773, section V. Soft Q-learning is trained 
 both, whose reward is exactly the mean of the other two. The mean of the first two Q-functions then gives a policy for
 both, and is compared in the combined task with either of its constituents, with the policy that was trained on it, and
 with uniformly random actions. All of the learned ones act alike, by importance resampling from exp(Q/α)
-(`entrax.agents.composed`), so that nothing but Q differs; the returns of the trained agent's own sampler stand beside.
+(`entrax.policies.composed`), so that only Q differs; the returns of the trained agent's own sampler stand beside.
 
 Beside the bound on what the composed policy falls short of the best by stands the measured gap: how much more of the
 discounted soft return, reward plus α times entropy, the policy has that was trained on the combined task. That one need
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.agents.controller import act_in_episodes
 from entrax.environments import point_lines, pusher
 from entrax.environments.source import EnvSource
 from entrax.evaluation.episodes import Act
+from entrax.policies.controller import act_in_episodes
 from entrax.studies.runs import Played, play, trained
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
 from entrax.training.compose import Composed, compose

@@ -18,7 +18,7 @@ from entrax.environments.maze import ANT_SCALE, GOAL, REACH
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 from entrax.studies.runs import trained, tuned
-from entrax.training.ancestor import read_ancestor, stored
+from entrax.training.ancestor import load_source_checkpoint, stored
 from entrax.training.trained import Run, load
 
 ENV = "entrax/TwoPassage-v0"
@@ -133,7 +133,7 @@ def lesser_share(first: Int[np.ndarray, " episode"]) -> float | None:
 
 def training_episodes(run: Run, scale: float) -> Episodes:
     """The episodes that a run learned from, read from its replay."""
-    steps, envs = stored(read_ancestor(run.path, "latest", None)), run.config["training"]["envs"]
+    steps, envs = stored(load_source_checkpoint(run.path, "latest", None)), run.config["training"]["envs"]
     if steps.reward.size < run.config["training"]["steps"]:
         raise EntraxError(f"The replay of {run.path} has dropped its first episodes: raise `replay_size`.")
     next_obs, over = steps.next_obs, steps.terminated | steps.truncated

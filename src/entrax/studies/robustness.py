@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.agents.controller import act_in_episodes
 from entrax.evaluation.episodes import Act
 from entrax.evaluation.statistics import Scores, estimate, pooled_interquartile_mean
 from entrax.evaluation.stress import LEVELS, stress
+from entrax.policies.controller import act_in_episodes
 from entrax.studies.passages import ANT, POINT, SIDES, Form, at_goal, first_passage, last_places
 from entrax.studies.runs import Played, play
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided

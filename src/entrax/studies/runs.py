@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from entrax.agents.base import get_agent
-from entrax.agents.controller import act_in_episodes
 from entrax.environments.pool import LocalPool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import Act
+from entrax.policies.controller import act_in_episodes
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps, to_json
-from entrax.training.ancestor import read_ancestor, recorded
+from entrax.training.ancestor import load_source_checkpoint, recorded
 from entrax.training.launch import configure, train
 from entrax.training.resume import finished
 from entrax.training.trained import Run, load
@@ -68,7 +68,7 @@ def tuned(
     if not complete(path):
         return finetune(ancestor.path, env, run=path, env_args=env_args, resume=True, **settings)
     found = load(path)
-    before = recorded(read_ancestor(ancestor.path, settings.get("checkpoint", "latest"), None))
+    before = recorded(load_source_checkpoint(ancestor.path, settings.get("checkpoint", "latest"), None))
     if found.config["ancestor"]["sha256"] != before["sha256"]:
         raise EntraxError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another `out`.")
     return found

@@ -10,9 +10,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
 
-from entrax.agents.base import CorrelatedPolicy, HistoryPolicy
-from entrax.agents.controller import Scaling, nothing_yet, remember, to_bounds
 from entrax.errors import EntraxError
+from entrax.policies.base import CorrelatedPolicy, HistoryPolicy
+from entrax.policies.controller import Scaling, nothing_yet, remember, to_bounds
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
 from entrax.training.compiled import Compiled, Kind, taken_apart
 
@@ -36,7 +36,7 @@ class Actor:
         self._act = jax.jit(self._program, compiler_options=IN_TURN)
 
     def pack(self, policy: Any, scaling: Scaling, progress: Progress) -> dict[str, Array]:
-        """What is to be handed over, as one vector for each dtype: it travels faster than many small arrays.
+        """What is to be handed over, as one vector for each dtype: it importable faster than many small arrays.
 
         The vectors come into being on the learner's device, after the updates that it was given before.
         """

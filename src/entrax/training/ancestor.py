@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import ScalarLike
 
-from entrax.agents.schedule import Anneal
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
 from entrax.environments.spaces import spec_of
 from entrax.errors import EntraxError
+from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs import checkpoint as checkpoints
-from entrax.runs import rowlog
+from entrax.runs import transition_log
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import open_plain
 from entrax.spec import Progress, Spec, Transition
@@ -25,7 +25,7 @@ from entrax.training.trained import config_of
 
 
 @dataclass(frozen=True)
-class Ancestor:
+class SourceCheckpoint:
     """A checkpoint of an old run. `config` is resolved; `arrays` are the checkpoint's, by their paths."""
 
     run: RunDirectory
@@ -74,7 +74,7 @@ class Ancestor:
         return float(anneal(Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))))
 
 
-def read_ancestor(path: str | Path, checkpoint: str, agent: str | Any | None) -> Ancestor:
+def load_source_checkpoint(path: str | Path, checkpoint: str, agent: str | Any | None) -> SourceCheckpoint:
     """The checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
 
     Raises EntraxError when there is none, or it is damaged.
@@ -83,7 +83,7 @@ def read_ancestor(path: str | Path, checkpoint: str, agent: str | Any | None) ->
     name = checkpoints.resolve(run, checkpoint)
     arrays, meta = checkpoints.load_finite(run, name)
     module, config = config_of(run, agent)
-    return Ancestor(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
+    return SourceCheckpoint(run=run, agent=module, config=config, name=name, arrays=arrays, meta=meta)
 
 
 def spec_of_environment(env: Given, kwargs: Mapping[str, Any]) -> Spec:
@@ -128,7 +128,7 @@ def spec_differences(old: Spec, new: Spec) -> list[str]:
     ]
 
 
-def kept_rows(old: Ancestor) -> dict[str, np.ndarray]:
+def kept_rows(old: SourceCheckpoint) -> dict[str, np.ndarray]:
     """The transitions in the ancestor's replay, oldest first: fields of shape [transition, ...].
 
     Raises EntraxError when the checkpoint has none, or they are damaged.
@@ -136,7 +136,7 @@ def kept_rows(old: Ancestor) -> dict[str, np.ndarray]:
     return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(old)._asdict().items()}
 
 
-def stored(old: Ancestor) -> Transition:
+def stored(old: SourceCheckpoint) -> Transition:
     """The ancestor's replay, fields of shape [time, env, ...], oldest first.
 
     Raises EntraxError when the checkpoint has none, or it is damaged.
@@ -144,15 +144,15 @@ def stored(old: Ancestor) -> Transition:
     if "replay" not in old.meta:
         raise EntraxError(f"{old.name} of {old.run.path} holds a policy only: its replay is in whole checkpoints.")
     folder, record = old.run.path / "replay", old.meta["replay"]
-    rowlog.check(folder, record)
+    transition_log.check(folder, record)
     envs, times = old.run.config["training"]["envs"], record["rows"] - record["window"]
     replay = UniformReplay(old.spec, max(1, times * envs), envs)
-    for rows in rowlog.read_rows(folder, record, record["window"], record["rows"]):
+    for rows in transition_log.read_rows(folder, record, record["window"], record["rows"]):
         replay.unpack(rows)
     return replay.last(times)
 
 
-def recorded(old: Ancestor) -> dict[str, Any]:
+def recorded(old: SourceCheckpoint) -> dict[str, Any]:
     """Where the new run comes from, for config.json."""
     config = old.run.config
     with open_plain(old.run.checkpoints / old.name / checkpoints.STATE) as file:

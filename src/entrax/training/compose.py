@@ -12,17 +12,16 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from entrax.agents.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
-from entrax.agents.controller import Controller, Scaling, act_in_episodes, identity_scaling
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import EntraxError, closest
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.runs.pytree import unflatten
-from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, spec_of_environment
+from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
+from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
+from entrax.runs.pytree import subtree, unflatten
+from entrax.training.ancestor import SourceCheckpoint, check_spaces, load_source_checkpoint, spec_of_environment
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.precision import in_32_bits
-from entrax.training.saving import below
 
 AGENTS = ("soft-q", "dqn", "discrete-sac")
 BLOCK = 256
@@ -34,7 +33,7 @@ class Bound:
     """How far the composed policy may fall short of the best one: a mean over episodes.
 
     In units of the discounted soft return of the combined reward, which is reward plus α times entropy, from an
-    episode's first state on. `value` is the mean of G of `entrax.agents.composed`, `error` its standard error;
+    episode's first state on. `value` is the mean of G of `entrax.policies.composed`, `error` its standard error;
     `divergence` is the mean gap g of the states. What would come after a time limit is left out.
     """
 
@@ -69,7 +68,7 @@ class Composed:
             seen.append((np.array(obs), np.array(episode), np.array(t)))
             return act(obs, episode, t)
 
-        limit = self.step_timeout if self.source.travels and workers != 0 else None
+        limit = self.step_timeout if self.source.importable and workers != 0 else None
         played = evaluate(
             watched, self.source, episodes=episodes, seed=seed, policy="sampled", workers=workers, step_timeout=limit
         )
@@ -142,7 +141,7 @@ def compose(
     if len(paths) < 2 or candidates < 2:
         raise EntraxError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
     set_up(None, None)
-    runs = [read_ancestor(path, checkpoint, None) for path in paths]
+    runs = [load_source_checkpoint(path, checkpoint, None) for path in paths]
     spec = spec_of_environment(env, env_args or {})
     for run in runs:
         if run.run.config["agent"] not in AGENTS:
@@ -172,7 +171,7 @@ def compose(
     )
 
 
-def _temperature(runs: Sequence[Ancestor], given: float | None) -> tuple[float, bool]:
+def _temperature(runs: Sequence[SourceCheckpoint], given: float | None) -> tuple[float, bool]:
     """The temperature to compose at, and whether all runs had it."""
     alphas = [run.temperature for run in runs]
     for run, alpha in zip(runs, alphas, strict=True):
@@ -199,7 +198,9 @@ def _no_bound(how: str, densities: bool, common: bool, discounts: Sequence[float
     return "it needs runs of one discount" if len(discounts) > 1 else None
 
 
-def _policy(runs: Sequence[Ancestor], how: str, alpha: float, candidates: int) -> ComposedChoices | ComposedEnergy:
+def _policy(
+    runs: Sequence[SourceCheckpoint], how: str, alpha: float, candidates: int
+) -> ComposedChoices | ComposedEnergy:
     states, scalings = [_state(run) for run in runs], [_scaling(run) for run in runs]
     together = list(zip(runs, states, scalings, strict=True))
     if runs[0].run.config["agent"] == "soft-q":
@@ -222,12 +223,12 @@ def _policy(runs: Sequence[Ancestor], how: str, alpha: float, candidates: int) -
     return ComposedChoices(parts=tuple(tables), temperature=alpha, choices=choices[0], how=how)
 
 
-def _state(run: Ancestor) -> Any:
+def _state(run: SourceCheckpoint) -> Any:
     template = eqx.filter_eval_shape(lambda: run.agent.init(run.config, run.spec, jr.key(0)))
-    return unflatten(template, below("state", run.arrays))
+    return unflatten(template, subtree("state", run.arrays))
 
 
-def _scaling(run: Ancestor) -> Scaling:
+def _scaling(run: SourceCheckpoint) -> Scaling:
     normaliser = Normaliser(run.spec.scaled_size, run.run.config["training"]["normalise_obs"])
-    normaliser.restore(below("normaliser", run.arrays))
+    normaliser.restore(subtree("normaliser", run.arrays))
     return normaliser.scaling()

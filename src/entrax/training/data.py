@@ -14,7 +14,7 @@ from entrax.environments.spaces import agent_integers, flattener, spec_of
 from entrax.errors import EntraxError
 from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
-from entrax.training.ancestor import check_spaces, read_ancestor, recorded, stored
+from entrax.training.ancestor import check_spaces, load_source_checkpoint, recorded, stored
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Dataset:
 def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
     """The data of the run in directory `source`, or of the Minari data set of that id; see `entrax.api.transitions`."""
     if Path(source).is_dir():
-        old = read_ancestor(source, checkpoint, None)
+        old = load_source_checkpoint(source, checkpoint, None)
         spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
         if isinstance(spec.action, Continuous):  # a Gaussian's draws go beyond, and the environment clipped them
             steps = steps._replace(action=np.clip(steps.action, -1.0, 1.0))

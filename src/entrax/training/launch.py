@@ -27,10 +27,10 @@ from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
 from entrax.training.memory import check_memory, check_networks
 from entrax.training.normaliser import RewardScale
-from entrax.training.options import Options, checked_types, get_preset
+from entrax.training.options import TrainingOptions, checked_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
-from entrax.training.run import Hook, Task, Training, Views
+from entrax.training.run import Hook, Loggers, Task, Training
 from entrax.training.trained import Run
 
 PARAMETERS = {"env", "agent", "env_args", "run"}
@@ -48,8 +48,8 @@ def train(
     preset: str = "paper",
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
-    views: Views = lambda run: (),
-    started: float | None = None,
+    loggers: Loggers = lambda run: (),
+    start_time: float | None = None,
     resume: bool = False,
     begin: Begin | None = None,
     record: Mapping[str, Any] | None = None,
@@ -59,7 +59,7 @@ def train(
 
     `begin` makes the directory of a run that does not begin with nothing; `record` is what its config.json tells of it.
     """
-    started = time.perf_counter() if started is None else started
+    start_time = time.perf_counter() if start_time is None else start_time
     runs, run = Path("runs").absolute(), absolute(run)  # before an environment changes the working directory
     if steps is not None:
         settings["steps"] = steps
@@ -93,8 +93,8 @@ def train(
     if options.normalise_obs and checked.spec.image is not None:
         raise EntraxError("An image is scaled by its own range: remove `normalise_obs`.")
     if "data" in (record or {}):
-        options = offline(options, module.data(resolved), settings)
-    options = suited(options, module.data(resolved), settings)
+        options = offline_options(options, module.data(resolved), settings)
+    options = apply_data_constraints(options, module.data(resolved), settings)
     check_memory(module.data(resolved), checked.spec, options)
     RewardScale.of(resolved, options.envs, options.normalise_rewards)  # refuses what has no discount
     check_networks(module, resolved, checked.spec)
@@ -109,8 +109,8 @@ def train(
             agent=module,
             env=source,
             hook=hook,
-            views=views,
-            started=started,
+            loggers=loggers,
+            start_time=start_time,
         )
     path = run if run is not None else RunDirectory.unused_path(runs, f"{source.stem}_{Path(name).stem}_{seed}")
     whole = described(task, name, config, preset) | dict(record or {})
@@ -120,9 +120,9 @@ def train(
         for warning in checked.warnings:
             say(warning)
             directory.append_event({"kind": "warning", "step": 0, "message": warning})
-        writer = MetricsWriter(directory, views(directory))
+        writer = MetricsWriter(directory, loggers(directory))
         try:
-            training = Training(task, directory, writer, devices, started)
+            training = Training(task, directory, writer, devices, start_time)
             with training.pool:
                 training.train(hook)
         finally:
@@ -164,8 +164,8 @@ def described(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any
 
 
 def with_agent_defaults(
-    options: Options, agent: Any, config: Any, spec: Spec, named: Collection[str], report: RunDirectory | None
-) -> Options:
+    options: TrainingOptions, agent: Any, config: Any, spec: Spec, named: Collection[str], report: RunDirectory | None
+) -> TrainingOptions:
     """The options with the agent's own defaults, or those of a run to resume, for what is not among `named`."""
     if "loop_defaults" not in vars(agent):
         return options
@@ -179,7 +179,7 @@ def with_agent_defaults(
     return replace(options, **defaults)
 
 
-def offline(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:
+def offline_options(options: TrainingOptions, data: Data, settings: Mapping[str, Any]) -> TrainingOptions:
     """The options of a run that takes no step.
 
     Raises EntraxError when some of `settings` are about steps, or for an agent that learns from its own steps only.
@@ -191,7 +191,7 @@ def offline(options: Options, data: Data, settings: Mapping[str, Any]) -> Option
     return replace(options, envs=1, learning_starts=data.steps_needed(1))
 
 
-def suited(options: Options, data: Data, settings: Mapping[str, Any]) -> Options:
+def apply_data_constraints(options: TrainingOptions, data: Data, settings: Mapping[str, Any]) -> TrainingOptions:
     """The options with those that the kind of data settles.
 
     Raises EntraxError when one of them is among `settings`, when others don't suit the data, or when one chunk would
@@ -209,12 +209,12 @@ def suited(options: Options, data: Data, settings: Mapping[str, Any]) -> Options
     return options
 
 
-def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Options, eqx.Module]:
+def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[TrainingOptions, eqx.Module]:
     """The options and the agent's configuration: defaults, then the preset's values, then `settings`.
 
     Raises EntraxError for a setting that neither has.
     """
-    chosen, option_names = get_preset(preset), {f.name for f in fields(Options)}
+    chosen, option_names = get_preset(preset), {f.name for f in fields(TrainingOptions)}
     config_names = {f.name for f in fields(agent.Config)}
     for name in settings:
         if name not in option_names | config_names:
@@ -224,11 +224,11 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Opt
     return loop_options(preset, settings).resolved(), config
 
 
-def loop_options(preset: str, settings: Mapping[str, Any]) -> Options:
+def loop_options(preset: str, settings: Mapping[str, Any]) -> TrainingOptions:
     """The options of the loop: defaults, then the preset's values, then those of `settings` that are options."""
-    names = {f.name for f in fields(Options)}
+    names = {f.name for f in fields(TrainingOptions)}
     values = get_preset(preset).options | {k: v for k, v in settings.items() if k in names}
-    options = Options(**checked_types(Options, values))
+    options = TrainingOptions(**checked_types(TrainingOptions, values))
     if "learning_starts" in settings or options.learning_starts is None:
         return options
     return replace(options, learning_starts=min(options.learning_starts, options.tenth))  # the preset's

@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
-from entrax.agents.controller import Scaling
+from entrax.policies.controller import Scaling
 from entrax.spec import Progress, Transition
 from entrax.training.compiled import Compiled
 

@@ -14,13 +14,13 @@ from entrax.errors import EntraxError, require_posix
 from entrax.replay import Data
 from entrax.replay.uniform import UniformReplay
 from entrax.spec import Spec
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux tells how much a container may use: a number of bytes, or "max"."""
 
 
-def check_memory(data: Data, spec: Spec, options: Options) -> None:
+def check_memory(data: Data, spec: Spec, options: TrainingOptions) -> None:
     """Raise EntraxError if the transitions that a run keeps don't fit into the memory that this process may use."""
     one = UniformReplay(spec, options.envs, options.envs).packed_bytes // options.envs
     count, most = min(data.capacity, options.steps + options.envs), memory_limit()

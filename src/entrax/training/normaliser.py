@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from entrax.agents.controller import Scaling
 from entrax.errors import EntraxError
+from entrax.policies.controller import Scaling
 
 CLIP = 10.0
 """The largest scaled observation and reward, as in OpenAI Baselines."""

@@ -13,7 +13,7 @@ from entrax.runs.schema import LARGEST_STEP
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """Settings of the loop. `steps` and `updates_per_step` count single transitions over all environments."""
 
     steps: int = field(100_000, "Environment steps, over all environments.", at_least(1))
@@ -98,13 +98,13 @@ class Options:
         """A tenth of the horizon, rounded up."""
         return -(-(self.steps if self.horizon is None else self.horizon) // 10)
 
-    def resolved(self) -> "Options":
+    def resolved(self) -> "TrainingOptions":
         """The options with every None that means "a fraction of the horizon" replaced by its number."""
         horizon, tenth = self.steps if self.horizon is None else self.horizon, self.tenth
         filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         defaults = {"horizon": horizon, "learning_starts": min(10_000, tenth), "log_every": -(-horizon // 100)}
         defaults |= {"eval_every": tenth}
-        return Options(**filled | {k: v for k, v in defaults.items() if filled[k] is None})
+        return TrainingOptions(**filled | {k: v for k, v in defaults.items() if filled[k] is None})
 
 
 @dataclass(frozen=True)

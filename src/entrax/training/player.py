@@ -6,10 +6,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Num
 
-from entrax.agents.controller import Compiled, nothing_yet
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
 from entrax.errors import EntraxError
+from entrax.policies.controller import Compiled, nothing_yet
 from entrax.training.precision import in_32_bits
 
 

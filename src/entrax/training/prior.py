@@ -15,14 +15,13 @@ import jax.random as jr
 import numpy as np
 
 from entrax.errors import EntraxError
-from entrax.runs.pytree import unflatten
+from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.start import read_start
 from entrax.spec import Spec
-from entrax.training.ancestor import Ancestor, check_spaces, read_ancestor, recorded
+from entrax.training.ancestor import SourceCheckpoint, check_spaces, load_source_checkpoint, recorded
 from entrax.training.learner import INIT
 from entrax.training.run import Task
-from entrax.training.saving import below
-from entrax.training.trained import with_room
+from entrax.training.trained import with_prior_placeholder
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,20 @@ class Reference:
 
 def read_prior(path: str | Path) -> Reference:
     """The policy of the run at `path`, of its latest checkpoint. Raises EntraxError when there is none."""
-    old = read_ancestor(path, "latest", None)
+    old = load_source_checkpoint(path, "latest", None)
     config = old.run.config
     made_of = {name: config[name] for name in ("agent", "agent_config", "prior") if name in config}
     return Reference(
         path=old.run.path,
         spec=old.spec,
         record=recorded(old) | made_of,
-        arrays=below("policy", old.arrays),
+        arrays=subtree("policy", old.arrays),
         normaliser=_normaliser(old.arrays),
         normalises=config["training"]["normalise_obs"],
     )
 
 
-def kept_prior(old: Ancestor) -> Reference | None:
+def kept_prior(old: SourceCheckpoint) -> Reference | None:
     """The prior that the run of `old` had itself, if any."""
     config = old.run.config
     if "prior" not in config:
@@ -62,13 +61,13 @@ def kept_prior(old: Ancestor) -> Reference | None:
         path=old.run.path,
         spec=old.spec,
         record=config["prior"],
-        arrays=below("state/prior", arrays),
+        arrays=subtree("state/prior", arrays),
         normaliser=_normaliser(arrays),
         normalises=config["training"]["normalise_obs"],
     )
 
 
-def check_scaling(prior: Reference, old: Ancestor) -> None:
+def check_scaling(prior: Reference, old: SourceCheckpoint) -> None:
     """Raises EntraxError unless the policy of `old` sees observations as the prior does."""
     check_spaces(prior.spec, old.spec, str(prior.path))
     before, after = prior.normaliser, _normaliser(old.arrays)
@@ -89,7 +88,7 @@ def fresh_state(task: Task, prior: Reference | None) -> Any:
     state = task.agent.init(task.config, task.spec, jr.fold_in(jr.key(task.seed), INIT))
     if prior is None:
         return state
-    roomy = with_room(task.agent, task.config, state, task.spec, prior.record)
+    roomy = with_prior_placeholder(task.agent, task.config, state, task.spec, prior.record)
     return task.agent.with_prior(task.config, state, unflatten(roomy.prior, prior.arrays))
 
 

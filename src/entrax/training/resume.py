@@ -20,9 +20,9 @@ from entrax.runs.metrics import MetricsWriter
 from entrax.runs.versions import differences, provenance
 from entrax.training.devices import set_up
 from entrax.training.memory import check_memory, check_networks
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 from entrax.training.precision import in_32_bits
-from entrax.training.run import Hook, Task, Training, Views
+from entrax.training.run import Hook, Loggers, Task, Training
 from entrax.training.saving import restore, save
 from entrax.training.schedule import chunks
 from entrax.training.trained import Run, config_of, load, source_of
@@ -38,11 +38,11 @@ def resume(
     env: Given | None = None,
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
-    views: Views = lambda run: (),
-    started: float | None = None,
+    loggers: Loggers = lambda run: (),
+    start_time: float | None = None,
 ) -> Run:
     """See `entrax.api.resume`. What is refused leaves the directory as it was."""
-    started = time.perf_counter() if started is None else started
+    start_time = time.perf_counter() if start_time is None else start_time
     directory = RunDirectory.open(path)
     if directory.config["format"] < 2:
         raise EntraxError(f"{path} was made by an entrax that could not resume runs; it can only be read.")
@@ -66,10 +66,10 @@ def resume(
         ]
         writer = MetricsWriter(directory)
         try:
-            training = Training(task, directory, writer, devices, started)
+            training = Training(task, directory, writer, devices, start_time)
             with training.pool, closing(training):
                 _restore_newest(training, said)
-                writer.views = shown = list(views(directory))
+                writer.loggers = shown = list(loggers(directory))
                 for view in shown:
                     view.begin(directory.metrics())
                 training.train(hook)
@@ -113,10 +113,10 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     return directory.with_training(steps=wanted.steps, device=wanted.device)
 
 
-def options_of(directory: RunDirectory) -> Options:
+def options_of(directory: RunDirectory) -> TrainingOptions:
     """The options that config.json holds. Raises EntraxError when they are not those of a run."""
     try:
-        return Options(**directory.config["training"])
+        return TrainingOptions(**directory.config["training"])
     except (EntraxError, TypeError) as error:
         raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error
 
@@ -187,7 +187,7 @@ def _begin_from(training: Training, name: str, meta: dict[str, Any], salvage: bo
     checkpoint.drop_others(run, name, earlier=salvage)
 
 
-def _on_the_way(options: Options, meta: dict[str, Any]) -> bool:
+def _on_the_way(options: TrainingOptions, meta: dict[str, Any]) -> bool:
     chunk = next((chunk for chunk in chunks(options) if chunk.index == meta["chunk"]), None)
     return chunk is not None and (chunk.step, chunk.update) == (meta["step"], meta["updates"])
 

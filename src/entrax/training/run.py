@@ -13,17 +13,17 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
-from entrax.agents.controller import Controller, Scaling
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import EntraxError, say
+from entrax.policies.controller import Controller, Scaling
 from entrax.replay import Data, Rollout, UniformReplay
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
-from entrax.runs.metrics import MetricsWriter, View
-from entrax.runs.rowlog import RowLog
+from entrax.runs.metrics import Logger, MetricsWriter
+from entrax.runs.transition_log import TransitionLog
 from entrax.spec import Progress, Spec, Transition
 from entrax.training.actor import Actor
 from entrax.training.collector import Collector
@@ -31,16 +31,16 @@ from entrax.training.devices import Devices, put
 from entrax.training.interrupts import Interrupted, Interrupts
 from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, chunk_key, update_many
 from entrax.training.normaliser import Normaliser, RewardScale
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 from entrax.training.pending import Diverged, PendingUpdates
 from entrax.training.saving import Cost, save
 from entrax.training.schedule import Chunk, chunks, crossed, evaluates_after
 from entrax.training.selection import evaluate_mode
 from entrax.training.start import Start
-from entrax.training.trained import command_again, with_room
+from entrax.training.trained import command_again, with_prior_placeholder
 
 Hook = Callable[[dict[str, Any]], Any]
-Views = Callable[[RunDirectory], Sequence[View]]
+Loggers = Callable[[RunDirectory], Sequence[Logger]]
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class Task:
     spec: Spec
     agent: ModuleType
     config: Any  # as `agent.resolve` returned it
-    options: Options  # resolved
+    options: TrainingOptions  # resolved
     seed: int
 
 
 class Training:
     """A run while it is being trained. `train` does it all, after `restore` or from the start."""
 
-    def __init__(self, task: Task, run: RunDirectory, writer: MetricsWriter, devices: Devices, started: float):
+    def __init__(self, task: Task, run: RunDirectory, writer: MetricsWriter, devices: Devices, start_time: float):
         self.task, self.run, self.writer, self.devices = task, run, writer, devices
-        self.started, self.paused = started, 0.0
+        self.start_time, self.paused = start_time, 0.0
         """Process start, and seconds since then that were spent on evaluation: both `time.perf_counter` seconds."""
         options = task.options
         self.data: Data = task.agent.data(task.config)
@@ -77,7 +77,7 @@ class Training:
         self.config = put(task.config, devices.learner)
         init = eqx.filter_jit(task.agent.init)
         fresh = init(self.config, task.spec, jr.fold_in(self.key, INIT))
-        self.state = with_room(task.agent, self.config, fresh, task.spec, run.config.get("prior"))
+        self.state = with_prior_placeholder(task.agent, self.config, fresh, task.spec, run.config.get("prior"))
         self.info: list[tuple[int, Any]] = []
         """(updates, mean info) of the chunks since the last row."""
         self.pending = PendingUpdates(run)
@@ -91,7 +91,7 @@ class Training:
         self.best = -np.inf
         self.exact = True
         self.warned: set[str] = set()
-        self.log: RowLog | None = None
+        self.log: TransitionLog | None = None
         self.cost = Cost()
         """Spent on the log and on checkpoints by this process."""
         self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
@@ -106,7 +106,7 @@ class Training:
         with Interrupts() as interrupts:
             if self.log is None:
                 kept = self.start.begin(self) if self.start else []
-                self.log = RowLog(self.run.path / "replay", self.replay.packed_bytes)
+                self.log = TransitionLog(self.run.path / "replay", self.replay.packed_bytes)
                 for steps in kept:
                     self.log.append(steps)
                 self.collector.start()
@@ -179,7 +179,7 @@ class Training:
 
     def seconds(self) -> float:
         """Seconds of training since the process started, compilation included, evaluation not."""
-        return time.perf_counter() - self.started - self.paused
+        return time.perf_counter() - self.start_time - self.paused
 
     def _learn(self, chunk: Chunk) -> None:
         """Hand the chunk's updates to the learner; they run while the caller goes on."""

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from entrax.replay import UniformReplay
-from entrax.runs import checkpoint, rowlog
-from entrax.runs.pytree import flatten, unflatten
-from entrax.runs.rowlog import RowLog
+from entrax.runs import checkpoint, transition_log
+from entrax.runs.pytree import flatten, subtree, unflatten
+from entrax.runs.transition_log import TransitionLog
 from entrax.training.devices import put
 from entrax.training.pending import Diverged
 
@@ -104,11 +104,11 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     With `salvage`, transitions that are damaged are left out, and the run is marked as inexact.
     """
     training.step = meta["step"]
-    training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
-    training.normaliser.restore(below("normaliser", arrays))
-    training.rewards.restore(below("normaliser/rewards", arrays))
-    training.actor.restore(below("actor", arrays))
-    infos = [below(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
+    training.state = put(unflatten(training.state, subtree("state", arrays)), training.devices.learner)
+    training.normaliser.restore(subtree("normaliser", arrays))
+    training.rewards.restore(subtree("normaliser/rewards", arrays))
+    training.actor.restore(subtree("actor", arrays))
+    infos = [subtree(f"info/{i}", arrays) for i in range(len(meta["info_updates"]))]
     training.info = list(zip(meta["info_updates"], infos, strict=True))
     training.next_chunk, training.updates = meta["chunk"], meta["updates"]
     step, seconds, updates = meta["last_row"]
@@ -117,25 +117,25 @@ def restore(training: "Training", arrays: Arrays, meta: dict[str, Any], salvage:
     training.best = -np.inf if meta["best"] is None else meta["best"]
     _restore_replay(training, meta, salvage)  # cuts the log, so all else must fit
     training.exact &= meta["exact"]
-    training.started -= meta["seconds"]
-    training.collector.restore(below("collector", arrays), meta["collector"])
+    training.start_time -= meta["seconds"]
+    training.collector.restore(subtree("collector", arrays), meta["collector"])
 
 
 def _restore_replay(training: "Training", meta: dict[str, Any], salvage: bool) -> None:
     folder, record, replay = training.run.path / "replay", meta["replay"], training.replay
-    damage = rowlog.damage(folder, record) if salvage else None
+    damage = transition_log.damage(folder, record) if salvage else None
     if damage is not None:
-        training.log = RowLog.after(folder, record)
+        training.log = TransitionLog.after(folder, record)
         _salvage(training, training.log, record, damage)
         return
     replay.appended = meta.get("appended", record["rows"]) - (record["rows"] - record["window"])
-    training.log = RowLog.resume(folder, record)
-    for packed in rowlog.read_rows(folder, record, record["window"], record["rows"]):
+    training.log = TransitionLog.resume(folder, record)
+    for packed in transition_log.read_rows(folder, record, record["window"], record["rows"]):
         replay.unpack(packed)
     training.windows.append(training.log.first * training.log.segment_rows)  # older checkpoints may need what is kept
 
 
-def _salvage(training: "Training", log: RowLog, record: dict[str, Any], damage: str) -> None:
+def _salvage(training: "Training", log: TransitionLog, record: dict[str, Any], damage: str) -> None:
     """Put the transitions that are whole into the replay and into a log after the damaged one."""
     replay = training.replay
     replay.appended = 0
@@ -152,15 +152,10 @@ def _salvage(training: "Training", log: RowLog, record: dict[str, Any], damage: 
 def _whole(folder: Path, record: dict[str, Any], replay: UniformReplay) -> Iterator[bytes]:
     """Append what is whole to the replay, with every episode cut where rows are missing after it; and as packed."""
     end = record["rows"], record["rows"]
-    for (start, stop), (following, _) in pairwise([*rowlog.whole_spans(folder, record), end]):
-        for packed in rowlog.read_rows(folder, record, start, stop):
+    for (start, stop), (following, _) in pairwise([*transition_log.whole_spans(folder, record), end]):
+        for packed in transition_log.read_rows(folder, record, start, stop):
             replay.unpack(packed)
         if stop < following:
             for env in range(replay.envs):
                 replay.cut(env)
         yield replay.packed(stop - start)
-
-
-def below(group: str, arrays: Arrays) -> Arrays:
-    """The arrays whose path begins with `group`, by the rest of their path."""
-    return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor
 
-from entrax.training.options import Options
+from entrax.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Chunk:
     cut: bool
 
 
-def updates_due(options: Options, step: int) -> int:
+def updates_due(options: TrainingOptions, step: int) -> int:
     """Updates owed once `step` transitions are stored: none for the random first steps."""
     return floor(options.updates_per_step * max(0, step - (options.learning_starts or 0)) + 1e-9)
 
 
-def chunks(options: Options) -> Iterator[Chunk]:
+def chunks(options: TrainingOptions) -> Iterator[Chunk]:
     """The chunks of a run in order; the last one only learns, from the rows of the one before.
 
     A longer run has the same chunks, and the same rows of metrics, up to the one that is marked `cut`.
@@ -53,7 +53,7 @@ def crossed(interval: int, before: int, after: int) -> bool:
     return interval > 0 and after // interval > before // interval
 
 
-def evaluates_after(options: Options, chunk: Chunk) -> bool:
+def evaluates_after(options: TrainingOptions, chunk: Chunk) -> bool:
     """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
     after = chunk.step + chunk.times * options.envs
     return after < options.steps and crossed(options.eval_every or 0, chunk.step, after)

@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from entrax.agents.controller import Controller, act_in_episodes
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.training.options import Options
+from entrax.policies.controller import Controller, act_in_episodes
+from entrax.training.options import TrainingOptions
 
 
 def evaluate_mode(
-    controller: Controller, source: EnvSource, options: Options, seed: int, pool: Pool, warn: Callable[[str], None]
+    controller: Controller,
+    source: EnvSource,
+    options: TrainingOptions,
+    seed: int,
+    pool: Pool,
+    warn: Callable[[str], None],
 ) -> Evaluation:
     """Play episodes of the policy's mode; their seeds are the same every time, so that the results compare.
 

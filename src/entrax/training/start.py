@@ -20,16 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save as save_arrays
 
-from entrax.agents.schedule import Anneal
 from entrax.errors import CannotWrite, EntraxError, damage_of
+from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
-from entrax.runs.pytree import unflatten
+from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.records import sync_directory, write_bytes
 from entrax.runs.start import FILE, read_start, start_of
 from entrax.spec import Progress, Transition
 from entrax.training.devices import put
-from entrax.training.saving import below
 
 if TYPE_CHECKING:
     from entrax.training.run import Training
@@ -63,14 +62,14 @@ class Start:
         """
         arrays = read_start(self.run)
         with damage_of(self.run.path / FILE):
-            training.state = put(unflatten(training.state, below("state", arrays)), training.devices.learner)
-            training.normaliser.restore(below("normaliser", arrays))
-            training.rewards.restore(below("normaliser/rewards", arrays))
-            return _fill(training.replay, below("replay", arrays)) if self.transitions else []
+            training.state = put(unflatten(training.state, subtree("state", arrays)), training.devices.learner)
+            training.normaliser.restore(subtree("normaliser", arrays))
+            training.rewards.restore(subtree("normaliser/rewards", arrays))
+            return _fill(training.replay, subtree("replay", arrays)) if self.transitions else []
 
     def fill(self, replay: UniformReplay) -> list[bytes]:
         """Put the transitions that the run begins with into its replay; its packed steps, for the log."""
-        return _fill(replay, below("replay", read_start(self.run)))
+        return _fill(replay, subtree("replay", read_start(self.run)))
 
     def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Configuration and state with the temperature of this point of the run, if it is annealed."""

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Num, PRNGKeyArray
 
 from entrax.agents.base import agent_name, get_agent
-from entrax.agents.controller import Compiled, Controller, act_in_episodes
 from entrax.agents.registry import REGISTRY
 from entrax.environments.observations import Flattener
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
@@ -23,17 +22,17 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import EntraxError, damage_of
 from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.policies.controller import Compiled, Controller, act_in_episodes
 from entrax.references import from_anywhere, is_file
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
-from entrax.runs.pytree import unflatten
+from entrax.runs.pytree import subtree, unflatten
 from entrax.spec import Spec
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.options import checked_types
 from entrax.training.player import Player, fitting
 from entrax.training.precision import in_32_bits
-from entrax.training.saving import below
 
 LONGEST_COMMAND = 2000
 """Characters that one can be asked to type or copy."""
@@ -57,8 +56,8 @@ def load(
     template = policy_template(module, resolved, spec, directory.config.get("prior"))
     normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
     with damage_of(f"The checkpoint {checkpoint!r} of {directory.path}"):
-        normaliser.restore(below("normaliser", arrays))
-        policy = unflatten(template, below("policy", arrays))
+        normaliser.restore(subtree("normaliser", arrays))
+        policy = unflatten(template, subtree("policy", arrays))
     controller = Controller(policy=policy, scaling=normaliser.scaling(), spec=spec)
     return Run(
         directory=directory,
@@ -101,10 +100,12 @@ def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[s
     """A policy to be filled from a file: its arrays are shapes where it can be made without computing them."""
     if prior is None:
         return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
-    return agent.policy(config, with_room(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
+    return agent.policy(config, with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
 
 
-def with_room(agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+def with_prior_placeholder(
+    agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None
+) -> Any:
     """The state with room for the prior that config.json tells of, its arrays as shapes; as it is where that is None.
 
     Raises EntraxError when the agent takes no prior, or not this one.
@@ -252,7 +253,7 @@ class Run:
     def step_timeout(self, source: EnvSource, workers: int | None) -> float | None:
         """The run's limit of seconds for a step, where environments can be in processes that can be killed."""
         limit: float | None = self.config["training"]["step_timeout"]
-        return limit if source.travels and workers != 0 else None
+        return limit if source.importable and workers != 0 else None
 
     def source(self, env: Given | None = None) -> EnvSource:
         """How to make the run's environment; see `source_of`."""

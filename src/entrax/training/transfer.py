@@ -26,16 +26,22 @@ from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, closest, damage_of
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
-from entrax.runs.pytree import flatten, path_name, unflatten
-from entrax.training.ancestor import Ancestor, check_spaces, kept_rows, read_ancestor, recorded, spec_of_environment
+from entrax.runs.pytree import flatten, path_name, subtree, unflatten
+from entrax.training.ancestor import (
+    SourceCheckpoint,
+    check_spaces,
+    kept_rows,
+    load_source_checkpoint,
+    recorded,
+    spec_of_environment,
+)
 from entrax.training.devices import set_up
 from entrax.training.launch import absolute, configure, existing, threads_of
 from entrax.training.launch import train as launch
 from entrax.training.normaliser import CLIP, Normaliser
 from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
-from entrax.training.run import Hook, Task, Views
-from entrax.training.saving import below
+from entrax.training.run import Hook, Loggers, Task
 from entrax.training.start import create
 from entrax.training.trained import Run, source_of
 
@@ -62,8 +68,8 @@ def finetune(
     env_args: Mapping[str, Any] | None = None,
     agent: str | Any | None = None,
     hook: Hook | None = None,
-    views: Views = lambda run: (),
-    started: float | None = None,
+    loggers: Loggers = lambda run: (),
+    start_time: float | None = None,
     resume: bool = False,
     **settings: Any,
 ) -> Run:
@@ -71,7 +77,7 @@ def finetune(
     run, prior = absolute(run), absolute(prior)
     there = existing(run) if resume else None
     set_up(settings.get("device"), threads_of(settings, there))  # before the ancestor, whose arrays start JAX
-    old = read_ancestor(path, checkpoint, agent)
+    old = load_source_checkpoint(path, checkpoint, agent)
     if there is not None:
         check_same(there, recorded(old), temperature_start, keep_optimiser)
         settings.setdefault("learning_starts", there.config["training"]["learning_starts"])
@@ -104,8 +110,8 @@ def finetune(
         preset=old.run.config["preset"],
         env_args=env_args,
         hook=hook,
-        views=views,
-        started=started,
+        loggers=loggers,
+        start_time=start_time,
         resume=resume,
         begin=begin,
         record={} if reference is None else {"prior": reference.record},
@@ -137,7 +143,7 @@ def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start
         raise EntraxError(f"{there.path} holds another run, {what}; choose another `run`.")
 
 
-def check_units(old: Ancestor, task: Task) -> None:
+def check_units(old: SourceCheckpoint, task: Task) -> None:
     """Raises EntraxError when what is carried over would be read in other units than it was learned in."""
     if old.run.config["agent"] == "soft-q" and float(task.config.temperature) != float(old.config.temperature):
         raise EntraxError(
@@ -145,7 +151,7 @@ def check_units(old: Ancestor, task: Task) -> None:
         )
 
 
-def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
+def inherited(old: SourceCheckpoint, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
     """The old run's agent and the settings of its loop that do not depend on the steps, then what was `given`."""
     config = old.run.config
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
@@ -167,7 +173,9 @@ def inherited(old: Ancestor, given: Mapping[str, Any], steps: int, keep_replay: 
     return settings
 
 
-def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def temperature_settings(
+    old: SourceCheckpoint, start: str, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `start` makes of the agent's settings (those `given` win), and the record of it for config.json."""
     if start not in TEMPERATURE_STARTS:
         known = ", ".join(TEMPERATURE_STARTS)
@@ -194,12 +202,12 @@ def temperature_settings(old: Ancestor, start: str, given: Mapping[str, Any]) ->
     return {k: v for k, v in chosen.items() if k not in given}, record
 
 
-def _exploration(old: Ancestor) -> dict[str, Any]:
+def _exploration(old: SourceCheckpoint) -> dict[str, Any]:
     return {"exploration": old.scheduled("exploration"), "final_exploration": old.scheduled("exploration")}
 
 
 def inherit(
-    old: Ancestor, task: Task, temperature_start: str, keep_optimiser: bool, prior: Reference | None = None
+    old: SourceCheckpoint, task: Task, temperature_start: str, keep_optimiser: bool, prior: Reference | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     """The whole state and normaliser that the new run begins with, and which parts were carried over and made anew.
 
@@ -226,26 +234,28 @@ def inherit(
     normaliser.pop("normaliser/rewards/returns", None)  # of the old run's episodes
     if prior is None and task.options.normalise_obs:  # an older run's has no clip; a prior's stays as it was
         normaliser["normaliser/clip"] = np.asarray(CLIP)
-    Normaliser(task.spec.scaled_size, task.options.normalise_obs).restore(below("normaliser", normaliser))  # may raise
+    Normaliser(task.spec.scaled_size, task.options.normalise_obs).restore(
+        subtree("normaliser", normaliser)
+    )  # may raise
     reference = ["prior"] if prior is not None else []
     reset = [part for part in parts_of(made_anew) if part != "prior"]
     fate = {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}
     return state | normaliser, fate
 
 
-def learned_arrays(old: Ancestor, task: Task, fresh: Any) -> dict[str, np.ndarray]:
+def learned_arrays(old: SourceCheckpoint, task: Task, fresh: Any) -> dict[str, np.ndarray]:
     """The arrays of the ancestor's checkpoint by their paths in the State.
 
     Those of a policy alone are found by making the policy of a fresh state and looking where its arrays lie there: an
     array that a fresh state has twice, as a parameter and as its target, is found in both.
     """
     if old.whole:
-        return below("state", old.arrays)
+        return subtree("state", old.arrays)
     places: dict[int, list[str]] = {}
     for name, leaf in _leaves(fresh).items():
         places.setdefault(id(leaf), []).append(name)
     policy = _leaves(task.agent.policy(task.config, fresh))
-    kept = below("policy", old.arrays)
+    kept = subtree("policy", old.arrays)
     return {place: kept[name] for name, leaf in policy.items() if name in kept for place in places.get(id(leaf), ())}
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from entrax.agents.choices import Choices
-from entrax.agents.composed import ComposedChoices, ComposedEnergy, EnergyPart, TablePart, combine
-from entrax.agents.controller import FINISHED, Scaling
-from entrax.nets import Options
+from entrax.nets import ActionValues
+from entrax.policies.choices import Choices
+from entrax.policies.composed import ComposedChoices, ComposedEnergy, EnergyPart, TablePart, combine
+from entrax.policies.controller import FINISHED, Scaling
 
 STATES, ACTIONS, GAMMA, ALPHA = 5, 3, 0.8, 0.7
 
@@ -46,7 +46,7 @@ def tabular(q_tables, how, alpha=ALPHA):
     """The composed policy of tables [s, a] of one-hot observations."""
 
     def part(table):
-        network = Options(STATES, (1, ACTIONS), (), jr.key(0))
+        network = ActionValues(STATES, (1, ACTIONS), (), jr.key(0))
         where = lambda n: (n.network.layers[0].weight, n.network.layers[0].bias)  # noqa: E731
         there = where(network)
         weight = table if there[0].shape == table.shape else table.T

@@ -3,7 +3,7 @@
 - Box: a Gaussian with a network's mean and a standard deviation that does not depend on the state. Its draws are not
   clipped: the environment clips what lies beyond its bounds, replay keeps the draw itself, and the density is that of
   the draw, with no correction. Near a bound many draws are one action; the entropy is that of the draws.
-- Discrete and MultiDiscrete: a softmax over the options of each choice, as `entrax.agents.choices` tells.
+- Discrete and MultiDiscrete: a softmax over the options of each choice, as `entrax.policies.choices` tells.
 
 Both satisfy the `Policy` protocol, and Softmax the `Prior` protocol.
 """
@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.choices import Choices, choices_of
 from entrax.nets import Encoded, TanhMLP, on_observations
+from entrax.policies.choices import Choices, choices_of
 from entrax.soft import log_soft_policy
 from entrax.spec import Continuous, Progress, Spec
 

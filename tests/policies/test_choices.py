@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import reference64 as ref
 
-from entrax.agents.choices import choices_of
 from entrax.errors import EntraxError
+from entrax.policies.choices import choices_of
 from entrax.spec import Discrete, MultiDiscrete
 
 SPACES = [Discrete(4), MultiDiscrete((2, 3, 2)), MultiDiscrete((5,)), MultiDiscrete((1, 4))]

@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Num, PRNGKeyArray
 
-from entrax.agents.base import HistoryPolicy
+from entrax.policies.base import HistoryPolicy
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Spec
 
 Steps = Int[Array | np.ndarray, " batch"]

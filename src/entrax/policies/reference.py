@@ -13,9 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, Scalar
 
-from entrax.agents.choices import Choices
-from entrax.agents.stochastic import Normal, Stochastic
 from entrax.errors import EntraxError
+from entrax.policies.choices import Choices
+from entrax.policies.stochastic import Normal, Stochastic
 
 
 @runtime_checkable
@@ -53,7 +53,7 @@ def kl(policy: Stochastic, prior: Any, obs: Num[Array, " obs"]) -> Scalar:
     return jnp.sum(jnp.exp(log_pi) * log_ratio)
 
 
-def suiting(prior: Any, policy: Any) -> Any:
+def check_prior(prior: Any, policy: Any) -> Any:
     """`prior` itself. Raises EntraxError unless it can be the π₀ of `policy`."""
     if isinstance(policy, Normal) and isinstance(prior, Normal):
         return prior

@@ -5,19 +5,9 @@ from typing import Any
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
-from entrax.agents.registry import REGISTRY
-from entrax.agents.settings import require
-from entrax.errors import EntraxError
+from entrax.errors import require
 from entrax.nets import Encoded, shifted
 from entrax.spec import Spec, Transition
-
-
-def vectors_only(spec: Spec, agent: str) -> None:
-    """Raises EntraxError if the environment observes an image, which `agent` does not take."""
-    if spec.image is not None:
-        able = ", ".join(name for name, entry in REGISTRY.items() if entry.images)
-        size = "×".join(map(str, spec.image.shape))
-        raise EntraxError(f"Agent {agent!r} takes no images, and this environment observes one of {size}; {able} do.")
 
 
 def check_augment(pixels: int, spec: Spec) -> None:
@@ -30,12 +20,12 @@ def check_features(features: int | str | None, spec: Spec) -> None:
     require(features is None or spec.image is not None, "features", "left out where no image is observed", features)
 
 
-def seen_by(critics: Any, spec: Spec) -> int:
+def encoded_size(critics: Any, spec: Spec) -> int:
     """Entries of what a policy on the encoder of its critics takes."""
     return critics.encoder.size if isinstance(critics, Encoded) else spec.obs_size
 
 
-def seeing(policy: Any, critics: Any) -> Any:
+def with_encoder(policy: Any, critics: Any) -> Any:
     """The policy on the encoder of its critics. A gradient in the policy alone leaves the encoder as it is."""
     return Encoded(encoder=critics.encoder, head=policy) if isinstance(critics, Encoded) else policy
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from entrax.nets.mlp import Linear
 
 
-class LateMLP(eqx.Module):
+class SharedTrunkMLP(eqx.Module):
     """ReLU layers of the sizes in `hidden` over an observation, then a linear one; `late` joins at the last of them.
 
     Everything before the last hidden layer, and the observation's share of that layer, is computed once for an
@@ -36,14 +36,14 @@ class LateMLP(eqx.Module):
         return self.out(jax.nn.relu(self.early(obs) + late @ self.late))
 
 
-class LateQ(eqx.Module):
+class SharedTrunkQ(eqx.Module):
     """State-action values of `count` critics, kept stacked: every array leaf has a leading axis of that length."""
 
-    networks: LateMLP
+    networks: SharedTrunkMLP
 
     def __init__(self, obs_size: int, action_size: int, hidden: Sequence[int], count: int, key: PRNGKeyArray):
         keys = jr.split(key, count)
-        self.networks = eqx.filter_vmap(lambda k: LateMLP(obs_size, action_size, hidden, 1, k))(keys)
+        self.networks = eqx.filter_vmap(lambda k: SharedTrunkMLP(obs_size, action_size, hidden, 1, k))(keys)
 
     def __call__(self, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Float[Array, " critic"]:
         return eqx.filter_vmap(lambda network: network(obs, action)[0])(self.networks)

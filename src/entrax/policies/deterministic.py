@@ -58,7 +58,7 @@ class NoisyPolicy(eqx.Module):
         return jnp.clip(self.mean(obs) + self.noise * noise, -1.0, 1.0)
 
 
-class SwingingPolicy(NoisyPolicy):
+class CorrelatedNoisyPolicy(NoisyPolicy):
     """A noisy policy whose ε is correlated from step to step in training, as `CorrelatedPolicy` says."""
 
     correlation: Scalar  # ρ
@@ -68,4 +68,4 @@ def noisy_policy(mean: DeterministicPolicy, noise: ScalarLike, correlation: Scal
     """The policy that explores around `mean`; None is noise that is independent from step to step."""
     if correlation is None:
         return NoisyPolicy(mean=mean, noise=jnp.asarray(noise))
-    return SwingingPolicy(mean=mean, noise=jnp.asarray(noise), correlation=jnp.asarray(correlation))
+    return CorrelatedNoisyPolicy(mean=mean, noise=jnp.asarray(noise), correlation=jnp.asarray(correlation))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from entrax.agents.schedule import Anneal
+from entrax.policies.schedule import Anneal
 from entrax.spec import Progress
 
 

@@ -29,10 +29,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.agents.choices import Choices
-from entrax.agents.controller import Scaling
-from entrax.nets import DuelingQ, Options, TwinOptions
+from entrax.nets import ActionValues, DuelingQ, TwinActionValues
 from entrax.nets.distributions import log_det_tanh
+from entrax.policies.choices import Choices
+from entrax.policies.controller import Scaling
 from entrax.spec import Progress
 
 COMBINATIONS = ("mean", "sum", "or")
@@ -53,7 +53,7 @@ class TablePart(eqx.Module):
     """One run's action values for discrete actions, with its own scaling of observations."""
 
     scaling: Scaling
-    critics: Options | DuelingQ | TwinOptions
+    critics: ActionValues | DuelingQ | TwinActionValues
     pessimism: ScalarLike = 0.0  # of two critics: 0 is their mean, 1 their minimum
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:

@@ -12,8 +12,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num, PRNGKeyArray, Scalar
 
-from entrax.agents.stochastic import Stochastic, create_policy, create_value
 from entrax.nets import Memory, TanhMLP
+from entrax.policies.stochastic import Stochastic, create_policy, create_value
 from entrax.spec import Progress, Spec, Transition
 
 

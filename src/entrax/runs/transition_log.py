@@ -4,9 +4,9 @@
     replay/segment-000001    the rows since, still growing
 
 The log by itself promises nothing. A checkpoint holds a *record* of it: how many rows there were, the SHA-256 of every
-sealed segment and of what was written of the open one. `RowLog.resume` goes back to such a record: it checks the hashes
-and cuts off whatever was written afterwards. Hashing runs along with writing, so a record costs the rows since the last
-one, however long the log is.
+sealed segment and of what was written of the open one. `TransitionLog.resume` goes back to such a record: it checks the
+hashes and cuts off whatever was written afterwards. Hashing runs along with writing, so a record costs the rows since
+the last one, however long the log is.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from entrax.runs.records import open_plain, sync_directory
 SEGMENT_BYTES = 8 * 2**20
 
 
-class RowLog:
+class TransitionLog:
     """A log being written. `rows` counts all rows ever appended, also those of segments that were dropped since."""
 
     def __init__(self, folder: Path, row_bytes: int):
@@ -37,7 +37,7 @@ class RowLog:
             self._open_segment()
 
     @classmethod
-    def resume(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
+    def resume(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
         """Continue from `record`. Raises EntraxError naming the segment that is damaged, before anything is cut."""
         check(folder, record)
         log = cls.__new__(cls)
@@ -54,7 +54,7 @@ class RowLog:
         return log
 
     @classmethod
-    def after(cls, folder: Path, record: Mapping[str, Any]) -> "RowLog":
+    def after(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
         """Start a segment after those of `record`, which stay until `drop_before`: for rows saved from damage."""
         _check_record(folder, record)
         log = cls.__new__(cls)

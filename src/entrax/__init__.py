@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from entrax.api import transitions as transitions
     from entrax.environments.perturb import perturb as perturb
     from entrax.errors import EntraxError as EntraxError
-    from entrax.training.trained import Run as Run
+    from entrax.training.run import Run as Run
 
 _HOMES = {
     "EntraxError": "entrax.errors",
-    "Run": "entrax.training.trained",
+    "Run": "entrax.training.run",
     "perturb": "entrax.environments.perturb",
 } | dict.fromkeys(("compose", "finetune", "load", "resume", "train", "transitions"), "entrax.api")
 

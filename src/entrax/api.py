@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from entrax.runs.metrics import Logger
     from entrax.spec import Transition
     from entrax.training.compose import Composed
-    from entrax.training.run import Hook
-    from entrax.training.trained import Run
+    from entrax.training.loop import Hook
+    from entrax.training.run import Run
 
 
 def train(
@@ -171,7 +171,7 @@ def finetune(
 
     Raises EntraxError when there is no such run or checkpoint, and, with every difference, for other spaces.
     """
-    from entrax.training.transfer import finetune as begin_with
+    from entrax.training.finetune import finetune as begin_with
 
     return begin_with(
         path,
@@ -251,7 +251,7 @@ def load(
 
     Raises EntraxError when there is no such run or checkpoint, or it cannot be read.
     """
-    from entrax.training.trained import load as load_trained
+    from entrax.training.run import load as load_trained
 
     return load_trained(path, checkpoint, agent=agent, env=env, env_args=env_args)
 
@@ -272,7 +272,7 @@ def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
     Raises EntraxError when there is no such run, checkpoint or data set.
     """
     from entrax.spec import Discrete
-    from entrax.training.data import read_data
+    from entrax.training.dataset import read_data
 
     found = read_data(source, checkpoint)
     one = isinstance(found.spec.action, Discrete)

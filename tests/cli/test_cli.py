@@ -200,7 +200,7 @@ def test_resume_makes_the_evaluation_and_the_report_that_a_kill_left_out(tmp_pat
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    for place in ("entrax.training.trained.Run.evaluate", "entrax.cli.finish.write_report"):
+    for place in ("entrax.training.run.Run.evaluate", "entrax.cli.finish.write_report"):
         name = place.rpartition(".")[2]
         monkeypatch.setattr(place, die)
         with pytest.raises(SystemExit):

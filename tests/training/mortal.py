@@ -68,7 +68,7 @@ def make_mortal(life: Life) -> None:
     """Let entrax tell `life` of its moments and of its operations on files."""
     from entrax.runs import records, transition_log
     from entrax.runs.directory import RunDirectory
-    from entrax.training import run
+    from entrax.training import loop
 
     sys.addaudithook(life.audit)
     sync, write, append, add, row, save = (
@@ -77,7 +77,7 @@ def make_mortal(life: Life) -> None:
         records.append_line,
         transition_log.TransitionLog._write,
         RunDirectory.append_metrics,
-        run.save,
+        loop.save,
     )
 
     def synced(descriptor: int) -> None:
@@ -104,12 +104,12 @@ def make_mortal(life: Life) -> None:
         life.reach("row")
         row(directory, line)
 
-    def saved(training: run.Training, kind: str) -> None:
+    def saved(training: loop.Training, kind: str) -> None:
         if kind == "final":
             life.reach("end")
         save(training, kind)
 
-    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, run.save = (
+    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, loop.save = (
         synced,
         logged,
         reported,

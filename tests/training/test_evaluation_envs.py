@@ -9,7 +9,7 @@ import pytest
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
-from entrax.training.ancestor import kept_rows, load_source_checkpoint
+from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
 SMALL = {
     "agent": "sac",

@@ -27,8 +27,8 @@ from entrax.errors import EntraxError
 from entrax.runs import checkpoint, records
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
-from entrax.training.ancestor import kept_rows, load_source_checkpoint
 from entrax.training.pending import Diverged
+from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
 SMALL = {
     "agent": "sac",

@@ -14,9 +14,9 @@ from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
+from entrax.training.finetune import TEMPERATURE_STARTS, finetune
+from entrax.training.initial_state import lines
 from entrax.training.options import TrainingOptions
-from entrax.training.start import lines
-from entrax.training.transfer import TEMPERATURE_STARTS, finetune
 
 HELP = """Go on from RUN in another environment, or with other settings, as a run of its own.
 

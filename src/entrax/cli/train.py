@@ -68,7 +68,7 @@ def _run(start_time: float, **given: Any) -> None:
 def train(given: dict[str, Any], start_time: float) -> None:
     """Train, then evaluate, draw and film; says where everything is."""
     from entrax.training.begin import train as begin
-    from entrax.training.start import lines
+    from entrax.training.initial_state import lines
 
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.studies.runs import trained
-from entrax.training.trained import Run
+from entrax.training.run import Run
 
 Settings = dict[str, Any]
 

@@ -19,7 +19,7 @@ from entrax.evaluation.statistics import Scores, estimate
 from entrax.studies.directions import ANT, POINT, Form
 from entrax.studies.runs import trained, tuned
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
-from entrax.training.trained import Run
+from entrax.training.run import Run
 
 OTHERS = ("low", "deterministic", "scratch")
 ARMS = ("soft", *OTHERS)

@@ -18,8 +18,8 @@ from entrax.environments.maze import ANT_SCALE, GOAL, REACH
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 from entrax.studies.runs import trained, tuned
-from entrax.training.ancestor import load_source_checkpoint, stored
-from entrax.training.trained import Run, load
+from entrax.training.run import Run, load
+from entrax.training.source_checkpoint import load_source_checkpoint, stored
 
 ENV = "entrax/TwoPassage-v0"
 SIDES = ("left", "right")

@@ -27,7 +27,7 @@ from entrax.policies.controller import act_in_episodes
 from entrax.studies.passages import ANT, POINT, SIDES, Form, at_goal, first_passage, last_places
 from entrax.studies.runs import Played, play
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided
-from entrax.training.trained import Run
+from entrax.training.run import Run
 
 ARMS = {"soft": ("soft", True), "soft, mode": ("soft", False), "twin": ("twin", False), "td3": ("td3, longer", False)}
 """By name: what is trained, and whether its actions are drawn."""

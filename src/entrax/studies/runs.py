@@ -19,11 +19,11 @@ from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps, to_json
-from entrax.training.ancestor import load_source_checkpoint, recorded
+from entrax.training.finetune import finetune
 from entrax.training.launch import configure, train
 from entrax.training.resume import finished
-from entrax.training.trained import Run, load
-from entrax.training.transfer import finetune
+from entrax.training.run import Run, load
+from entrax.training.source_checkpoint import load_source_checkpoint, recorded
 
 Look = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
 

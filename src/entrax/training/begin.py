@@ -10,17 +10,17 @@ import numpy as np
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
-from entrax.training.ancestor import check_spaces
-from entrax.training.data import Dataset, check_data, in_order_of, read_data
+from entrax.training.dataset import Dataset, check_data, in_order_of, read_data
 from entrax.training.devices import set_up
+from entrax.training.initial_state import create
 from entrax.training.launch import existing, threads_of
 from entrax.training.launch import train as launch
+from entrax.training.loop import Task
 from entrax.training.normaliser import Normaliser, RewardScale
 from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, fresh_state, parts_of, read_prior
-from entrax.training.run import Task
-from entrax.training.start import create
-from entrax.training.trained import Run
+from entrax.training.run import Run
+from entrax.training.source_checkpoint import check_spaces
 
 
 @in_32_bits

@@ -18,10 +18,15 @@ from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
 from entrax.runs.pytree import subtree, unflatten
-from entrax.training.ancestor import SourceCheckpoint, check_spaces, load_source_checkpoint, spec_of_environment
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.precision import in_32_bits
+from entrax.training.source_checkpoint import (
+    SourceCheckpoint,
+    check_spaces,
+    load_source_checkpoint,
+    spec_of_environment,
+)
 
 AGENTS = ("soft-q", "dqn", "discrete-sac")
 BLOCK = 256

@@ -25,13 +25,13 @@ from entrax.runs.records import to_json
 from entrax.runs.versions import provenance, versions
 from entrax.spec import Spec
 from entrax.training.devices import available_threads, set_up
+from entrax.training.loop import Hook, Loggers, Task, Training
 from entrax.training.memory import check_memory, check_networks
 from entrax.training.normaliser import RewardScale
 from entrax.training.options import TrainingOptions, checked_types, get_preset
 from entrax.training.resume import resume as resume_run
 from entrax.training.resume import same_run
-from entrax.training.run import Hook, Loggers, Task, Training
-from entrax.training.trained import Run
+from entrax.training.run import Run
 
 PARAMETERS = {"env", "agent", "env_args", "run"}
 """What `train` takes besides settings."""

@@ -9,8 +9,8 @@ from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Transition
+from entrax.training.chunks import Chunk
 from entrax.training.learner import Learned
-from entrax.training.schedule import Chunk
 
 HUGE = 1e15
 """Rewards whose squares, and sums of them over a few hundred steps and a batch, come near what 32 bits can hold."""

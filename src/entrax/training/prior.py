@@ -18,10 +18,10 @@ from entrax.errors import EntraxError
 from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.start import read_start
 from entrax.spec import Spec
-from entrax.training.ancestor import SourceCheckpoint, check_spaces, load_source_checkpoint, recorded
 from entrax.training.learner import INIT
-from entrax.training.run import Task
-from entrax.training.trained import with_prior_placeholder
+from entrax.training.loop import Task
+from entrax.training.run import with_prior_placeholder
+from entrax.training.source_checkpoint import SourceCheckpoint, check_spaces, load_source_checkpoint, recorded
 
 
 @dataclass(frozen=True)

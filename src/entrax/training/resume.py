@@ -18,14 +18,14 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.versions import differences, provenance
+from entrax.training.checkpointing import restore, save
+from entrax.training.chunks import chunks
 from entrax.training.devices import set_up
+from entrax.training.loop import Hook, Loggers, Task, Training
 from entrax.training.memory import check_memory, check_networks
 from entrax.training.options import TrainingOptions
 from entrax.training.precision import in_32_bits
-from entrax.training.run import Hook, Loggers, Task, Training
-from entrax.training.saving import restore, save
-from entrax.training.schedule import chunks
-from entrax.training.trained import Run, config_of, load, source_of
+from entrax.training.run import Run, config_of, load, source_of
 
 
 @in_32_bits

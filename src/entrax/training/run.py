@@ -1,9 +1,10 @@
-"""One run, from a configuration to a trained policy on disk."""
+"""A trained policy and the directory it comes from."""
 
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,324 +12,272 @@ import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Num, PRNGKeyArray
 
-from entrax.environments.make import make_pool
-from entrax.environments.pool import Pool
+from entrax.agents.base import agent_name, get_agent
+from entrax.agents.registry import REGISTRY
+from entrax.environments.observations import Flattener
+from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import random_actions, rescale
-from entrax.errors import EntraxError, say
-from entrax.policies.controller import Controller, Scaling
-from entrax.replay import Data, Rollout, UniformReplay
-from entrax.runs import checkpoint
+from entrax.environments.spaces import as_env_actions, leaves_of
+from entrax.errors import EntraxError, damage_of
+from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.policies.controller import Compiled, Controller, act_in_episodes
+from entrax.references import from_anywhere, is_file
+from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
-from entrax.runs.metrics import Logger, MetricsWriter
-from entrax.runs.transition_log import TransitionLog
-from entrax.spec import Progress, Spec, Transition
-from entrax.training.actor import Actor
-from entrax.training.collector import Collector
-from entrax.training.devices import Devices, put
-from entrax.training.interrupts import Interrupted, Interrupts
-from entrax.training.learner import ACT, INIT, RANDOM, SAMPLE, UPDATE, chunk_key, update_many
-from entrax.training.normaliser import Normaliser, RewardScale
-from entrax.training.options import TrainingOptions
-from entrax.training.pending import Diverged, PendingUpdates
-from entrax.training.saving import Cost, save
-from entrax.training.schedule import Chunk, chunks, crossed, evaluates_after
-from entrax.training.selection import evaluate_mode
-from entrax.training.start import Start
-from entrax.training.trained import command_again, with_prior_placeholder
+from entrax.runs.pytree import subtree, unflatten
+from entrax.spec import Spec
+from entrax.training.devices import set_up
+from entrax.training.normaliser import Normaliser
+from entrax.training.options import checked_types
+from entrax.training.player import Player, fitting
+from entrax.training.precision import in_32_bits
 
-Hook = Callable[[dict[str, Any]], Any]
-Loggers = Callable[[RunDirectory], Sequence[Logger]]
+LONGEST_COMMAND = 2000
+"""Characters that one can be asked to type or copy."""
+
+
+@in_32_bits
+def load(
+    path: str | Path,
+    checkpoint: str = "latest",
+    *,
+    agent: str | Any | None = None,
+    env: Given | None = None,
+    env_args: Mapping[str, Any] | None = None,
+) -> "Run":
+    """See `entrax.api.load`."""
+    directory = RunDirectory.open(path)
+    arrays, _ = checkpoints.load_finite(directory, checkpoint, groups=("policy", "normaliser"))
+    set_up(None, None)
+    module, resolved = config_of(directory, agent)
+    spec = directory.spec
+    template = policy_template(module, resolved, spec, directory.config.get("prior"))
+    normaliser = Normaliser(spec.scaled_size, directory.config["training"]["normalise_obs"])
+    with damage_of(f"The checkpoint {checkpoint!r} of {directory.path}"):
+        normaliser.restore(subtree("normaliser", arrays))
+        policy = unflatten(template, subtree("policy", arrays))
+    controller = Controller(policy=policy, scaling=normaliser.scaling(), spec=spec)
+    return Run(
+        directory=directory,
+        controller=controller,
+        checkpoint=checkpoint,
+        env=env,
+        env_args=env_args,
+        agent=module,
+    )
+
+
+def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
+    """The run's algorithm and its resolved configuration; a third party's must be given again by `agent`."""
+    name = directory.config["agent"]
+    ours = name in tuple(REGISTRY)
+    if not ours and agent is None:
+        raise EntraxError(
+            f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
+        )
+    module = get_agent(name if ours else agent)
+    if ours and agent is not None and get_agent(agent) is not module:
+        raise EntraxError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
+    return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
+
+
+def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file: object = "config.json") -> Any:
+    """The resolved configuration of an algorithm that `file` holds. Raises EntraxError when it cannot be one."""
+    values = record["agent_config"]
+    if not harmless(values):
+        raise EntraxError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
+    try:
+        config = module.resolve(module.Config(**checked_types(module.Config, values)), spec)
+        module.data(config)  # raises EntraxError where settings contradict each other
+    except (EntraxError, TypeError, ValueError, OverflowError) as error:
+        raise EntraxError(f"{file} is damaged: agent_config: {error}") from error
+    return config
+
+
+def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+    """A policy to be filled from a file: its arrays are shapes where it can be made without computing them."""
+    if prior is None:
+        return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
+    return agent.policy(config, with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
+
+
+def with_prior_placeholder(
+    agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None
+) -> Any:
+    """The state with room for the prior that config.json tells of, its arrays as shapes; as it is where that is None.
+
+    Raises EntraxError when the agent takes no prior, or not this one.
+    """
+    if prior is None:
+        return state
+    if "with_prior" not in vars(agent):
+        raise EntraxError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+    if prior["agent"] not in tuple(REGISTRY):
+        name = shown(prior["agent"])
+        raise EntraxError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
+    module = get_agent(prior["agent"])
+    template = policy_template(module, _configured(module, prior, spec), spec, prior.get("prior"))
+    return agent.with_prior(config, state, template)
+
+
+def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest") -> str:
+    """Return the command of a verb on a run, with what the user must name again.
+
+    Where no command can say that, return a line of Python.
+    """
+    config, path = directory.config, str(directory.path)
+    flags, name = flags_again(config["environment"]), config["agent"]
+    words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
+    if name not in tuple(REGISTRY):
+        words += ["--agent", from_anywhere(name)]
+    command = shlex.join(words)
+    named = name in tuple(REGISTRY) or ":" in name or is_file(name)
+    if flags is not None and named and command.isprintable() and len(command) <= LONGEST_COMMAND:
+        return command
+    call = f"resume({path!r}" if verb == "resume" else f"load({path!r}, {checkpoint!r}"
+    return f"entrax.{call}, ...) in Python, with env, env_args and agent as they were given"
+
+
+def source_of(
+    directory: RunDirectory, env: Given | None = None, env_args: Mapping[str, Any] | None = None
+) -> EnvSource:
+    """How to make the run's environment, or `env` with its arguments; see `recorded_source`."""
+    source = recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
+    return replace(source, max_episode_steps=_recorded_count(directory, "max_episode_steps"))
+
+
+def _recorded_count(directory: RunDirectory, name: str) -> int | None:
+    """A training option that older runs lack. Raises EntraxError when it is no positive integer."""
+    value = directory.config["training"].get(name)
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise EntraxError(f"{directory.path / 'config.json'} is damaged: {name} should be a positive integer.")
 
 
 @dataclass(frozen=True)
-class Task:
-    """Everything a run's outcome depends on."""
+class Run:
+    """A trained policy and the directory it comes from."""
 
-    source: EnvSource
-    spec: Spec
-    agent: ModuleType
-    config: Any  # as `agent.resolve` returned it
-    options: TrainingOptions  # resolved
-    seed: int
+    directory: RunDirectory
+    controller: Controller
+    checkpoint: str = "latest"
+    env: Given | None = None
+    env_args: Mapping[str, Any] | None = None
+    agent: ModuleType | None = None
 
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        return self.directory.path
 
-class Training:
-    """A run while it is being trained. `train` does it all, after `restore` or from the start."""
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, with versions."""
+        return self.directory.config
 
-    def __init__(self, task: Task, run: RunDirectory, writer: MetricsWriter, devices: Devices, start_time: float):
-        self.task, self.run, self.writer, self.devices = task, run, writer, devices
-        self.start_time, self.paused = start_time, 0.0
-        """Process start, and seconds since then that were spent on evaluation: both `time.perf_counter` seconds."""
-        options = task.options
-        self.data: Data = task.agent.data(task.config)
-        self.start = Start.of(run)
-        self.offline = "data" in run.config
-        """Whether nothing is collected: the replay is what the run began with."""
-        rows = options.steps + options.envs + (self.start.transitions if self.start else 0)
-        self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
-        self.actor = Actor(task.spec.action, devices.actor)
-        self.normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
-        self.rewards = RewardScale.of(task.config, options.envs, options.normalise_rewards)
-        self.key = put(jr.key(task.seed), devices.learner)
-        self.actor_key = put(jr.key(task.seed), devices.actor)
-        self.config = put(task.config, devices.learner)
-        init = eqx.filter_jit(task.agent.init)
-        fresh = init(self.config, task.spec, jr.fold_in(self.key, INIT))
-        self.state = with_prior_placeholder(task.agent, self.config, fresh, task.spec, run.config.get("prior"))
-        self.info: list[tuple[int, Any]] = []
-        """(updates, mean info) of the chunks since the last row."""
-        self.pending = PendingUpdates(run)
-        self.updates_per_chunk = int(np.ceil(options.updates_per_step * options.chunk * options.envs)) + 1
-        self.next_chunk, self.step, self.updates = 0, 0, 0
-        self.last_row = (0, 0.0, 0)
-        self.saved_at = (-1, 0.0)
-        """The chunk before which the run was last saved, and the seconds of training then."""
-        self.windows: deque[int] = deque(maxlen=checkpoint.KEEP)
-        """The oldest logged step that each of the kept checkpoints needs."""
-        self.best = -np.inf
-        self.exact = True
-        self.warned: set[str] = set()
-        self.log: TransitionLog | None = None
-        self.cost = Cost()
-        """Spent on the log and on checkpoints by this process."""
-        self.pool: Pool = make_pool(task.source, options.envs, options.workers, options.step_timeout)
-        self.collector = Collector(self.pool, self.replay, task.seed, options.restart_envs, self.inexact)
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of the run, oldest first."""
+        return self.directory.metrics()
 
-    def train(self, hook: Hook | None = None) -> RunDirectory:
-        """Run the rest of the schedule, with rows, evaluations and checkpoints.
+    @in_32_bits
+    def policy(self, obs: Any, sample: bool = False, key: PRNGKeyArray | None = None) -> np.ndarray:
+        """Actions within the environment's bounds, for one observation or a batch of them.
 
-        `hook` sees each row and stops the run by a true value. Raises Interrupted after a signal, the run being saved.
-        The pool stays open, for the caller to close.
+        Args:
+            obs: what the environment returns, or a batch of it: an array [batch, *shape], a dictionary or tuple of such
+                arrays, or a list of observations. Flat observations [batch, obs], as `entrax.transitions` has them, are
+                taken where they cannot be mistaken for the environment's.
+            sample: draw from the policy instead of taking its mode.
+            key: a JAX random key, needed to sample.
+
+        Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape]. Raises EntraxError for
+        what does not fit the policy's observations, and for a policy over histories.
         """
-        with Interrupts() as interrupts:
-            if self.log is None:
-                kept = self.start.begin(self) if self.start else []
-                self.log = TransitionLog(self.run.path / "replay", self.replay.packed_bytes)
-                for steps in kept:
-                    self.log.append(steps)
-                self.collector.start()
-            try:
-                self._run(interrupts, hook)
-                if self.task.options.eval_every:
-                    self._report(self._evaluate(), hook)
-                save(self, "final")
-                if self.updates == 0:
-                    fewer = "" if self.data.on_policy else ", or lower `learning_starts` or raise `updates_per_step`"
-                    self._warn_once(
-                        f"Nothing was learned: the run ended after {self.step:,} steps, before its first update. Take "
-                        f"more steps{fewer}."
-                    )
-            finally:
-                self.log.close()
-            if interrupts.requested is not None:
-                raise Interrupted(
-                    interrupts.requested, f"Interrupted when training had ended; {self.run.path} is whole."
-                )
-        return self.run
-
-    def _run(self, interrupts: Interrupts, hook: Hook | None) -> None:
-        """The chunks, until the end or until the hook stops them."""
-        options = self.task.options
-        for chunk in chunks(options):
-            if chunk.index < self.next_chunk:
-                continue
-            interrupts.renew()
-            if interrupts.requested is not None:
-                save(self, "step")
-                where = f"at step {self.step}; `{command_again('resume', self.run)}` goes on."
-                raise Interrupted(interrupts.requested, f"Interrupted and saved {where}")
-            if chunk.cut and 0 < chunk.index != self.saved_at[0]:
-                save(self, "step")  # the last point that a longer run has in common with this one
-            self._play(chunk)
-            before, last = chunk.step, chunk.times == 0
-            going_on = self.step < options.steps
-            stopped = False
-            if last or (crossed(options.log_every or 0, before, self.step) and going_on):
-                stopped |= self._report(self._row(), hook)
-            if evaluates_after(options, chunk):
-                stopped |= self._report(self._evaluate(), hook)
-                if options.shares_envs and not self.offline:
-                    self.collector.start()
-            if going_on and (stopped or self._save_is_due(before)):
-                save(self, "step")
-            if stopped:
-                self.run.append_event({"kind": "stopped", "step": self.step, "message": "The hook stopped the run."})
-                return
-
-    def _play(self, chunk: Chunk) -> None:
-        if self.start:
-            self.config, self.state = self.start.annealed(self.config, self.state, self._progress(chunk))
-        # Before the updates, which acting must not wait for; on policy after them.
-        packed = None if self.data.on_policy else self._packed(chunk)
-        self._learn(chunk)
-        if self.data.on_policy:
-            if chunk.updates and self._can_draw():  # the rollout was acted, and learned from, with the scaling before
-                self._normalise(self.task.options.chunk)
-            packed = self._packed(chunk)
-        self._collect(chunk, packed)
-        if chunk.times and not self.data.on_policy:
-            self._normalise(chunk.times)
-        if chunk.times and self.rewards.enabled and not self.offline:
-            steps = self.replay.last(chunk.times)
-            self.rewards.advance(steps.reward, steps.terminated | steps.truncated)
-        self.next_chunk = chunk.index + 1
-        self.step, self.updates = chunk.step + chunk.times * self.task.options.envs, chunk.update + chunk.updates
-
-    def seconds(self) -> float:
-        """Seconds of training since the process started, compilation included, evaluation not."""
-        return time.perf_counter() - self.start_time - self.paused
-
-    def _learn(self, chunk: Chunk) -> None:
-        """Hand the chunk's updates to the learner; they run while the caller goes on."""
-        self.pending.raise_if_diverged(keep=1)
-        if chunk.updates == 0 or not self._can_draw():
-            return
-        task = self.task
-        rng = np.random.default_rng((task.seed, SAMPLE, chunk.index))
-        # Always the same shapes, so that one program serves every chunk.
-        batches = self.data.draw(self.replay, rng, max(self.updates_per_chunk, chunk.updates))
-        key = chunk_key(self.key, UPDATE, chunk.index)
-        scaled = batches._replace(reward=self.rewards(batches.reward))
-        self.state, learned = update_many(
-            *(task.agent, self.config, self.state, scaled, self._scaling()),
-            *(self._progress(chunk), key, np.asarray(chunk.updates)),
-        )
-        self.info.append((chunk.updates, learned.info))
-        self.pending.add(chunk, batches, learned)
-
-    def _can_draw(self) -> bool:
-        """Whether the replay has enough to learn from, which it has unless some of it was lost."""
-        return len(self.replay) >= max(1, self.data.steps_needed(self.task.options.envs))
-
-    def _packed(self, chunk: Chunk) -> dict[str, Array] | None:
-        """What the chunk's steps are acted with; None where they are random, or not taken at all."""
-        random = chunk.random and self.start is None  # what was learned before is no worse than chance
-        if self.offline or random or not chunk.times:
-            return None
-        return self.actor.pack(*self._acting(), self._progress(chunk))
-
-    def _collect(self, chunk: Chunk, packed: dict[str, Array] | None) -> None:
-        """Take the chunk's steps, with what is packed or at random."""
-        if self.offline:
-            return
-        task, action = self.task, self.task.spec.action
-        rng = np.random.default_rng((task.seed, RANDOM, chunk.index))
-        if packed is not None:
-            self.actor.hand_over(packed, chunk_key(self.actor_key, ACT, chunk.index), self._recent())
-            self.pending.raise_if_diverged(keep=int(chunk.updates > 0 and not self.data.on_policy))  # no acting by NaN
-        for t in range(chunk.times):
-            if packed is None:
-                drawn = random_actions(action, rng, task.options.envs)
-                self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
-            else:
-                self.collector.step(lambda obs, t=t: self.actor(obs, t, self.collector.lengths == 0))  # type: ignore[misc]
-        if task.options.shares_envs and evaluates_after(task.options, chunk):
-            self.collector.leave()  # before the log, which must hold where the episodes end
-        if chunk.times:
-            assert self.log is not None
-            with self.cost:
-                self.log.append(self.replay.packed(chunk.times))
-
-    def _recent(self) -> Transition | None:
-        """What a policy that remembers looks back on."""
-        return self.data.recent(self.replay) if isinstance(self.data, Rollout) else None
-
-    def _progress(self, chunk: Chunk) -> Progress:
-        horizon = self.task.options.horizon
-        return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(horizon, np.int32))
-
-    def _normalise(self, times: int) -> None:
-        """Observations of the last `times` steps count from now on; the scale of a prior or of a data set stays."""
-        if not self.normaliser.enabled or self.offline or "prior" in self.run.config:
-            return
-        self.normaliser.advance(self.replay.last(times).obs.reshape(-1, self.task.spec.obs_size))
-
-    def _acting(self) -> tuple[Any, Scaling]:
-        """The present policy and scaling."""
-        return self.task.agent.policy(self.config, self.state), self._scaling()
-
-    def _scaling(self) -> Scaling:
-        return self.normaliser.scaling()
-
-    def controller(self) -> Controller:
-        """The present policy, ready to act."""
-        policy, scaling = put(self._acting(), self.devices.actor)
-        return Controller(policy=policy, scaling=scaling, spec=self.task.spec)
-
-    def _row(self) -> dict[str, Any]:
-        self.pending.raise_if_diverged()
-        step, updates = self.step, self.updates
-        ended, infos = self.collector.ended, jax.device_get(self.info)
-        row: dict[str, Any] = {"step": step, "updates": updates, "episodes": sum(self.collector.episode)}
-        row["return"] = float(np.mean([r for r, _ in ended])) if ended else None
-        row["length"] = float(np.mean([n for _, n in ended])) if ended else None
-        total = sum(n for n, _ in infos)
-        for name in infos[0][1] if infos else ():
-            if name in {*row, "time", "evaluation"}:
-                raise EntraxError(f"`update` of the agent reports {name!r}, a name of the training loop: rename it.")
-            row[name] = float(sum(n * i[name] for n, i in infos) / total)
-        self.collector.ended, self.info = [], []
-        seconds, (step0, seconds0, updates0) = self.seconds(), self.last_row
-        elapsed = max(seconds - seconds0, 1e-9)
-        rates = {"steps_per_second": (step - step0) / elapsed, "updates_per_second": (updates - updates0) / elapsed}
-        row["time"] = {"seconds": seconds, **rates, "saving": self.cost.wall, "saving_cpu": self.cost.cpu}
-        self.last_row = (step, seconds, updates)
-        return row
-
-    def _report(self, row: dict[str, Any], hook: Hook | None) -> bool:
-        """Write a row and show it to the hook; whether the hook asks to stop.
-
-        Raises EntraxError if learning diverged.
-        """
-        self.writer.write(row)
-        broken = [k for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)]
-        if broken:
-            raise Diverged(
-                f"Learning diverged before step {row['step']}: {', '.join(broken)} is not finite. A lower "
-                "`learning_rate` or `normalise_obs` may help; the checkpoints written before are whole."
+        if self._compiled.remembers:
+            raise EntraxError(
+                "This policy acts on an episode so far, not on one observation: player = run.player() acts step by "
+                "step by player.act(obs), and player.reset() begins an episode."
             )
-        return hook is not None and bool(hook(row))
+        if sample and key is None:
+            raise EntraxError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
+        rows, single = fitting(self._flattener, obs)
+        action, _ = self._compiled(_padded(rows), key=key if sample else None)
+        shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])
+        return np.asarray(shaped[0]) if single else shaped
 
-    def _evaluate(self) -> dict[str, Any]:
-        """An evaluation row; keeps the policy as the best one if it is."""
-        self.pending.raise_if_diverged()
-        jax.block_until_ready(self.state)
-        seconds, paused_at = self.seconds(), time.perf_counter()
-        task = self.task
-        result = evaluate_mode(self.controller(), task.source, task.options, task.seed, self.pool, self._warn_once)
-        if result.mean > self.best:
-            self.best = result.mean
-            save(self, "best")
-        self.paused += time.perf_counter() - paused_at
-        return {
-            "step": self.step,
-            "updates": self.updates,
-            "evaluation": result.to_json(),
-            "time": {"seconds": seconds},
-        }
+    @in_32_bits
+    def player(self, *, sample: bool = False, seed: int | None = None) -> Player:
+        """The policy for a loop over an environment, with whatever it remembers of an episode.
 
-    def _warn_once(self, message: str) -> None:
-        if message not in self.warned:
-            self.warned.add(message)
-            say(message)
-            self.run.append_event({"kind": "warning", "step": self.step, "message": message})
+        Args:
+            sample: draw from the policy instead of taking its mode.
+            seed: of the draws; by default the run's.
 
-    def close(self) -> None:
-        """Close the log, also the one that a checkpoint which could not be restored left open."""
-        if self.log is not None:
-            self.log.close()
-            self.log = None
+        `player.reset()` begins an episode, `player.act(obs)` returns an action.
+        """
+        seed = self.config["seed"] if seed is None else seed
+        return Player(self._compiled, self._flattener, sample=sample, seed=seed)
 
-    def inexact(self, reason: str) -> None:
-        """From here on the run is not what an uninterrupted, faultless one would be."""
-        self.exact = False
-        say(reason)
-        self.run.append_event({"kind": "inexact", "step": self.step, "message": reason})
+    @in_32_bits
+    def evaluate(
+        self,
+        episodes: int = 20,
+        *,
+        sample: bool = False,
+        seed: int | None = None,
+        workers: int | None = None,
+        env: Given | None = None,
+        eval_envs: int | None = None,
+    ) -> Evaluation:
+        """Returns of whole episodes, by the policy's mode or sampled; `seed` is the run's own by default.
 
-    def _save_is_due(self, before: int) -> bool:
-        options = self.task.options
-        late = 0 < options.checkpoint_seconds <= self.seconds() - self.saved_at[1]
-        return late or crossed(options.checkpoint_every, before, self.step)
+        The seeds of the episodes differ from those that chose the best checkpoint. `env` is needed again for a run
+        whose environment cannot be made from its configuration. `eval_envs` environments are made, by default as many
+        as the run's evaluations had; another number changes the returns by rounding only.
+        """
+        seed = self.config["seed"] if seed is None else seed
+        source = self.source(env)
+        return evaluate(
+            act_in_episodes(self.controller, sample=sample, seed=seed),
+            source,
+            episodes=episodes,
+            seed=seed,
+            policy="sampled" if sample else "mode",
+            envs=_recorded_count(self.directory, "eval_envs") if eval_envs is None else eval_envs,
+            workers=workers,
+            step_timeout=self.step_timeout(source, workers),
+        )
+
+    def step_timeout(self, source: EnvSource, workers: int | None) -> float | None:
+        """The run's limit of seconds for a step, where environments can be in processes that can be killed."""
+        limit: float | None = self.config["training"]["step_timeout"]
+        return limit if source.importable and workers != 0 else None
+
+    def source(self, env: Given | None = None) -> EnvSource:
+        """How to make the run's environment; see `source_of`."""
+        return source_of(self.directory, self.env if env is None else env, self.env_args)
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self.controller, jax.devices("cpu")[-1])
+
+    @cached_property
+    def _flattener(self) -> Flattener:
+        leaves = self.controller.spec.observation
+        if any(leaf.path is None for leaf in leaves) and not (len(leaves) == 1 and leaves[0].is_plain):
+            env = self.source().make()  # a record of an older version lacks what flattening needs
+            leaves = leaves_of(env.observation_space)
+            env.close()
+        return Flattener(leaves)
+
+
+def _padded(rows: Num[np.ndarray, "batch obs"]) -> Num[np.ndarray, "padded obs"]:
+    """The rows, and zeros up to the next power of two, so that batches of many sizes share a few programs."""
+    count = 1 << max(len(rows) - 1, 0).bit_length()
+    if count == len(rows):
+        return rows
+    padded = np.zeros((count, rows.shape[1]), rows.dtype)
+    padded[: len(rows)] = rows
+    return padded

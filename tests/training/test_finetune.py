@@ -15,7 +15,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.runs.start import read_start
 from entrax.spec import Continuous, Discrete, Leaf, Spec
-from entrax.training.ancestor import kept_rows, load_source_checkpoint, spec_differences
+from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
 
 SMALL = {
     "learning_starts": 60,
@@ -105,7 +105,6 @@ def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_no
 
 
 def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
-    from entrax.training import start
 
     def die(*arguments):
         raise Killed

@@ -27,7 +27,16 @@ from entrax.errors import EntraxError, closest, damage_of
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, subtree, unflatten
-from entrax.training.ancestor import (
+from entrax.training.devices import set_up
+from entrax.training.initial_state import create
+from entrax.training.launch import absolute, configure, existing, threads_of
+from entrax.training.launch import train as launch
+from entrax.training.loop import Hook, Loggers, Task
+from entrax.training.normaliser import CLIP, Normaliser
+from entrax.training.precision import in_32_bits
+from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
+from entrax.training.run import Run, source_of
+from entrax.training.source_checkpoint import (
     SourceCheckpoint,
     check_spaces,
     kept_rows,
@@ -35,15 +44,6 @@ from entrax.training.ancestor import (
     recorded,
     spec_of_environment,
 )
-from entrax.training.devices import set_up
-from entrax.training.launch import absolute, configure, existing, threads_of
-from entrax.training.launch import train as launch
-from entrax.training.normaliser import CLIP, Normaliser
-from entrax.training.precision import in_32_bits
-from entrax.training.prior import Reference, check_scaling, fresh_state, kept_prior, parts_of, read_prior
-from entrax.training.run import Hook, Loggers, Task
-from entrax.training.start import create
-from entrax.training.trained import Run, source_of
 
 TEMPERATURE_STARTS = ("keep", "restart", "anneal")
 INHERITED = ("envs", "workers", "normalise_obs", "eval_episodes", "step_timeout", "restart_envs")

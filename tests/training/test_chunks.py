@@ -5,8 +5,8 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrax.training.chunks import chunks, crossed
 from entrax.training.options import TrainingOptions
-from entrax.training.schedule import chunks, crossed
 
 
 @st.composite

@@ -4,7 +4,7 @@
 
 The file is there before the run is, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
 restarts from the same bytes. config.json tells where they came from: under `ancestor` for a fine-tuned run
-(`entrax.training.transfer`); under `prior` and `data` otherwise, with a record under `start` (`entrax.training.begin`).
+(`entrax.training.finetune`); under `prior` and `data` otherwise, with a record under `start` (`entrax.training.begin`).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from entrax.spec import Progress, Transition
 from entrax.training.devices import put
 
 if TYPE_CHECKING:
-    from entrax.training.run import Training
+    from entrax.training.loop import Training
 
 BLOCK = 4096
 """Steps of a kept replay that are packed at once."""

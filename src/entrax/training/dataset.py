@@ -14,7 +14,7 @@ from entrax.environments.spaces import agent_integers, flattener, spec_of
 from entrax.errors import EntraxError
 from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
-from entrax.training.ancestor import check_spaces, load_source_checkpoint, recorded, stored
+from entrax.training.source_checkpoint import check_spaces, load_source_checkpoint, recorded, stored
 
 
 @dataclass(frozen=True)

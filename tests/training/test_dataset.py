@@ -24,8 +24,8 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.start import read_start
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
-from entrax.training.ancestor import kept_rows, load_source_checkpoint
-from entrax.training.data import Dataset, check_data, in_order_of
+from entrax.training.dataset import Dataset, check_data, in_order_of
+from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update

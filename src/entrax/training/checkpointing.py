@@ -22,7 +22,7 @@ from entrax.training.devices import put
 from entrax.training.pending import Diverged
 
 if TYPE_CHECKING:
-    from entrax.training.run import Training
+    from entrax.training.loop import Training
 
 Arrays = dict[str, np.ndarray]
 

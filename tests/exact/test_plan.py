@@ -211,7 +211,7 @@ def test_finite_horizon_counts_down():
         ({"temperature": []}, "temperature must be"),
         ({"temperature": 0.1, "method": "newton"}, "method 'newton' is not one of"),
         ({"temperature": 0.1, "convention": "KL"}, "convention 'KL' is not one of"),
-        ({"temperature": 0.1, "horizon": 0}, "horizon is 0"),
+        ({"temperature": 0.1, "horizon": 0}, "`horizon`.*at least 1"),
         ({"temperature": 0.1, "tolerance": float("nan")}, "tolerance must be a number"),
         ({"temperature": 0.1, "tolerance": -1.0}, "tolerance must be a number"),
         ({"temperature": 0.1, "max_iterations": -1}, "max_iterations must be a whole number"),

@@ -1,4 +1,4 @@
-"""Oracles written for reading, with dictionaries and loops, that share no code with the package."""
+"""Simple oracles with dictionaries and loops that share no code with the package."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ END = "end"
 
 
 def branches(mdp):
-    """{(s, a): {(successor, reward): probability}} of the branches that can happen; the reward of a table for all."""
+    """Return {(s, a): {(successor, reward): probability}} of the possible branches."""
     found = defaultdict(dict)
     for s in range(mdp.states):
         for a in range(mdp.actions):
@@ -33,7 +33,7 @@ def hard_values(mdp, sweeps=3000):
 
 
 def random_table(seed):
-    """A random (transition, reward, options) with zeros in the transition, ends, terminal states, masks and a prior."""
+    """Return a random (transition, reward, options) with zeros, ends, terminal states, masks and a prior."""
     rng = np.random.default_rng(seed)
     states, actions = rng.integers(1, 7), rng.integers(1, 4)
     transition = rng.dirichlet(np.ones(states + 1), (states, actions))
@@ -54,7 +54,7 @@ def random_table(seed):
 
 
 def agree(one, other):
-    """Whether two problems have the same fields, to the last bit."""
+    """Assert that two problems have the same fields, bit for bit."""
     names = ("successor", "probability", "reward", "initial", "terminal", "outcome_reward", "prior", "mask")
     for name in names:
         left, right = getattr(one, name), getattr(other, name)

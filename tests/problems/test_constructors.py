@@ -1,4 +1,4 @@
-"""Every constructor makes the problem that a reader of its arguments has in mind."""
+"""Every constructor builds the problem that its arguments describe."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems_reference import END, agree, branches, random_table
+from problems.problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
 from entrax.errors import EntraxError
@@ -14,7 +14,7 @@ from entrax.problems import FiniteMDP, assemble
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-# Two live states and a terminal one: action 0 moves on for 1, action 1 stays or ends, paying by outcome.
+# Two live states and a terminal one. Action 0 moves on with reward 1; action 1 stays or ends, with outcome rewards.
 BY_HAND = {
     (0, 0): {(1, 1.0): 1.0},
     (0, 1): {(0, 0.0): 0.75, (2, 5.0): 0.25},
@@ -55,9 +55,9 @@ def test_rewards_by_action_have_no_outcomes():
 def test_rows_of_terminal_states_are_ignored():
     noisy = TRANSITION.copy()
     noisy[2] = 7.0
-    paid = REWARD.copy()
-    paid[2] = np.nan
-    assert agree(FiniteMDP.from_dense(noisy, paid, terminal=[False, False, True]), by_hand())
+    rewards = REWARD.copy()
+    rewards[2] = np.nan
+    assert agree(FiniteMDP.from_dense(noisy, rewards, terminal=[False, False, True]), by_hand())
 
 
 def by_hand():
@@ -85,9 +85,9 @@ def test_dense_rewards_beside_sparse_transitions():
 
 
 def test_a_reward_of_minus_infinity_is_kept():
-    paid = REWARD.copy()
-    paid[0, 1] = -np.inf
-    assert FiniteMDP.from_dense(TRANSITION, paid, terminal=[2]).reward[0, 1] == -np.inf
+    rewards = REWARD.copy()
+    rewards[0, 1] = -np.inf
+    assert FiniteMDP.from_dense(TRANSITION, rewards, terminal=[2]).reward[0, 1] == -np.inf
 
 
 def test_transitions_by_hand_in_any_order_and_split_in_two():
@@ -99,7 +99,7 @@ def test_transitions_by_hand_in_any_order_and_split_in_two():
 
 
 def test_termination_goes_to_the_end_and_keeps_its_reward():
-    """An action that stops where it stands: the state it stands in is not terminal for that."""
+    """A state in which an action ends the episode is not a terminal state."""
     mdp = FiniteMDP.from_transitions(
         [(0, 0, 0.5, 0, 2.0, True), (0, 0, 0.5, 0, -4.0, True), (0, 1, 1.0, 0, 1.0, False)]
     )
@@ -128,23 +128,23 @@ def test_dense_to_sparse_and_back(seed):
 
 @given(SEEDS)
 def test_merging_keeps_every_moment_of_the_outcomes(seed):
-    """Of many duplicated branches with few successors and rewards: the distribution of (s', r) is theirs."""
+    """Merging duplicated branches keeps the distribution of (s', r)."""
     rng = np.random.default_rng(seed)
     count = rng.integers(1, 40)
     row, to = rng.integers(3, size=count), rng.integers(3, size=count)
-    paid, ended = rng.choice([0.0, -1.0, 0.5], count), rng.random(count) < 0.3
+    rewards, ended = rng.choice([0.0, -1.0, 0.5], count), rng.random(count) < 0.3
     weight = rng.random(count) + 0.1
     share = weight / np.bincount(row, weight)[row]
     mdp = FiniteMDP.from_columns(
-        state=row, action=0, probability=share, next_state=to, reward=paid, terminated=ended, states=3,
+        state=row, action=0, probability=share, next_state=to, reward=rewards, terminated=ended, states=3,
         terminal=~np.isin(np.arange(3), row),
     )  # fmt: skip
-    wanted = {}
-    for s, p, n, r, end in zip(row, share, to, paid, ended, strict=True):
-        outcomes = wanted.setdefault((int(s), 0), {})
+    expected = {}
+    for s, p, n, r, end in zip(row, share, to, rewards, ended, strict=True):
+        outcomes = expected.setdefault((int(s), 0), {})
         key = (END if end else int(n), float(r))
         outcomes[key] = outcomes.get(key, 0) + p
-    for place, outcomes in wanted.items():
+    for place, outcomes in expected.items():
         assert mdp.reward[place] == pytest.approx(sum(p * r for (_, r), p in outcomes.items()))
         if mdp.outcome_reward is not None:
             assert branches(mdp)[place] == pytest.approx(outcomes)
@@ -152,7 +152,7 @@ def test_merging_keeps_every_moment_of_the_outcomes(seed):
 
 @pytest.mark.parametrize("block", [1, 3, 50])
 def test_working_in_blocks_changes_nothing(monkeypatch, block):
-    """Blocks end with rows, also where a row is longer than a block; some of them hold no reward by outcome."""
+    """Blocks hold whole rows, even rows longer than a block; some blocks have no outcome rewards."""
     rng = np.random.default_rng(block)
     state = np.concatenate([np.arange(20), rng.integers(20, size=200), np.full(30, 7)])
     reached, coin = rng.integers(20, size=len(state)), rng.integers(2, size=len(state))
@@ -189,11 +189,11 @@ def test_certainty_equivalence_finds_the_problem_that_the_data_come_from():
         terminated=reached == truth.states, unseen="error", terminal=truth.terminal, states=truth.states,
     )  # fmt: skip
     np.testing.assert_allclose(model.reward, truth.reward, rtol=1e-12)
-    least = count / truth.reward.size / 2  # visits of each row, and four standard errors of a frequency
+    least = count / truth.reward.size / 2  # visits of each row; the tolerance is four standard errors
     np.testing.assert_allclose(model.to_dense(), truth.to_dense(), atol=4 * 0.5 / np.sqrt(least))
 
 
-def test_what_the_data_never_mention_is_terminal_when_masked():
+def test_states_that_are_not_in_the_data_are_terminal_when_masked():
     mdp = FiniteMDP.from_data(
         state=[0, 3],
         action=[0, 1],
@@ -212,14 +212,14 @@ def test_initial_may_be_a_state():
     np.testing.assert_array_equal(mdp.initial, [0, 1, 0])
 
 
-def test_rounding_of_a_row_is_divided_out():
+def test_rows_are_divided_by_their_rounded_sum():
     mdp = FiniteMDP.from_transitions([(0, 0, 0.3333333333, s, 0.0, False) for s in range(3)], states=3, terminal=[1, 2])
     assert abs(mdp.probability[0, 0].sum() - 1) <= 2**-52
     narrow = np.random.default_rng(0).dirichlet(np.ones(50), (50, 2)).astype(np.float32)
     np.testing.assert_allclose(FiniteMDP.from_dense(narrow, np.zeros((50, 2))).probability.sum(2), 1, atol=1e-14)
 
 
-def test_jax_arrays_are_taken_as_they_are_and_checked_on_demand():
+def test_jax_arrays_are_kept_and_checked_on_demand():
     mdp = by_hand()
     names = ("successor", "probability", "reward", "initial", "terminal")
     arrays = {name: jnp.asarray(getattr(mdp, name)) for name in names}
@@ -227,7 +227,7 @@ def test_jax_arrays_are_taken_as_they_are_and_checked_on_demand():
     made.validate()
     assert made.states == 3
     wrong = FiniteMDP(**arrays | {"probability": arrays["probability"] * 7})
-    with pytest.raises(EntraxError, match="sum to 7, not to 1"):
+    with pytest.raises(EntraxError, match="sum to 1, got 7"):
         wrong.validate()
     with pytest.raises(EntraxError, match="discount"):
         FiniteMDP(**arrays, discount=jnp.asarray(1.5))

@@ -1,11 +1,11 @@
-"""An environment is planned for only where its table of transitions is all that its steps and resets do."""
+"""An environment is accepted only if its steps and resets follow its table of transitions."""
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
-from problems_reference import branches
+from problems.problems_reference import branches
 
 from entrax.environments.perturb import Perturbed
 from entrax.errors import EntraxError
@@ -66,7 +66,7 @@ class Relabelled(gymnasium.ObservationWrapper):
 
 
 class Shell:
-    """A wrapper that is none of Gymnasium's."""
+    """A wrapper that is not a `gymnasium.Wrapper`."""
 
     def __init__(self, env):
         self.env = env
@@ -110,17 +110,17 @@ def with_fewer_actions():
         (lambda: Relabelled(lake()), "Relabelled"),
         (lambda: Shell(lake()), "Shell"),
         (patched_wrapper, "OrderEnforcing|TimeLimit"),
-        (lambda: Doubled(), "Doubled has its own `step`"),
-        (lambda: Anywhere(), "Anywhere has its own `reset`"),
-        (lambda: Teleported(), "Teleported has its own `s`"),
-        (lambda: BelowTheLake(), "BelowTheLake has its own `reset`"),
+        (lambda: Doubled(), "Doubled.*`step`"),
+        (lambda: Anywhere(), "Anywhere.*`reset`"),
+        (lambda: Teleported(), "Teleported.*`s`"),
+        (lambda: BelowTheLake(), "BelowTheLake.*`reset`"),
         (lambda: patched("step"), "own `step`"),
         (lambda: patched("reset"), "own `reset`"),
         (lambda: gymnasium.make("Taxi-v4", fickle_passenger=True), "fickle_passenger=False"),
-        (with_fewer_actions, r"actions in Discrete\(2\)"),
+        (with_fewer_actions, r"Discrete\(2\)"),
     ],
 )
-def test_what_changes_steps_or_resets_is_refused_by_name(env, words):
+def test_changed_steps_or_resets_are_refused_by_name(env, words):
     with pytest.raises(EntraxError, match=words):
         FiniteMDP.from_gymnasium(env())
 
@@ -137,7 +137,7 @@ def test_what_changes_steps_or_resets_is_refused_by_name(env, words):
         lambda: gymnasium.make("FrozenLake-v1", disable_env_checker=True, max_episode_steps=3),
     ],
 )
-def test_what_changes_nothing_passes(env):
+def test_wrappers_that_change_nothing_are_accepted(env):
     assert branches(FiniteMDP.from_gymnasium(env())) == branches(FiniteMDP.from_gymnasium("FrozenLake-v1"))
 
 
@@ -156,7 +156,7 @@ def counted(env, steps):
 
 
 def edited():
-    """The table itself changed by hand, which `step` reads."""
+    """An environment whose table, which `step` reads, was changed."""
     env = lake()
     env.unwrapped.P[0][1] = [(0.75, 4, -2.0, False), (0.25, 1, 0.5, False)]
     env.unwrapped.initial_state_distrib = np.eye(16)[[0, 8]].mean(0)
@@ -174,7 +174,7 @@ def edited():
         lambda: gymnasium.make("Taxi-v4", fickle_passenger=True, fickle_probability=0.0),
     ],
 )
-def test_what_the_environment_does_is_what_is_planned_for(env):
+def test_the_problem_matches_sampled_transitions(env):
     made = env()
     mdp = FiniteMDP.from_gymnasium(made)
     expected = branches(mdp)
@@ -185,9 +185,9 @@ def test_what_the_environment_does_is_what_is_planned_for(env):
             assert abs(count / total - share) <= 6 * np.sqrt(share * (1 - share) / total) + 1e-12, (state, action)
 
 
-def test_an_own_step_is_taken_at_the_users_word():
+def test_trust_table_accepts_a_class_with_its_own_step():
     env = Doubled()
-    found = branches(FiniteMDP.from_gymnasium(env, trust_table=True))
-    assert found == branches(FiniteMDP.from_gymnasium("FrozenLake-v1"))
+    trusted = branches(FiniteMDP.from_gymnasium(env, trust_table=True))
+    assert trusted == branches(FiniteMDP.from_gymnasium("FrozenLake-v1"))
     with pytest.raises(EntraxError, match="TransformReward"):
         FiniteMDP.from_gymnasium(wrappers.TransformReward(env, abs), trust_table=True)

@@ -1,4 +1,4 @@
-"""Problems saved and loaded again are the same; files that are broken or hostile are refused before they are used."""
+"""Saved problems load unchanged; damaged or hostile files are refused before they are used."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems_reference import agree, random_table
+from problems.problems_reference import agree, random_table
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, forest, safe_or_risky
@@ -45,31 +45,31 @@ def written(path, arrays):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"reward": None}, "no array 'reward'"),
-        ({"surprise": np.zeros(1)}, "unknown array 'surprise'"),
-        ({"reward": np.zeros((2, 2))}, "reward has shape (2, 2): it must be (3, 2)"),
-        ({"terminal": np.zeros(3)}, "terminal has type float64"),
-        ({"discount": np.zeros(2)}, "discount is no single number"),
-        ({"discount": np.float64(3.0)}, "discount is 3.0"),
-        ({"format": np.int64(99)}, "must have format 1"),
-        ({"horizon": np.int64(0)}, "horizon is 0"),
-        ({"probability": np.zeros((3, 2, 2))}, "(state 0, action 0) sum to 0"),
-        ({"reward": np.array([["x", "y"]] * 3, dtype=object)}, "type object"),
-        ({"probability": np.zeros((3, 2, 2), order="F")}, "Fortran"),
+        ({"reward": None}, ("'reward'", "missing")),
+        ({"surprise": np.zeros(1)}, ("'surprise'", "unknown")),
+        ({"reward": np.zeros((2, 2))}, ("`reward`", "(2, 2)", "(3, 2)")),
+        ({"terminal": np.zeros(3)}, ("`terminal`", "float64")),
+        ({"discount": np.zeros(2)}, ("discount", "single number")),
+        ({"discount": np.float64(3.0)}, ("`discount`", "3.0")),
+        ({"format": np.int64(99)}, ("format 1", "99")),
+        ({"horizon": np.int64(0)}, ("`horizon`", "0")),
+        ({"probability": np.zeros((3, 2, 2))}, ("(state 0, action 0)", "sum to 1")),
+        ({"reward": np.array([["x", "y"]] * 3, dtype=object)}, ("type object",)),
+        ({"probability": np.zeros((3, 2, 2), order="F")}, ("Fortran",)),
     ],
 )
 def test_a_file_with_a_fault_is_refused(tmp_path, arrays, change, words):
     arrays = {name: array for name, array in (arrays | change).items() if array is not None}
     with pytest.raises(EntraxError) as caught:
         FiniteMDP.load(written(tmp_path / "bad.npz", arrays))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
 
 
-def test_what_is_no_archive_is_refused(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     for content in (b"", b"no archive", b"PK\x03\x04 and then nothing"):
         (tmp_path / "bad.npz").write_bytes(content)
-        with pytest.raises(EntraxError, match=r"bad\.npz is no problem that entrax saved, or it is broken"):
+        with pytest.raises(EntraxError, match=r"bad\.npz.*damaged"):
             FiniteMDP.load(tmp_path / "bad.npz")
     with pytest.raises(EntraxError, match="No such file"):
         FiniteMDP.load(tmp_path / "none.npz")
@@ -82,7 +82,7 @@ def test_a_file_cut_short_is_refused(tmp_path, keep):
     forest().save(tmp_path / "a.npz")
     content = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(content[: int(len(content) * keep)])
-    with pytest.raises(EntraxError, match="broken"):
+    with pytest.raises(EntraxError, match="damaged"):
         FiniteMDP.load(tmp_path / "a.npz")
 
 
@@ -101,7 +101,7 @@ def test_every_flipped_byte_is_refused_or_harmless(tmp_path):
     assert refused > len(content) / 37 / 2
 
 
-def test_a_header_that_promises_a_terabyte_is_refused_before_anything_is_read(tmp_path, arrays):
+def test_a_header_that_claims_a_terabyte_is_refused_before_arrays_are_read(tmp_path, arrays):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 20, 1 << 10, 128)}
@@ -109,17 +109,17 @@ def test_a_header_that_promises_a_terabyte_is_refused_before_anything_is_read(tm
     path = written(tmp_path / "big.npz", {name: array for name, array in arrays.items() if name != "probability"})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("probability.npy", header.getvalue() + bytes(64))
-    with pytest.raises(EntraxError, match="not those of its shape"):
+    with pytest.raises(EntraxError, match="does not fit its shape"):
         FiniteMDP.load(path)
 
 
-def test_a_packed_file_is_refused_for_it_may_unpack_to_anything(tmp_path, arrays):
+def test_a_compressed_file_is_refused_because_its_size_is_unknown(tmp_path, arrays):
     np.savez_compressed(tmp_path / "packed.npz", **arrays)
-    with pytest.raises(EntraxError, match="is packed"):
+    with pytest.raises(EntraxError, match="compressed"):
         FiniteMDP.load(tmp_path / "packed.npz")
 
 
-def test_what_is_no_plain_file_does_not_hang(tmp_path):
+def test_a_file_that_is_not_regular_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     (tmp_path / "folder.npz").mkdir()
     for name in ("pipe.npz", "folder.npz"):
@@ -149,7 +149,7 @@ def test_a_header_of_any_kind_is_refused(tmp_path, header):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    with pytest.raises(EntraxError, match=r"problem\.npz is no problem that entrax saved, or it is broken"):
+    with pytest.raises(EntraxError, match=r"problem\.npz.*damaged"):
         FiniteMDP.load(path)
 
 

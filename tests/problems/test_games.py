@@ -1,4 +1,4 @@
-"""Matrix games against closed forms, opponents who remember, and the gridworld that needs a stochastic policy."""
+"""Matrix games against closed forms, remembering opponents, and the gridworld that needs a stochastic policy."""
 
 import itertools
 
@@ -11,8 +11,9 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.estimators import reinforce_objective
 from entrax.exact.plan import plan
-from entrax.problems import aliased_gridworld
-from entrax.problems.games import (
+from entrax.problems import (
+    ALIASED_OBSERVATION,
+    aliased_gridworld,
     exploitability,
     logit_equilibrium,
     matrix_game,
@@ -20,7 +21,6 @@ from entrax.problems.games import (
     rock_paper_scissors,
     soft_responses,
 )
-from entrax.problems.grids import ALIASED_OBSERVATION
 from entrax.tabular import EpsilonGreedy, StepSize, q_learning
 from entrax.tabular.simulator import make_simulator
 
@@ -78,13 +78,13 @@ def memory(choose):
     [
         (np.full((3, 3, 3), 1 / 3), 0.0),
         (memory(lambda own, other: 0), 1.0),  # always rock
-        (memory(lambda own, other: (own + 1) % 3), 1.0),  # in turn: each a third of the time, and all lost
+        (memory(lambda own, other: (own + 1) % 3), 1.0),  # in turn: uniform frequencies, every round lost
         (memory(lambda own, other: (other + 1) % 3), 1.0),  # what would have won
         (np.tile([0.5, 0.3, 0.2], (3, 3, 1)), 0.3),  # the best response's 0.5 − 0.2
         (0.4 * memory(lambda own, other: own) + 0.6 / 3, 0.4),  # repeats itself four times in ten
     ],
 )
-def test_what_an_opponent_who_remembers_earns(policy, a_round):
+def test_the_payoff_of_a_remembering_opponent(policy, a_round):
     with jax.enable_x64(True):
         solution = plan(remembering_opponent(RPS, policy, discount=0.9), 0.0)
     np.testing.assert_allclose(0.1 * np.asarray(solution.value), a_round, atol=1e-9)
@@ -97,18 +97,18 @@ def test_taking_turns_is_safe_only_from_an_opponent_who_forgets():
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("call", "words"),
     [
-        (lambda: matrix_game([1.0, 2.0]), "both must be"),
-        (lambda: matrix_game([[1.0]], [[1.0, 2.0]]), "both must be"),
+        (lambda: matrix_game([1.0, 2.0]), "same shape"),
+        (lambda: matrix_game([[1.0]], [[1.0, 2.0]]), "same shape"),
         (lambda: matrix_game([[np.inf]]), "finite"),
         (lambda: logit_equilibrium(RPS, 0.0), "above 0"),
         (lambda: remembering_opponent(RPS, np.ones((3, 3, 3))), "distribution over 3 moves"),
     ],
 )
-def test_mistakes_are_named(change, sentence):
-    with pytest.raises(EntraxError, match=sentence):
-        change()
+def test_invalid_arguments_are_refused(call, words):
+    with pytest.raises(EntraxError, match=words):
+        call()
 
 
 # The aliased gridworld.
@@ -118,7 +118,7 @@ ROW = range(5)
 
 
 def policy_east(p):
-    """East with probability p in the cells that look alike; towards the middle at the ends, down in the middle."""
+    """East with probability p in the aliased cells; towards the middle at the ends, down in the middle."""
     policy = np.full((GRID.states, 4), 0.25)
     for state, chances in ((0, {RIGHT: 1}), (1, {RIGHT: p, LEFT: 1 - p}), (2, {DOWN: 1}), (3, {RIGHT: p, LEFT: 1 - p})):
         policy[state] = [chances.get(action, 0) for action in range(4)]
@@ -142,7 +142,7 @@ def test_expected_steps_of_the_aliased_gridworld():
 
 
 def reaches_treasure(action_of):
-    """From which of the five cells a deterministic policy of what is seen ends at the treasure."""
+    """From which of the five cells a deterministic policy of the observation reaches the treasure."""
     transition = GRID.to_dense()
     ended = []
     for state in ROW:
@@ -174,7 +174,7 @@ def test_value_based_learning_fails():
 
 @jax.jit
 def episode(logits, key):
-    """One episode of at most 40 steps: observations, actions, rewards and which steps were before its end."""
+    """Sample at most 40 steps: observations, actions, rewards, and whether each step is before the end."""
     simulator = make_simulator(GRID)
     start_key, walk_key = jax.random.split(key)
 
@@ -192,7 +192,7 @@ def episode(logits, key):
 
 
 def test_the_policy_gradient_finds_one_half():
-    """REINFORCE from sampled episodes on what is seen, all four actions open, started away from one half."""
+    """REINFORCE on observations with all four actions, starting away from one half."""
     optimiser = optax.adam(optax.cosine_decay_schedule(0.1, 800))
 
     def loss(logits, keys):

@@ -1,18 +1,25 @@
-"""Maps read as they look, and the mazes against counted steps and published numbers."""
+"""Parsed maps, and the mazes against counted steps and published numbers."""
 
 import itertools
 
 import numpy as np
 import pytest
-from problems_reference import branches, hard_values
+from problems.problems_reference import branches, hard_values
 
-from entrax.problems import FiniteMDP, Layout, aliased_gridworld, cannot_terminate, gridworld, two_passages
-from entrax.problems.grids import ALIASED_OBSERVATION
+from entrax.problems import (
+    ALIASED_OBSERVATION,
+    FiniteMDP,
+    Layout,
+    aliased_gridworld,
+    cannot_terminate,
+    gridworld,
+    two_passages,
+)
 
 FROZEN_LAKE = "SFFF\nFHFH\nFFFH\nHFFG"
 
 
-def test_states_are_the_cells_that_are_no_wall():
+def test_states_are_the_cells_that_are_not_walls():
     layout = Layout.parse("\nS#.\n.XG\n")
     np.testing.assert_array_equal(layout.state, [[0, -1, 1], [2, 3, 4]])
     np.testing.assert_array_equal(layout.place, [[0, 0], [0, 2], [1, 0], [1, 1], [1, 2]])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems_reference import END, branches, hard_values
+from problems.problems_reference import END, branches, hard_values
 
 from entrax.problems import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
 
@@ -53,8 +53,8 @@ def test_todorovs_walk():
     """z = cosh θ(i − N/2) / cosh θN/2 with cosh θ = e^q; the cost-to-go of the middle of ten is 1.5909111000."""
     value = kl_values(random_walk(10, cost=0.1))
     theta = np.arccosh(np.exp(0.1))
-    wanted = np.cosh(theta * (np.arange(11) - 5)) / np.cosh(5 * theta)
-    np.testing.assert_allclose(np.exp(value), wanted, atol=1e-10)
+    expected = np.cosh(theta * (np.arange(11) - 5)) / np.cosh(5 * theta)
+    np.testing.assert_allclose(np.exp(value), expected, atol=1e-10)
     assert -value[5] == pytest.approx(1.5909111000, abs=5e-10)
 
 
@@ -86,7 +86,7 @@ def test_garnet_is_a_uniform_choice_made_by_its_seed():
     mdp = garnet(50, 40, 3, seed=1)
     np.testing.assert_array_equal(mdp.successor, garnet(50, 40, 3, seed=1).successor)
     assert np.any(mdp.successor != garnet(50, 40, 3, seed=2).successor)
-    for crowded in (3, 20):  # by drawing again, and by ranking
+    for crowded in (3, 20):  # by redrawing, and by ranking
         mdp = garnet(50, 400, crowded, seed=1)
         visits, rows = np.bincount(mdp.successor.ravel(), minlength=50), 50 * 400
         share = crowded / 50
@@ -106,7 +106,7 @@ ANGLES, VELOCITIES, TORQUES = 36, 17, 5
 
 
 def test_the_pendulum_moves_on_average_as_gymnasiums():
-    """Interpolation keeps the mean: the expected angle and velocity are those of the step, where none is wrapped."""
+    """Interpolation keeps the mean: without wrapping, the expected angle and velocity are those of the step."""
     mdp = pendulum(ANGLES, VELOCITIES, TORQUES)
     angle = -np.pi + 2 * np.pi * np.arange(ANGLES) / ANGLES
     velocity, torque = np.linspace(-8, 8, VELOCITIES), np.linspace(-2, 2, TORQUES)
@@ -119,13 +119,13 @@ def test_the_pendulum_moves_on_average_as_gymnasiums():
         reward = env.step(np.array([torque[a]]))[1]
         state, weight = i * VELOCITIES + j, mdp.probability[i * VELOCITIES + j, a]
         reached = np.where(weight > 0, mdp.successor[state, a], 0)
-        assert mdp.reward[state, a] == pytest.approx(reward, abs=1e-5)  # Gymnasium's torque is of 32 bits
+        assert mdp.reward[state, a] == pytest.approx(reward, abs=1e-5)  # Gymnasium's torque has 32 bits
         assert weight @ angle[reached // VELOCITIES] == pytest.approx(env.state[0], abs=1e-6)
         assert weight @ velocity[reached % VELOCITIES] == pytest.approx(env.state[1], abs=1e-5)
 
 
 def test_the_pendulum_goes_round():
-    """From just below upside down, turning on: the successors lie on both sides of the seam."""
+    """From just below −π + 2π at full speed, the successors lie on both sides of the seam."""
     mdp = pendulum(ANGLES, VELOCITIES, TORQUES)
     state = (ANGLES - 1) * VELOCITIES + VELOCITIES - 1
     reached = mdp.successor[state, TORQUES - 1][mdp.probability[state, TORQUES - 1] > 0]

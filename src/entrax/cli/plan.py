@@ -99,8 +99,7 @@ def read_map(path: Path, options: dict[str, Any]) -> Source:
 def read_environment(name: str, env_args: Sequence[str], options: dict[str, Any]) -> Source:
     """A problem from an environment with a table."""
     from entrax.environments.source import EnvSource, parse_env_args
-    from entrax.problems import FiniteMDP
-    from entrax.problems.toy_text import layout_of
+    from entrax.problems import FiniteMDP, layout_of
 
     if name.endswith((".txt", ".map")) or "/" in name:
         raise EntraxError(f"There is no file {name}.")

@@ -1,4 +1,6 @@
-"""Estimators of returns, scores and gradients, as pure functions of one trajectory or one sample.
+"""Estimators of returns, scores and gradients, as pure functions.
+
+Each function takes one trajectory or one batch of samples; use `jax.vmap` for batches of trajectories.
 
 Modules: `returns`, `scores`, `baselines`, `policy_gradient`, `dice`, `stein`, and `equivalence`, which relates the
 policy gradient to soft Q-learning.

@@ -1,4 +1,4 @@
-"""Baselines: numbers to subtract from a return that leave the mean of score × (return − baseline) unchanged.
+"""Baselines, which reduce the variance of score-function estimates.
 
     E[φ (R − b)] = E[φ R]  whenever b does not depend on the action, as E[φ] = 0                            (1)
     b* = E[φ² R] / E[φ²]   is the constant of least variance, for each parameter separately                 (2)
@@ -34,7 +34,7 @@ def mean_baseline(returns: Returns) -> Float[Array, " sample"]:
 
 
 def optimal_baseline(scores: Scores, returns: Returns) -> Float[Array, "sample param"]:
-    """Estimate b* of equation (2) for each sample and parameter from the other samples.
+    """Estimate b* of equation (2) for each sample from the other samples.
 
     Args:
         scores: ∇ log π of each sample.

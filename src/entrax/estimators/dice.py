@@ -1,4 +1,4 @@
-"""DiCE: an objective whose derivatives of every order are unbiased, for any stochastic computation graph.
+"""DiCE: unbiased derivatives of every order for any stochastic computation graph.
 
     □(x) = exp(x − ⊥x)                              the magic box: 1, with ∇□(x) = □(x) ∇x                    (1)
     L = Σ_c □(Σ_{w ∈ W_c} log p(w)) c               c a cost, W_c the stochastic nodes that influence it      (2)

@@ -1,4 +1,4 @@
-"""The equivalence of policy gradients and soft Q-learning, term by term, for one sample.
+"""The equivalence of policy gradients and soft Q-learning for one sample.
 
 Q at one state defines a value and a policy, V = α log Σ π₀ exp(Q/α) and π = π₀ exp((Q−V)/α). Then for any action a and
 any constant target y of soft Q-learning

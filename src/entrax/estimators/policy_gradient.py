@@ -1,4 +1,4 @@
-"""The policy gradient from one trajectory: objectives whose gradient is the estimate.
+"""Objectives whose gradient estimates the policy gradient from one trajectory.
 
 Use `jax.vmap` and the mean for a batch of trajectories.
 
@@ -61,7 +61,9 @@ def soft_reward(
 def likelihood_ratio_objective(
     log_probability: Series, weight: Series | ScalarLike, valid: Valid | None = None
 ) -> Scalar:
-    """Return Σ_t weight_t log π(a_t|s_t), whose gradient is Σ_t weight_t ∇log π; maximise it.
+    """Return Σ_t weight_t log π(a_t|s_t), whose gradient is Σ_t weight_t ∇log π.
+
+    Maximise it.
 
     Args:
         log_probability: log π(a_t|s_t).
@@ -80,7 +82,7 @@ def reinforce_weights(
     baseline: Baseline = 0.0,
     discounted_start: bool = True,
 ) -> Float[Array, " time"]:
-    """Return the weight of each step's score in equation (1), or in (2) if not `causal`.
+    """Return the weight of each score in equation (1), or in (2) if not `causal`.
 
     Args:
         reward: r_t.
@@ -107,7 +109,7 @@ def reinforce_objective(
     discounted_start: bool = True,
     valid: Valid | None = None,
 ) -> Scalar:
-    """Return an objective whose gradient is REINFORCE's estimate (1) or (2) from one trajectory.
+    """Return an objective whose gradient is REINFORCE's estimate (1) or (2).
 
     Only its gradient with respect to `log_probability` is meaningful; its value is not.
 
@@ -129,7 +131,7 @@ def reinforce_objective(
 
 
 def return_weights(returns: Float[Array | np.ndarray, " sample"], temperature: ScalarLike) -> Float[Array, " sample"]:
-    """Return the weights exp(R/τ) of a returns-weighted likelihood, normalised over the samples.
+    """Return weights ∝ exp(R/τ) of a returns-weighted likelihood, with sum 1.
 
     As τ → ∞ all weights become equal: maximum likelihood, that is, behaviour cloning. With trajectories from the
     current policy, the weighted mean of the scores is ∇ log E exp(R/τ), up to the bias of normalisation. In a bandit a
@@ -147,7 +149,7 @@ def weighted_likelihood_objective(
     returns: Float[Array | np.ndarray, " sample"],
     temperature: ScalarLike,
 ) -> Scalar:
-    """Return Σ_i weight_i Σ_t log π(a_t|s_t) over a batch, with the weights of `return_weights`.
+    """Return Σ_i weight_i Σ_t log π(a_t|s_t) with the weights of `return_weights`.
 
     This is policy search by weighted regression. Unlike the returns in the policy gradient, the weights are positive.
 

@@ -1,4 +1,4 @@
-"""Returns and advantages of one trajectory or one segment of it; use `jax.vmap` for batches.
+"""Returns and advantages of one trajectory, or of one segment of it.
 
     R   = Σ_t γ^t r_t                                              the discounted return                    (1)
     G_t = Σ_{k≥t} γ^{k−t} r_k                                      the reward to go                         (2)
@@ -31,7 +31,10 @@ Scalar = Float[Array, ""]
 
 
 def discounted_return(reward: Series, discount: ScalarLike) -> Scalar:
-    """Return Σ_t γ^t r_t, equation (1). Padding after the end of the trajectory must have reward 0."""
+    """Return Σ_t γ^t r_t, equation (1).
+
+    Padding after the end of the trajectory must have reward 0.
+    """
     return reward_to_go(reward, discount)[0]
 
 
@@ -64,7 +67,9 @@ def differential_return(
 def n_step_return(
     reward: Series, next_value: Series, terminated: Flags, truncated: Flags, discount: ScalarLike, n: int
 ) -> Float[Array, " time"]:
-    """Return G_t^{(n)}, equation (3), of fewer than n steps where the segment or the episode ends earlier.
+    """Return G_t^{(n)}, equation (3).
+
+    It has fewer than n rewards where the segment or the episode ends earlier.
 
     Args:
         reward: r_t.
@@ -93,7 +98,7 @@ def n_step_return(
 def lambda_return(
     reward: Series, next_value: Series, terminated: Flags, truncated: Flags, discount: ScalarLike, trace: ScalarLike
 ) -> Float[Array, " time"]:
-    """Return G_t^λ, equation (4); arguments as for `n_step_return`, with λ as `trace`.
+    """Return G_t^λ, equation (4); arguments as for `n_step_return`, λ is `trace`.
 
     λ = 0 gives the one-step target; λ = 1 gives the reward to go, bootstrapped at the end.
     """
@@ -142,7 +147,7 @@ def differential_advantage(
     average_reward: ScalarLike,
     trace: ScalarLike,
 ) -> Float[Array, " time"]:
-    """Return Â_t for the average reward: equation (5) with γ = 1, r − ρ and differential values.
+    """Return Â_t for the average reward: (5) with γ = 1 and r − ρ in place of r.
 
     In a continuing task adding a constant to all values changes nothing. In an episodic task the value after
     termination is 0. This determines the constant: Σ (r − ρ) over an episode has mean 0, and so has the differential
@@ -152,7 +157,7 @@ def differential_advantage(
 
 
 def _discounted_sum(term: Float[Array, " time"], discount: Float[Array, " time"]) -> Float[Array, " time"]:
-    """Compute x_t = term_t + discount_t x_{t+1} backwards, with x = 0 after the last step."""
+    """Compute x_t = term_t + discount_t x_{t+1}, with x = 0 after the last step."""
 
     def back(following: Scalar, step: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         total = step[0] + step[1] * following

@@ -1,4 +1,4 @@
-"""Scores ∇_θ log π_θ(a|s) of one action, in closed form or by automatic differentiation.
+"""Scores ∇_θ log π_θ(a|s), in closed form or by automatic differentiation.
 
     softmax-linear    log π(a) = w·φ(a) − log Σ exp(w·φ)       ∇_w = φ(a) − E_π φ                        (1)
     Gaussian-linear   a ~ N(w·φ, σ²)                            ∇_w = (a−μ) φ/σ²,  ∇_{log σ} = (a−μ)²/σ² − 1   (2)
@@ -30,7 +30,7 @@ def score(log_probability: Callable[..., Float[Array, ""]], params: Any, *argume
 
 
 def softmax_linear_log_probability(weight: Features, features: ActionFeatures, action: Action) -> Float[Array, ""]:
-    """Return log π(a) of the softmax of w·φ over actions; row a of `features` is φ(a)."""
+    """Return log π(a) of the softmax of w·φ; row a of `features` is φ(a)."""
     return jax.nn.log_softmax(jnp.asarray(features) @ weight)[action]
 
 
@@ -43,7 +43,10 @@ def softmax_linear_score(weight: Features, features: ActionFeatures, action: Act
 def gaussian_linear_log_probability(
     weight: Features, log_std: ScalarLike, features: Features, action: ScalarLike
 ) -> Float[Array, ""]:
-    """Return log N(a; w·φ, σ²) of a scalar action; add the results of independent dimensions."""
+    """Return log N(a; w·φ, σ²) of a scalar action.
+
+    For independent dimensions add the results.
+    """
     standardised = (action - jnp.asarray(features) @ jnp.asarray(weight)) / jnp.exp(log_std)
     return jnp.asarray(-0.5 * standardised**2 - log_std - 0.5 * jnp.log(2 * jnp.pi))
 

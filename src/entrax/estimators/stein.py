@@ -1,4 +1,4 @@
-"""Stein variational gradient descent: the direction that moves particles towards samples of a density.
+"""Stein variational gradient descent, which moves particles towards a density.
 
     φ(x_i) = 1/n Σ_j [κ(x_j, x_i) ∇ log p(x_j) + ∇_{x_j} κ(x_j, x_i)]              (1)  stein_direction
     κ(x, y) = exp(-|x - y|² / h)                                                    (2)  rbf_kernel
@@ -43,7 +43,10 @@ def stein_direction(
 
 
 def rbf_kernel(particles: Particles, bandwidth: ScalarLike) -> Float[Array, "particle particle"]:
-    """Return κ of equation (2) for every pair; `bandwidth` is h, in squared units of the particles."""
+    """Return κ of equation (2) for every pair.
+
+    `bandwidth` is h, in squared units of the particles.
+    """
     return jnp.exp(-_squared_distances(particles) / bandwidth)
 
 
@@ -68,7 +71,9 @@ def _squared_distances(particles: Particles) -> Float[Array, "particle particle"
 
 
 def _order_statistic(values: Float[Array, "..."], rank: int) -> Float[Array, ""]:
-    """Return the value of the given rank (from 0) among numbers ≥ 0, rounded down by less than one part in 128.
+    """Return the value of rank `rank` (from 0) among numbers ≥ 0, rounded down.
+
+    The rounding is by less than one part in 128.
 
     Non-negative floats have the order of their bit patterns, so the result's bits follow from the highest down by
     counting. The upper 16 bits of float32 are enough. Sorting takes thirty times as long on a CPU.

@@ -1,26 +1,48 @@
-"""Problems given whole: `FiniteMDP` with its constructors, and a small library of problems."""
+"""Finite problems with known dynamics, a library of problems, and matrix games."""
 
 from entrax import xla as xla
-from entrax.problems.finite import FiniteMDP
+from entrax.problems.finite import FiniteMDP, ProblemOptions
 from entrax.problems.finite_horizon import FiniteHorizonMDP
+from entrax.problems.games import (
+    Equilibrium,
+    MatrixGame,
+    exploitability,
+    logit_equilibrium,
+    matrix_game,
+    remembering_opponent,
+    rock_paper_scissors,
+    soft_responses,
+)
 from entrax.problems.graph import cannot_terminate
-from entrax.problems.grids import aliased_gridworld, gridworld, two_passages
+from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld, gridworld, two_passages
 from entrax.problems.layout import Layout
 from entrax.problems.library import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
+from entrax.problems.toy_text import layout_of
 
 __all__ = [
+    "ALIASED_OBSERVATION",
+    "Equilibrium",
     "FiniteHorizonMDP",
     "FiniteMDP",
     "Layout",
+    "MatrixGame",
+    "ProblemOptions",
     "aliased_gridworld",
     "cannot_terminate",
     "chain",
+    "exploitability",
     "forest",
     "garnet",
     "gridworld",
     "inventory",
+    "layout_of",
+    "logit_equilibrium",
+    "matrix_game",
     "pendulum",
     "random_walk",
+    "remembering_opponent",
+    "rock_paper_scissors",
     "safe_or_risky",
+    "soft_responses",
     "two_passages",
 ]

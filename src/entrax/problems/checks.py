@@ -1,4 +1,4 @@
-"""What a finite problem must satisfy, and the sentence for each way in which it does not."""
+"""Checks of a finite problem; every error names the wrong state and action."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from entrax.problems.finite import FiniteMDP
 
 TOLERANCE = {4: 1e-5, 8: 1e-8}
-"""How far from one the probabilities of a row may sum, by the bytes of their type."""
+"""The largest allowed |sum − 1| of a row of probabilities, by the bytes of their type."""
 
 FIELDS = {
     "successor": ("state action branch", "iu"),
@@ -23,11 +23,15 @@ FIELDS = {
     "prior": ("state action", "f"),
     "mask": ("state action", "b"),
 }
-"""Axes of each array, and the kinds of NumPy type it may have."""
+"""The axes of each array, and the kinds of NumPy type that it may have."""
 
 
 def check(mdp: "FiniteMDP") -> None:
-    """Raise EntraxError, naming the state and action, unless the problem is one. JAX arrays: shapes only."""
+    """Check a problem: shapes, types and, if all arrays are NumPy, values.
+
+    Raises:
+        EntraxError: the problem is not valid.
+    """
     arrays = {name: getattr(mdp, name) for name in FIELDS}
     check_shapes({name: (array.shape, array.dtype) for name, array in arrays.items() if array is not None})
     check_discount(mdp.discount)
@@ -37,48 +41,51 @@ def check(mdp: "FiniteMDP") -> None:
 
 
 def check_horizon(horizon: Any) -> None:
-    """Check a horizon: None, or a whole number of decisions."""
+    """Check that a horizon is None or a whole number of decisions, at least 1."""
     whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
     if horizon is not None and not (whole and horizon >= 1):
-        raise EntraxError(f"The horizon is {horizon}: it must be a whole number of decisions, at least 1, or None.")
+        raise EntraxError(f"`horizon` must be a whole number of decisions, at least 1, or None; got {horizon}.")
 
 
 def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:
-    """Check shapes and types of arrays by name against `FIELDS`; sizes follow from `successor`."""
+    """Check shapes and types of named arrays; `successor` determines the sizes."""
     shape = given["successor"][0]
     if len(shape) != 3 or 0 in shape:
-        raise EntraxError(f"successor has shape {shape}: it must be (states, actions, branches), none of them 0.")
+        raise EntraxError(f"`successor` must have shape (states, actions, branches), none of them 0, got {shape}.")
     sizes = dict(zip(("state", "action", "branch"), shape, strict=True))
-    for name, (found, dtype) in given.items():
+    for name, (actual, dtype) in given.items():
         axes, kinds = FIELDS[name]
-        wanted = tuple(sizes[axis] for axis in axes.split())
-        if found != wanted:
-            raise EntraxError(f"{name} has shape {found}: it must be {wanted}, one entry for each {axes}.")
+        expected = tuple(sizes[axis] for axis in axes.split())
+        if actual != expected:
+            raise EntraxError(f"`{name}` must have shape {expected}, one entry for each {axes}, got {actual}.")
         if np.dtype(dtype).kind not in kinds:
             words = {"iu": "integers", "f": "floating-point numbers", "b": "booleans"}[kinds]
-            raise EntraxError(f"{name} has type {dtype}: it must hold {words}.")
+            raise EntraxError(f"`{name}` must hold {words}, got type {dtype}.")
 
 
 def check_discount(discount: Any) -> None:
-    """Check a discount, unless it is inside a transformation, where it cannot be looked at."""
+    """Check a discount, unless it is traced and has no value."""
     if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
-        raise EntraxError(f"The discount is {discount}: it must lie in [0, 1].")
+        raise EntraxError(f"`discount` must lie in [0, 1], got {discount}.")
 
 
 def check_values(mdp: "FiniteMDP") -> None:
-    """Check the numbers of a problem outside of any transformation."""
+    """Check the numbers of a problem; not for use inside a JAX transformation."""
     successor, probability = np.asarray(mdp.successor), np.asarray(mdp.probability)
     states, actions, _ = successor.shape
     if (bad := first((successor < 0) | (successor > states))) is not None:
         raise EntraxError(
-            f"{at(bad)} leads to state {successor[bad]}, but states are 0 to {states - 1}, and {states} is the end."
+            f"Successors of {at(bad)} must be states 0 to {states - 1}, or {states} for the end of the episode; "
+            f"got {successor[bad]}."
         )
     if (bad := first(~(probability >= 0))) is not None:
-        raise EntraxError(f"{at(bad)} leads to {successor[bad]} with probability {probability[bad]}.")
+        raise EntraxError(
+            f"Probabilities of {at(bad)} must be at least 0; the one of state {successor[bad]} is {probability[bad]}."
+        )
     terminal, mask = np.asarray(mdp.terminal), None if mdp.mask is None else np.asarray(mdp.mask)
     if mask is not None and (bad := first(~mask.any(1) & ~terminal)) is not None:
         raise EntraxError(
-            f"The mask leaves state {bad[0]} without an action; if nothing happens there, it is terminal."
+            f"`mask` must allow an action in state {bad[0]}. If nothing happens in it, name it in `terminal`."
         )
     live = np.broadcast_to(~terminal[:, None], (states, actions))
     live = live if mask is None else live & mask
@@ -86,48 +93,51 @@ def check_values(mdp: "FiniteMDP") -> None:
     for name in ("reward", "outcome_reward"):
         reward = None if getattr(mdp, name) is None else np.asarray(getattr(mdp, name))
         if reward is not None and (bad := first(~(reward < np.inf))) is not None:
-            word = f"The {name.replace('_', ' ')} of {at(bad)} is {reward[bad]}"
-            raise EntraxError(f"{word}: it must be finite, or -inf to forbid the action.")
+            raise EntraxError(f"`{name}` of {at(bad)} must be finite, or -inf to forbid the action; got {reward[bad]}.")
     check_distributions(mdp, live & (np.asarray(mdp.reward) > -np.inf))
 
 
 def check_rows(probability: np.ndarray, live: np.ndarray, terminal: np.ndarray) -> None:
-    """Rows sum to one where something can happen, and to zero elsewhere."""
+    """Check that rows sum to 1, or to 0 in terminal states and for masked actions."""
     total = probability.sum(2)
     wrong = ~(np.abs(total - live) <= TOLERANCE.get(probability.itemsize, 1e-8))
     if (bad := first(wrong)) is None:
         return
     if live[bad]:
-        raise EntraxError(f"The probabilities of {at(bad)} sum to {total[bad]:.10g}, not to 1.")
-    why = "terminal" if terminal[bad[0]] else "masked there"
-    raise EntraxError(f"{at(bad)} has transitions, but the {'state' if why == 'terminal' else 'action'} is {why}.")
+        raise EntraxError(f"Probabilities of {at(bad)} must sum to 1, got {total[bad]:.10g}.")
+    reason = "state is terminal" if terminal[bad[0]] else "action is masked"
+    raise EntraxError(f"{at(bad)} must not have transitions, because the {reason}.")
 
 
 def check_distributions(mdp: "FiniteMDP", live: np.ndarray) -> None:
-    """The initial distribution is one, and rewards and prior leave every state an action."""
+    """Check the initial distribution, and that rewards and prior allow some action."""
     initial: np.ndarray = np.asarray(mdp.initial)
     if (bad := first(~((initial >= 0) & np.isfinite(initial)))) is not None:
-        raise EntraxError(f"The initial probability of state {bad[0]} is {initial[bad]}.")
+        raise EntraxError(
+            f"`initial` must hold finite probabilities of at least 0; the one of state {bad[0]} is {initial[bad]}."
+        )
     if not abs(initial.sum() - 1) <= TOLERANCE.get(initial.itemsize, 1e-8):
-        raise EntraxError(f"The initial distribution sums to {initial.sum():.10g}, not to 1.")
+        raise EntraxError(f"`initial` must sum to 1, got {initial.sum():.10g}.")
     if (bad := first(~live.any(1) & ~np.asarray(mdp.terminal))) is not None:
-        raise EntraxError(f"A reward of -inf forbids every action of state {bad[0]}; one must be left.")
+        raise EntraxError(
+            f"State {bad[0]} needs an action whose reward is not -inf. If nothing happens in it, name it in `terminal`."
+        )
     if mdp.prior is None:
         return
     prior: np.ndarray = np.asarray(mdp.prior)
     if (bad := first(~((prior >= 0) & np.isfinite(prior)))) is not None:
-        raise EntraxError(f"The prior weight of {at(bad)} is {prior[bad]}: it must be finite and at least 0.")
+        raise EntraxError(f"`prior` of {at(bad)} must be finite and at least 0, got {prior[bad]}.")
     if (bad := first(live.any(1) & ~np.any(live & (prior > 0), axis=1))) is not None:
-        raise EntraxError(f"The prior gives no allowed action of state {bad[0]} any weight.")
+        raise EntraxError(f"`prior` must be above 0 for an allowed action of state {bad[0]}.")
 
 
 def first(wrong: np.ndarray) -> tuple[int, ...] | None:
-    """The index of the first true entry, or None."""
+    """Return the index of the first true entry, or None."""
     if not wrong.any():
         return None
     return tuple(int(i) for i in np.unravel_index(int(wrong.argmax()), wrong.shape))
 
 
 def at(index: tuple[int, ...]) -> str:
-    """How a row is named in a sentence."""
+    """Return how a message names the row of this index."""
     return f"(state {index[0]}, action {index[1]})"

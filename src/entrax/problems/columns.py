@@ -1,4 +1,4 @@
-"""Transitions as columns: what lists of them, tables of environments and observed data are read into."""
+"""Transitions as columns, the common form of lists, tables and observed data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,12 @@ from entrax.errors import EntraxError
 from entrax.problems.checks import first
 
 MAX_ROWS = 2**34
-"""Rows (state, action) beyond which a problem is taken for a mistake in the numbering."""
+"""The largest number of rows (state, action). More of them indicate wrongly numbered states."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Transitions as arrays of equal length; `states` and `actions` are the sizes of the problem."""
+    """Transitions as arrays of equal length, and the sizes of the problem."""
 
     state: Int[np.ndarray, " entry"]
     action: Int[np.ndarray, " entry"]
@@ -28,20 +28,26 @@ class Columns:
 
     @staticmethod
     def read(given: dict[str, Any], states: int | None, actions: int | None) -> "Columns":
-        """Columns of the right types and lengths, with indices in range. A single number stands for all entries.
+        """Convert columns to the right types and lengths and check the range of indices.
 
-        The sizes are the largest index and one where they are None.
+        A single number is broadcast to all entries. A size that is None is the largest index plus 1.
+
+        Raises:
+            EntraxError: a column has the wrong type or shape, or an index is out of range.
         """
         columns = broadcast({name: typed(column, name) for name, column in given.items()})
         largest = {name: int(columns[name].max()) for name in ("state", "next_state", "action")}
         states = max(largest["state"], largest["next_state"]) + 1 if states is None else states
         actions = largest["action"] + 1 if actions is None else actions
         if states * actions > MAX_ROWS:
-            raise EntraxError(f"{states} states of {actions} actions are more than fit: number them from 0 on.")
+            raise EntraxError(
+                f"At most {MAX_ROWS} pairs of state and action are supported, got {states} states and {actions} "
+                "actions. Number states and actions from 0."
+            )
         for name, size in (("state", states), ("next_state", states), ("action", actions)):
             column = columns[name]
             if (column.min() < 0 or largest[name] >= size) and (bad := first((column < 0) | (column >= size))):
-                raise EntraxError(f"Transition {bad[0]} has {name} {column[bad]}: it must lie in 0 to {size - 1}.")
+                raise EntraxError(f"`{name}` must lie in 0 to {size - 1}, got {column[bad]} in transition {bad[0]}.")
         return Columns(**columns, states=states, actions=actions)
 
     @property
@@ -51,45 +57,47 @@ class Columns:
 
     @property
     def ends(self) -> Bool[np.ndarray, " entry"]:
-        """Which transitions can happen and end the episode."""
+        """Which transitions are possible and end the episode."""
         return self.terminated & (self.probability > 0)
 
     @property
-    def goes_on(self) -> Bool[np.ndarray, " entry"]:
-        """Which transitions can happen and do not end the episode."""
+    def continues(self) -> Bool[np.ndarray, " entry"]:
+        """Which transitions are possible and do not end the episode."""
         return ~self.terminated & (self.probability > 0)
 
-    def entered(self, by: Bool[np.ndarray, " entry"]) -> Bool[np.ndarray, " state"]:
-        """States that some of the transitions lead to."""
+    def successors(self, chosen: Bool[np.ndarray, " entry"]) -> Bool[np.ndarray, " state"]:
+        """Return which states the `chosen` transitions lead to."""
         reached = np.zeros(self.states, bool)
-        reached[self.next_state[by]] = True
+        reached[self.next_state[chosen]] = True
         return reached
 
-    def seen(self) -> Bool[np.ndarray, "state action"]:
-        """Which actions of which states have a transition that can happen."""
-        found = np.zeros((self.states, self.actions), bool)
-        found.ravel()[self.row[self.probability != 0]] = True
-        return found
+    def available(self) -> Bool[np.ndarray, "state action"]:
+        """Return which actions of which states have a possible transition."""
+        available = np.zeros((self.states, self.actions), bool)
+        available.ravel()[self.row[self.probability != 0]] = True
+        return available
 
 
 def typed(given: Any, name: str) -> np.ndarray:
-    """A column as whole numbers, numbers or booleans, as its name asks."""
+    """Convert a column to integers, floats or booleans, depending on its name."""
     column = np.asarray(given)
     if name == "terminated":
         return column.astype(bool, copy=False)
     if name in ("probability", "reward"):
         return column.astype(float, copy=False)
     if column.size and column.dtype.kind not in "iu":
-        raise EntraxError(f"{name} has type {column.dtype}: it must hold integers.")
+        raise EntraxError(f"`{name}` must hold integers, got type {column.dtype}.")
     return column.astype(np.int64, copy=False)
 
 
 def broadcast(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns in the length of `state`."""
+    """Broadcast the columns to the length of `state`."""
     shape = columns["state"].shape
     if len(shape) != 1 or shape == (0,):
-        raise EntraxError("There are no transitions." if 0 in shape else f"state has shape {shape}: it must be a list.")
+        raise EntraxError(
+            "There must be at least one transition." if 0 in shape else f"`state` must be a list, got shape {shape}."
+        )
     for name, column in columns.items():
         if column.shape not in ((), shape):
-            raise EntraxError(f"{name} has shape {column.shape} and state {shape}: they must be the same.")
+            raise EntraxError(f"`{name}` must have the shape of `state`, {shape}, got {column.shape}.")
     return {name: np.broadcast_to(column, shape) for name, column in columns.items()}

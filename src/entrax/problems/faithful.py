@@ -1,7 +1,7 @@
-"""Whether an environment does what its table of transitions says, which its wrappers or its class may change.
+"""Check that an environment follows its table of transitions.
 
-Gymnasium's toy-text environments draw from their table in `step` and `reset`. That is known of their code only: any
-other `step` or `reset` around or above it may do something else, and the table does not show it.
+Gymnasium's toy-text environments sample from their table in `step` and `reset`. A wrapper or a subclass with its own
+`step` or `reset` may do something else, which the table does not show.
 """
 
 from typing import Any
@@ -9,11 +9,15 @@ from typing import Any
 from entrax.errors import EntraxError
 
 DECISIVE = ("step", "reset", "s", "np_random")
-"""What a class must not define for its environment to follow the table of the class that it extends."""
+"""Attributes that a subclass must not define if its environment is to follow the table of its base class."""
 
 
 def bare_environment(env: Any) -> Any:
-    """The environment within wrappers that change no step and no episode; EntraxError names any other wrapper."""
+    """Remove wrappers that change neither steps nor episodes.
+
+    Raises:
+        EntraxError: another wrapper was found, or `env` is not an environment.
+    """
     import gymnasium
     from gymnasium import wrappers
 
@@ -32,21 +36,21 @@ def bare_environment(env: Any) -> Any:
         if defines(env, harmless):
             raise EntraxError(
                 f"The wrapper {type(env).__name__} may change steps or episodes, which the table `P` does not show. "
-                "Remove it, or give env.unwrapped to plan without it."
+                "Remove it, or pass env.unwrapped."
             )
         env = env.env
     name = type(env).__name__
     try:
         inner = env.unwrapped
     except AttributeError as error:
-        raise EntraxError(f"An environment is given by its id or as it is, not by a {name}.") from error
+        raise EntraxError(f"An environment must be a Gymnasium id or a Gymnasium environment, got a {name}.") from error
     if inner is not env:
-        raise EntraxError(f"{name} may change what it wraps, which the table `P` does not show: give env.unwrapped.")
+        raise EntraxError(f"{name} may change what it wraps, which the table `P` does not show. Pass env.unwrapped.")
     return env
 
 
 def check_follows_table(env: Any) -> None:
-    """Refuse a bare environment whose `step` and `reset` are not Gymnasium's own, which follow the table."""
+    """Refuse an environment whose `step` or `reset` may differ from its table."""
     import gymnasium
     from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
     from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
@@ -55,17 +59,17 @@ def check_follows_table(env: Any) -> None:
     if own := defines(env, {gymnasium.Env, CliffWalkingEnv, FrozenLakeEnv, TaxiEnv}):
         raise EntraxError(
             f"{type(env).__name__} has its own `{own}`, which may differ from its table `P`. "
-            "If it follows the table, give `trust_table=True`."
+            "If it follows the table, set `trust_table=True`."
         )
     if getattr(env, "fickle_passenger", False) and getattr(env, "fickle_probability", 1) > 0:
         raise EntraxError(
             f"The passenger of {type(env).__name__} is fickle, which its table `P` does not show. "
-            "Make it with fickle_passenger=False to plan for it."
+            "Make the environment with fickle_passenger=False."
         )
 
 
 def defines(env: Any, known: set[type]) -> str | None:
-    """What an environment, or a class of it that is not `known`, defines of what decides its steps."""
+    """Return a name of `DECISIVE` that `env` or a class outside `known` defines."""
     for name in DECISIVE[:2]:
         if name in getattr(env, "__dict__", {}):
             return name

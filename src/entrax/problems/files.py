@@ -23,15 +23,15 @@ def save(mdp: "FiniteMDP", path: Path) -> None:
     arrays |= {"format": np.int64(FORMAT), "discount": np.float64(mdp.discount)}
     if mdp.horizon is not None:
         arrays["horizon"] = np.int64(mdp.horizon)
-    held: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    stored: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
     with write_faults(path), path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **held)
+        np.savez(file, allow_pickle=False, **stored)
 
 
 def load(path: Path) -> dict[str, Any]:
     """See `FiniteMDP.load`."""
     if path.exists() and not path.is_file():
-        raise EntraxError(f"{path} cannot be read: it is no plain file.")
+        raise EntraxError(f"{path} cannot be read: it is not a regular file.")
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -40,32 +40,32 @@ def load(path: Path) -> dict[str, Any]:
             fields: dict[str, Any] = {name: read(archive, name) for name in headers}
     except OSError as error:
         raise EntraxError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # of many kinds, from Python's reader of archives and NumPy's of headers
+    except Exception as error:  # zipfile and NumPy raise many types for a broken file
         cause = str(error) or repr(error)
-        raise EntraxError(f"{path} is no problem that entrax saved, or it is broken: {cause}.") from error
-    if fields.pop("format") != FORMAT:
-        raise EntraxError(f"{path} was saved by another version of entrax: it must have format {FORMAT}.")
+        raise EntraxError(f"{path} is not a problem saved by entrax, or it is damaged: {cause}.") from error
+    if (version := fields.pop("format")) != FORMAT:
+        raise EntraxError(f"{path} must have format {FORMAT}, got {version}. Another version of entrax saved it.")
     fields["discount"] = float(fields["discount"])
     fields["horizon"] = int(fields["horizon"]) if "horizon" in fields else None
     return fields
 
 
 def header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array, after checking that it is in the file of `size` bytes, as it stands and whole."""
+    """Read an array's shape and type; check that it is complete and uncompressed."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
-        raise ValueError(f"{info.filename} is packed, or larger than the file")
+        raise ValueError(f"{info.filename} is compressed, or larger than the file")
     with archive.open(info) as member:
         shape, dtype = read_header(member)
         needed = dtype.itemsize
-        for size in shape:
-            needed *= size
+        for length in shape:
+            needed *= length
         if member.tell() + needed != info.file_size:
-            raise ValueError(f"{info.filename} has {info.file_size} bytes, not those of its shape {shape}")
+            raise ValueError(f"the size of {info.filename}, {info.file_size} bytes, does not fit its shape {shape}")
     return shape, dtype
 
 
 def read_header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type from the header of an `.npy` stream; only C order and plain types."""
+    """Read shape and type from an `.npy` header; accept C order, plain types only."""
     version = np.lib.format.read_magic(member)
     if version != (1, 0):
         raise ValueError(f"an array has format version {version}")
@@ -76,19 +76,19 @@ def read_header(member: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def check_headers(headers: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-    """All arrays are there, none is unknown, and shapes and types fit together."""
+    """Check that no array is missing or unknown and that shapes and types fit."""
     names = set(headers)
     if missing := REQUIRED - names:
-        raise ValueError(f"it has no array {min(missing)!r}")
-    if strange := names - FIELDS.keys() - SCALARS.keys():
-        raise ValueError(f"it has an unknown array {min(strange)!r}")
+        raise ValueError(f"array {min(missing)!r} is missing")
+    if unknown := names - FIELDS.keys() - SCALARS.keys():
+        raise ValueError(f"array {min(unknown)!r} is unknown")
     for name, kinds in SCALARS.items():
         if name in headers and (headers[name][0] != () or headers[name][1].kind not in kinds):
-            raise ValueError(f"{name} is no single number")
+            raise ValueError(f"{name} is not a single number of the right type")
     check_shapes({name: headers[name] for name in FIELDS if name in headers})
 
 
 def read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array."""
+    """Read one array."""
     with archive.open(f"{name}.npy") as member:
         return np.lib.format.read_array(member, allow_pickle=False)

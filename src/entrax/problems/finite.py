@@ -1,14 +1,13 @@
-"""A Markov decision problem given whole: finitely many states and actions, sparse transitions.
+"""A finite Markov decision problem with sparse transitions.
 
-Every (state, action) has at most K branches: `successor[s, a, k]` is where branch k leads and `probability[s, a, k]`
-how likely it is. Index S, one past the last state, means that the episode ended on that transition (Gymnasium's
-`terminated`); padding has index S and probability 0. A solver therefore appends one 0 to its values and needs no
-other case:
+Every (state, action) has at most K branches: branch k leads to `successor[s, a, k]` with probability
+`probability[s, a, k]`. Index S, one past the last state, means that the episode ends on that transition (Gymnasium's
+`terminated`). Padding has index S and probability 0. A solver appends one 0 to its values and needs no special case:
 
     Q(s,a) = r(s,a) + γ Σ_k p_k V(s'_k),   V(S) = 0                                                       (1)
 
-A terminal state is a state in which nothing more happens: its value is 0 and its rows are padding. Actions that the
-mask takes away have padded rows too. A transition may lead to a terminal state by its index, or end at S.
+In a terminal state the episode is over: its value is 0 and its rows are padding. Rows of masked actions are padding
+too. An episode ends when it enters a terminal state or by a transition to index S.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +28,16 @@ Column = ArrayLike | Number
 Branches = Float[Array | np.ndarray, "state action branch"]
 
 
-class Options(TypedDict, total=False):
-    """What every constructor of `FiniteMDP` takes besides transitions and rewards.
+class ProblemOptions(TypedDict, total=False):
+    """Arguments of all constructors of `FiniteMDP` besides transitions and rewards.
 
-    `initial` is a distribution over states or one state; by default uniform over the states that are not terminal.
-    `terminal` is a list of states or one boolean for each; rows of terminal states are ignored. `prior`, `mask`,
-    `discount` and `horizon` are as in `FiniteMDP`; rows that the mask takes away are ignored too.
+    Attributes:
+        initial: a distribution over states, or one state; by default uniform over the states that are not terminal.
+        terminal: a list of states, or one boolean for each state. Rows of terminal states are ignored.
+        prior: weights ≥ 0 of π₀(a|s), shape (S, A).
+        mask: True where an action is allowed, shape (S, A). Rows of masked actions are ignored.
+        discount: γ in [0, 1]; by default 1.
+        horizon: the number of decisions; None for no limit.
     """
 
     initial: ArrayLike
@@ -46,14 +49,25 @@ class Options(TypedDict, total=False):
 
 
 class FiniteMDP(eqx.Module):
-    """A finite problem. Arrays are NumPy as the constructors make them, and may be JAX (to differentiate by them).
+    """A finite problem of S states, A actions and K branches per (state, action).
 
-    `reward` is r(s,a), the expectation over branches where the reward depends on the outcome; `outcome_reward`, if
-    any, is r(s,a,k) of each branch, which the exact posterior needs and the variational policy does not. A reward of −∞
-    forbids its action. `prior` holds
-    weights ≥ 0 of π₀(a|s); `mask` is True where an action is allowed. `horizon` counts decisions; None is no end.
+    The constructors make NumPy arrays. JAX arrays are accepted, to differentiate with respect to them.
 
-    NumPy arrays are checked when the problem is made: EntraxError names the state and action that are wrong.
+    Attributes:
+        successor: the state that each branch leads to; S for the end of the episode.
+        probability: the probability of each branch.
+        reward: r(s,a), the mean over branches if the reward depends on the outcome. −∞ forbids the action.
+        initial: the distribution of the first state.
+        terminal: True where the episode is over.
+        discount: γ in [0, 1].
+        outcome_reward: r(s,a,k) of each branch, or None. Only the exact posterior uses it.
+        prior: weights ≥ 0 of π₀(a|s), or None.
+        mask: True where an action is allowed, or None if all are.
+        horizon: the number of decisions; None for no limit.
+
+    Raises:
+        EntraxError: the problem is not valid; the message names the state and action. The values of JAX arrays are
+            checked by `validate` only.
     """
 
     successor: Integer[Array | np.ndarray, "state action branch"]
@@ -71,12 +85,18 @@ class FiniteMDP(eqx.Module):
         checks.check(self)
 
     def validate(self) -> None:
-        """Check the numbers in JAX arrays as well. Raises EntraxError; not for use inside a transformation."""
+        """Check the values of all arrays, including JAX arrays.
+
+        Not for use inside a JAX transformation.
+
+        Raises:
+            EntraxError: the problem is not valid.
+        """
         checks.check_values(self)
 
     @property
     def states(self) -> int:
-        """S, the number of states; also the index that stands for the end of the episode."""
+        """S, the number of states; also the index of the end of the episode."""
         return self.reward.shape[0]
 
     @property
@@ -90,24 +110,36 @@ class FiniteMDP(eqx.Module):
         return self.successor.shape[2]
 
     @classmethod
-    def from_dense(cls, transition: ArrayLike, reward: ArrayLike, **options: Unpack[Options]) -> "FiniteMDP":
-        """From `transition[s, a, s']`, shape (S, A, S), and `reward[s, a]` or `reward[s, a, s']`.
+    def from_dense(cls, transition: ArrayLike, reward: ArrayLike, **options: Unpack[ProblemOptions]) -> "FiniteMDP":
+        """Build a problem from dense arrays.
 
-        Toolboxes that put the action first, (A, S, S), need `np.moveaxis(transition, 0, 1)`. That cannot be noticed
-        where there are as many actions as states.
+        Args:
+            transition: `transition[s, a, s']`, shape (S, A, S); or (S, A, S + 1), with the probability that the
+                episode ends in the last column. For an array of shape (A, S, S) pass `np.moveaxis(transition, 0, 1)`;
+                the mistake cannot be detected if there are as many actions as states.
+            reward: `reward[s, a]` or `reward[s, a, s']`.
+            **options: see `ProblemOptions`.
 
-        A transition of shape (S, A, S + 1) has in its last column the probability that the episode ends there.
+        Raises:
+            EntraxError: an argument is not valid.
         """
         from entrax.problems import tables
 
         return cls(**tables.from_dense(transition, reward, options))
 
     @classmethod
-    def from_sparse(cls, transition: Sequence[Any], reward: Any, **options: Unpack[Options]) -> "FiniteMDP":
-        """From one SciPy sparse matrix or array of shape (S, S), or (S, S + 1) as in `from_dense`, for each action.
+    def from_sparse(cls, transition: Sequence[Any], reward: Any, **options: Unpack[ProblemOptions]) -> "FiniteMDP":
+        """Build a problem from sparse matrices.
 
-        `reward` is an array `reward[s, a]` or `reward[s, a, s']`, or a list of one matrix of rewards on (s, s'), dense
-        or sparse, for each action.
+        Args:
+            transition: one SciPy sparse matrix or array for each action, of shape (S, S), or (S, S + 1) with the end
+                in the last column.
+            reward: an array `reward[s, a]` or `reward[s, a, s']`, or one dense or sparse matrix over (s, s') for each
+                action.
+            **options: see `ProblemOptions`.
+
+        Raises:
+            EntraxError: an argument is not valid.
         """
         from entrax.problems import tables
 
@@ -120,13 +152,22 @@ class FiniteMDP(eqx.Module):
         *,
         states: int | None = None,
         actions: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ProblemOptions],
     ) -> "FiniteMDP":
-        """From tuples (s, a, p, s', r, terminated): with probability p action a in s leads to s' and earns r.
+        """Build a problem from tuples (s, a, p, s', r, terminated).
 
-        Where `terminated` is true the episode ends, whatever rows s' has. Actions that a state has no tuple for are
-        masked. A state that is only ever reached by termination and has no tuples is terminal. The numbers of states
-        and actions are the largest index and one, unless given. `from_columns` takes arrays.
+        With probability p, action a in state s leads to s' with reward r; if `terminated` is true the episode then
+        ends, even if s' has tuples of its own. An action without tuples in a state is masked. A state without tuples
+        that is entered by termination only is terminal.
+
+        Args:
+            transitions: the tuples. For millions of them use `from_columns`.
+            states: S; by default the largest index plus 1.
+            actions: A; by default the largest index plus 1.
+            **options: see `ProblemOptions`.
+
+        Raises:
+            EntraxError: an argument is not valid.
         """
         from entrax.problems import tables
 
@@ -144,11 +185,12 @@ class FiniteMDP(eqx.Module):
         terminated: Column,
         states: int | None = None,
         actions: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ProblemOptions],
     ) -> "FiniteMDP":
-        """As `from_transitions`, from one array for each entry of the tuples; for millions of transitions.
+        """Build a problem as `from_transitions` does, from one array per tuple entry.
 
-        A single number stands for all of them."""
+        A single number is broadcast to all transitions.
+        """
         from entrax.problems import tables
 
         columns = {
@@ -173,14 +215,29 @@ class FiniteMDP(eqx.Module):
         unseen: str,
         states: int | None = None,
         actions: int | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ProblemOptions],
     ) -> "FiniteMDP":
-        """The maximum-likelihood model of observed transitions (certainty equivalence).
+        """Estimate the maximum-likelihood model of transitions (certainty equivalence).
 
-        p(s'|s,a) is the share of the times that a was taken in s; the reward of (s, a, s') is the mean of those seen.
-        `unseen` says what becomes of actions never taken in a state: "mask" takes them away, "error" refuses them.
-        With "mask", states that the data never mention are terminal. Source: Kumar and Varaiya (1986), Stochastic
-        systems, on certainty equivalence.
+        p(s'|s,a) is the relative frequency of s' after (s, a). The reward of (s, a, s') is the mean observed reward.
+
+        Args:
+            state: s of each transition.
+            action: a of each transition.
+            reward: r of each transition.
+            next_state: s' of each transition.
+            terminated: True where the episode ended.
+            unseen: "mask" to mask actions that were never taken in a state and make states that do not occur
+                terminal; "error" to raise an error.
+            states: S; by default the largest index plus 1.
+            actions: A; by default the largest index plus 1.
+            **options: see `ProblemOptions`.
+
+        Raises:
+            EntraxError: an argument is not valid, or a state is entered but never left.
+
+        References:
+            Kumar and Varaiya (1986), Stochastic systems, on certainty equivalence.
         """
         from entrax.problems import tables
 
@@ -195,39 +252,56 @@ class FiniteMDP(eqx.Module):
         return cls(**tables.from_data(Columns.read(columns, states, actions), unseen, options))
 
     @classmethod
-    def from_gymnasium(cls, env: Any, *, trust_table: bool = False, **options: Unpack[Options]) -> "FiniteMDP":
-        """From a Gymnasium id or environment whose `unwrapped.P[s][a]` lists (p, s', r, terminated).
+    def from_gymnasium(cls, env: Any, *, trust_table: bool = False, **options: Unpack[ProblemOptions]) -> "FiniteMDP":
+        """Build a problem from the table of a Gymnasium environment.
 
-        Wrappers that change steps or episodes are refused, and so is a class with its own `step` or `reset`, unless
-        `trust_table` says that it follows its table. FrozenLake, CliffWalking and Taxi do, without a fickle passenger.
+        Only the flag `terminated` marks the end of an episode. Tables may have rows for states in which no episode
+        continues; such states are terminal here. A `TimeLimit` is ignored: pass a `horizon` instead.
 
-        Only the `terminated` of a transition says that an episode ends: some tables have live rows in states where
-        no episode goes on. Such states are terminal here. A `TimeLimit` is ignored: give a `horizon` to have one.
-        `initial` is by default the environment's `initial_state_distrib`.
+        Args:
+            env: a Gymnasium id, or an environment whose `unwrapped.P[s][a]` lists (p, s', r, terminated).
+            trust_table: accept a class with its own `step` or `reset`, which must follow its table. FrozenLake,
+                CliffWalking and Taxi without a fickle passenger follow theirs and need no `trust_table`.
+            **options: see `ProblemOptions`; `initial` is by default the environment's `initial_state_distrib`.
+
+        Raises:
+            EntraxError: there is no table, or a wrapper or class may change steps or episodes.
         """
         from entrax.problems import toy_text
 
         return cls(**toy_text.from_gymnasium(env, trust_table, options))
 
     def to_sparse(self) -> list[Any]:
-        """One SciPy CSR array of shape (S, S + 1) for each action, the last column the end; as `from_sparse` takes."""
+        """Return one SciPy CSR array, shape (S, S + 1), for each action.
+
+        The last column is the end of the episode.
+        """
         from entrax.problems import tables
 
         return tables.to_sparse(np.asarray(self.successor), np.asarray(self.probability))
 
     def to_dense(self) -> Float[np.ndarray, "state action next"]:
-        """Transition probabilities of shape (S, A, S + 1), the last column the end; as `from_dense` takes."""
+        """Return transition probabilities of shape (S, A, S + 1).
+
+        The last column is the end of the episode.
+        """
         return np.stack([matrix.toarray() for matrix in self.to_sparse()], axis=1)
 
     @classmethod
     def load(cls, path: str | Path) -> "FiniteMDP":
-        """The problem that `save` wrote. Nothing is unpickled; sizes and types are checked before anything is read."""
+        """Load a problem that `save` wrote.
+
+        Nothing is unpickled. Sizes and types are checked before arrays are read.
+
+        Raises:
+            EntraxError: the file cannot be read, or is not a saved problem.
+        """
         from entrax.problems import files
 
         return cls(**files.load(Path(path)))
 
     def save(self, path: str | Path) -> None:
-        """Write the problem into an `.npz` file."""
+        """Write the problem to an `.npz` file."""
         from entrax.problems import files
 
         files.save(self, Path(path))

@@ -1,8 +1,8 @@
-"""A finite problem of T decisions that may change from one decision to the next, and what its last states are worth.
+"""A finite problem of T decisions, with arrays that may change over time.
 
     V_T(s) = `final_value[s]`,   Q_t(s,a) = r_t(s,a) + γ Σ_k p_t(k|s,a) V_{t+1}(s'_k),   t = 0 … T−1            (1)
 
-`FiniteMDP` with a horizon is the case in which nothing changes and V_T is 0.
+A `FiniteMDP` with a horizon is the special case of constant arrays and V_T = 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,22 @@ OverTime = Float[Array | np.ndarray, "time state action"]
 
 
 class FiniteHorizonMDP(eqx.Module):
-    """T decisions in `mdp`, some of whose arrays may be replaced at each decision.
+    """A problem of T decisions with arrays that may differ between decisions.
 
-    `successor`, `probability`, `reward`, `outcome_reward`, `prior` and `mask` are as in `FiniteMDP`, with one more
-    axis in front: entry t is for decision t, whatever `mdp` holds. Successors and probabilities may have another
-    number of branches than `mdp` if both are given. With outcome rewards, in `mdp` or here, `reward` is their
-    expectation and must not be given. `final_value` is what each state is worth after the last decision, 0 by default
-    and in terminal states.
+    Args:
+        mdp: the problem whose arrays are used unless they are given here.
+        horizon: T; by default the length of the arrays given here, or the problem's own horizon.
+        successor: as in `FiniteMDP`, with time as a leading axis, like the other arrays: entry t is for decision t.
+        probability: given together with `successor`, it may have another number of branches than `mdp`.
+        reward: must be None if `mdp` or this problem has outcome rewards, since it is their mean.
+        outcome_reward: r_t(s,a,k).
+        prior: weights ≥ 0 of π₀(a|s) at each time.
+        mask: True where an action is allowed at each time.
+        final_value: V_T(s), the value of each state after the last decision, in units of reward; 0 by default. It
+            must be 0 in terminal states.
 
-    `horizon` is by default the length of the arrays, or the problem's own. EntraxError names the decision, state and
-    action that are wrong.
+    Raises:
+        EntraxError: the problem is not valid; the message names the decision, state and action.
     """
 
     mdp: FiniteMDP
@@ -75,20 +81,28 @@ class FiniteHorizonMDP(eqx.Module):
 
     @classmethod
     def from_stages(cls, stages: Sequence[FiniteMDP], *, final_value: ArrayLike | None = None) -> "FiniteHorizonMDP":
-        """One problem for each decision: they may differ in transitions, rewards, priors and masks."""
+        """Build a problem from one `FiniteMDP` for each decision.
+
+        Args:
+            stages: the problems. They may differ in transitions, rewards, priors and masks only.
+            final_value: V_T(s), the value of each state after the last decision; 0 by default.
+
+        Raises:
+            EntraxError: the stages do not fit together.
+        """
         if not stages:
-            raise EntraxError("There are no stages: give one problem for each decision.")
+            raise EntraxError("`stages` must have one problem for each decision, got none.")
         branches = max(stage.branches for stage in stages)
         first, *_ = stages = [_with_branches(stage, branches) for stage in stages]
         for t, stage in enumerate(stages):
             for name in ("initial", "terminal", "discount"):
                 if _differ(getattr(stage, name), getattr(first, name)):
-                    raise EntraxError(f"Stage {t} has another {name} than stage 0; it must be the same in all stages.")
+                    raise EntraxError(f"`{name}` must be the same in all stages, but those of stages 0 and {t} differ.")
         arrays = {}
         for name in VARYING:
             given = [getattr(stage, name) for stage in stages]
             if any((array is None) != (given[0] is None) for array in given):
-                raise EntraxError(f"Some stages have {name} and others do not: give it to all or to none.")
+                raise EntraxError(f"Either all stages or none must have `{name}`; only some have it.")
             if any(array is not given[0] for array in given):
                 arrays[name] = _stacked(name, given)
         if first.outcome_reward is not None:
@@ -111,11 +125,11 @@ class FiniteHorizonMDP(eqx.Module):
         return {name: getattr(self, name) for name in VARYING if getattr(self, name) is not None}
 
     def stage(self, t: int) -> FiniteMDP:
-        """The problem of decision t."""
+        """Return the problem of decision t."""
         return self.with_arrays({name: array[t] for name, array in self.varying.items()})
 
     def with_arrays(self, arrays: Mapping[str, Any]) -> FiniteMDP:
-        """The problem of one decision, given its slice of each array in `varying`."""
+        """Return the problem of one decision, given its slice of each array in `varying`."""
         arrays = dict(arrays)
         outcome = arrays.get("outcome_reward", self.mdp.outcome_reward)
         if outcome is not None and not arrays.keys().isdisjoint({"outcome_reward", "probability"}):
@@ -127,8 +141,8 @@ class FiniteHorizonMDP(eqx.Module):
     def _check(self) -> None:
         if self.reward is not None and (self.outcome_reward is not None or self.mdp.outcome_reward is not None):
             raise EntraxError(
-                "reward is the expectation of outcome_reward where there is one: give outcome_reward alone, or a "
-                "problem without it (dataclasses.replace(mdp, outcome_reward=None))."
+                "`reward` must be None if there is an `outcome_reward`, since it is its mean. Give `outcome_reward` "
+                "only, or a problem without it: dataclasses.replace(mdp, outcome_reward=None)."
             )
         _check_final_value(self.mdp, self.final_value)
         concrete = all(isinstance(array, np.ndarray) for array in self.varying.values())
@@ -140,29 +154,34 @@ class FiniteHorizonMDP(eqx.Module):
 
 
 def with_horizon(problem: FiniteMDP | FiniteHorizonMDP, horizon: int) -> FiniteHorizonMDP:
-    """The problem with this number of decisions."""
+    """Return the problem with this number of decisions."""
     if isinstance(problem, FiniteMDP):
         return FiniteHorizonMDP(problem, horizon=horizon)
     return problem if problem.horizon == horizon else replace(problem, horizon=horizon)
 
 
 def _array(given: ArrayLike | None, dtype: type | None) -> Any:
-    """JAX arrays as they are, NumPy arrays of the type for anything else."""
+    """Convert to a NumPy array of the type, except for None and JAX arrays."""
     return given if given is None or isinstance(given, jax.Array) else np.asarray(given, dtype)
 
 
 def _decisions(mdp: FiniteMDP, horizon: int | None, varying: Mapping[str, Array | np.ndarray]) -> int:
-    """T, of which arrays, argument and problem must give the same, if any."""
+    """Return T from the argument, the arrays or the problem, which must agree.
+
+    The argument `horizon` overrides the problem's own horizon.
+    """
     checks.check_horizon(horizon)
-    lengths = {name: array.shape[0] if array.ndim else 0 for name, array in varying.items()}
-    given = {"horizon": horizon, **lengths, "the problem's horizon": mdp.horizon}
-    found = {name: int(length) for name, length in given.items() if length is not None}
-    if not found:
-        raise EntraxError("The number of decisions is not known: give horizon, or arrays that lead with time.")
-    first, decisions = next(iter(found.items()))
-    for name, length in found.items():
-        if length != decisions and not (name == "the problem's horizon" and first == "horizon"):
-            raise EntraxError(f"{name} has {length} decisions, and {first} has {decisions}: they must be the same.")
+    lengths = {f"`{name}`": array.shape[0] if array.ndim else 0 for name, array in varying.items()}
+    given = {"`horizon`": horizon, **lengths, "`mdp.horizon`": mdp.horizon}
+    known = {name: int(length) for name, length in given.items() if length is not None}
+    if not known:
+        raise EntraxError("The number of decisions is unknown. Give `horizon`, or arrays whose first axis is time.")
+    first, decisions = next(iter(known.items()))
+    for name, length in known.items():
+        if length != decisions and not (name == "`mdp.horizon`" and first == "`horizon`"):
+            raise EntraxError(
+                f"{first} and {name} must have the same number of decisions, got {decisions} and {length}."
+            )
     checks.check_horizon(decisions)
     return decisions
 
@@ -171,19 +190,22 @@ def _check_final_value(mdp: FiniteMDP, value: Array | np.ndarray | None) -> None
     if value is None:
         return
     if value.shape != (mdp.states,):
-        raise EntraxError(f"final_value has shape {value.shape}: it must be {(mdp.states,)}, one entry for each state.")
+        raise EntraxError(
+            f"`final_value` must have shape {(mdp.states,)}, one entry for each state, got {value.shape}."
+        )
     if not isinstance(value, np.ndarray):
         return
     if (bad := checks.first(~np.isfinite(value))) is not None:
-        raise EntraxError(f"The final value of state {bad[0]} is {value[bad]}: it must be finite.")
+        raise EntraxError(f"`final_value` of state {bad[0]} must be finite, got {value[bad]}.")
     if (bad := checks.first(np.asarray(mdp.terminal) & (value != 0))) is not None:
         raise EntraxError(
-            f"State {bad[0]} is terminal with final value {value[bad]}: it must be 0. Reward what leads there instead."
+            f"`final_value` of the terminal state {bad[0]} must be 0, got {value[bad]}. "
+            "Reward the transitions that enter it instead."
         )
 
 
 def _with_branches(mdp: FiniteMDP, branches: int) -> FiniteMDP:
-    """`mdp` with padding up to this number of branches."""
+    """Pad `mdp` to this number of branches."""
     more = branches - mdp.branches
     if more == 0:
         return mdp
@@ -204,7 +226,7 @@ def _stacked(name: str, arrays: Sequence[Any]) -> Array | np.ndarray:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         raise EntraxError(
-            f"The stages have {name} of shapes {sorted(shapes)}: they must have the same states and actions."
+            f"All stages must have the same states and actions, but `{name}` has shapes {sorted(shapes)}."
         )
     return (jnp if any(isinstance(array, jax.Array) for array in arrays) else np).stack(arrays)
 

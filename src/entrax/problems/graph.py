@@ -1,4 +1,4 @@
-"""Which states can reach which, from the pattern of the transitions alone."""
+"""Reachability of states in the graph of possible transitions."""
 
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 def cannot_terminate(
     mdp: "FiniteMDP", policy: Float[np.ndarray, "state action"] | None = None
 ) -> Int[np.ndarray, " stuck"]:
-    """The states from which no sequence of allowed actions, or of actions that `policy` takes, can end the episode.
+    """Return the states from which no sequence of actions can end the episode.
 
-    Where there are none, every policy that takes all those actions with positive probability ends its episodes, so
-    that the values of an undiscounted problem without entropy are finite; otherwise an error can name the first one.
+    If the result is empty, every policy that takes all these actions with positive probability ends its episodes.
+
+    Args:
+        mdp: the problem.
+        policy: consider only actions of positive probability; None for all allowed actions.
     """
     from scipy import sparse
     from scipy.sparse import csgraph
@@ -25,7 +28,7 @@ def cannot_terminate(
         possible = possible & (np.asarray(policy) > 0)[..., None]
     end, terminal = mdp.states, np.flatnonzero(np.asarray(mdp.terminal))
     count = possible.sum((1, 2))
-    # Column s of the matrix has the successors of s, so that the search from the end runs along transitions backwards.
+    # Column s of the matrix holds the successors of s, so the search from the end follows transitions backwards.
     start = np.concatenate([[0], np.cumsum(count), [int(count.sum())]])
     forward = sparse.csc_array((np.ones(start[-1], np.int8), successor[possible], start), shape=(end + 1, end + 1))
     ends = sparse.csr_array((np.ones(len(terminal), np.int8), (np.full(len(terminal), end), terminal)), forward.shape)

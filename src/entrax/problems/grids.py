@@ -1,4 +1,4 @@
-"""Gridworlds from maps in text, and the ones that papers and lectures use."""
+"""Gridworlds from text maps, and gridworlds from papers and lectures."""
 
 from collections.abc import Iterator
 from typing import Unpack
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from entrax.errors import EntraxError
 from entrax.problems.assemble import BLOCK, Entries, assemble, settings
-from entrax.problems.finite import FiniteMDP, Number, Options
+from entrax.problems.finite import FiniteMDP, Number, ProblemOptions
 from entrax.problems.layout import GOAL, PIT, START, Layout
 
 
@@ -19,37 +19,48 @@ def gridworld(
     step_reward: Number = 0.0,
     goal_reward: Number = 1.0,
     pit_reward: Number = -1.0,
-    **options: Unpack[Options],
+    **options: Unpack[ProblemOptions],
 ) -> FiniteMDP:
-    """A grid in which actions step up, right, down and left; see `Layout` for maps and the numbering of states.
+    """Build a gridworld in which actions step up, right, down and left.
 
-    With probability `slip` a step goes to one of the two sides instead, each as likely: 2/3 is FrozenLake's ice. Walls
-    and the edge leave the agent where it is. Goals and pits are terminal. Every step earns `step_reward`, and
-    `goal_reward` or `pit_reward` besides when it enters one. Episodes begin in the cells `S`, each as likely; on a map
-    without one, anywhere but in goals and pits.
+    Walls and the edge leave the agent in place. Goals and pits are terminal. Episodes start in a uniformly random cell
+    `S`, or, on a map without `S`, in any cell except goals and pits.
+
+    Args:
+        layout: the map; see `Layout` for its letters and the numbering of states.
+        slip: the probability that a step goes to one of the two sides instead, each equally likely. FrozenLake's ice
+            has 2/3.
+        step_reward: the reward of every step.
+        goal_reward: the additional reward of a step into a goal.
+        pit_reward: the additional reward of a step into a pit.
+        **options: see `ProblemOptions`; `terminal` follows from the map.
+
+    Raises:
+        EntraxError: an argument is not valid.
     """
     if not 0 <= slip <= 1:
-        raise EntraxError(f"The slip is {slip}: it must lie in [0, 1].")
+        raise EntraxError(f"`slip` must lie in [0, 1], got {slip}.")
     layout = Layout.parse(layout) if isinstance(layout, str) else layout
     start, goal, pit = (layout.where(letter) for letter in (START, GOAL, PIT))
-    defaults: Options = {"terminal": goal | pit}
+    defaults: ProblemOptions = {"terminal": goal | pit}
     if start.any():
         defaults["initial"] = start / np.count_nonzero(start)
     states, actions = len(goal), len(layout.moves)
     if "terminal" in options:
-        raise EntraxError("The map says which cells are terminal, its goals and pits: leave `terminal` out.")
-    for name, number in (("step", step_reward), ("goal", goal_reward), ("pit", pit_reward)):
+        raise EntraxError("`terminal` follows from the goals and pits of the map; remove it.")
+    rewards = {"step_reward": step_reward, "goal_reward": goal_reward, "pit_reward": pit_reward}
+    for name, number in rewards.items():
         if not np.isfinite(number):
-            raise EntraxError(f"The {name} reward is {number}: it must be finite.")
+            raise EntraxError(f"`{name}` must be finite, got {number}.")
     fields = settings(states, actions, {**defaults, **options})
-    paid = step_reward + goal_reward * goal + pit_reward * pit
-    return FiniteMDP(**fields | assemble(states, actions, blocks(layout, slip, ~fields["terminal"], paid)))
+    entry_reward = step_reward + goal_reward * goal + pit_reward * pit
+    return FiniteMDP(**fields | assemble(states, actions, blocks(layout, slip, ~fields["terminal"], entry_reward)))
 
 
 def blocks(
-    layout: Layout, slip: Number, live: Bool[np.ndarray, " state"], paid: Float[np.ndarray, " state"]
+    layout: Layout, slip: Number, live: Bool[np.ndarray, " state"], entry_reward: Float[np.ndarray, " state"]
 ) -> Iterator[Entries]:
-    """Where each action may lead from the live states, ahead and to either side, for some states at a time."""
+    """Yield the transitions of the live states, a block of states at a time."""
     ring = "↑→↓←"
     turns, chance = ((0, 1, -1), np.array([1 - slip, slip / 2, slip / 2])) if slip > 0 else ((0,), np.ones(1))
     steps = {direction: layout.step(direction).astype(np.int32) for direction in ring}
@@ -59,7 +70,12 @@ def blocks(
         state = begin + np.flatnonzero(live[begin : begin + size])
         reached = np.stack([step[state] for step in heading], axis=1).ravel()
         row = np.repeat((state[:, None] * actions + np.arange(actions)).ravel(), len(turns))
-        yield Entries(row, reached, np.tile(chance, len(state) * actions), paid[reached])
+        yield Entries(
+            row=row,
+            successor=reached,
+            probability=np.tile(chance, len(state) * actions),
+            reward=entry_reward[reached],
+        )
 
 
 TWO_PASSAGES = """
@@ -74,35 +90,45 @@ TWO_PASSAGES = """
 #....#....#
 ###########
 """
-"""Two passages through a wall: the upper one is 2 rows off the straight way, the lower one 3."""
+"""A wall with two passages: the upper one is 2 rows from the straight path, the lower one 3."""
 
 
 def two_passages(closed: str | None = None) -> Layout:
-    """A maze with two ways to its goal: 12 steps by the upper passage, 14 by the lower; `closed` shuts one of them.
+    """Return a maze with a path of 12 steps by the upper passage, 14 by the lower.
 
-    A hard-optimal policy only knows the upper one; a soft one keeps both. After the maze of Haarnoja et al. (2017),
-    arXiv:1702.08165, on what is left of a policy when its passage is shut.
+    A hard-optimal policy takes the upper passage only; a soft one takes both.
+
+    Args:
+        closed: 'upper' or 'lower' to close a passage; None leaves both open.
+
+    Raises:
+        EntraxError: `closed` is something else.
+
+    References:
+        Haarnoja et al. (2017), arXiv:1702.08165, whose maze this one resembles.
     """
-    shut = {None: None, "upper": 2, "lower": 7}
-    if closed not in shut:
-        raise EntraxError(f"closed is {closed!r}: it must be 'upper', 'lower' or None.")
+    row_of = {None: None, "upper": 2, "lower": 7}
+    if closed not in row_of:
+        raise EntraxError(f"`closed` must be 'upper', 'lower' or None, got {closed!r}.")
     rows = TWO_PASSAGES.strip().split("\n")
-    number = shut[closed]
+    number = row_of[closed]
     return Layout.parse("\n".join(row[:5] + "#" + row[6:] if i == number else row for i, row in enumerate(rows)))
 
 
 ALIASED = Layout.parse(".....\nX#G#X")
 ALIASED_OBSERVATION = (0, 1, 2, 1, 3, 4, 5, 4)
-"""What the agent sees in each state of the aliased gridworld: the second and the fourth cell look alike."""
+"""The observation of each state of the aliased gridworld; the second and the fourth cell look alike."""
 
 
-def aliased_gridworld(**options: Unpack[Options]) -> FiniteMDP:
-    """David Silver's example: five cells in a row, a skull below the first and the last, treasure below the middle.
+def aliased_gridworld(**options: Unpack[ProblemOptions]) -> FiniteMDP:
+    """Build David Silver's aliased gridworld: a row above two skulls and a treasure.
 
-    Every step costs 1, so without discount the return is minus the number of steps; the skull costs 100 more. States
-    0 to 4 are the row, in which episodes begin; 5 and 7 the skulls, 6 the treasure. A policy that sees only
-    `ALIASED_OBSERVATION` must be stochastic in states 1 and 3: with P(east) = ½ there, and steps towards the middle
-    at the ends, the steps to the treasure are 5, 4, 1, 4, 5. Source: Silver (2015), lectures on reinforcement
-    learning, lecture 7.
+    States 0 to 4 are the row, in which episodes start; 5 and 7 are the skulls, below the first and last cell; 6 is the
+    treasure, below the middle. Every step costs 1, so the undiscounted return is minus the number of steps; a skull
+    costs 100 more. A policy of `ALIASED_OBSERVATION` must be stochastic in states 1 and 3. With P(east) = ½ there and
+    steps towards the middle at the ends, the expected numbers of steps to the treasure are 5, 4, 1, 4, 5.
+
+    References:
+        Silver (2015), lectures on reinforcement learning, lecture 7.
     """
     return gridworld(ALIASED, step_reward=-1.0, goal_reward=0.0, pit_reward=-100.0, **options)

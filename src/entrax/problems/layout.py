@@ -1,4 +1,4 @@
-"""Maps of gridworlds in text: which cell is which state, and which way each action goes."""
+"""Text maps of gridworlds: states of cells and directions of actions."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,15 +9,19 @@ from jaxtyping import Bool, Int
 from entrax.errors import EntraxError
 
 FREE, WALL, START, GOAL, PIT = ".", "#", "S", "G", "X"
-SAME = {" ": FREE, "F": FREE, "H": PIT}  # also FrozenLake's letters
+SAME = {" ": FREE, "F": FREE, "H": PIT}  # other letters for the same cells, such as FrozenLake's
 DIRECTIONS = {"↑": (-1, 0), "→": (0, 1), "↓": (1, 0), "←": (0, -1)}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A map: rows of equal length of `.` free, `#` wall, `S` start, `G` goal and `X` pit; `F` and `H` are `.` and `X`.
+    """A map of `.` free, `#` wall, `S` start, `G` goal and `X` pit.
 
-    States are the cells that are no wall, row by row. `moves` has one arrow for each action.
+    `F` means `.`, and `H` means `X`.
+
+    Attributes:
+        rows: rows of equal length. States are the cells that are not walls, numbered row by row.
+        moves: one arrow for each action.
     """
 
     rows: tuple[str, ...]
@@ -25,7 +29,11 @@ class Layout:
 
     @classmethod
     def parse(cls, text: str, moves: str = "↑→↓←") -> "Layout":
-        """The layout that a text shows; empty lines around it don't count."""
+        """Parse a map; empty lines before and after it are ignored.
+
+        Raises:
+            EntraxError: the map is not valid.
+        """
         lines = [line.rstrip("\r") for line in text.split("\n")]
         while lines and not lines[0].strip():
             del lines[0]
@@ -37,24 +45,29 @@ class Layout:
         rows = tuple("".join(SAME.get(letter, letter) for letter in line) for line in lines)
         for number, row in enumerate(rows):
             if len(row) != len(rows[0]):
-                raise EntraxError(f"Row {number} of the map has {len(row)} cells, and row 0 has {len(rows[0])}.")
-            if strange := set(row) - known:
-                raise EntraxError(f"Row {number} of the map has {min(strange)!r}: cells are . # S G X, or F and H.")
+                raise EntraxError(
+                    f"All rows of the map must have the same length; row 0 has {len(rows[0])} cells, "
+                    f"row {number} has {len(row)}."
+                )
+            if unknown := set(row) - known:
+                raise EntraxError(
+                    f"Cells of the map must be one of . # S G X F H, got {min(unknown)!r} in row {number}."
+                )
         if not moves or not set(moves) <= DIRECTIONS.keys():
-            raise EntraxError(f"The moves are {moves!r}: they must be arrows, one of ↑→↓← for each action.")
+            raise EntraxError(f"`moves` must have one arrow of ↑→↓← for each action, got {moves!r}.")
         if all(cell == WALL for row in rows for cell in row):
-            raise EntraxError("The map has nothing but walls.")
-        return cls(rows, moves)
+            raise EntraxError("The map must have a cell that is not a wall.")
+        return cls(rows=rows, moves=moves)
 
     @cached_property
     def cells(self) -> np.ndarray:
-        """The letters, shape (height, width)."""
+        """The letters as bytes, shape (height, width)."""
         joined = "".join(self.rows).encode("ascii")
         return np.frombuffer(joined, "S1").reshape(len(self.rows), len(self.rows[0]))
 
     @cached_property
     def state(self) -> Int[np.ndarray, "height width"]:
-        """The state of each cell; −1 in walls."""
+        """The state of each cell; −1 for walls."""
         free = self.cells != WALL.encode()
         return np.where(free, np.cumsum(free).reshape(free.shape) - 1, -1)
 
@@ -65,15 +78,15 @@ class Layout:
 
     @cached_property
     def directions(self) -> Int[np.ndarray, "action 2"]:
-        """The step of each action, down and to the right."""
+        """The step of each action, as (rows down, columns right)."""
         return np.array([DIRECTIONS[move] for move in self.moves])
 
     def where(self, letter: str) -> Bool[np.ndarray, " state"]:
-        """Which states have this letter."""
+        """Return which states have this letter."""
         return self.cells[tuple(self.place.T)] == letter.encode()
 
     def step(self, direction: str) -> Int[np.ndarray, " state"]:
-        """Where a step in the direction of an arrow leads from each state; walls and the edge leave it in place."""
+        """Return the state after a step; walls and the edge block it."""
         height, width = self.state.shape
         target = self.place + DIRECTIONS[direction]
         inside = np.all((target >= 0) & (target < (height, width)), axis=1)

@@ -1,4 +1,4 @@
-"""Small problems that the field tests its methods on, and random ones of any size."""
+"""Small benchmark problems of the field, and random problems of any size."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -7,19 +7,32 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from entrax.errors import EntraxError
-from entrax.problems.assemble import settings
-from entrax.problems.finite import FiniteMDP, Number, Options
+from entrax.problems.assemble import live_rows, settings
+from entrax.problems.finite import FiniteMDP, Number, ProblemOptions
 
 
-def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Unpack[Options]) -> FiniteMDP:
-    """A random problem: each (s, a) leads to `branches` distinct states and its reward is standard normal.
+def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Unpack[ProblemOptions]) -> FiniteMDP:
+    """Sample a problem in which each (s, a) leads to `branches` distinct states.
 
-    Successors are a uniform choice; their probabilities are the parts that uniform cuts make of [0, 1]. Source:
-    Archibald, McKinnon and Thomas (1995), On the generation of Markov decision processes; with Gaussian rewards as in
-    Bhatnagar et al. (2009), Natural actor-critic algorithms.
+    Successors are chosen uniformly. Their probabilities are the lengths of the pieces of [0, 1] between uniform cuts.
+    Rewards are standard normal.
+
+    Args:
+        states: S.
+        actions: A.
+        branches: the number of successors of each (s, a), at most `states`.
+        seed: the seed of the random numbers.
+        **options: see `ProblemOptions`.
+
+    Raises:
+        EntraxError: `branches` is not in 1 … `states`, or an option is not valid.
+
+    References:
+        Archibald, McKinnon and Thomas (1995), On the generation of Markov decision processes.
+        Bhatnagar et al. (2009), Natural actor-critic algorithms, for the Gaussian rewards.
     """
     if not 1 <= branches <= states:
-        raise EntraxError(f"{branches} branches to distinct states need 1 ≤ branches ≤ states = {states}.")
+        raise EntraxError(f"`branches` must be from 1 to the number of states, {states}, got {branches}.")
     fields = settings(states, actions, options)
     rng = np.random.default_rng(seed)
     rows = states * actions
@@ -28,25 +41,24 @@ def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Un
     probability = np.diff(cuts, axis=1, prepend=0.0, append=1.0)
     reward = rng.normal(size=(states, actions))
     shape = (states, actions, branches)
-    nothing = fields["terminal"] if fields["mask"] is None else fields["terminal"][:, None] | ~fields["mask"]
-    nothing = np.broadcast_to(nothing.reshape(states, -1), (states, actions))
+    live = live_rows(fields, actions)
     return FiniteMDP(
-        successor=np.where(nothing[..., None], states, successor.reshape(shape)).astype(np.int32),
-        probability=np.where(nothing[..., None], 0.0, probability.reshape(shape)),
-        reward=np.where(nothing, 0.0, reward),
+        successor=np.where(live[..., None], successor.reshape(shape), states).astype(np.int32),
+        probability=np.where(live[..., None], probability.reshape(shape), 0.0),
+        reward=np.where(live, reward, 0.0),
         **fields,
     )
 
 
 def distinct(rng: np.random.Generator, rows: int, count: int, size: int) -> Int[np.ndarray, "row branch"]:
-    """For each row, `count` different numbers below `size`, in order, every choice equally likely."""
-    if count * count > 4 * size:  # drawing again until all differ would take long
+    """Draw `count` distinct sorted numbers below `size` for each row, uniformly."""
+    if count * count > 4 * size:  # redrawing rows until all numbers differ would be slow
         chunk = max(1, 10_000_000 // size)
         parts = [rng.random((min(chunk, rows - at), size)) for at in range(0, rows, chunk)]
         return np.sort(np.concatenate([part.argpartition(count - 1, axis=1)[:, :count] for part in parts]), axis=1)
     chosen = np.sort(rng.integers(size, size=(rows, count)), axis=1)
-    while (again := np.flatnonzero((np.diff(chosen, axis=1) == 0).any(1))).size:
-        chosen[again] = np.sort(rng.integers(size, size=(len(again), count)), axis=1)
+    while (repeated := np.flatnonzero((np.diff(chosen, axis=1) == 0).any(1))).size:
+        chosen[repeated] = np.sort(rng.integers(size, size=(len(repeated), count)), axis=1)
     return chosen
 
 
@@ -56,15 +68,26 @@ def forest(
     wait_reward: Number = 4.0,
     cut_reward: Number = 2.0,
     fire: Number = 0.1,
-    **options: Unpack[Options],
+    **options: Unpack[ProblemOptions],
 ) -> FiniteMDP:
-    """A forest that is let grow (action 0) or cut (action 1) each year, and burns down with probability `fire`.
+    """Build the forest problem: each year wait (action 0) or cut (action 1).
 
-    States are its age. Waiting earns `wait_reward` at the oldest age; cutting earns `cut_reward` there, 1 before, and
-    nothing at age 0. As the example of Chadès et al. (2014), MDPtoolbox.
+    The state is the age of the forest. While waiting it burns down with probability `fire`. Waiting earns
+    `wait_reward` at the oldest age and 0 before. Cutting earns `cut_reward` at the oldest age, 0 at age 0 and 1 in
+    between.
+
+    Args:
+        ages: the number of states, at least 2.
+        wait_reward: the reward of waiting at the oldest age.
+        cut_reward: the reward of cutting at the oldest age.
+        fire: the probability of a fire in a year.
+        **options: see `ProblemOptions`.
+
+    References:
+        Chadès et al. (2014), MDPtoolbox, for the example.
     """
     if ages < 2:
-        raise EntraxError(f"A forest needs at least 2 ages, not {ages}.")
+        raise EntraxError(f"`ages` must be at least 2, got {ages}.")
     age = np.arange(ages)
     oldest = age == ages - 1
     zero, one = np.zeros(ages, int), np.ones(ages)
@@ -87,13 +110,24 @@ def inventory(
     order_cost: Number = 4.0,
     unit_cost: Number = 2.0,
     holding_cost: Number = 1.0,
-    **options: Unpack[Options],
+    **options: Unpack[ProblemOptions],
 ) -> FiniteMDP:
-    """Stock is ordered each month before a random demand: state s is the stock, action a the units ordered, a ≤ M − s.
+    """Build an inventory problem: order units each month before a random demand.
 
-    `demand[d]` is the probability that d units are asked for; what is not in stock is not sold. A month earns
-    price · sold − order_cost [a > 0] − unit_cost · a − holding_cost · (s + a). The defaults are the numbers of
-    Puterman (1994), Markov decision processes, section 3.2.
+    State s is the stock and action a the number of units ordered, s + a ≤ `capacity`. Demand that exceeds the stock is
+    lost. The reward of a month is price · sold − order_cost [a > 0] − unit_cost · a − holding_cost · (s + a).
+
+    Args:
+        capacity: the largest stock.
+        demand: `demand[d]` is the probability that d units are demanded.
+        price: the revenue of each unit sold.
+        order_cost: the fixed cost of an order.
+        unit_cost: the cost of each unit ordered.
+        holding_cost: the cost of each unit in stock.
+        **options: see `ProblemOptions`.
+
+    References:
+        Puterman (1994), Markov decision processes, section 3.2, for the default numbers.
     """
     sizes = (capacity + 1, capacity + 1, len(demand))
     stock, order, asked = (axis.ravel() for axis in np.indices(sizes))
@@ -117,15 +151,22 @@ def chain(
     slip: Number = 0.0,
     left_reward: Number = 0.0,
     right_reward: Number = 1.0,
-    **options: Unpack[Options],
+    **options: Unpack[ProblemOptions],
 ) -> FiniteMDP:
-    """States in a row; action 0 steps left and 1 right, the other way with probability `slip`. It never ends.
+    """Build a chain of states, with steps left (action 0) and right (action 1).
 
-    A step left off the first state earns `left_reward` and a step right off the last one `right_reward`, by action;
-    both stay. With a small left reward it takes patience to be right.
+    The problem never ends. Action 0 in the first state earns `left_reward`, and action 1 in the last state earns
+    `right_reward`; steps off either end stay in place. With a small left reward, only a patient agent goes right.
+
+    Args:
+        length: the number of states, at least 1.
+        slip: the probability of a step in the opposite direction.
+        left_reward: the reward of action 0 in the first state.
+        right_reward: the reward of action 1 in the last state.
+        **options: see `ProblemOptions`.
     """
     if length < 1:
-        raise EntraxError(f"A chain needs a length of at least 1, not {length}.")
+        raise EntraxError(f"`length` must be at least 1, got {length}.")
     state, action, slipped = (axis.ravel() for axis in np.indices((length, 2, 2)))
     step = np.where(action == slipped, -1, 1)
     return FiniteMDP.from_columns(
@@ -140,20 +181,33 @@ def chain(
 
 
 def random_walk(
-    length: int, *, cost: Number = 0.0, exit_rewards: tuple[Number, Number] = (0.0, 0.0), **options: Unpack[Options]
+    length: int,
+    *,
+    cost: Number = 0.0,
+    exit_rewards: tuple[Number, Number] = (0.0, 0.0),
+    **options: Unpack[ProblemOptions],
 ) -> FiniteMDP:
-    """States 0 to `length`, of which the first and last are exits; action 0 steps down and 1 up, at `cost` a step.
+    """Build a walk on the states 0 to `length`, whose first and last state are exits.
 
-    Under a uniform prior it is the linearly solvable walk of Todorov (2009), whose passive dynamics go either way;
-    with one exit reward of −∞ in the limit, the gambler's ruin. `exit_rewards` are earned on entering 0 and `length`.
+    Action 0 steps down and action 1 up. Under a uniform prior it is the linearly solvable random walk of Todorov
+    (2009). As one exit reward tends to −∞ it becomes the gambler's ruin.
+
+    Args:
+        length: the last state, at least 2.
+        cost: the cost of each step.
+        exit_rewards: the rewards of entering state 0 and state `length`.
+        **options: see `ProblemOptions`.
+
+    References:
+        Todorov (2009), Efficient computation of optimal actions.
     """
     if length < 2:
-        raise EntraxError(f"A random walk needs a length of at least 2, not {length}.")
+        raise EntraxError(f"`length` must be at least 2, got {length}.")
     state = np.repeat(np.arange(1, length), 2)
     action = np.tile([0, 1], length - 1)
     reached = state + 2 * action - 1
     bonus = exit_rewards[0] * (reached == 0) + exit_rewards[1] * (reached == length)
-    settled: Options = {"terminal": [0, length], **options}
+    with_exits: ProblemOptions = {"terminal": [0, length], **options}
     return FiniteMDP.from_columns(
         state=state,
         action=action,
@@ -162,33 +216,55 @@ def random_walk(
         reward=bonus - cost,
         terminated=False,
         states=length + 1,
-        **settled,
+        **with_exits,
     )
 
 
 def safe_or_risky(
-    *, win: Number = 2.0, loss: Number = -4.0, chance: Number = 0.5, **options: Unpack[Options]
+    *, win: Number = 2.0, loss: Number = -4.0, chance: Number = 0.5, **options: Unpack[ProblemOptions]
 ) -> FiniteMDP:
-    """One decision: safe (action 0) earns nothing; risky (action 1) earns `win` with probability `chance`, else `loss`.
+    """Build a problem of one decision: a safe action (0) or a risky action (1).
 
-    At temperature 1 with the default numbers the variational policy takes the risk with probability .2689, and the
-    exact posterior with .7874, because it believes that it will win. After Levine (2018), arXiv:1805.00909, on why
-    the posterior is optimistic.
+    At temperature 1 with the default numbers the variational policy takes the risk with probability .2689. The exact
+    posterior takes it with probability .7874, because it believes that it will win.
+
+    Args:
+        win: the reward of the risky action with probability `chance`.
+        loss: its reward otherwise. The safe action has reward 0.
+        chance: the probability of winning.
+        **options: see `ProblemOptions`.
+
+    References:
+        Levine (2018), arXiv:1805.00909, on the optimism of the posterior.
     """
     branches = [(0, 0, 1.0, 0, 0.0, True), (0, 1, chance, 0, win, True), (0, 1, 1 - chance, 0, loss, True)]
     return FiniteMDP.from_transitions(branches, **options)
 
 
-def pendulum(angles: int = 101, velocities: int = 101, torques: int = 9, **options: Unpack[Options]) -> FiniteMDP:
-    """Gymnasium's Pendulum-v1 on a grid: state angle · velocities + velocity, and torques from −2 to 2.
+def pendulum(
+    angles: int = 101, velocities: int = 101, torques: int = 9, **options: Unpack[ProblemOptions]
+) -> FiniteMDP:
+    """Discretise Gymnasium's Pendulum-v1 on a grid of angles and velocities.
 
-    Angles are −π + 2π i / angles, upright 0, going round; velocities lie evenly from −8 to 8. A step leads to a point
-    between four grid points, and with the weights of bilinear interpolation to these, so that the values of the
-    problem are interpolated. Episodes begin at any angle, with a velocity of at most 1 as nearly as the grid has it.
-    Source: Munos and Moore (2002), Variable resolution discretization in optimal control.
+    State i · `velocities` + j has the angle −π + 2π i / `angles` (upright is 0) and the j-th of evenly spaced
+    velocities from −8 to 8. Actions are evenly spaced torques from −2 to 2. A step leads to the four grid points around
+    the next state, weighted by bilinear interpolation. Episodes start at any angle with a grid velocity of at most 1,
+    or the smallest ones if the grid has none.
+
+    Args:
+        angles: the number of angles, at least 3.
+        velocities: the number of velocities, at least 2.
+        torques: the number of torques, at least 2.
+        **options: see `ProblemOptions`.
+
+    References:
+        Munos and Moore (2002), Variable resolution discretization in optimal control.
     """
     if angles < 3 or velocities < 2 or torques < 2:
-        raise EntraxError("A pendulum needs at least 3 angles, 2 velocities and 2 torques.")
+        raise EntraxError(
+            "A pendulum needs at least 3 `angles`, 2 `velocities` and 2 `torques`, "
+            f"got {angles}, {velocities} and {torques}."
+        )
     angle, velocity = -np.pi + 2 * np.pi * np.arange(angles) / angles, np.linspace(-8, 8, velocities)
     th, thdot, u = np.meshgrid(angle, velocity, np.linspace(-2, 2, torques), indexing="ij")
     reward = -(th**2 + 0.1 * thdot**2 + 0.001 * u**2)
@@ -196,7 +272,7 @@ def pendulum(angles: int = 101, velocities: int = 101, torques: int = 9, **optio
     successor, probability = interpolated(th + 0.05 * thdot, thdot, angles, velocities)
     states = angles * velocities
     slow = np.abs(velocity) <= max(1.0, np.abs(velocity).min())
-    start: Options = {"initial": np.tile(slow / (slow.sum() * angles), angles)}
+    start: ProblemOptions = {"initial": np.tile(slow / (slow.sum() * angles), angles)}
     shape = (states, torques, 4)
     return FiniteMDP(
         successor=successor.reshape(shape),
@@ -209,7 +285,7 @@ def pendulum(angles: int = 101, velocities: int = 101, torques: int = 9, **optio
 def interpolated(
     angle: Float[np.ndarray, "..."], velocity: Float[np.ndarray, "..."], angles: int, velocities: int
 ) -> tuple[Int[np.ndarray, "... 4"], Float[np.ndarray, "... 4"]]:
-    """The four grid points about each point, the angle going round, and their weights."""
+    """Return the four grid points around each point, and their bilinear weights."""
     across = (angle + np.pi) * angles / (2 * np.pi)
     up = (velocity + 8) * (velocities - 1) / 16
     left, below = np.floor(across), np.minimum(np.floor(up), velocities - 2)

@@ -1,4 +1,4 @@
-"""Problems from dense tables, sparse matrices, lists of transitions and observed data: the fields of a `FiniteMDP`."""
+"""Conversion of tables, matrices, transitions and data to fields of `FiniteMDP`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,15 +20,15 @@ def from_dense(transition: Any, reward: Any, options: Mapping[str, Any]) -> Fiel
     shape = transition.shape
     swapped = len(shape) == 3 and shape[1] == shape[2] != shape[0] and reward.shape[:2] != shape[:2]
     if len(shape) != 3 or shape[2] - shape[0] not in (0, 1) or swapped:
-        hint = "; np.moveaxis(transition, 0, 1) puts states first" if swapped else ""
-        raise EntraxError(f"transition has shape {shape}: it must be (states, actions, states){hint}.")
+        hint = " Use np.moveaxis(transition, 0, 1) to put states first." if swapped else ""
+        raise EntraxError(f"`transition` must have shape (states, actions, states), got {shape}.{hint}")
     states, actions, _ = shape
     if reward.shape != shape:
         reward = table(reward, states, actions, "reward")
     fields = settings(states, actions, options)
     where = np.nonzero((transition != 0) & live_rows(fields, actions)[..., None])
     row, probability = where[0] * actions + where[1], transition[where]
-    return built(fields, actions, row, where[2], probability, reward[where] if reward.ndim == 3 else reward)
+    return build_fields(fields, actions, row, where[2], probability, reward[where] if reward.ndim == 3 else reward)
 
 
 def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, Any]) -> Fields:
@@ -36,14 +36,17 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     from scipy import sparse
 
     if sparse.issparse(transition):
-        raise EntraxError("transition is one matrix: give a list of them, one for each action.")
+        raise EntraxError("`transition` must be a list of matrices, one for each action; got one matrix.")
     matrices = [sparse.csr_array(matrix, dtype=float) for matrix in transition]
     if not matrices:
-        raise EntraxError("A problem needs at least one action: transition holds no matrix.")
+        raise EntraxError("`transition` must hold one matrix for each action; got none.")
     states, actions = matrices[0].shape[0], len(matrices)
     for action, matrix in enumerate(matrices):
         if matrix.shape != matrices[0].shape or matrix.shape[1] - states not in (0, 1):
-            raise EntraxError(f"The matrix of action {action} has shape {matrix.shape}: it must be {(states, states)}.")
+            raise EntraxError(
+                f"Matrices of `transition` must have shape {(states, states)}; "
+                f"the one of action {action} has {matrix.shape}."
+            )
     fields = settings(states, actions, options)
     entries = [matrix.tocoo() for matrix in matrices]
     row = np.concatenate([entry.row * np.int64(actions) + action for action, entry in enumerate(entries)])
@@ -52,12 +55,12 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     if sparse.issparse(reward):
         reward = reward.toarray()
     if isinstance(reward, np.ndarray) and reward.shape == (states, actions, matrices[0].shape[1]):
-        reward = list(np.moveaxis(reward, 1, 0))  # reward[s, a, s'], as `from_dense` takes it
+        reward = list(np.moveaxis(reward, 1, 0))  # from reward[s, a, s']
     if isinstance(reward, Sequence) and any(np.ndim(matrix) == 2 for matrix in reward):
         rewards = outcome_rewards(reward, matrices, entries)
     else:
         rewards = table(reward, states, actions, "reward").astype(float)
-    return built(fields, actions, row, successor, probability, rewards)
+    return build_fields(fields, actions, row, successor, probability, rewards)
 
 
 def to_sparse(
@@ -78,21 +81,21 @@ def to_sparse(
 
 
 def outcome_rewards(rewards: Sequence[Any], matrices: list[Any], entries: list[Any]) -> Float[np.ndarray, " entry"]:
-    """The reward of each transition from a dense or sparse matrix for each action, 0 where a sparse one holds none."""
+    """Return each transition's reward from one matrix for each action."""
     from scipy import sparse
 
-    shapes, wanted = [np.shape(matrix) for matrix in rewards], [matrix.shape for matrix in matrices]
-    if shapes != wanted:
-        raise EntraxError(f"The matrices of rewards have shapes {shapes}: they must be those of transition, {wanted}.")
-    found = []
+    shapes, expected = [np.shape(matrix) for matrix in rewards], [matrix.shape for matrix in matrices]
+    if shapes != expected:
+        raise EntraxError(f"Matrices of `reward` must have the shapes of `transition`, {expected}, got {shapes}.")
+    parts = []
     for matrix, entry in zip(rewards, entries, strict=True):
         matrix = sparse.csr_array(matrix, dtype=float) if sparse.issparse(matrix) else np.asarray(matrix, float)
         values = matrix[entry.row, entry.col]
-        found.append(np.asarray(values.todense() if sparse.issparse(values) else values).ravel())
-    return np.concatenate(found)
+        parts.append(np.asarray(values.todense() if sparse.issparse(values) else values).ravel())
+    return np.concatenate(parts)
 
 
-def built(
+def build_fields(
     fields: Fields,
     actions: int,
     row: Int[np.ndarray, " entry"],
@@ -100,20 +103,25 @@ def built(
     probability: Float[np.ndarray, " entry"],
     reward: np.ndarray,
 ) -> Fields:
-    """All fields from entries and settings; the reward is one of each entry, or a table."""
+    """Add transitions and rewards; `reward` is r(s,a), or one number per branch."""
     live = live_rows(fields, actions)
     kept = live.ravel()[row]
     if (bad := first(kept & ~(probability >= 0))) is not None:
         where = at(divmod(int(row[bad]), actions))
-        raise EntraxError(f"{where} leads to state {successor[bad]} with probability {probability[bad]}.")
-    of_entries = reward.ndim == 1
-    if of_entries and (bad := first(kept & ~(reward < np.inf))) is not None:
+        raise EntraxError(
+            f"Probabilities of {where} must be at least 0; the one of state {successor[bad]} is {probability[bad]}."
+        )
+    by_branch = reward.ndim == 1
+    if by_branch and (bad := first(kept & ~(reward < np.inf))) is not None:
         where = at(divmod(int(row[bad]), actions))
-        raise EntraxError(f"The reward of {where} is {reward[bad]} when it leads to state {successor[bad]}.")
-    entries = Entries(row, successor, probability, reward if of_entries else None)
+        raise EntraxError(
+            f"`reward` of {where} must be finite, or -inf to forbid the action; "
+            f"the one of state {successor[bad]} is {reward[bad]}."
+        )
+    entries = Entries(row=row, successor=successor, probability=probability, reward=reward if by_branch else None)
     entries = entries if kept.all() else entries.take(kept)
-    expected = None if of_entries else np.where(live, reward, 0.0)
-    return fields | assemble(len(live), actions, blocks_of(entries), expected)
+    table_reward = None if by_branch else np.where(live, reward, 0.0)
+    return fields | assemble(len(live), actions, blocks_of(entries), table_reward)
 
 
 def from_transitions(
@@ -123,9 +131,9 @@ def from_transitions(
     rows = list(transitions)
     for number, row in enumerate(rows):
         if len(row) != 6:
-            raise EntraxError(f"Transition {number} is {row}: it must be (s, a, p, s', r, terminated).")
+            raise EntraxError(f"Transitions must be (s, a, p, s', r, terminated); transition {number} is {row}.")
     if not rows:
-        raise EntraxError("There are no transitions.")
+        raise EntraxError("There must be at least one transition.")
     names = ("state", "action", "probability", "next_state", "reward", "terminated")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return from_columns(Columns.read(columns, states, actions), options)
@@ -133,43 +141,44 @@ def from_transitions(
 
 def from_columns(columns: Columns, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_columns`."""
-    seen = columns.seen()
+    available = columns.available()
     options = dict(options)
     if "terminal" not in options:
-        options["terminal"] = columns.entered(columns.ends) & ~columns.entered(columns.goes_on) & ~seen.any(1)
+        by_termination_only = columns.successors(columns.ends) & ~columns.successors(columns.continues)
+        options["terminal"] = by_termination_only & ~available.any(1)
     fields = settings(columns.states, columns.actions, options)
-    allowed = seen if fields["mask"] is None else seen & fields["mask"]
+    allowed = available if fields["mask"] is None else available & fields["mask"]
     allowed |= fields["terminal"][:, None]
     if (bad := first(~allowed.any(1))) is not None:
-        raise EntraxError(f"State {bad[0]} has no transitions: name it in `terminal` if nothing happens there.")
+        raise EntraxError(f"State {bad[0]} has no transitions. If nothing happens in it, name it in `terminal`.")
     fields["mask"] = None if allowed.all() else allowed
     successor = np.where(columns.terminated, columns.states, columns.next_state)
-    return built(fields, columns.actions, columns.row, successor, columns.probability, columns.reward)
+    return build_fields(fields, columns.actions, columns.row, successor, columns.probability, columns.reward)
 
 
 def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_data`."""
     if unseen not in ("mask", "error"):
-        raise EntraxError(f"unseen is {unseen!r}: it must be 'mask' or 'error'{closest(unseen, ('mask', 'error'))}")
+        raise EntraxError(f"`unseen` must be 'mask' or 'error', got {unseen!r}{closest(unseen, ('mask', 'error'))}")
     states, actions = columns.states, columns.actions
-    seen = columns.seen()
+    observed = columns.available()
     options = dict(options)
     if "terminal" not in options:
-        over = ~columns.entered(columns.goes_on) & ~seen.any(1)
-        options["terminal"] = over if unseen == "mask" else over & columns.entered(columns.ends)
+        over = ~columns.successors(columns.continues) & ~observed.any(1)
+        options["terminal"] = over if unseen == "mask" else over & columns.successors(columns.ends)
     terminal = settings(states, actions, options)["terminal"]
-    missing = ~seen & ~terminal[:, None]
+    missing = ~observed & ~terminal[:, None]
     if unseen == "error" and (bad := first(missing)) is not None:
-        raise EntraxError(f"The data hold no transition of {at(bad)}: unseen='mask' takes such actions away.")
-    if (bad := first(~seen.any(1) & ~terminal)) is not None:
+        raise EntraxError(f"The data hold no transition of {at(bad)}. Set `unseen` to 'mask' to mask such actions.")
+    if (bad := first(~observed.any(1) & ~terminal)) is not None:
         raise EntraxError(
-            f"The data enter state {bad[0]} but never leave it: leave those transitions out, or name it in `terminal`."
+            f"The data enter state {bad[0]} but never leave it. Remove those transitions, or name it in `terminal`."
         )
     return from_columns(estimated(columns), options)
 
 
 def estimated(columns: Columns) -> Columns:
-    """Frequencies and mean rewards of each (s, a, s', terminated), the maximum-likelihood model."""
+    """Compute the frequency and mean reward of each (s, a, s', terminated)."""
     end = columns.states + columns.next_state
     outcome = np.where(columns.terminated, end, columns.next_state)
     key = columns.row * np.int64(2 * columns.states) + outcome

@@ -1,4 +1,4 @@
-"""Problems from environments that carry their own table, as Gymnasium's toy-text environments do."""
+"""Problems from environments with a table of transitions, such as FrozenLake."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from entrax.problems.layout import Layout
 from entrax.problems.tables import Fields, from_columns
 
 MOVES = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←"}
-"""What the actions of Gymnasium's grids do."""
+"""The directions of the actions of Gymnasium's grids."""
 
 
 def from_gymnasium(env: Any, trust_table: bool, options: Mapping[str, Any]) -> Fields:
@@ -31,17 +31,17 @@ def from_gymnasium(env: Any, trust_table: bool, options: Mapping[str, Any]) -> F
     options = dict(options)
     if "initial" not in options:
         if initial is None:
-            raise EntraxError(f"{name_of(made)} does not say where episodes start: give `initial`.")
+            raise EntraxError(f"{name_of(made)} has no `initial_state_distrib`. Give `initial`.")
         options["initial"] = initial
     if "terminal" not in options:
         start = np.asarray(options["initial"])
         start = start > 0 if start.ndim else np.arange(columns.states) == start
-        options["terminal"] = over(columns, start)
+        options["terminal"] = terminal_states(columns, start)
     return from_columns(columns, options)
 
 
 def make(name: str) -> Any:
-    """A new environment by its Gymnasium id, without a time limit's wrapper mattering."""
+    """Make an environment by its Gymnasium id."""
     import gymnasium
 
     try:
@@ -50,21 +50,21 @@ def make(name: str) -> Any:
         known = closest(name, gymnasium.registry)
         raise EntraxError(f"Gymnasium has no environment {name!r}{known}") from None
     except (gymnasium.error.Error, ImportError) as error:
-        raise EntraxError(f"{name} could not be made: {error}") from error
+        raise EntraxError(f"Gymnasium could not make {name}: {error}") from error
 
 
 def name_of(env: Any) -> str:
-    """How an environment is named in a sentence."""
+    """Return the name of an environment for messages."""
     spec = getattr(env, "spec", None)
     return type(env.unwrapped).__name__ if spec is None else spec.id
 
 
 def read(env: Any) -> tuple[Columns, Any]:
-    """The transitions of an unwrapped environment, and its initial distribution or None."""
-    given = getattr(env, "P", None)
-    if given is None:
-        raise EntraxError(f"{name_of(env)} has no table of transitions `P`, so it cannot be planned for exactly.")
-    items = given.items() if isinstance(given, Mapping) else enumerate(given)
+    """Return an environment's transitions, and its initial distribution or None."""
+    table = getattr(env, "P", None)
+    if table is None:
+        raise EntraxError(f"{name_of(env)} has no table of transitions `P`, so its dynamics are unknown.")
+    items = table.items() if isinstance(table, Mapping) else enumerate(table)
     rows = [
         (s, a, p, next_s, r, terminated)
         for s, actions in items
@@ -74,13 +74,12 @@ def read(env: Any) -> tuple[Columns, Any]:
     if not rows:
         raise EntraxError(f"The table `P` of {name_of(env)} is empty.")
     names = ("state", "action", "probability", "next_state", "reward", "terminated")
-    given_columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    columns = Columns.read(given_columns, len(given), None)
+    columns = Columns.read(dict(zip(names, zip(*rows, strict=True), strict=True)), len(table), None)
     return columns, getattr(env, "initial_state_distrib", None)
 
 
 def check_actions(env: Any, columns: Columns) -> None:
-    """Refuse a table with other actions than the environment takes."""
+    """Check that the table lists the actions of the environment's action space."""
     space = getattr(env, "action_space", None)
     if space is None:
         return
@@ -88,32 +87,32 @@ def check_actions(env: Any, columns: Columns) -> None:
     listed = np.unique(columns.action)
     if not isinstance(count, int | np.integer) or not np.array_equal(listed, start + np.arange(count)):
         raise EntraxError(
-            f"{name_of(env)} takes actions in {space}, and its table `P` lists {len(listed)}, from {listed[0]} to "
-            f"{listed[-1]}: they must be the same."
+            f"The table `P` of {name_of(env)} must list the actions of {space}; it lists {len(listed)} actions from "
+            f"{listed[0]} to {listed[-1]}."
         )
 
 
-def over(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
-    """States that episodes only ever end in: entered by termination, and not while the episode goes on.
+def terminal_states(columns: Columns, start: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
+    """Return the states that are entered by termination only.
 
-    What is reached while it goes on is found from `start`; a table may have live rows for states in which no episode
-    goes on, such as CliffWalking's goal, and rows of states that no episode meets, such as some of Taxi's.
+    The states reached while an episode continues are searched from `start`, since tables may have rows for states in
+    which no episode continues (CliffWalking's goal) and for states that no episode visits (some of Taxi's).
     """
     from scipy import sparse
     from scipy.sparse import csgraph
 
-    going = columns.goes_on
-    nodes = columns.states + 1  # the last one leads to every start
-    source = np.concatenate([columns.state[going], np.full(int(start.sum()), columns.states)])
-    target = np.concatenate([columns.next_state[going], np.flatnonzero(start)])
+    continues = columns.continues
+    nodes = columns.states + 1  # the last node has an edge to every start
+    source = np.concatenate([columns.state[continues], np.full(int(start.sum()), columns.states)])
+    target = np.concatenate([columns.next_state[continues], np.flatnonzero(start)])
     graph = sparse.csr_array((np.ones(len(source)), (source, target)), shape=(nodes, nodes))
-    met = np.zeros(nodes, bool)
-    met[csgraph.breadth_first_order(graph, columns.states, return_predecessors=False)] = True
-    return columns.entered(columns.ends) & ~met[:-1]
+    visited = np.zeros(nodes, bool)
+    visited[csgraph.breadth_first_order(graph, columns.states, return_predecessors=False)] = True
+    return columns.successors(columns.ends) & ~visited[:-1]
 
 
 def layout_of(env: Any) -> Layout | None:
-    """The map of one of Gymnasium's grids, to print and to draw; None for any other environment."""
+    """Return the map of one of Gymnasium's grids, or None."""
     env = env.unwrapped
     own = type(env).__module__.startswith("gymnasium.envs.toy_text.")
     moves = MOVES.get(type(env).__name__) if own else None

@@ -1,4 +1,4 @@
-"""The soft Bellman equations and their divergences, as pure functions of arrays for one sample; see `operators`."""
+"""The soft Bellman equations and their divergences, as pure functions of arrays."""
 
 from entrax import xla as xla
 from entrax.soft.operators import (

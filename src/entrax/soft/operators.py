@@ -1,4 +1,4 @@
-"""The soft Bellman equations at one state, for one sample; use `jax.vmap` for batches.
+"""The soft Bellman equations at one state; use `jax.vmap` for batches.
 
     V = α log Σ_a π₀(a) exp(Q(a)/α)           the soft maximum            (1)  soft_max
     π(a) = π₀(a) exp((Q(a) − V)/α)            exponentiated advantage     (2)  soft_policy, log_soft_policy
@@ -83,7 +83,10 @@ def soft_policy(
     prior: Vector | None = None,
     mask: Mask | None = None,
 ) -> Float[Array, " action"]:
-    """Return the probabilities π = π₀ exp((Q − V)/α), equation (2). Arguments as for `soft_max`."""
+    """Return the probabilities π = π₀ exp((Q − V)/α), equation (2).
+
+    Arguments as for `soft_max`.
+    """
     return jnp.exp(log_soft_policy(q, temperature, prior, mask))
 
 
@@ -149,7 +152,7 @@ def _log_where_positive(probability: Vector) -> Float[Array, " action"]:
 def _problem(
     q: Vector, temperature: ScalarLike, prior: Vector | None, mask: Mask | None
 ) -> tuple[Vector, Scalar, Vector | None]:
-    """Return Q, the temperature and log π₀ (None without a prior) in one dtype; −∞ marks excluded actions."""
+    """Return Q, the temperature and log π₀ or None in one dtype; −∞ where excluded."""
     dtype = jnp.result_type(q, temperature) if prior is None else jnp.result_type(q, temperature, prior)
     q, temperature = jnp.asarray(q, dtype), jnp.asarray(temperature, dtype)
     allowed = jnp.ones(q.shape, bool) if mask is None else mask
@@ -169,7 +172,7 @@ def _soft_max(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Scala
 
 @_soft_max.defjvp
 def _soft_max_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Compute equations (5). They have no division, so they also hold at temperature 0."""
+    """Compute equations (5); without division, they also hold at temperature 0."""
     q, temperature, log_prior = primals
     q_dot, temperature_dot, log_prior_dot = tangents
     gap = _scaled_gap(q, temperature)
@@ -189,7 +192,7 @@ def _log_policy(q: Vector, temperature: Scalar, log_prior: Vector | None) -> Flo
 
 
 def _log_mass(gap: Vector, log_prior: Vector | None) -> Scalar:
-    """Return log Σ π₀ e^z, so that V = max Q + α log Σ π₀ e^z; 0 if every action is excluded."""
+    """Return log Σ π₀ e^z = (V − max Q)/α; 0 if every action is excluded."""
     all_excluded = jnp.all(gap == -jnp.inf)
     gap = jnp.where(all_excluded, 0, gap)
     if log_prior is None:
@@ -215,7 +218,7 @@ def _coldest(dtype: Any) -> float:
 
 @jax.custom_jvp
 def _scaled_gap(q: Vector, temperature: Scalar) -> Vector:
-    """Return z = (Q − max Q)/α ≤ 0; at temperature 0, z is 0 for the best actions and −∞ for the others.
+    """Return z = (Q − max Q)/α ≤ 0; at temperature 0, 0 for the best, −∞ otherwise.
 
     The derivative omits the term of max Q: the results computed from z do not change if a constant is added to Q.
     """

@@ -13,11 +13,11 @@ from pathlib import Path
 POSIX = os.name == "posix"
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-"""What a terminal takes as a command: ESC [ … for colours and the cursor, ESC ] … for titles and links."""
+"""Commands to a terminal: ESC [ … for colours and the cursor, ESC ] … for titles and links."""
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Characters that change how others are shown, but for the tab and the end of a line."""
+"""Characters that change how others are displayed, except tabs and line ends."""
 _BREAK = re.compile(r"\s*[\n\t]\s*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 LONGEST_MESSAGE = 4000
@@ -26,15 +26,15 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def plain(text: str) -> str:
-    """Return the text without what would change how a terminal shows it, or what follows it."""
+    """Return the text without terminal commands and control characters."""
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
 
 
 class EntraxError(Exception):
-    """A mistake in what was asked for, or a fault of the environment; the message says what to do.
+    """Base of all errors that a user can act on: wrong arguments, faults of files, environments and training.
 
-    The message is one line of plain text, whatever a file or an environment put into it. `exit_code` is the command
-    line's exit status.
+    The message is one line of plain text, also where it quotes a file or an environment. `exit_code` is the exit status
+    of the command line.
     """
 
     exit_code = 2
@@ -44,6 +44,10 @@ class EntraxError(Exception):
         super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}…")
 
 
+class UsageError(EntraxError, ValueError):
+    """An argument, setting or name is wrong: the caller can mend it. Also a ValueError, as in other libraries."""
+
+
 class FileFault(EntraxError):
     """A file could not be read or written, as on a full or broken disk."""
 
@@ -51,7 +55,7 @@ class FileFault(EntraxError):
 
 
 class CannotWrite(FileFault):
-    """A file could not be written; what was published before is as it was."""
+    """A file could not be written. Files published before are unchanged."""
 
     def __init__(self, path: Path, error: OSError, size: int = 0):
         needed = f": it needs {size:,} bytes" if size and error.errno in NO_SPACE else ""
@@ -61,7 +65,7 @@ class CannotWrite(FileFault):
 
 @contextmanager
 def damage_of(what: object) -> Iterator[None]:
-    """Raise an EntraxError from inside, or an error about a missing or misshapen array, as damage of `what`."""
+    """Re-raise EntraxErrors, and errors of missing or misshapen arrays, as an EntraxError that `what` is damaged."""
     try:
         yield
     except (EntraxError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
@@ -71,7 +75,7 @@ def damage_of(what: object) -> Iterator[None]:
 
 @contextmanager
 def write_faults(path: Path, size: int = 0) -> Iterator[None]:
-    """Raise an OSError from inside as CannotWrite; `size` is how many bytes the file needs."""
+    """Re-raise an OSError as CannotWrite; `size` is the number of bytes that the file needs."""
     try:
         yield
     except OSError as error:
@@ -79,35 +83,35 @@ def write_faults(path: Path, size: int = 0) -> Iterator[None]:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence: ", did you mean …?" with the known name nearest to `name`, or "." when none is near."""
+    """Return the end of a sentence: ", did you mean …?" with the known name closest to `name`, or "." if none is."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else "."
 
 
 wording: ContextVar[Callable[[str], str]] = ContextVar("wording", default=str)
-"""How messages are worded for the user; the command line turns `parameters` into flags."""
+"""Rewrites messages for the user; the command line turns `parameters` into flags."""
 
 
 def say(message: str) -> None:
-    """Tell the user something on standard error that is no reason to stop."""
+    """Print a message that is no error to standard error."""
     show(f"entrax: {wording.get()(message)}", err=True)
 
 
 def show(text: str, *, err: bool = False) -> None:
-    """Print text that may come from a file or an environment; all that entrax prints goes through here."""
+    """Print text without control characters: it may quote a file or an environment. All printing goes through here."""
     print(plain(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def require_posix(what: str) -> None:
-    """Raise EntraxError on a system that is not POSIX, for `what` needs one: the subject of the sentence."""
+    """Raise EntraxError unless the system is POSIX; `what`, the subject of the message, requires it."""
     if not POSIX:
         raise EntraxError(f"{what} needs Linux or macOS, not {sys.platform}. On Windows, use entrax inside WSL.")
 
 
 def require(condition: bool, name: str, meaning: str, value: object) -> None:
-    """Raise EntraxError "`name` must be `meaning`, got `value`." unless the condition holds.
+    """Raise UsageError "`name` must be `meaning`, got `value`." unless the condition holds.
 
-    For limits that depend on the environment or on other settings; a field's own range stands in its definition.
+    For limits that depend on the environment or on other settings; a field's own range is part of its definition.
     """
     if not condition:
-        raise EntraxError(f"`{name}` must be {meaning}, got {value}.")
+        raise UsageError(f"`{name}` must be {meaning}, got {value}.")

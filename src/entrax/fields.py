@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from entrax import xla as xla
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 T = TypeVar("T", bound=eqx.Module)
 
@@ -78,13 +78,13 @@ def described(field: "dataclasses.Field[Any]", *, defaults: bool = True) -> str:
 
 
 def check_ranges(settings: Any) -> None:
-    """Raise EntraxError for the first field of a dataclass whose value is outside its range."""
+    """Raise UsageError for the first field of a dataclass whose value is outside its range."""
     for field in dataclasses.fields(settings):
         value, range = getattr(settings, field.name), field.metadata.get("range")
         if range is None or not isinstance(value, str | Real):  # an array may be traced
             continue
         if not _within(range, value):
-            raise EntraxError(f"`{field.name}` must be {range.words}, got {value!r}.")
+            raise UsageError(f"`{field.name}` must be {range.words}, got {value!r}.")
 
 
 class Settings(eqx.Module):
@@ -95,7 +95,7 @@ class Settings(eqx.Module):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not field.metadata.get("static") and not abs(value) <= MOST:
-                raise EntraxError(f"`{field.name}` must be a number that 32 bits can hold, got {value!r}.")
+                raise UsageError(f"`{field.name}` must be a number that 32 bits can hold, got {value!r}.")
 
 
 def as_arrays(config: T) -> T:

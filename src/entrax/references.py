@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError, UsageError, closest
 
 _PREFIX = "_entrax_file_"
 
@@ -56,7 +56,7 @@ def resolve(reference: str) -> Any:
             found = getattr(found, part)
     except AttributeError as error:
         names = [known for known in vars(found) if not known.startswith("_")]
-        raise EntraxError(f"{module} defines no {name!r}{closest(name, names)}") from error
+        raise UsageError(f"{module} defines no {name!r}{closest(name, names)}") from error
     return found
 
 
@@ -77,7 +77,7 @@ def reference_of(value: Any) -> str | None:
 def _import_file(path: Path) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise EntraxError(f"There is no file {path}.")
+        raise UsageError(f"There is no file {path}.")
     name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]

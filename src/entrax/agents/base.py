@@ -8,7 +8,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray, Scalar
 
 from entrax.agents.registry import REGISTRY
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.policies.base import HistoryPolicy, Policy
 from entrax.references import absolute, import_named, is_file, reference_of, resolve
 from entrax.replay import Data
@@ -62,7 +62,7 @@ def get_agent(agent: str | Any) -> ModuleType:
     if is_file(agent):
         return _as_module(import_named(agent), agent)
     if ":" not in agent:
-        raise EntraxError(f"`entrax agents` lists no agent called {agent!r}{closest(agent, REGISTRY)}")
+        raise UsageError(f"`entrax agents` lists no agent called {agent!r}{closest(agent, REGISTRY)}")
     path, attribute = agent.rsplit(":", 1)
     module = import_named(path)
     submodule = attribute not in vars(module) and not is_file(path)
@@ -94,7 +94,7 @@ def _as_module(agent: Any, name: str) -> ModuleType:
     given = {attribute: getattr(agent, attribute, None) for attribute in NAMES + OPTIONAL_NAMES}
     missing = [attribute for attribute in NAMES if given[attribute] is None]
     if missing:
-        raise EntraxError(f"Agent {name!r} lacks {', '.join(missing)}; see entrax.agents.base.Agent.")
+        raise UsageError(f"Agent {name!r} lacks {', '.join(missing)}; see entrax.agents.base.Agent.")
     if isinstance(agent, ModuleType):
         return agent
     module = ModuleType(name)
@@ -105,7 +105,7 @@ def _as_module(agent: Any, name: str) -> ModuleType:
 def continuous_size(spec: Spec, agent: str) -> int:
     """Return the entries of a continuous action. Raises EntraxError for discrete actions."""
     if not isinstance(spec.action, Continuous):
-        raise EntraxError(f"Agent {agent!r} needs continuous actions (a Box), and this environment's are discrete.")
+        raise UsageError(f"Agent {agent!r} needs continuous actions (a Box), and this environment's are discrete.")
     return spec.action.size
 
 
@@ -114,4 +114,4 @@ def vectors_only(spec: Spec, agent: str) -> None:
     if spec.image is not None:
         able = ", ".join(name for name, entry in REGISTRY.items() if entry.images)
         size = "×".join(map(str, spec.image.shape))
-        raise EntraxError(f"Agent {agent!r} takes no images, and this environment observes one of {size}; {able} do.")
+        raise UsageError(f"Agent {agent!r} takes no images, and this environment observes one of {size}; {able} do.")

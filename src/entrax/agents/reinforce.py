@@ -57,7 +57,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.agents.base import vectors_only
-from entrax.errors import EntraxError, require
+from entrax.errors import UsageError, require
 from entrax.estimators import differential_advantage, gae, likelihood_ratio_objective, reward_to_go, soft_reward
 from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field, one_of
 from entrax.policies.recurrent import (
@@ -155,12 +155,10 @@ def resolve(config: Config, spec: Spec) -> Config:
         config.discount == 1 or not undiscounted, "discount", f"1 for the {config.objective} objective", config.discount
     )
     if config.objective == "average" and config.baseline != "learned":
-        raise EntraxError(f"The average reward's baseline is learned, the differential value, not {config.baseline!r}.")
+        raise UsageError(f"The average reward's baseline is learned, the differential value, not {config.baseline!r}.")
     require(config.context == 1 or config.memory > 0, "context", "left alone without a `memory`", config.context)
     if config.baseline == "learned" and not config.causal:
-        raise EntraxError(
-            "A learned baseline stands for what follows a state: without causality take 'mean' or 'none'."
-        )
+        raise UsageError("A learned baseline stands for what follows a state: without causality take 'mean' or 'none'.")
     return as_arrays(config)
 
 

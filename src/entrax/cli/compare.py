@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from entrax.cli.output import print_json
-from entrax.errors import EntraxError, show
+from entrax.errors import UsageError, show
 from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
 from entrax.runs.checkpoint import check_config
 from entrax.runs.directory import RunDirectory
@@ -50,7 +50,7 @@ def learned(path: str) -> Learned:
     evaluations = {row["step"]: row["evaluation"]["mean"] for row in run.metrics() if "evaluation" in row}
     evaluations = {step: mean for step, mean in evaluations.items() if mean is not None}
     if not evaluations:
-        raise EntraxError(f"{path} has no evaluations to compare: it was trained with --eval-every 0, or not at all.")
+        raise UsageError(f"{path} has no evaluations to compare: it was trained with --eval-every 0, or not at all.")
     return Learned(name=str(path), config=run.config, evaluations=evaluations)
 
 

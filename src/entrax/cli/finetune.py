@@ -12,7 +12,7 @@ from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
 from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.training.finetune import TEMPERATURE_STARTS, finetune
 from entrax.training.initial_state import lines
@@ -72,7 +72,7 @@ def tune(given: dict[str, Any], start_time: float) -> None:
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
     steps = settings.pop("steps", None)
     if steps is None:
-        raise EntraxError("--steps is missing: how many steps to fine-tune for.")
+        raise UsageError("--steps is missing: how many steps to fine-tune for.")
 
     def begin(directory: RunDirectory) -> list[Any]:
         display.begin()

@@ -10,7 +10,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
-from entrax.errors import EntraxError, show
+from entrax.errors import EntraxError, UsageError, show
 
 if TYPE_CHECKING:
     from entrax.problems import FiniteMDP, Layout
@@ -70,11 +70,11 @@ def read(source: str, given: dict[str, Any]) -> Source:
     path, of_map = Path(source), {name: given[name] for name in MAP_OPTIONS if given[name] is not None}
     is_map = path.suffix != ".npz" and path.is_file()
     if of_map and not is_map:
-        raise EntraxError(f"--{min(of_map).replace('_', '-')} is for maps in text files, and {source} is none.")
+        raise UsageError(f"--{min(of_map).replace('_', '-')} is for maps in text files, and {source} is none.")
     of_environment = [flag for flag in ("env_arg", "trust_table") if given[flag]]
     if of_environment and (is_map or path.suffix == ".npz"):
         flag = of_environment[0].replace("_", "-")
-        raise EntraxError(f"--{flag} is for Gymnasium's environments, and {source} is a file.")
+        raise UsageError(f"--{flag} is for Gymnasium's environments, and {source} is a file.")
     if path.suffix == ".npz":
         from entrax.problems import FiniteMDP
 
@@ -102,7 +102,7 @@ def read_environment(name: str, env_args: Sequence[str], options: dict[str, Any]
     from entrax.problems import FiniteMDP, layout_of
 
     if name.endswith((".txt", ".map")) or "/" in name:
-        raise EntraxError(f"There is no file {name}.")
+        raise UsageError(f"There is no file {name}.")
     env = EnvSource(name, parse_env_args(env_args)).make()
     try:
         return Source(name, FiniteMDP.from_gymnasium(env, **options), layout_of(env))
@@ -118,7 +118,7 @@ def solve(problem: Source, given: dict[str, Any]) -> dict[str, Any]:
 
     mdp, temperature = problem.mdp, given["temperature"]
     if given["posterior"] and mdp.horizon is None:
-        raise EntraxError("--posterior requires --horizon.")
+        raise UsageError("--posterior requires --horizon.")
     names = ("method", "convention", "objective", "tolerance")
     solution = plan(mdp, temperature, **{name: given[name] for name in names})
     over_time = np.ndim(solution.value) == 2

@@ -8,7 +8,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.values import Whole
-from entrax.errors import EntraxError, show
+from entrax.errors import UsageError, show
 
 if TYPE_CHECKING:
     from entrax.evaluation.stress import Interval, Stress
@@ -124,7 +124,7 @@ def _numbers(levels: str) -> list[float]:
     try:
         return [float(level) for level in levels.split(",")]
     except ValueError as error:
-        raise EntraxError(f"--levels takes numbers with commas between, such as 0,0.5,1, not {levels!r}.") from error
+        raise UsageError(f"--levels takes numbers with commas between, such as 0,0.5,1, not {levels!r}.") from error
 
 
 def _show_progress(done: int, total: int) -> None:

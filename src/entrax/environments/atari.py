@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError, UsageError, closest
 
 SIDE, FRAMES, SKIP = 84, 4, 4
 STICKY = 0.25
@@ -29,7 +29,7 @@ class Atari(gymnasium.Env):
 
     def __init__(self, game: str = "Pong", clip_rewards: bool = False, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise EntraxError(f"Atari renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"Atari renders as 'rgb_array', not {render_mode!r}.")
         try:
             import ale_py
         except ImportError as error:
@@ -38,7 +38,7 @@ class Atari(gymnasium.Env):
         games, name = ale_py.roms.get_all_rom_ids(), _file_name(game)
         rom = ale_py.roms.get_rom_path(name) if name in games else None
         if rom is None:
-            raise EntraxError(f"ale-py has no game called {game!r}{closest(name, games)}")
+            raise UsageError(f"ale-py has no game called {game!r}{closest(name, games)}")
         self.rom = rom
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ale_py.ALEInterface()

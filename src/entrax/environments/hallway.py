@@ -23,7 +23,7 @@ from entrax.environments.ant import Wall, add_ground, add_wall
 from entrax.environments.any_direction import VIEW, AntAnyDirection, PointAnyDirection
 from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import DT, RADIUS, Motion, Vectors, free
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 LENGTH = 400.0
 """Half of the length of the ant's walls: nothing walks as far in an episode."""
@@ -71,9 +71,9 @@ def nearness(position: Vectors, axes: Float[Any, "2 2"], width: Width) -> Float[
 
 def _checked(body: str, direction: float, width: float) -> None:
     if not math.isfinite(direction):
-        raise EntraxError(f"The direction of a hallway is a number of degrees, not {direction}.")
+        raise UsageError(f"The direction of a hallway is a number of degrees, not {direction}.")
     if not NARROWEST[body] <= width < math.inf:
-        raise EntraxError(f"A hallway for the {body} is at least {NARROWEST[body]} wide, not {width}.")
+        raise UsageError(f"A hallway for the {body} is at least {NARROWEST[body]} wide, not {width}.")
 
 
 class PointHallway(PointAnyDirection):

@@ -8,7 +8,7 @@ from entrax.environments.faults import EnvironmentFault
 from entrax.environments.pool import LocalPool, Pool
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
-from entrax.errors import EntraxError, require_posix, say
+from entrax.errors import EntraxError, UsageError, require_posix, say
 
 
 def make_pool(source: EnvSource, count: int, workers: int | None = None, step_timeout: float | None = None) -> Pool:
@@ -22,7 +22,7 @@ def make_pool(source: EnvSource, count: int, workers: int | None = None, step_ti
         useful = min(count, usable_cores())
         workers = 0 if useful == 1 and step_timeout is None else useful
     if step_timeout is not None and workers == 0:
-        raise EntraxError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
+        raise UsageError("`step_timeout` needs `workers` of at least 1: only another process can be stopped.")
     if workers == 0:
         return LocalPool(source, count)
     require_posix("An environment in a worker process")
@@ -37,9 +37,7 @@ def make_pool(source: EnvSource, count: int, workers: int | None = None, step_ti
                 raise
             reason = f"a worker process cannot make it ({str(error).rstrip('.')})"
     if step_timeout is not None:
-        raise EntraxError(
-            f"`step_timeout` needs a worker process, but {reason}: remove it, or use a module's function."
-        )
+        raise UsageError(f"`step_timeout` needs a worker process, but {reason}: remove it, or use a module's function.")
     pool = LocalPool(replace(source, only_here=reason), count)  # says what is wrong if nobody can make it
     _say_once(f"The environment stays in this process: {reason}.")
     return pool

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, UInt8
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 
 PIXELS = 16
 """The side of a place in a picture."""
@@ -31,7 +31,7 @@ class MinAtar(gymnasium.Env):
 
     def __init__(self, game: str, minimal_actions: bool = True, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise EntraxError(f"MinAtar renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"MinAtar renders as 'rgb_array', not {render_mode!r}.")
         try:
             from minatar import Environment
         except ImportError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 GOALS = np.array([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0], [0.0, -5.0]])
 WALL = 7.0
@@ -40,7 +40,7 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __init__(self, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise EntraxError(f"MultiGoal renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"MultiGoal renders as 'rgb_array', not {render_mode!r}.")
         self.render_mode = render_mode
         self.path: list[Point] = [np.zeros(2)]
         """Positions since the episode began."""

@@ -28,7 +28,7 @@ from entrax.environments.perturb_signals import (
 )
 from entrax.environments.source import EnvSource, as_source
 from entrax.environments.terrain import GROUND, Lowered, on_ground, terrain, unfit_ground
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def family_named(name: str) -> str:
     plain = name.strip().replace("-", "_")
     if plain not in FAMILIES:
         known = f"There are {', '.join(FAMILIES)}"
-        raise EntraxError(f"There is no family of perturbation {name!r}{closest(plain, FAMILIES)} {known}.")
+        raise UsageError(f"There is no family of perturbation {name!r}{closest(plain, FAMILIES)} {known}.")
     return plain
 
 
@@ -232,13 +232,13 @@ def _checked(env: gymnasium.Env, severities: Mapping[str, Any]) -> dict[str, flo
     named = {family_named(name): severity for name, severity in severities.items()}
     for name, severity in named.items():
         if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0.0 <= severity <= 1.0:
-            raise EntraxError(f"The severity of {name} is a number from 0 (none) to 1 (severe), not {severity!r}.")
+            raise UsageError(f"The severity of {name} is a number from 0 (none) to 1 (severe), not {severity!r}.")
     given = {name: float(named[name]) for name in FAMILIES if named.get(name, 0.0) > 0.0}
     for name in given:
         if (reason := _unfit(env, name)) is not None:
-            raise EntraxError(f"{name} does not apply to this environment: {reason}.")
+            raise UsageError(f"{name} does not apply to this environment: {reason}.")
     if len(grounds := [name for name in GROUND if name in given]) > 1:
-        raise EntraxError(f"The ground can be changed in one way at a time, not by {' and '.join(grounds)}.")
+        raise UsageError(f"The ground can be changed in one way at a time, not by {' and '.join(grounds)}.")
     return given
 
 

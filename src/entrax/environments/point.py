@@ -16,7 +16,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, UInt8
 
 from entrax.environments.canvas import BLUE, RED, Canvas
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 DT = 0.1
 """Seconds of a step."""
@@ -80,7 +80,7 @@ class PointEnv(gymnasium.Env[np.ndarray, np.ndarray], ABC):
 
     def __init__(self, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise EntraxError(f"{type(self).__name__} renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"{type(self).__name__} renders as 'rgb_array', not {render_mode!r}.")
         self.render_mode = render_mode
         self.start(Motion(np.zeros(2), np.zeros(2)))
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import RADIUS, TOP_SPEED, Motion, PointEnv, Vectors, distance, free
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
 """Of the two coordinates' distances, by goal."""
@@ -50,7 +50,7 @@ class PointLines(PointEnv):
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
         if goal not in WEIGHTS:
-            raise EntraxError(f"PointLines has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
+            raise UsageError(f"PointLines has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
         self.weights = np.array(WEIGHTS[goal])
         super().__init__(render_mode)
 

@@ -22,7 +22,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from entrax.environments.ant import compiled
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
 """Of the two coordinates' distances, by goal."""
@@ -49,7 +49,7 @@ class Pusher(MujocoEnv):
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
         if goal not in WEIGHTS:
-            raise EntraxError(f"Pusher has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
+            raise UsageError(f"Pusher has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
         self.weights = np.array(WEIGHTS[goal])
         camera: dict[str, Any] = {
             "lookat": np.array([0.35, -0.25, -0.3]),

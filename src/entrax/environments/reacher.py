@@ -21,7 +21,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float, Num, UInt8
 
 from entrax.environments.ant import compiled
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 
 SIDE, FRAMES = 64, 3
 NEAR = 0.03
@@ -46,7 +46,7 @@ class Reacher(MujocoEnv):
 
     def __init__(self, pixels: bool = False, blank: bool = False, render_mode: str | None = None):
         if blank and not pixels:
-            raise EntraxError("Only pictures can be blank: entrax/ReacherPixels-v0 takes blank=true.")
+            raise UsageError("Only pictures can be blank: entrax/ReacherPixels-v0 takes blank=true.")
         self.pixels, self.blank = pixels, blank
         self.pictures = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8)
         self._camera: mujoco.Renderer | None = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from entrax.environments.arguments import decode
 from entrax.environments.source import NESTED, EnvSource, as_source, registered
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 from entrax.references import from_anywhere
 
 Given = str | EnvSource | Callable[..., gymnasium.Env]
@@ -50,12 +50,12 @@ def recorded_source(
         if not isinstance(record.get("id"), str):
             raise damaged
         if record.get("travels") is not True:
-            raise EntraxError(
+            raise UsageError(
                 f"The environment of this run was made by {shown(record['id'])}, in the process that trained it; give "
                 "the environment again."
             )
         if not _is_known(record["id"]):
-            raise EntraxError(
+            raise UsageError(
                 f"This run's environment is {shown(record['id'])}, which is neither entrax's nor Gymnasium's; name it "
                 f"again (--env {quoted(record['id'])}) to use it."
             )
@@ -65,7 +65,7 @@ def recorded_source(
     kwargs = {name: _decoded(name, value, damaged) for name, value in record["kwargs"].items() if name not in given}
     for name, value in kwargs.items():
         if not _is_harmless_argument(source.id, name, value, given | kwargs):
-            raise EntraxError(
+            raise UsageError(
                 f"The environment's argument {shown(name)} is {shown(value)} in config.json. A run must not choose "
                 "files, modules or other environments; give it again "
                 f"(--env-arg {quoted(_typed(name, record['kwargs'][name]))}) to use it."
@@ -77,7 +77,7 @@ def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
     """Raise EntraxError if `source` differs from what `record` describes; files and modules may have moved."""
     found = source.to_json()
     if _is_known(record["id"]) and record["travels"] and found["id"] != record["id"]:
-        raise EntraxError(f"{run} was trained in {record['id']}, not in {shown(found['id'])}: fine-tune it instead.")
+        raise UsageError(f"{run} was trained in {record['id']}, not in {shown(found['id'])}: fine-tune it instead.")
     for name, value in found["kwargs"].items():
         before = record["kwargs"].get(name)
         if before == value or "$lost" in str(before):
@@ -85,7 +85,7 @@ def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
         if name not in record["kwargs"] or _is_harmless_argument(
             record["id"], name, decode(before, _Reference), record["kwargs"]
         ):
-            raise EntraxError(
+            raise UsageError(
                 f"The environment of {run} had {shown(before)} as its argument {name!r}, not {shown(value)}: fine-tune "
                 "the run instead."
             )
@@ -121,7 +121,7 @@ class _Reference(str):
 def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
     """Return an argument as it was given, without importing anything."""
     if isinstance(value, Mapping) and value.keys() == {"$lost"}:
-        raise EntraxError(
+        raise UsageError(
             f"The environment's argument {shown(name)} was {shown(value['$lost'])}, which config.json cannot hold; "
             "give it again in Python, by env_args."
         )

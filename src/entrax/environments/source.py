@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_versi
 
 from entrax.environments.arguments import NotRecordable, decode, encode, own_copy, record
 from entrax.environments.faults import exit_cause, exits_caught
-from entrax.errors import EntraxError, closest
+from entrax.errors import EntraxError, UsageError, closest
 from entrax.references import absolute, import_named, is_file, reference_of
 
 Factory = Callable[..., gymnasium.Env]
@@ -87,7 +87,7 @@ class EnvSource:
         except SystemExit as error:
             raise EntraxError(f"Environment {self.id!r} {exit_cause(error)} while it was made.") from error
         if not isinstance(env, gymnasium.Env):
-            raise EntraxError(f"{self.id!r} made a {type(env).__name__}, not a gymnasium.Env.")
+            raise UsageError(f"{self.id!r} made a {type(env).__name__}, not a gymnasium.Env.")
         limit = self.max_episode_steps
         return env if limit is None else gymnasium.wrappers.TimeLimit(env, limit)
 
@@ -97,13 +97,13 @@ class EnvSource:
             return self.factory
         module, _, name = self.id.rpartition(":")
         if is_file(name):
-            raise EntraxError(f"{name} may define several environments; name one, as in {Path(name).name}:Cart.")
+            raise UsageError(f"{name} may define several environments; name one, as in {Path(name).name}:Cart.")
         found = import_named(module) if module else None
         if found is None or name in gymnasium.registry:
             return _gymnasium_make(name)
         function = vars(found).get(name)
         if not callable(function):
-            raise EntraxError(f"{module} neither registers nor defines an environment {name!r}{_environments(found)}")
+            raise UsageError(f"{module} neither registers nor defines an environment {name!r}{_environments(found)}")
         return function
 
     def to_json(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> En
     if isinstance(env, str):
         return EnvSource(id=absolute(env), kwargs=_with_absolute_files(env, given))
     if not callable(env):
-        raise EntraxError(
+        raise UsageError(
             f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}."
         )
     if isinstance(env, functools.partial) and not env.args:
@@ -214,13 +214,13 @@ def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise EntraxError(f"--env-arg takes key=value, not {pair!r}.")
+            raise UsageError(f"--env-arg takes key=value, not {pair!r}.")
         try:
             parsed[key] = decode(json.loads(value))
         except json.JSONDecodeError:
             parsed[key] = value
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise EntraxError(f"--env-arg {key} has a value that cannot be read: {error}.") from error
+            raise UsageError(f"--env-arg {key} has a value that cannot be read: {error}.") from error
     return parsed
 
 
@@ -275,7 +275,7 @@ def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> Any:
     try:
         return function(**kwargs)
     except gymnasium.error.UnregisteredEnv as error:
-        raise EntraxError(f"There is no environment {name!r}{closest(name, gymnasium.registry)}") from error
+        raise UsageError(f"There is no environment {name!r}{closest(name, gymnasium.registry)}") from error
     except Exception as error:  # a constructor may raise anything; the user needs its words, not its traceback
         given = f" with {kwargs}" if kwargs else ""
         raise EntraxError(f"Environment {name!r} cannot be made{given}: {type(error).__name__}: {error}") from error

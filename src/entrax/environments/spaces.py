@@ -10,7 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Int32, Num
 
 from entrax.environments.observations import Flattener, Vector
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
 
 EXACT_INTEGERS = 2**24
@@ -23,7 +23,7 @@ def spec_of(env: gymnasium.Env) -> Spec:
     """What an agent needs to know of `env`; raises EntraxError for spaces that entrax cannot take."""
     leaves = leaves_of(env.observation_space)
     if len(leaves) > 1 and any(leaf.is_image for leaf in leaves):
-        raise EntraxError(
+        raise UsageError(
             "The observation has an image among other parts; entrax takes an image alone, or vectors alone: wrap the "
             "environment (gymnasium.wrappers.FilterObservation) to choose."
         )
@@ -132,18 +132,18 @@ def _leaf(name: str, space: spaces.Space) -> Leaf:
         if _is_image(space):
             return _image(name, space)
         if space.dtype == np.uint8 and len(space.shape) >= 2:
-            raise EntraxError(
+            raise UsageError(
                 f"The {name} is a picture of shape {space.shape}; entrax takes images [height, width, channels]."
             )
         low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
         if np.issubdtype(space.dtype, np.integer) and max(np.abs(low).max(), np.abs(high).max()) > EXACT_INTEGERS:
-            raise EntraxError(
+            raise UsageError(
                 f"The {name} holds integers beyond ±2^24, which float32 cannot tell apart; "
                 "wrap the environment so that it observes smaller numbers."
             )
         size = low.size
     else:
-        raise EntraxError(
+        raise UsageError(
             f"The {name} has space {type(space).__name__}, which entrax cannot flatten; wrap the environment "
             "(gymnasium.wrappers.TransformObservation) so that it observes a Box, Discrete, Dict or Tuple."
         )
@@ -167,12 +167,12 @@ def _is_image(space: spaces.Space) -> bool:
 def _image(name: str, space: spaces.Box) -> Leaf:
     height, width, channels = map(int, space.shape)
     if height < 5 <= min(width, channels):
-        raise EntraxError(
+        raise UsageError(
             f"The {name} is an image of shape {space.shape}, channels first by the look of it; wrap the environment "
             "(gymnasium.wrappers.TransformObservation) so that the channels come last."
         )
     if not space.high.any():
-        raise EntraxError(f"The {name} is an image whose entries are all bounded by 0.")
+        raise UsageError(f"The {name} is an image whose entries are all bounded by 0.")
     return Leaf(name, (height, width, channels), str(space.dtype), space.high.size, (0.0,), (float(space.high.max()),))
 
 
@@ -196,9 +196,9 @@ def _action(space: spaces.Space, clips: bool) -> Continuous | Discrete | MultiDi
                     else "give them, with gymnasium.wrappers.TransformAction(env, lambda action: action, "
                     f"gymnasium.spaces.Box(-1.0, 1.0, {space.shape})) or other bounds."
                 )
-                raise EntraxError(f"The action space has no finite bounds; {remedy}")
+                raise UsageError(f"The action space has no finite bounds; {remedy}")
             if not np.issubdtype(space.dtype, np.floating):
-                raise EntraxError(f"The action space is a Box of {space.dtype}; entrax takes Boxes of floats.")
+                raise UsageError(f"The action space is a Box of {space.dtype}; entrax takes Boxes of floats.")
             return Continuous(space.shape, str(space.dtype), tuple(low.tolist()), tuple(high.tolist()))
         case spaces.Discrete():
             return Discrete(n=int(space.n), start=int(space.start))
@@ -207,7 +207,7 @@ def _action(space: spaces.Space, clips: bool) -> Continuous | Discrete | MultiDi
         case spaces.MultiBinary():
             return _choices(space, np.full(space.shape, 2), np.zeros(space.shape, int))
         case _:
-            raise EntraxError(
+            raise UsageError(
                 f"The action space is a {type(space).__name__}; entrax takes Box, Discrete, MultiDiscrete and "
                 "MultiBinary: put one of these around it (gymnasium.wrappers.TransformAction)."
             )

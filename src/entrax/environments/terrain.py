@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from entrax.environments.perturb_mujoco import MODEL_FIELDS, root
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 STEEPEST = 15.0
 """Degrees of a slope of severity 1."""
@@ -145,7 +145,7 @@ class Lowered:
     def __init__(self, body: Any, ground: Terrain):
         x, z = _coordinate(body.model, 0), _coordinate(body.model, 2)
         if x is None or z is None:
-            raise EntraxError(f"{ground.family} cannot be applied: the body cannot move along x and z.")
+            raise UsageError(f"{ground.family} cannot be applied: the body cannot move along x and z.")
         self._body, self._ground, self._x, self._z = body, ground, x, z
         self._simulate, self._under = body.do_simulation, 0.0
         self._offset = float(body.model.body_pos[root(body.model), 0] - body.model.qpos0[x])

@@ -25,7 +25,7 @@ from entrax.environments.ant import Ant, Wall, add_ground, add_wall
 from entrax.environments.canvas import GREEN, ORANGE, WALL, Canvas
 from entrax.environments.maze import ANT_SCALE, GOAL, HIGH, LOW, PLUGS, REACH, WALLS, Trial
 from entrax.environments.point import TOP_SPEED, PointEnv
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 
 PASSABLE: dict[str, tuple[float, float]] = {"left": (-1.0, 1.0), "right": (1.0, -1.0), "none": (1.0, 1.0)}
 HEIGHT = 2.0
@@ -38,7 +38,7 @@ def two_passage(body: str = "point", closed: str = "random", render_mode: str | 
     """The environment for one of the bodies. Raises EntraxError when an argument has another value than those named."""
     bodies = {"point": PointTwoPassage, "ant": AntTwoPassage}
     if body not in bodies:
-        raise EntraxError(f"TwoPassage has the bodies point and ant, not {body!r}{closest(body, bodies)}")
+        raise UsageError(f"TwoPassage has the bodies point and ant, not {body!r}{closest(body, bodies)}")
     return bodies[body](closed=closed, render_mode=render_mode)
 
 
@@ -49,7 +49,7 @@ def _drawn(closed: str, rng: np.random.Generator) -> str:
 def _checked(closed: str) -> None:
     known = ["random", *PASSABLE]
     if closed not in known:
-        raise EntraxError(f"closed is one of {', '.join(known)}, not {closed!r}{closest(closed, known)}")
+        raise UsageError(f"closed is one of {', '.join(known)}, not {closed!r}{closest(closed, known)}")
 
 
 class PointTwoPassage(PointEnv):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 Returns = Float[Array | np.ndarray, " sample"]
 Scores = Float[Array | np.ndarray, "sample param"]
@@ -73,5 +73,5 @@ def fit_linear_baseline(
 
 def _sample_count(returns: Returns) -> int:
     if returns.shape[0] < 2:
-        raise EntraxError(f"A leave-one-out baseline needs at least two samples, got {returns.shape[0]}.")
+        raise UsageError(f"A leave-one-out baseline needs at least two samples, got {returns.shape[0]}.")
     return returns.shape[0]

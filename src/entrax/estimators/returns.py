@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 Series = Float[Array | np.ndarray, " time"]
 Flags = Bool[Array | np.ndarray, " time"]
@@ -83,7 +83,7 @@ def n_step_return(
         EntraxError: `n` is below 1.
     """
     if n < 1:
-        raise EntraxError(f"`n` must be at least 1, got {n}.")
+        raise UsageError(f"`n` must be at least 1, got {n}.")
     bootstrap = jnp.asarray(reward) + discount * jnp.where(terminated, 0, next_value)
     ended = (jnp.asarray(terminated) | jnp.asarray(truncated)).at[-1].set(True)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
@@ -88,7 +88,7 @@ def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000
     Raises EntraxError when groups of one task have no step in common.
     """
     if score not in SCORES:
-        raise EntraxError(f"`score` takes {' or '.join(SCORES)}, not {score!r}.")
+        raise UsageError(f"`score` takes {' or '.join(SCORES)}, not {score!r}.")
     groups = _aligned(groups)
     methods = list(dict.fromkeys(group.method for group in groups))
     scores = {(group.task, group.method): group.scores(score) for group in groups}
@@ -135,7 +135,7 @@ def _aligned(groups: Sequence[Group]) -> list[Group]:
         common[group.task] = common.get(group.task, set(group.steps)) & set(group.steps)
     for task, steps in common.items():
         if not steps:
-            raise EntraxError(f"The methods on {task} were evaluated at no step in common.")
+            raise UsageError(f"The methods on {task} were evaluated at no step in common.")
     kept = [np.isin(group.steps, list(common[group.task])) for group in groups]
     return [replace(g, steps=g.steps[at], returns=g.returns[at]) for g, at in zip(groups, kept, strict=True)]
 
@@ -189,10 +189,10 @@ def _group(task: str, method: str, runs: Sequence[Learned]) -> Group:
     for place, seed in enumerate(seeds):
         if seed in seeds[:place]:
             twin = runs[seeds.index(seed)].name
-            raise EntraxError(f"{runs[place].name} and {twin} have the same configuration and seed: leave one out.")
+            raise UsageError(f"{runs[place].name} and {twin} have the same configuration and seed: leave one out.")
     steps = sorted(set.intersection(*(set(run.evaluations) for run in runs)))
     if not steps:
-        raise EntraxError(f"The runs {', '.join(run.name for run in runs)} were evaluated at no step in common.")
+        raise UsageError(f"The runs {', '.join(run.name for run in runs)} were evaluated at no step in common.")
     returns = np.array([[run.evaluations[step] for run in runs] for step in steps], float)
     return Group(
         task=task,

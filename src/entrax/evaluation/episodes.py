@@ -12,7 +12,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.seeds import Stream, episode_seed
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, say
+from entrax.errors import UsageError, say
 from entrax.programs import release_programs
 
 Act = Callable[
@@ -82,7 +82,7 @@ def evaluate(
     Raises EntraxError for fewer than one episode or environment.
     """
     if episodes < 1 or (envs is not None and envs < 1):
-        raise EntraxError(f"An evaluation needs at least one episode and one environment, not {episodes} and {envs}.")
+        raise UsageError(f"An evaluation needs at least one episode and one environment, not {episodes} and {envs}.")
     with ExitStack() as stack:
         if pool is None:
             count = min(episodes, 10) if envs is None else envs

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def summarise(values: Float[np.ndarray, " seed"], *, confidence: float = 0.95, r
     """
     values = np.asarray(values, float)
     if values.size == 0 or not np.all(np.isfinite(values)):
-        raise EntraxError(f"A summary needs one finite number for each of at least one seed, not {values.tolist()}.")
+        raise UsageError(f"A summary needs one finite number for each of at least one seed, not {values.tolist()}.")
     picks = np.random.default_rng(0).integers(values.size, size=(resamples, values.size))
     tail = 50.0 * (1.0 - confidence)
     low, high = np.percentile(interquartile_mean(values[picks]), [tail, 100.0 - tail])
@@ -122,7 +122,7 @@ def bootstrap(
     """
     for scores in samples:
         if not scores or any(values.shape[-1] == 0 or not np.all(np.isfinite(values)) for values in scores):
-            raise EntraxError("An interval needs one finite score for each of at least one seed of every task.")
+            raise UsageError("An interval needs one finite score for each of at least one seed of every task.")
     rng = np.random.default_rng(seed)
     draws = statistic(*(resampled(scores, resamples, rng) for scores in samples))
     tail = 50.0 * (1.0 - confidence)

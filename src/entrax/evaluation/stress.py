@@ -28,7 +28,7 @@ from entrax.environments.perturb import CONDITION_SEEDS, FAMILIES, Conditions, f
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import spec_of
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.evaluation.episodes import Act, evaluate
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -122,7 +122,7 @@ def stress(
     _check_variants(source, variants)
     if not chosen and not variants:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
-        raise EntraxError(f"None of these perturbations applies to {source.id} ({reasons}).")
+        raise UsageError(f"None of these perturbations applies to {source.id} ({reasons}).")
     listed: list[dict[str, Any]] = [{"severities": {}}]
     listed += [{"severities": {name: level}} for name in chosen for level in levels[1:]]
     listed += [{"env_args": dict(arguments)} for arguments in variants.values()]
@@ -163,7 +163,7 @@ def _play(
 ) -> tuple[Float[np.ndarray, "condition episode"], Float[np.ndarray, "condition episode"]]:
     """All episodes of all conditions as one evaluation."""
     if episodes < 1 or (envs is not None and envs < 1):
-        raise EntraxError(f"A stress test needs at least one episode and one environment, not {episodes} and {envs}.")
+        raise UsageError(f"A stress test needs at least one episode and one environment, not {episodes} and {envs}.")
     total = len(listed) * episodes
     own = [episode_seed(seed, episode, 0, "evaluation") for episode in range(episodes)]
     seeds = [number * CONDITION_SEEDS + start for number in range(len(listed)) for start in own]
@@ -237,7 +237,7 @@ def _area(
 
 def _checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     if not levels or not all(0.0 <= level <= 1.0 for level in levels) or max(levels) == 0.0:
-        raise EntraxError(f"Levels are severities from 0 to 1, at least one of them above 0, not {list(levels)}.")
+        raise UsageError(f"Levels are severities from 0 to 1, at least one of them above 0, not {list(levels)}.")
     return tuple(sorted({0.0, *map(float, levels)}))
 
 
@@ -260,4 +260,4 @@ def _check_variants(source: EnvSource, variants: Mapping[str, Mapping[str, Any]]
     own = spec_with({}) if variants else None
     for name, arguments in variants.items():
         if spec_with(arguments) != own:
-            raise EntraxError(f"With {name} the environment has other observations or actions than the policy knows.")
+            raise UsageError(f"With {name} the environment has other observations or actions than the policy knows.")

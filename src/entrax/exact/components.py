@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.bellman import Scalar, Sweep, backup, rounding
 from entrax.problems.finite import FiniteMDP
 
@@ -85,9 +85,7 @@ def check_unending(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> N
     edge = (np.asarray(mdp.probability) > 0) & taken[..., None]
     ends = np.flatnonzero(np.asarray(mdp.terminal) | np.any(edge & (np.asarray(mdp.successor) == mdp.states), (1, 2)))
     if len(ends):
-        raise EntraxError(
-            f"an average reward needs a problem that never ends, and episodes can end in state {ends[0]}."
-        )
+        raise UsageError(f"an average reward needs a problem that never ends, and episodes can end in state {ends[0]}.")
 
 
 def refuse_several(label: Int[np.ndarray, " state"]) -> None:
@@ -95,7 +93,7 @@ def refuse_several(label: Int[np.ndarray, " state"]) -> None:
     sets = np.unique(label[label >= 0])
     if len(sets) > 1:
         one, other = (np.flatnonzero(label == which)[0] for which in sets[:2])
-        raise EntraxError(
+        raise UsageError(
             f"the average reward may depend on where one starts: one can stay for ever around state {one} and around "
             f"state {other} without getting from the one to the other. `exact.gains.gains` has one for each state."
         )

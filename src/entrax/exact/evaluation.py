@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.bellman import ByAction, ByState, Scalar, Sweep, action_values, make_sweep, policy_rows, undiscounted
 from entrax.exact.checks import check_choice, check_precision, check_temperature, is_traced
 from entrax.exact.components import closed_classes
@@ -129,7 +129,7 @@ def _endless(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, temperature: Scal
     dropped = visited(backward, stuck)
     lost = np.flatnonzero(dropped & visited(forward, np.asarray(mdp.initial) > 0))
     if len(lost):
-        raise EntraxError(
+        raise UsageError(
             f"without a discount a policy must end its episodes, and from state {lost[0]} this one may never do so."
         )
     return _Endless(quiet, dropped)
@@ -220,7 +220,7 @@ def _horizon(mdp: Problem, policy: Policy, objective: str, horizon: int | None) 
     if horizon is None and np.ndim(policy) == 3:
         horizon = np.shape(policy)[0]
     if horizon is not None and objective == "average":
-        raise EntraxError(
+        raise UsageError(
             f"an average reward is one of a problem without a horizon, and this one has {horizon} decisions."
         )
     return horizon
@@ -240,14 +240,14 @@ def _minus_log(pi: ByAction) -> ByAction:
 
 def _check(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, objective: str) -> None:
     if policy.shape != (mdp.states, mdp.actions):
-        raise EntraxError(f"the policy has shape {policy.shape}, not (states, actions) = {(mdp.states, mdp.actions)}.")
+        raise UsageError(f"the policy has shape {policy.shape}, not (states, actions) = {(mdp.states, mdp.actions)}.")
     live = ~np.asarray(mdp.terminal)
     wrong = np.flatnonzero(live & ~((np.abs(policy.sum(1) - 1) <= 1e-8) & (policy >= 0).all(1)))
     if len(wrong):
-        raise EntraxError(f"the policy's row of state {wrong[0]} is not a distribution: {policy[wrong[0]].tolist()}.")
+        raise UsageError(f"the policy's row of state {wrong[0]} is not a distribution: {policy[wrong[0]].tolist()}.")
     excluded = ~np.asarray(jnp.isfinite(sweep.reward)).T & live[:, None] & (policy > 0)
     if excluded.any():
         s, a = np.argwhere(excluded)[0]
-        raise EntraxError(f"the policy takes action {a} in state {s}, excluded by its mask, prior or reward of -inf.")
+        raise UsageError(f"the policy takes action {a} in state {s}, excluded by its mask, prior or reward of -inf.")
     if objective == "average":
         closed_classes(mdp, policy > 0)

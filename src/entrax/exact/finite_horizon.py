@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.bellman import (
     COLDEST,
     ByState,
@@ -125,7 +125,7 @@ def evaluate_over_time(
     """Equations (2) and (3), by the names of `Evaluation`; one policy for all times, or one for each."""
     shape = (problem.horizon, problem.states, problem.actions)
     if np.shape(policy) not in (shape, shape[1:]):
-        raise EntraxError(f"the policy has shape {np.shape(policy)}: it must be {shape} or {shape[1:]}.")
+        raise UsageError(f"the policy has shape {np.shape(policy)}: it must be {shape} or {shape[1:]}.")
     if not is_traced((problem, policy)):
         _check_policy(problem, np.broadcast_to(np.asarray(policy), shape), kl)
     return _evaluate_over_time(as_arrays(problem), jnp.broadcast_to(policy, shape), temperature, kl)
@@ -170,14 +170,14 @@ def _check_policy(problem: FiniteHorizonMDP, policy: np.ndarray, kl: bool) -> No
     wrong = np.argwhere(live & ~((np.abs(policy.sum(2) - 1) <= 1e-8) & (policy >= 0).all(2)))
     if len(wrong):
         t, s = wrong[0]
-        raise EntraxError(f"the policy's row at time {t} in state {s} is no distribution: {policy[t, s].tolist()}.")
+        raise UsageError(f"the policy's row at time {t} in state {s} is no distribution: {policy[t, s].tolist()}.")
     sweep = None if problem.varying else make_sweep(problem.mdp, kl)
     for t, table in enumerate(policy):
         reward = (make_sweep(problem.stage(t), kl) if sweep is None else sweep).reward
         excluded = np.argwhere(~np.isfinite(reward.T) & live[:, None] & (table > 0))
         if len(excluded):
             s, a = excluded[0]
-            raise EntraxError(f"the policy takes action {a} in state {s} at time {t}, which the problem excludes.")
+            raise UsageError(f"the policy takes action {a} in state {s} at time {t}, which the problem excludes.")
 
 
 def _stages(problem: FiniteHorizonMDP, kl: bool) -> Callable[[dict[str, Array]], tuple[FiniteMDP, Sweep]]:

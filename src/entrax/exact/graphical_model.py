@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.finite_horizon import as_arrays
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.finite_horizon import FiniteHorizonMDP, with_horizon
@@ -64,7 +64,7 @@ class TrajectoryModel(eqx.Module):
 def trajectory_model(mdp: Problem, temperature: ScalarLike, horizon: int | None) -> TrajectoryModel:
     """The model of a problem. Raises EntraxError in 32-bit mode and for a temperature or horizon that is no use."""
     if jnp.result_type(float) != jnp.float64:
-        raise EntraxError("Exact inference needs 64-bit floats: call it under jax.enable_x64(True).")
+        raise UsageError("Exact inference needs 64-bit floats: call it under jax.enable_x64(True).")
     _check_temperature(temperature)
     problem = as_arrays(with_horizon(mdp, _decisions(mdp, horizon)))
     return TrajectoryModel(problem, _graphical_model(problem.stage(0), jnp.asarray(temperature, jnp.float64)))
@@ -100,7 +100,7 @@ def _check_temperature(temperature: ScalarLike) -> None:
         return
     number = float(np.asarray(temperature))
     if not COLDEST <= number < np.inf:
-        raise EntraxError(
+        raise UsageError(
             f"The posterior needs a finite temperature of at least {COLDEST:g}, not {number:g}; "
             "for hard optimality, temperature 0, use planning."
         )
@@ -116,7 +116,7 @@ def _decisions(mdp: Problem, horizon: int | None) -> int:
     """The number of decisions T. Raises EntraxError when there is none or it is below 1."""
     horizon = mdp.horizon if horizon is None else horizon
     if horizon is None:
-        raise EntraxError("The posterior of a trajectory needs a horizon: give horizon=, the number of decisions.")
+        raise UsageError("The posterior of a trajectory needs a horizon: give horizon=, the number of decisions.")
     if horizon < 1 or horizon != int(horizon):
-        raise EntraxError(f"A horizon is a whole number of decisions, at least 1, not {horizon}.")
+        raise UsageError(f"A horizon is a whole number of decisions, at least 1, not {horizon}.")
     return int(horizon)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.average import solve_average
 from entrax.exact.bellman import Scalar, Sweep, action_values, backup, make_sweep
 from entrax.exact.certificate import certify, modulus
@@ -115,7 +115,7 @@ def plan(
         start=start,
     )
     if objective == "average" and horizon is not None:
-        raise EntraxError(
+        raise UsageError(
             f"an average reward is one of a problem without a horizon, and this one has {horizon} decisions."
         )
 
@@ -156,7 +156,7 @@ def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, request: _Request) -> Solut
         return _solve_fixed_point(mdp, alpha, request)
     problem = reduced(mdp, request.kl, float(alpha))
     if problem.verdict.complaint is not None:
-        raise EntraxError(problem.verdict.complaint)
+        raise UsageError(problem.verdict.complaint)
     if problem.verdict.idle is not None:
         found = _plan_without_idling(problem.mdp, problem.verdict.idle, request)
     else:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.graphical_model import GraphicalModel, Problem, TrajectoryModel, trajectory_model
 from entrax.exact.messages import (
     action_values,
@@ -92,7 +92,7 @@ class Posterior(eqx.Module):
     def _at(self, t: int) -> tuple[GraphicalModel, Float[Array, " state"]]:
         """The model of decision t and V_{t+1}."""
         if not 0 <= t < self.horizon:
-            raise EntraxError(f"There is no decision {t}: times are 0 to {self.horizon - 1}.")
+            raise UsageError(f"There is no decision {t}: times are 0 to {self.horizon - 1}.")
         return self.model.at(t), self.value[t + 1]
 
 

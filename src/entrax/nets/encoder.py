@@ -20,7 +20,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.nets.mlp import Linear, normalise_layer
 from entrax.spec import Image, Progress, Spec
 
@@ -46,9 +46,7 @@ def layers_for(image: Image, points: bool = False) -> tuple[Layer, ...]:
     side = min(image.height, image.width)
     least = 6 if points else 3
     if side < least:
-        raise EntraxError(
-            f"An image of {image.height}×{image.width} is too small: it must be at least {least}×{least}."
-        )
+        raise UsageError(f"An image of {image.height}×{image.width} is too small: it must be at least {least}×{least}.")
     layers = MINATAR if side < 36 else DQN_2013 if side < 80 else DQN_2015
     return (layers[0], POINTS) if points else layers
 

@@ -19,7 +19,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.soft import entropy, kl_divergence, log_soft_policy, soft_max, soft_value
 from entrax.spec import Continuous, Discrete, Spec
 
@@ -107,7 +107,7 @@ def choices_of(spec: Spec, agent: str, joint_limit: int) -> Choices:
     Raises EntraxError if the environment's actions are continuous.
     """
     if isinstance(spec.action, Continuous):
-        raise EntraxError(f"Agent {agent!r} needs discrete actions, and this environment's are continuous (a Box).")
+        raise UsageError(f"Agent {agent!r} needs discrete actions, and this environment's are continuous (a Box).")
     nvec = (spec.action.n,) if isinstance(spec.action, Discrete) else spec.action.nvec
     combinations = math.prod(nvec)
     joint = len(nvec) > 1 and combinations <= joint_limit

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, Scalar
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.policies.choices import Choices
 from entrax.policies.stochastic import Normal, Stochastic
 
@@ -58,12 +58,12 @@ def check_prior(prior: Any, policy: Any) -> Any:
     if isinstance(policy, Normal) and isinstance(prior, Normal):
         return prior
     if isinstance(policy, Normal) or not isinstance(prior, Prior):
-        raise EntraxError(
+        raise UsageError(
             f"The prior is a {type(prior).__name__}: it must tell probabilities of discrete actions, or be a Gaussian "
             "where the new policy is one (of ppo, reinforce or pcl)."
         )
     if prior.choices != policy.choices:
-        raise EntraxError(
+        raise UsageError(
             f"The prior chooses among {prior.choices.sizes} options and this agent among {policy.choices.sizes}: "
             "give both the same `joint_limit`."
         )

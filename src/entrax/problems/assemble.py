@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.foreign import unknown
 from entrax.problems.checks import check_discount, first
 
@@ -171,11 +171,11 @@ def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str,
     """
     for name in options:
         if name not in SETTINGS:
-            raise EntraxError(unknown(name, SETTINGS))
+            raise UsageError(unknown(name, SETTINGS))
     if states < 1 or actions < 1:
-        raise EntraxError(f"A problem needs at least one state and one action, got {states} and {actions}.")
+        raise UsageError(f"A problem needs at least one state and one action, got {states} and {actions}.")
     if states > MAX_STATES:
-        raise EntraxError(f"A problem can have at most {MAX_STATES} states, because indices are 32-bit; got {states}.")
+        raise UsageError(f"A problem can have at most {MAX_STATES} states, because indices are 32-bit; got {states}.")
     discount = options.get("discount", 1.0)
     check_discount(discount)
     terminal = flags(options.get("terminal", ()), states, "terminal")
@@ -203,14 +203,14 @@ def flags(given: Any, states: int, name: str) -> Bool[np.ndarray, " state"]:
     given = np.asarray(given)
     if given.dtype == bool:
         if given.shape != (states,):
-            raise EntraxError(f"`{name}` must have shape ({states},), one entry for each state, got {given.shape}.")
+            raise UsageError(f"`{name}` must have shape ({states},), one entry for each state, got {given.shape}.")
         return given.copy()
     chosen = np.zeros(states, bool)
     if given.size and given.dtype.kind not in "iu":
-        raise EntraxError(f"`{name}` must be a list of states or one boolean for each, got type {given.dtype}.")
+        raise UsageError(f"`{name}` must be a list of states or one boolean for each, got type {given.dtype}.")
     given = given.reshape(-1).astype(np.int64)
     if (bad := first((given < 0) | (given >= states))) is not None:
-        raise EntraxError(f"`{name}` must name states from 0 to {states - 1}, got {given[bad]}.")
+        raise UsageError(f"`{name}` must name states from 0 to {states - 1}, got {given[bad]}.")
     chosen[given] = True
     return chosen
 
@@ -223,13 +223,13 @@ def distribution(given: Any, terminal: Bool[np.ndarray, " state"]) -> Float[np.n
     states = len(terminal)
     if given is None:
         if terminal.all():
-            raise EntraxError("Every state is terminal, so no episode can start. Give `initial`.")
+            raise UsageError("Every state is terminal, so no episode can start. Give `initial`.")
         return ~terminal / np.count_nonzero(~terminal)
     given = np.asarray(given)
     if given.ndim == 0 and given.dtype.kind in "iu":
         return flags(given, states, "initial").astype(float)
     if given.shape != (states,):
-        raise EntraxError(f"`initial` must have shape ({states},) or be one state's index, got shape {given.shape}.")
+        raise UsageError(f"`initial` must have shape ({states},) or be one state's index, got shape {given.shape}.")
     return given.astype(float)
 
 
@@ -237,7 +237,7 @@ def table(given: Any, states: int, actions: int, name: str) -> np.ndarray:
     """Return the array after checking that its shape is (states, actions)."""
     given = np.asarray(given)
     if given.shape != (states, actions):
-        raise EntraxError(
+        raise UsageError(
             f"`{name}` must have shape {(states, actions)}, one entry for each state and action, got {given.shape}."
         )
     return given

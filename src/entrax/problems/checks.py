@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 if TYPE_CHECKING:
     from entrax.problems.finite import FiniteMDP
@@ -44,29 +44,29 @@ def check_horizon(horizon: Any) -> None:
     """Check that a horizon is None or a whole number of decisions, at least 1."""
     whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
     if horizon is not None and not (whole and horizon >= 1):
-        raise EntraxError(f"`horizon` must be a whole number of decisions, at least 1, or None; got {horizon}.")
+        raise UsageError(f"`horizon` must be a whole number of decisions, at least 1, or None; got {horizon}.")
 
 
 def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:
     """Check shapes and types of named arrays; `successor` determines the sizes."""
     shape = given["successor"][0]
     if len(shape) != 3 or 0 in shape:
-        raise EntraxError(f"`successor` must have shape (states, actions, branches), none of them 0, got {shape}.")
+        raise UsageError(f"`successor` must have shape (states, actions, branches), none of them 0, got {shape}.")
     sizes = dict(zip(("state", "action", "branch"), shape, strict=True))
     for name, (actual, dtype) in given.items():
         axes, kinds = FIELDS[name]
         expected = tuple(sizes[axis] for axis in axes.split())
         if actual != expected:
-            raise EntraxError(f"`{name}` must have shape {expected}, one entry for each {axes}, got {actual}.")
+            raise UsageError(f"`{name}` must have shape {expected}, one entry for each {axes}, got {actual}.")
         if np.dtype(dtype).kind not in kinds:
             words = {"iu": "integers", "f": "floating-point numbers", "b": "booleans"}[kinds]
-            raise EntraxError(f"`{name}` must hold {words}, got type {dtype}.")
+            raise UsageError(f"`{name}` must hold {words}, got type {dtype}.")
 
 
 def check_discount(discount: Any) -> None:
     """Check a discount, unless it is traced and has no value."""
     if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
-        raise EntraxError(f"`discount` must lie in [0, 1], got {discount}.")
+        raise UsageError(f"`discount` must lie in [0, 1], got {discount}.")
 
 
 def check_values(mdp: "FiniteMDP") -> None:
@@ -74,17 +74,17 @@ def check_values(mdp: "FiniteMDP") -> None:
     successor, probability = np.asarray(mdp.successor), np.asarray(mdp.probability)
     states, actions, _ = successor.shape
     if (bad := first((successor < 0) | (successor > states))) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"Successors of {at(bad)} must be states 0 to {states - 1}, or {states} for the end of the episode; "
             f"got {successor[bad]}."
         )
     if (bad := first(~(probability >= 0))) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"Probabilities of {at(bad)} must be at least 0; the one of state {successor[bad]} is {probability[bad]}."
         )
     terminal, mask = np.asarray(mdp.terminal), None if mdp.mask is None else np.asarray(mdp.mask)
     if mask is not None and (bad := first(~mask.any(1) & ~terminal)) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"`mask` must allow an action in state {bad[0]}. If nothing happens in it, name it in `terminal`."
         )
     live = np.broadcast_to(~terminal[:, None], (states, actions))
@@ -93,7 +93,7 @@ def check_values(mdp: "FiniteMDP") -> None:
     for name in ("reward", "outcome_reward"):
         reward = None if getattr(mdp, name) is None else np.asarray(getattr(mdp, name))
         if reward is not None and (bad := first(~(reward < np.inf))) is not None:
-            raise EntraxError(f"`{name}` of {at(bad)} must be finite, or -inf to forbid the action; got {reward[bad]}.")
+            raise UsageError(f"`{name}` of {at(bad)} must be finite, or -inf to forbid the action; got {reward[bad]}.")
     check_distributions(mdp, live & (np.asarray(mdp.reward) > -np.inf))
 
 
@@ -104,31 +104,31 @@ def check_rows(probability: np.ndarray, live: np.ndarray, terminal: np.ndarray) 
     if (bad := first(wrong)) is None:
         return
     if live[bad]:
-        raise EntraxError(f"Probabilities of {at(bad)} must sum to 1, got {total[bad]:.10g}.")
+        raise UsageError(f"Probabilities of {at(bad)} must sum to 1, got {total[bad]:.10g}.")
     reason = "state is terminal" if terminal[bad[0]] else "action is masked"
-    raise EntraxError(f"{at(bad)} must not have transitions, because the {reason}.")
+    raise UsageError(f"{at(bad)} must not have transitions, because the {reason}.")
 
 
 def check_distributions(mdp: "FiniteMDP", live: np.ndarray) -> None:
     """Check the initial distribution, and that rewards and prior allow some action."""
     initial: np.ndarray = np.asarray(mdp.initial)
     if (bad := first(~((initial >= 0) & np.isfinite(initial)))) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"`initial` must hold finite probabilities of at least 0; the one of state {bad[0]} is {initial[bad]}."
         )
     if not abs(initial.sum() - 1) <= TOLERANCE.get(initial.itemsize, 1e-8):
-        raise EntraxError(f"`initial` must sum to 1, got {initial.sum():.10g}.")
+        raise UsageError(f"`initial` must sum to 1, got {initial.sum():.10g}.")
     if (bad := first(~live.any(1) & ~np.asarray(mdp.terminal))) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"State {bad[0]} needs an action whose reward is not -inf. If nothing happens in it, name it in `terminal`."
         )
     if mdp.prior is None:
         return
     prior: np.ndarray = np.asarray(mdp.prior)
     if (bad := first(~((prior >= 0) & np.isfinite(prior)))) is not None:
-        raise EntraxError(f"`prior` of {at(bad)} must be finite and at least 0, got {prior[bad]}.")
+        raise UsageError(f"`prior` of {at(bad)} must be finite and at least 0, got {prior[bad]}.")
     if (bad := first(live.any(1) & ~np.any(live & (prior > 0), axis=1))) is not None:
-        raise EntraxError(f"`prior` must be above 0 for an allowed action of state {bad[0]}.")
+        raise UsageError(f"`prior` must be above 0 for an allowed action of state {bad[0]}.")
 
 
 def first(wrong: np.ndarray) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.checks import first
 
 MAX_ROWS = 2**34
@@ -40,14 +40,14 @@ class Columns:
         states = max(largest["state"], largest["next_state"]) + 1 if states is None else states
         actions = largest["action"] + 1 if actions is None else actions
         if states * actions > MAX_ROWS:
-            raise EntraxError(
+            raise UsageError(
                 f"At most {MAX_ROWS} pairs of state and action are supported, got {states} states and {actions} "
                 "actions. Number states and actions from 0."
             )
         for name, size in (("state", states), ("next_state", states), ("action", actions)):
             column = columns[name]
             if (column.min() < 0 or largest[name] >= size) and (bad := first((column < 0) | (column >= size))):
-                raise EntraxError(f"`{name}` must lie in 0 to {size - 1}, got {column[bad]} in transition {bad[0]}.")
+                raise UsageError(f"`{name}` must lie in 0 to {size - 1}, got {column[bad]} in transition {bad[0]}.")
         return Columns(**columns, states=states, actions=actions)
 
     @property
@@ -86,7 +86,7 @@ def typed(given: Any, name: str) -> np.ndarray:
     if name in ("probability", "reward"):
         return column.astype(float, copy=False)
     if column.size and column.dtype.kind not in "iu":
-        raise EntraxError(f"`{name}` must hold integers, got type {column.dtype}.")
+        raise UsageError(f"`{name}` must hold integers, got type {column.dtype}.")
     return column.astype(np.int64, copy=False)
 
 
@@ -94,10 +94,10 @@ def broadcast(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Broadcast the columns to the length of `state`."""
     shape = columns["state"].shape
     if len(shape) != 1 or shape == (0,):
-        raise EntraxError(
+        raise UsageError(
             "There must be at least one transition." if 0 in shape else f"`state` must be a list, got shape {shape}."
         )
     for name, column in columns.items():
         if column.shape not in ((), shape):
-            raise EntraxError(f"`{name}` must have the shape of `state`, {shape}, got {column.shape}.")
+            raise UsageError(f"`{name}` must have the shape of `state`, {shape}, got {column.shape}.")
     return {name: np.broadcast_to(column, shape) for name, column in columns.items()}

@@ -6,7 +6,7 @@ Gymnasium's toy-text environments sample from their table in `step` and `reset`.
 
 from typing import Any
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 DECISIVE = ("step", "reset", "s", "np_random")
 """Attributes that a subclass must not define if its environment is to follow the table of its base class."""
@@ -34,7 +34,7 @@ def bare_environment(env: Any) -> Any:
     }
     while isinstance(env, gymnasium.Wrapper):
         if defines(env, harmless):
-            raise EntraxError(
+            raise UsageError(
                 f"The wrapper {type(env).__name__} may change steps or episodes, which the table `P` does not show. "
                 "Remove it, or pass env.unwrapped."
             )
@@ -43,9 +43,9 @@ def bare_environment(env: Any) -> Any:
     try:
         inner = env.unwrapped
     except AttributeError as error:
-        raise EntraxError(f"An environment must be a Gymnasium id or a Gymnasium environment, got a {name}.") from error
+        raise UsageError(f"An environment must be a Gymnasium id or a Gymnasium environment, got a {name}.") from error
     if inner is not env:
-        raise EntraxError(f"{name} may change what it wraps, which the table `P` does not show. Pass env.unwrapped.")
+        raise UsageError(f"{name} may change what it wraps, which the table `P` does not show. Pass env.unwrapped.")
     return env
 
 
@@ -57,12 +57,12 @@ def check_follows_table(env: Any) -> None:
     from gymnasium.envs.toy_text.taxi import TaxiEnv
 
     if own := defines(env, {gymnasium.Env, CliffWalkingEnv, FrozenLakeEnv, TaxiEnv}):
-        raise EntraxError(
+        raise UsageError(
             f"{type(env).__name__} has its own `{own}`, which may differ from its table `P`. "
             "If it follows the table, set `trust_table=True`."
         )
     if getattr(env, "fickle_passenger", False) and getattr(env, "fickle_probability", 1) > 0:
-        raise EntraxError(
+        raise UsageError(
             f"The passenger of {type(env).__name__} is fickle, which its table `P` does not show. "
             "Make the environment with fickle_passenger=False."
         )

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 from entrax.problems import checks
 from entrax.problems.finite import FiniteMDP
 
@@ -91,18 +91,18 @@ class FiniteHorizonMDP(eqx.Module):
             EntraxError: the stages do not fit together.
         """
         if not stages:
-            raise EntraxError("`stages` must have one problem for each decision, got none.")
+            raise UsageError("`stages` must have one problem for each decision, got none.")
         branches = max(stage.branches for stage in stages)
         first, *_ = stages = [_with_branches(stage, branches) for stage in stages]
         for t, stage in enumerate(stages):
             for name in ("initial", "terminal", "discount"):
                 if _differ(getattr(stage, name), getattr(first, name)):
-                    raise EntraxError(f"`{name}` must be the same in all stages, but those of stages 0 and {t} differ.")
+                    raise UsageError(f"`{name}` must be the same in all stages, but those of stages 0 and {t} differ.")
         arrays = {}
         for name in VARYING:
             given = [getattr(stage, name) for stage in stages]
             if any((array is None) != (given[0] is None) for array in given):
-                raise EntraxError(f"Either all stages or none must have `{name}`; only some have it.")
+                raise UsageError(f"Either all stages or none must have `{name}`; only some have it.")
             if any(array is not given[0] for array in given):
                 arrays[name] = _stacked(name, given)
         if first.outcome_reward is not None:
@@ -140,7 +140,7 @@ class FiniteHorizonMDP(eqx.Module):
 
     def _check(self) -> None:
         if self.reward is not None and (self.outcome_reward is not None or self.mdp.outcome_reward is not None):
-            raise EntraxError(
+            raise UsageError(
                 "`reward` must be None if there is an `outcome_reward`, since it is its mean. Give `outcome_reward` "
                 "only, or a problem without it: dataclasses.replace(mdp, outcome_reward=None)."
             )
@@ -150,7 +150,7 @@ class FiniteHorizonMDP(eqx.Module):
             try:
                 self.stage(t)
             except EntraxError as error:
-                raise EntraxError(f"At decision {t}: {error}") from error
+                raise UsageError(f"At decision {t}: {error}") from error
 
 
 def with_horizon(problem: FiniteMDP | FiniteHorizonMDP, horizon: int) -> FiniteHorizonMDP:
@@ -175,11 +175,11 @@ def _decisions(mdp: FiniteMDP, horizon: int | None, varying: Mapping[str, Array 
     given = {"`horizon`": horizon, **lengths, "`mdp.horizon`": mdp.horizon}
     known = {name: int(length) for name, length in given.items() if length is not None}
     if not known:
-        raise EntraxError("The number of decisions is unknown. Give `horizon`, or arrays whose first axis is time.")
+        raise UsageError("The number of decisions is unknown. Give `horizon`, or arrays whose first axis is time.")
     first, decisions = next(iter(known.items()))
     for name, length in known.items():
         if length != decisions and not (name == "`mdp.horizon`" and first == "`horizon`"):
-            raise EntraxError(
+            raise UsageError(
                 f"{first} and {name} must have the same number of decisions, got {decisions} and {length}."
             )
     checks.check_horizon(decisions)
@@ -190,15 +190,13 @@ def _check_final_value(mdp: FiniteMDP, value: Array | np.ndarray | None) -> None
     if value is None:
         return
     if value.shape != (mdp.states,):
-        raise EntraxError(
-            f"`final_value` must have shape {(mdp.states,)}, one entry for each state, got {value.shape}."
-        )
+        raise UsageError(f"`final_value` must have shape {(mdp.states,)}, one entry for each state, got {value.shape}.")
     if not isinstance(value, np.ndarray):
         return
     if (bad := checks.first(~np.isfinite(value))) is not None:
-        raise EntraxError(f"`final_value` of state {bad[0]} must be finite, got {value[bad]}.")
+        raise UsageError(f"`final_value` of state {bad[0]} must be finite, got {value[bad]}.")
     if (bad := checks.first(np.asarray(mdp.terminal) & (value != 0))) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"`final_value` of the terminal state {bad[0]} must be 0, got {value[bad]}. "
             "Reward the transitions that enter it instead."
         )
@@ -225,9 +223,7 @@ def _with_branches(mdp: FiniteMDP, branches: int) -> FiniteMDP:
 def _stacked(name: str, arrays: Sequence[Any]) -> Array | np.ndarray:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
-        raise EntraxError(
-            f"All stages must have the same states and actions, but `{name}` has shapes {sorted(shapes)}."
-        )
+        raise UsageError(f"All stages must have the same states and actions, but `{name}` has shapes {sorted(shapes)}.")
     return (jnp if any(isinstance(array, jax.Array) for array in arrays) else np).stack(arrays)
 
 

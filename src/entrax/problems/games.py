@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 
 RowStrategy = Float[np.ndarray, " row"]
@@ -64,9 +64,9 @@ def matrix_game(row: ArrayLike, column: ArrayLike | None = None) -> MatrixGame:
     row = np.array(row, float)
     column = -row if column is None else np.array(column, float)
     if row.ndim != 2 or 0 in row.shape or row.shape != column.shape:
-        raise EntraxError(f"Payoffs must be two matrices of the same shape, got shapes {row.shape} and {column.shape}.")
+        raise UsageError(f"Payoffs must be two matrices of the same shape, got shapes {row.shape} and {column.shape}.")
     if not (np.all(np.isfinite(row)) and np.all(np.isfinite(column))):
-        raise EntraxError("Payoffs must be finite numbers.")
+        raise UsageError("Payoffs must be finite numbers.")
     return MatrixGame(row, column)
 
 
@@ -96,7 +96,7 @@ def logit_equilibrium(
         EntraxError: `temperature` is not above 0.
     """
     if not temperature > 0:
-        raise EntraxError(f"`temperature` must be above 0, got {temperature}.")
+        raise UsageError(f"`temperature` must be above 0, got {temperature}.")
     rows, _ = game.row.shape
     spread = max(np.ptp(game.row), np.ptp(game.column), 1e-300)
     # At temperatures above the spread of payoffs the responses barely depend on each other, so Newton converges.
@@ -157,7 +157,7 @@ def remembering_opponent(
     rows, columns = game.row.shape
     policy = np.asarray(policy, float)
     if policy.shape != (rows, columns, rows) or np.any(policy < 0) or np.any(np.abs(policy.sum(-1) - 1) > 1e-6):
-        raise EntraxError(
+        raise UsageError(
             f"`policy` must hold a distribution over {rows} moves for each of the {rows}×{columns} pairs of last moves."
         )
     states = rows * columns

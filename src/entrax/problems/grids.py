@@ -6,7 +6,7 @@ from typing import Unpack
 import numpy as np
 from jaxtyping import Bool, Float
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.assemble import BLOCK, Entries, assemble, settings
 from entrax.problems.finite import FiniteMDP, Number, ProblemOptions
 from entrax.problems.layout import GOAL, PIT, START, Layout
@@ -39,7 +39,7 @@ def gridworld(
         EntraxError: an argument is not valid.
     """
     if not 0 <= slip <= 1:
-        raise EntraxError(f"`slip` must lie in [0, 1], got {slip}.")
+        raise UsageError(f"`slip` must lie in [0, 1], got {slip}.")
     layout = Layout.parse(layout) if isinstance(layout, str) else layout
     start, goal, pit = (layout.where(letter) for letter in (START, GOAL, PIT))
     defaults: ProblemOptions = {"terminal": goal | pit}
@@ -47,11 +47,11 @@ def gridworld(
         defaults["initial"] = start / np.count_nonzero(start)
     states, actions = len(goal), len(layout.moves)
     if "terminal" in options:
-        raise EntraxError("`terminal` follows from the goals and pits of the map; remove it.")
+        raise UsageError("`terminal` follows from the goals and pits of the map; remove it.")
     rewards = {"step_reward": step_reward, "goal_reward": goal_reward, "pit_reward": pit_reward}
     for name, number in rewards.items():
         if not np.isfinite(number):
-            raise EntraxError(f"`{name}` must be finite, got {number}.")
+            raise UsageError(f"`{name}` must be finite, got {number}.")
     fields = settings(states, actions, {**defaults, **options})
     entry_reward = step_reward + goal_reward * goal + pit_reward * pit
     return FiniteMDP(**fields | assemble(states, actions, blocks(layout, slip, ~fields["terminal"], entry_reward)))
@@ -109,7 +109,7 @@ def two_passages(closed: str | None = None) -> Layout:
     """
     row_of = {None: None, "upper": 2, "lower": 7}
     if closed not in row_of:
-        raise EntraxError(f"`closed` must be 'upper', 'lower' or None, got {closed!r}.")
+        raise UsageError(f"`closed` must be 'upper', 'lower' or None, got {closed!r}.")
     rows = TWO_PASSAGES.strip().split("\n")
     number = row_of[closed]
     return Layout.parse("\n".join(row[:5] + "#" + row[6:] if i == number else row for i, row in enumerate(rows)))

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 
 FREE, WALL, START, GOAL, PIT = ".", "#", "S", "G", "X"
 SAME = {" ": FREE, "F": FREE, "H": PIT}  # other letters for the same cells, such as FrozenLake's
@@ -40,23 +40,23 @@ class Layout:
         while lines and not lines[-1].strip():
             del lines[-1]
         if not lines:
-            raise EntraxError("The map is empty.")
+            raise UsageError("The map is empty.")
         known = {FREE, WALL, START, GOAL, PIT}
         rows = tuple("".join(SAME.get(letter, letter) for letter in line) for line in lines)
         for number, row in enumerate(rows):
             if len(row) != len(rows[0]):
-                raise EntraxError(
+                raise UsageError(
                     f"All rows of the map must have the same length; row 0 has {len(rows[0])} cells, "
                     f"row {number} has {len(row)}."
                 )
             if unknown := set(row) - known:
-                raise EntraxError(
+                raise UsageError(
                     f"Cells of the map must be one of . # S G X F H, got {min(unknown)!r} in row {number}."
                 )
         if not moves or not set(moves) <= DIRECTIONS.keys():
-            raise EntraxError(f"`moves` must have one arrow of ↑→↓← for each action, got {moves!r}.")
+            raise UsageError(f"`moves` must have one arrow of ↑→↓← for each action, got {moves!r}.")
         if all(cell == WALL for row in rows for cell in row):
-            raise EntraxError("The map must have a cell that is not a wall.")
+            raise UsageError("The map must have a cell that is not a wall.")
         return cls(rows=rows, moves=moves)
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import Unpack
 import numpy as np
 from jaxtyping import Float, Int
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.assemble import live_rows, settings
 from entrax.problems.finite import FiniteMDP, Number, ProblemOptions
 
@@ -32,7 +32,7 @@ def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Un
         Bhatnagar et al. (2009), Natural actor-critic algorithms, for the Gaussian rewards.
     """
     if not 1 <= branches <= states:
-        raise EntraxError(f"`branches` must be from 1 to the number of states, {states}, got {branches}.")
+        raise UsageError(f"`branches` must be from 1 to the number of states, {states}, got {branches}.")
     fields = settings(states, actions, options)
     rng = np.random.default_rng(seed)
     rows = states * actions
@@ -87,7 +87,7 @@ def forest(
         Chadès et al. (2014), MDPtoolbox, for the example.
     """
     if ages < 2:
-        raise EntraxError(f"`ages` must be at least 2, got {ages}.")
+        raise UsageError(f"`ages` must be at least 2, got {ages}.")
     age = np.arange(ages)
     oldest = age == ages - 1
     zero, one = np.zeros(ages, int), np.ones(ages)
@@ -166,7 +166,7 @@ def chain(
         **options: see `ProblemOptions`.
     """
     if length < 1:
-        raise EntraxError(f"`length` must be at least 1, got {length}.")
+        raise UsageError(f"`length` must be at least 1, got {length}.")
     state, action, slipped = (axis.ravel() for axis in np.indices((length, 2, 2)))
     step = np.where(action == slipped, -1, 1)
     return FiniteMDP.from_columns(
@@ -202,7 +202,7 @@ def random_walk(
         Todorov (2009), Efficient computation of optimal actions.
     """
     if length < 2:
-        raise EntraxError(f"`length` must be at least 2, got {length}.")
+        raise UsageError(f"`length` must be at least 2, got {length}.")
     state = np.repeat(np.arange(1, length), 2)
     action = np.tile([0, 1], length - 1)
     reached = state + 2 * action - 1
@@ -261,7 +261,7 @@ def pendulum(
         Munos and Moore (2002), Variable resolution discretization in optimal control.
     """
     if angles < 3 or velocities < 2 or torques < 2:
-        raise EntraxError(
+        raise UsageError(
             "A pendulum needs at least 3 `angles`, 2 `velocities` and 2 `torques`, "
             f"got {angles}, {velocities} and {torques}."
         )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.problems.assemble import Entries, assemble, blocks_of, live_rows, settings, table
 from entrax.problems.checks import at, first
 from entrax.problems.columns import Columns
@@ -21,7 +21,7 @@ def from_dense(transition: Any, reward: Any, options: Mapping[str, Any]) -> Fiel
     swapped = len(shape) == 3 and shape[1] == shape[2] != shape[0] and reward.shape[:2] != shape[:2]
     if len(shape) != 3 or shape[2] - shape[0] not in (0, 1) or swapped:
         hint = " Use np.moveaxis(transition, 0, 1) to put states first." if swapped else ""
-        raise EntraxError(f"`transition` must have shape (states, actions, states), got {shape}.{hint}")
+        raise UsageError(f"`transition` must have shape (states, actions, states), got {shape}.{hint}")
     states, actions, _ = shape
     if reward.shape != shape:
         reward = table(reward, states, actions, "reward")
@@ -36,14 +36,14 @@ def from_sparse(transition: Sequence[Any], reward: Any, options: Mapping[str, An
     from scipy import sparse
 
     if sparse.issparse(transition):
-        raise EntraxError("`transition` must be a list of matrices, one for each action; got one matrix.")
+        raise UsageError("`transition` must be a list of matrices, one for each action; got one matrix.")
     matrices = [sparse.csr_array(matrix, dtype=float) for matrix in transition]
     if not matrices:
-        raise EntraxError("`transition` must hold one matrix for each action; got none.")
+        raise UsageError("`transition` must hold one matrix for each action; got none.")
     states, actions = matrices[0].shape[0], len(matrices)
     for action, matrix in enumerate(matrices):
         if matrix.shape != matrices[0].shape or matrix.shape[1] - states not in (0, 1):
-            raise EntraxError(
+            raise UsageError(
                 f"Matrices of `transition` must have shape {(states, states)}; "
                 f"the one of action {action} has {matrix.shape}."
             )
@@ -86,7 +86,7 @@ def outcome_rewards(rewards: Sequence[Any], matrices: list[Any], entries: list[A
 
     shapes, expected = [np.shape(matrix) for matrix in rewards], [matrix.shape for matrix in matrices]
     if shapes != expected:
-        raise EntraxError(f"Matrices of `reward` must have the shapes of `transition`, {expected}, got {shapes}.")
+        raise UsageError(f"Matrices of `reward` must have the shapes of `transition`, {expected}, got {shapes}.")
     parts = []
     for matrix, entry in zip(rewards, entries, strict=True):
         matrix = sparse.csr_array(matrix, dtype=float) if sparse.issparse(matrix) else np.asarray(matrix, float)
@@ -108,13 +108,13 @@ def build_fields(
     kept = live.ravel()[row]
     if (bad := first(kept & ~(probability >= 0))) is not None:
         where = at(divmod(int(row[bad]), actions))
-        raise EntraxError(
+        raise UsageError(
             f"Probabilities of {where} must be at least 0; the one of state {successor[bad]} is {probability[bad]}."
         )
     by_branch = reward.ndim == 1
     if by_branch and (bad := first(kept & ~(reward < np.inf))) is not None:
         where = at(divmod(int(row[bad]), actions))
-        raise EntraxError(
+        raise UsageError(
             f"`reward` of {where} must be finite, or -inf to forbid the action; "
             f"the one of state {successor[bad]} is {reward[bad]}."
         )
@@ -131,9 +131,9 @@ def from_transitions(
     rows = list(transitions)
     for number, row in enumerate(rows):
         if len(row) != 6:
-            raise EntraxError(f"Transitions must be (s, a, p, s', r, terminated); transition {number} is {row}.")
+            raise UsageError(f"Transitions must be (s, a, p, s', r, terminated); transition {number} is {row}.")
     if not rows:
-        raise EntraxError("There must be at least one transition.")
+        raise UsageError("There must be at least one transition.")
     names = ("state", "action", "probability", "next_state", "reward", "terminated")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return from_columns(Columns.read(columns, states, actions), options)
@@ -150,7 +150,7 @@ def from_columns(columns: Columns, options: Mapping[str, Any]) -> Fields:
     allowed = available if fields["mask"] is None else available & fields["mask"]
     allowed |= fields["terminal"][:, None]
     if (bad := first(~allowed.any(1))) is not None:
-        raise EntraxError(f"State {bad[0]} has no transitions. If nothing happens in it, name it in `terminal`.")
+        raise UsageError(f"State {bad[0]} has no transitions. If nothing happens in it, name it in `terminal`.")
     fields["mask"] = None if allowed.all() else allowed
     successor = np.where(columns.terminated, columns.states, columns.next_state)
     return build_fields(fields, columns.actions, columns.row, successor, columns.probability, columns.reward)
@@ -159,7 +159,7 @@ def from_columns(columns: Columns, options: Mapping[str, Any]) -> Fields:
 def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fields:
     """See `FiniteMDP.from_data`."""
     if unseen not in ("mask", "error"):
-        raise EntraxError(f"`unseen` must be 'mask' or 'error', got {unseen!r}{closest(unseen, ('mask', 'error'))}")
+        raise UsageError(f"`unseen` must be 'mask' or 'error', got {unseen!r}{closest(unseen, ('mask', 'error'))}")
     states, actions = columns.states, columns.actions
     observed = columns.available()
     options = dict(options)
@@ -169,9 +169,9 @@ def from_data(columns: Columns, unseen: str, options: Mapping[str, Any]) -> Fiel
     terminal = settings(states, actions, options)["terminal"]
     missing = ~observed & ~terminal[:, None]
     if unseen == "error" and (bad := first(missing)) is not None:
-        raise EntraxError(f"The data hold no transition of {at(bad)}. Set `unseen` to 'mask' to mask such actions.")
+        raise UsageError(f"The data hold no transition of {at(bad)}. Set `unseen` to 'mask' to mask such actions.")
     if (bad := first(~observed.any(1) & ~terminal)) is not None:
-        raise EntraxError(
+        raise UsageError(
             f"The data enter state {bad[0]} but never leave it. Remove those transitions, or name it in `terminal`."
         )
     return from_columns(estimated(columns), options)

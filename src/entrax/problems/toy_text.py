@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.problems.columns import Columns
 from entrax.problems.faithful import bare_environment, check_follows_table
 from entrax.problems.layout import Layout
@@ -31,7 +31,7 @@ def from_gymnasium(env: Any, trust_table: bool, options: Mapping[str, Any]) -> F
     options = dict(options)
     if "initial" not in options:
         if initial is None:
-            raise EntraxError(f"{name_of(made)} has no `initial_state_distrib`. Give `initial`.")
+            raise UsageError(f"{name_of(made)} has no `initial_state_distrib`. Give `initial`.")
         options["initial"] = initial
     if "terminal" not in options:
         start = np.asarray(options["initial"])
@@ -48,9 +48,9 @@ def make(name: str) -> Any:
         return gymnasium.make(name)
     except gymnasium.error.NameNotFound:
         known = closest(name, gymnasium.registry)
-        raise EntraxError(f"Gymnasium has no environment {name!r}{known}") from None
+        raise UsageError(f"Gymnasium has no environment {name!r}{known}") from None
     except (gymnasium.error.Error, ImportError) as error:
-        raise EntraxError(f"Gymnasium could not make {name}: {error}") from error
+        raise UsageError(f"Gymnasium could not make {name}: {error}") from error
 
 
 def name_of(env: Any) -> str:
@@ -63,7 +63,7 @@ def read(env: Any) -> tuple[Columns, Any]:
     """Return an environment's transitions, and its initial distribution or None."""
     table = getattr(env, "P", None)
     if table is None:
-        raise EntraxError(f"{name_of(env)} has no table of transitions `P`, so its dynamics are unknown.")
+        raise UsageError(f"{name_of(env)} has no table of transitions `P`, so its dynamics are unknown.")
     items = table.items() if isinstance(table, Mapping) else enumerate(table)
     rows = [
         (s, a, p, next_s, r, terminated)
@@ -72,7 +72,7 @@ def read(env: Any) -> tuple[Columns, Any]:
         for p, next_s, r, terminated in branches
     ]
     if not rows:
-        raise EntraxError(f"The table `P` of {name_of(env)} is empty.")
+        raise UsageError(f"The table `P` of {name_of(env)} is empty.")
     names = ("state", "action", "probability", "next_state", "reward", "terminated")
     columns = Columns.read(dict(zip(names, zip(*rows, strict=True), strict=True)), len(table), None)
     return columns, getattr(env, "initial_state_distrib", None)
@@ -86,7 +86,7 @@ def check_actions(env: Any, columns: Columns) -> None:
     start, count = getattr(space, "start", 0), getattr(space, "n", None)
     listed = np.unique(columns.action)
     if not isinstance(count, int | np.integer) or not np.array_equal(listed, start + np.arange(count)):
-        raise EntraxError(
+        raise UsageError(
             f"The table `P` of {name_of(env)} must list the actions of {space}; it lists {len(listed)} actions from "
             f"{listed[0]} to {listed[-1]}."
         )

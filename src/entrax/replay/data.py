@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.replay.uniform import UniformReplay
 from entrax.spec import Transition
 
@@ -78,17 +78,17 @@ class Sequences:
     def __post_init__(self) -> None:
         _check(self.batch_size, self.capacity)
         if self.length < 1:
-            raise EntraxError(f"A sequence needs at least 1 step, not {self.length}.")
+            raise UsageError(f"A sequence needs at least 1 step, not {self.length}.")
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         least = self.steps_needed(envs)
         if self.capacity < least:
-            raise EntraxError(
+            raise UsageError(
                 f"Sequences of {self.length} steps of {envs} environments do not fit a replay of {self.capacity}: "
                 "raise `replay_size`."
             )
         if learning_starts < least:
-            raise EntraxError(
+            raise UsageError(
                 f"Sequences of {self.length} steps of {envs} environments cannot be drawn from the first "
                 f"{learning_starts} steps: `learning_starts` must be at least {least}."
             )
@@ -118,7 +118,7 @@ class Rollout:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise EntraxError(f"A rollout needs at least 1 step, not {self.steps}.")
+            raise UsageError(f"A rollout needs at least 1 step, not {self.steps}.")
 
     @property
     def capacity(self) -> int:
@@ -126,11 +126,11 @@ class Rollout:
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         if envs < self.least_envs:
-            raise EntraxError(f"This agent needs `envs` of at least {self.least_envs}, as it is set, not {envs}.")
+            raise UsageError(f"This agent needs `envs` of at least {self.least_envs}, as it is set, not {envs}.")
         if self.steps % envs:
-            raise EntraxError(f"A rollout of {self.steps} steps cannot be shared equally by {envs} environments.")
+            raise UsageError(f"A rollout of {self.steps} steps cannot be shared equally by {envs} environments.")
         if steps < self.steps:
-            raise EntraxError(f"With rollouts of {self.steps} steps `steps` must be at least that, not {steps}.")
+            raise UsageError(f"With rollouts of {self.steps} steps `steps` must be at least that, not {steps}.")
         return {"chunk": self.steps // envs, "updates_per_step": 1 / self.steps, "learning_starts": 0}
 
     def steps_needed(self, envs: int) -> int:
@@ -155,9 +155,9 @@ class Rollout:
 
 def _check(batch_size: int, capacity: int) -> None:
     if batch_size < 1:
-        raise EntraxError(f"The batch size must be at least 1, not {batch_size}.")
+        raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
     if capacity < batch_size:
-        raise EntraxError(f"The replay size {capacity} must be at least the batch size {batch_size}.")
+        raise UsageError(f"The replay size {capacity} must be at least the batch size {batch_size}.")
 
 
 def shared_by_envs(steps: int) -> int:

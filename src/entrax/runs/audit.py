@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 from entrax.runs import checkpoint, start, transition_log
 from entrax.runs.directory import RunDirectory
 
@@ -63,7 +63,7 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
     """
     arrays, meta = checkpoint.load(run, which)
     if "replay" not in meta:
-        raise EntraxError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
+        raise UsageError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
     record = meta["replay"]
     transition_log.check(run.path / "replay", record)
     run.check_metrics(meta["metrics"], which)

@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_arrays
 
-from entrax.errors import CannotWrite, EntraxError, write_faults
+from entrax.errors import CannotWrite, EntraxError, UsageError, write_faults
 from entrax.runs.directory import RunDirectory, check_format
 from entrax.runs.records import dumps, open_plain, read_json, sync_directory, write_bytes
 from entrax.runs.schema import COUNT
@@ -155,7 +155,7 @@ def resolve(run: RunDirectory, which: str) -> str:
         matching = [name for name in names if _parse(name)[0] in kinds]
     if not matching:
         there = f"there are {', '.join(names)}" if names else "the run has none yet"
-        raise EntraxError(f"{run.path} has no checkpoint {which!r}: {there}.")
+        raise UsageError(f"{run.path} has no checkpoint {which!r}: {there}.")
     return matching[-1]
 
 

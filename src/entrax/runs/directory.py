@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrax.errors import EntraxError, FileFault
+from entrax.errors import EntraxError, FileFault, UsageError
 from entrax.runs.records import (
     append_line,
     cut_log,
@@ -54,12 +54,12 @@ class RunDirectory:
             if again and not (path / "config.json").exists():
                 _clear_beginnings(path)
             if any(path.iterdir()):
-                raise EntraxError(f"{path} is not empty; give `run` a directory that does not exist yet.")
+                raise UsageError(f"{path} is not empty; give `run` a directory that does not exist yet.")
             # Of two processes that both found it empty, only one makes this directory: the run is the one's who did.
             (path / "checkpoints").mkdir()
             publish_json(path / "config.json", {"format": FORMAT, **config})
         except FileExistsError as error:
-            raise EntraxError(f"{path} is taken already; give `run` a directory that does not exist yet.") from error
+            raise UsageError(f"{path} is taken already; give `run` a directory that does not exist yet.") from error
         except OSError as error:
             raise FileFault(
                 f"The run directory {path} cannot be written ({error.strerror}); choose another with `run`."
@@ -71,9 +71,9 @@ class RunDirectory:
         """The run in `path`. Raises EntraxError when there is none, or one of a format this version cannot read."""
         path = Path(path).absolute()
         if not path.is_dir():
-            raise EntraxError(f"There is no run at {path}: no such directory.")
+            raise UsageError(f"There is no run at {path}: no such directory.")
         if not (path / "config.json").is_file():
-            raise EntraxError(f"{path} is not a run: it holds no config.json.")
+            raise UsageError(f"{path} is not a run: it holds no config.json.")
         _refuse_links(path)
         config = read_json(path / "config.json", CONFIG)
         check_format(config, path / "config.json", FORMAT)

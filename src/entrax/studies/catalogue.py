@@ -2,7 +2,7 @@
 
 import importlib
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.references import resolve
 from entrax.studies.study import Study
 
@@ -33,7 +33,7 @@ def get_study(name: str) -> Study:
     if ":" in name:
         return _own_study(name)
     if name not in NAMES:
-        raise EntraxError(f"There is no study {name!r}{closest(name, NAMES)} `entrax study` lists them.")
+        raise UsageError(f"There is no study {name!r}{closest(name, NAMES)} `entrax study` lists them.")
     found: Study = importlib.import_module(f"entrax.studies.{name.replace('-', '_')}").STUDY
     return found
 
@@ -41,5 +41,5 @@ def get_study(name: str) -> Study:
 def _own_study(name: str) -> Study:
     found = resolve(name)
     if not isinstance(found, Study):
-        raise EntraxError(f"{name!r} must be an entrax.studies.study.Study, got {type(found).__name__}.")
+        raise UsageError(f"{name!r} must be an entrax.studies.study.Study, got {type(found).__name__}.")
     return found

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from entrax.environments.maze import ANT_SCALE, GOAL, REACH
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.studies.runs import trained, tuned
 from entrax.training.run import Run, load
 from entrax.training.source_checkpoint import load_source_checkpoint, stored
@@ -135,7 +135,7 @@ def training_episodes(run: Run, scale: float) -> Episodes:
     """The episodes that a run learned from, read from its replay."""
     steps, envs = stored(load_source_checkpoint(run.path, "latest", None)), run.config["training"]["envs"]
     if steps.reward.size < run.config["training"]["steps"]:
-        raise EntraxError(f"The replay of {run.path} has dropped its first episodes: raise `replay_size`.")
+        raise UsageError(f"The replay of {run.path} has dropped its first episodes: raise `replay_size`.")
     next_obs, over = steps.next_obs, steps.terminated | steps.truncated
     found = []
     for env in range(envs):

@@ -14,7 +14,7 @@ from entrax.agents.base import get_agent
 from entrax.environments.pool import LocalPool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
 from entrax.runs.directory import RunDirectory
@@ -70,7 +70,7 @@ def tuned(
     found = load(path)
     before = recorded(load_source_checkpoint(ancestor.path, settings.get("checkpoint", "latest"), None))
     if found.config["ancestor"]["sha256"] != before["sha256"]:
-        raise EntraxError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another `out`.")
+        raise UsageError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another `out`.")
     return found
 
 
@@ -91,7 +91,7 @@ def check_defaults(run: Run, agent: str, settings: Mapping[str, Any]) -> None:
         then = run.config[group]
         for name, now in to_json(asdict(values)).items():
             if name not in ("threads", "device") and then.get(name, now) != now:
-                raise EntraxError(
+                raise UsageError(
                     f"{run.path} was trained with {name} {then[name]}, which is {now} by now; remove it, or choose "
                     "another `out`."
                 )

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from entrax.errors import EntraxError, write_faults
+from entrax.errors import UsageError, write_faults
 from entrax.evaluation.statistics import summarise
 from entrax.runs.records import dumps, publish_bytes, to_json
 from entrax.training.devices import set_up
@@ -64,7 +64,7 @@ def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> Outco
     """Run a study and write `out`/NAME/numbers.json. Raises EntraxError for fewer than one seed."""
     seeds, out = study.seeds if seeds is None else seeds, out.absolute()
     if seeds < 1:
-        raise EntraxError(f"A study needs at least one seed, not {seeds}.")
+        raise UsageError(f"A study needs at least one seed, not {seeds}.")
     set_up(None, None)  # what was compiled before is taken from disk
     with jax.enable_x64(True) if study.exact else nullcontext():
         numbers = to_json(study.run(quick, seeds, out))

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.spec import Transition
 from entrax.tabular.fitted import Encode
@@ -40,7 +40,7 @@ class CounterExample(NamedTuple):
 def wrong_limit(samples: int = 9, discount: float = 0.9) -> CounterExample:
     """The first example, with `samples` = n transitions of each action in the first state, one in the second."""
     if samples < 1:
-        raise EntraxError(f"The example needs at least one transition of the first state, not {samples}.")
+        raise UsageError(f"The example needs at least one transition of the first state, not {samples}.")
     rows = [(0, 0, 1.0, 0, True)] * samples + [(0, 1, 0.0, 1, False)] * samples
     rows += [(1, 0, 2.0, 0, True), (1, 1, 2.0, 0, True)]
     mdp = FiniteMDP.from_transitions(

@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.spec import Transition
 from entrax.tabular.simulator import Outcome, Simulator, make_simulator
@@ -33,7 +33,7 @@ def sample_transitions(mdp: FiniteMDP, policy: Policy, *, steps: int, key: PRNGK
     policy = np.asarray(policy, float)
     live = ~np.asarray(mdp.terminal)
     if policy.shape != mdp.reward.shape or np.any(policy < 0) or np.any(np.abs(policy[live].sum(axis=1) - 1) > 1e-6):
-        raise EntraxError(f"The policy needs shape {mdp.reward.shape} and a distribution over actions in every state.")
+        raise UsageError(f"The policy needs shape {mdp.reward.shape} and a distribution over actions in every state.")
     drawn = _sample(make_simulator(mdp), jnp.asarray(mdp.successor), jnp.asarray(policy), key, steps)
     outcome = jax.tree.map(np.asarray, drawn.outcome)
     return Transition(

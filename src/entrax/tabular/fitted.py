@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.soft import soft_max, soft_policy
 from entrax.spec import Transition
 
@@ -197,10 +197,10 @@ def check(data: Transition, actions: int, discount: float, temperature: float) -
     action = np.asarray(data.action)
     lengths = {len(np.asarray(part)) for part in data}
     if len(lengths) != 1 or lengths == {0}:
-        raise EntraxError(f"Every part of the data needs the same number of transitions, at least one: {lengths}.")
+        raise UsageError(f"Every part of the data needs the same number of transitions, at least one: {lengths}.")
     if action.ndim != 1 or action.dtype.kind not in "iu" or action.min() < 0 or action.max() >= actions:
-        raise EntraxError(f"The actions of the data must be integers from 0 to {actions - 1}.")
+        raise UsageError(f"The actions of the data must be integers from 0 to {actions - 1}.")
     if not 0 <= discount <= 1 or temperature < 0:
-        raise EntraxError(
+        raise UsageError(
             f"The discount must lie in [0, 1] and the temperature be at least 0: {discount}, {temperature}."
         )

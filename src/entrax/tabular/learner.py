@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer, PRNGKeyArray, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_max, soft_policy
 from entrax.tabular.schedules import Behaviour, StepSize
@@ -108,9 +108,9 @@ def learn(
     Raises EntraxError for a negative temperature, a problem with a horizon, or numbers of steps or records below 1.
     """
     if steps < 1 or records < 1:
-        raise EntraxError(f"A learner takes at least one step and one record, not {steps} and {records}.")
+        raise UsageError(f"A learner takes at least one step and one record, not {steps} and {records}.")
     if isinstance(temperature, int | float) and temperature < 0:
-        raise EntraxError(f"The temperature is {temperature}: it must be at least 0.")
+        raise UsageError(f"The temperature is {temperature}: it must be at least 0.")
     each = -(-steps // records)
     chunk = min(CHUNK, each)
     # As arrays the numbers are arguments of the compiled loop, so that another number doesn't compile it again.
@@ -127,14 +127,14 @@ def make_task(
     prior = _prior(mdp, convention)
     seen = np.arange(mdp.states) if observation is None else np.asarray(observation)
     if seen.shape != (mdp.states,) or seen.min() < 0:
-        raise EntraxError(f"`observation` needs one index of at least 0 for each of the {mdp.states} states.")
+        raise UsageError(f"`observation` needs one index of at least 0 for each of the {mdp.states} states.")
     allowed = allowed_actions(mdp)
     live = np.flatnonzero(allowed.any(axis=1))
     first = np.zeros(seen.max() + 1, int)
     first[seen[live][::-1]] = live[::-1]  # the first state of each observation stands for all of them
     tables = [allowed] + ([] if prior is None else [prior])
     if any(np.any(table[live] != table[first[seen[live]]]) for table in tables):
-        raise EntraxError("States that look alike must allow the same actions, with the same prior.")
+        raise UsageError("States that look alike must allow the same actions, with the same prior.")
     met = np.isin(np.arange(seen.max() + 1), seen[live])
     return Task(
         simulator=make_simulator(mdp),
@@ -147,7 +147,7 @@ def make_task(
 def _prior(mdp: FiniteMDP, convention: str) -> np.ndarray | None:
     """Weights of π₀ in the KL convention; None in the entropy convention, which counts the allowed actions."""
     if convention not in ("entropy", "kl"):
-        raise EntraxError(f"The convention is 'entropy' or 'kl', not {convention!r}.")
+        raise UsageError(f"The convention is 'entropy' or 'kl', not {convention!r}.")
     if convention == "entropy":
         return None
     return np.ones(mdp.reward.shape) if mdp.prior is None else np.asarray(mdp.prior, float)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Unpack
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Transition
@@ -67,9 +67,9 @@ def reward_process(mdp: FiniteMDP, policy: Policy, temperature: float = 0.0, con
     live = ~np.asarray(mdp.terminal)
     possible = np.any(np.asarray(mdp.probability) > 0, axis=-1)
     if policy.shape != mdp.reward.shape or np.any(np.abs(policy[live].sum(axis=1) - 1) > 1e-6):
-        raise EntraxError(f"The policy needs shape {mdp.reward.shape} and a distribution over actions in every state.")
+        raise UsageError(f"The policy needs shape {mdp.reward.shape} and a distribution over actions in every state.")
     if np.any(policy < 0) or np.any(policy[live] > possible[live]):
-        raise EntraxError("The policy takes actions that the problem doesn't allow.")
+        raise UsageError("The policy takes actions that the problem doesn't allow.")
     weights = np.ones(policy.shape)
     if convention == "kl":
         weights = np.where(possible, 1.0 if mdp.prior is None else np.asarray(mdp.prior), 0)
@@ -123,7 +123,7 @@ def batch_monte_carlo(data: Transition, *, states: int, discount: float) -> Floa
     state, _, terminated = _checked(data, states)
     ended = terminated | np.asarray(data.truncated)
     if not ended.any():
-        raise EntraxError("Monte Carlo needs whole episodes: none ends in these data.")
+        raise UsageError("Monte Carlo needs whole episodes: none ends in these data.")
     last = int(np.flatnonzero(ended)[-1]) + 1
     returns, total = np.zeros(last), 0.0
     for time in range(last - 1, -1, -1):
@@ -142,5 +142,5 @@ def _checked(data: Transition, states: int) -> tuple[np.ndarray, np.ndarray, Boo
     state, terminated = np.asarray(data.obs), np.asarray(data.terminated)
     following = np.where(terminated, states, np.asarray(data.next_obs))
     if state.size == 0 or state.min() < 0 or state.max() >= states or following.min() < 0 or following.max() > states:
-        raise EntraxError(f"The data need at least one transition, with states from 0 to {states - 1}.")
+        raise UsageError(f"The data need at least one transition, with states from 0 to {states - 1}.")
     return state, following, terminated

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.soft import soft_policy
 
 Row = Float[Array, " action"]
@@ -27,7 +27,7 @@ class StepSize(eqx.Module):
 
     def __check_init__(self) -> None:
         if not (0 < self.scale <= 1 and self.offset > 0 and self.power >= 0):
-            raise EntraxError(
+            raise UsageError(
                 f"A step size needs a scale in (0, 1], an offset above 0 and a power of at least 0, not {self.scale}, "
                 f"{self.offset} and {self.power}."
             )
@@ -59,7 +59,7 @@ class EpsilonGreedy(eqx.Module):
 
     def __check_init__(self) -> None:
         if not 0 <= self.epsilon <= 1 or (self.decay is not None and self.decay <= 0):
-            raise EntraxError(f"ε must lie in [0, 1] and its decay be above 0, not {self.epsilon} and {self.decay}.")
+            raise UsageError(f"ε must lie in [0, 1] and its decay be above 0, not {self.epsilon} and {self.decay}.")
 
     def __call__(
         self, q: Row, visits: Int[Array, " action"], prior: Row | None, allowed: Bool[Array, " action"]
@@ -83,7 +83,7 @@ class Boltzmann(eqx.Module):
 
     def __check_init__(self) -> None:
         if isinstance(self.temperature, int | float) and not self.temperature > 0:
-            raise EntraxError(f"A Boltzmann behaviour needs a temperature above 0, not {self.temperature}.")
+            raise UsageError(f"A Boltzmann behaviour needs a temperature above 0, not {self.temperature}.")
 
     def __call__(
         self, q: Row, visits: Int[Array, " action"], prior: Row | None, allowed: Bool[Array, " action"]

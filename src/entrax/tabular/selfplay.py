@@ -22,7 +22,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.games import MatrixGame
 from entrax.soft import soft_policy
 from entrax.tabular.schedules import StepSize
@@ -63,7 +63,7 @@ def self_play(
     Raises EntraxError for a negative temperature and for steps or records below 1. Vmap over keys for many pairs.
     """
     if steps < 1 or records < 1 or (isinstance(temperature, int | float) and temperature < 0):
-        raise EntraxError(
+        raise UsageError(
             f"Self-play needs a step, a record and a temperature of at least 0: {steps}, {records}, {temperature}."
         )
     step_size = jax.tree.map(lambda x: jnp.asarray(x, float), step_size or StepSize())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 
 Scalar = Float[Array, ""]
@@ -56,17 +56,17 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
     Raises EntraxError for a horizon (values would depend on time), or if an episode can start where it has ended.
     """
     if mdp.horizon is not None:
-        raise EntraxError(
+        raise UsageError(
             "Tabular learners keep one value for a state whatever the time: give a problem without horizon."
         )
     terminal = np.append(np.asarray(mdp.terminal), True)
     probability = np.asarray(mdp.probability, float)
     if np.any(np.asarray(mdp.initial)[terminal[:-1]] > 0):
-        raise EntraxError("An episode would start in a terminal state: give them probability 0 in `initial`.")
+        raise UsageError("An episode would start in a terminal state: give them probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
     if np.any(np.isneginf(np.asarray(reward))):
-        raise EntraxError("Tabular learners need finite rewards: forbid actions by a mask, not by a reward of -inf.")
+        raise UsageError("Tabular learners need finite rewards: forbid actions by a mask, not by a reward of -inf.")
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),

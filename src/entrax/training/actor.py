@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.policies.base import CorrelatedPolicy, HistoryPolicy
 from entrax.policies.controller import Scaling, nothing_yet, remember, to_bounds
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
@@ -62,7 +62,7 @@ class Actor:
         self._memories = {} if latest is None else {0: latest}
         if self._remembers:
             if recent is None:
-                raise EntraxError("A policy over histories looks back on rollouts: its agent's data must be a Rollout.")
+                raise UsageError("A policy over histories looks back on rollouts: its agent's data must be a Rollout.")
             self._memories[0] = _looked_back(*self._kind.with_arrays(self._arrays), recent)
 
     def __call__(

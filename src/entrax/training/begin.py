@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.training.dataset import Dataset, check_data, in_order_of, read_data
@@ -70,7 +70,7 @@ def begun(
     if prior is not None:
         check_spaces(prior.spec, task.spec, str(prior.path))
         if task.options.normalise_obs != prior.normalises:
-            raise EntraxError(f"A run sees observations as its prior did: give `normalise_obs={prior.normalises}`.")
+            raise UsageError(f"A run sees observations as its prior did: give `normalise_obs={prior.normalises}`.")
         arrays |= prior.normaliser
     state = flatten(fresh_state(task, prior))
     arrays |= {f"state/{name}": array for name, array in state.items()}

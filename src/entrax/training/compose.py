@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from entrax.environments.source import EnvSource, as_source
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
@@ -142,24 +142,24 @@ def compose(
     """See `entrax.api.compose`."""
     if combine not in COMBINATIONS:
         known = ", ".join(COMBINATIONS)
-        raise EntraxError(f"`combine` takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
+        raise UsageError(f"`combine` takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
     if len(paths) < 2 or candidates < 2:
-        raise EntraxError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
+        raise UsageError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
     set_up(None, None)
     runs = [load_source_checkpoint(path, checkpoint, None) for path in paths]
     spec = spec_of_environment(env, env_args or {})
     for run in runs:
         if run.run.config["agent"] not in AGENTS:
             name = run.run.config["agent"]
-            raise EntraxError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
+            raise UsageError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
         if run.spec.image is not None:
-            raise EntraxError(f"{run.run.path} observes images: runs of vectors can be composed.")
+            raise UsageError(f"{run.run.path} observes images: runs of vectors can be composed.")
         if run.run.config["training"].get("normalise_rewards"):
-            raise EntraxError(f"{run.run.path} scaled its rewards: its values are in units of its own.")
+            raise UsageError(f"{run.run.path} scaled its rewards: its values are in units of its own.")
         if "prior" in run.run.config:
-            raise EntraxError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
+            raise UsageError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
         if not run.whole:
-            raise EntraxError(f"{run.name} holds a policy only: a composition needs the critics as well.")
+            raise UsageError(f"{run.name} holds a policy only: a composition needs the critics as well.")
         check_spaces(run.spec, spec, str(run.run.path))
     alpha, common = _temperature(runs, temperature)
     discounts = sorted({float(run.config.discount) for run in runs})
@@ -181,14 +181,14 @@ def _temperature(runs: Sequence[SourceCheckpoint], given: float | None) -> tuple
     alphas = [run.temperature for run in runs]
     for run, alpha in zip(runs, alphas, strict=True):
         if alpha is None or alpha <= 0:
-            raise EntraxError(f"{run.run.path} has temperature {alpha}: only soft Q-functions can be composed.")
+            raise UsageError(f"{run.run.path} has temperature {alpha}: only soft Q-functions can be composed.")
     there = [alpha for alpha in alphas if alpha is not None]
     together = max(there) <= min(there) * (1 + 1e-3)
     if given is None and not together:
         found = ", ".join(f"{alpha:.4g}" for alpha in there)
-        raise EntraxError(f"The runs have the temperatures {found}: choose one for the composition by `temperature`.")
+        raise UsageError(f"The runs have the temperatures {found}: choose one for the composition by `temperature`.")
     if given is not None and not given > 0:
-        raise EntraxError(f"`temperature` must be positive, not {given}.")
+        raise UsageError(f"`temperature` must be positive, not {given}.")
     alpha = there[0] if given is None else given
     return alpha, together and abs(alpha - there[0]) <= 1e-3 * alpha
 
@@ -216,9 +216,9 @@ def _policy(
         return ComposedEnergy(parts=tuple(energies), temperature=alpha, candidates=candidates, how=how)
     choices = [state.choices for state in states]
     if any(other != choices[0] for other in choices):
-        raise EntraxError("The runs choose among their actions in different ways: train them with one `joint_limit`.")
+        raise UsageError("The runs choose among their actions in different ways: train them with one `joint_limit`.")
     if how == "or" and len(choices[0].sizes) > 1:
-        raise EntraxError("'or' needs one choice among all actions: train with a greater `joint_limit`.")
+        raise UsageError("'or' needs one choice among all actions: train with a greater `joint_limit`.")
     tables = [
         TablePart(scaling=s, critics=x.params.critic)
         if run.run.config["agent"] == "dqn"

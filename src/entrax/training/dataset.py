@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num
 
 from entrax.environments.spaces import agent_integers, flattener, spec_of
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
 from entrax.training.source_checkpoint import check_spaces, load_source_checkpoint, recorded, stored
@@ -77,12 +77,12 @@ def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
         and isinstance(theirs, Continuous)
         and not np.allclose((ours.low, ours.high), (theirs.low, theirs.high))  # up to rounding to float32
     ):
-        raise EntraxError(f"The actions of {path} have other bounds, and would mean something else here.")
+        raise UsageError(f"The actions of {path} have other bounds, and would mean something else here.")
     count, least, most = len(data.steps.reward), wanted.steps_needed(1), wanted.capacity
     if count > most:
-        raise EntraxError(f"{path} has {count} transitions: `replay_size` must be at least that, not {most}.")
+        raise UsageError(f"{path} has {count} transitions: `replay_size` must be at least that, not {most}.")
     if count < least:
-        raise EntraxError(f"{path} has {count} transitions, and this agent needs {least} to draw a sequence from.")
+        raise UsageError(f"{path} has {count} transitions, and this agent needs {least} to draw a sequence from.")
 
 
 def _in_rows(steps: Transition) -> Transition:

@@ -23,7 +23,7 @@ from jax import tree_util
 from entrax.agents.registry import REGISTRY
 from entrax.environments.recorded import Given, arguments_again
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, closest, damage_of
+from entrax.errors import EntraxError, UsageError, closest, damage_of
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, subtree, unflatten
@@ -125,7 +125,7 @@ def own_environment(run: RunDirectory, env_args: Mapping[str, Any] | None) -> En
         return source_of(run, None, env_args)
     except EntraxError as error:
         had = arguments_again(run.config.get("environment"))
-        raise EntraxError(f"{error} With `env`, give all its arguments again: {had}." if had else str(error)) from error
+        raise UsageError(f"{error} With `env`, give all its arguments again: {had}." if had else str(error)) from error
 
 
 def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start: str, keep_optimiser: bool) -> None:
@@ -140,13 +140,13 @@ def check_same(there: RunDirectory, record: Mapping[str, Any], temperature_start
         what = (
             "a run from scratch" if found is None else f"one that begins with {found['checkpoint']} of {found['path']}"
         )
-        raise EntraxError(f"{there.path} holds another run, {what}; choose another `run`.")
+        raise UsageError(f"{there.path} holds another run, {what}; choose another `run`.")
 
 
 def check_units(old: SourceCheckpoint, task: Task) -> None:
     """Raises EntraxError when what is carried over would be read in other units than it was learned in."""
     if old.run.config["agent"] == "soft-q" and float(task.config.temperature) != float(old.config.temperature):
-        raise EntraxError(
+        raise UsageError(
             f"The critics of soft-q are in units of its temperature: it can go on at {old.temperature:.6g} only."
         )
 
@@ -161,15 +161,15 @@ def inherited(old: SourceCheckpoint, given: Mapping[str, Any], steps: int, keep_
     _, wanted = configure(old.agent, config["preset"], settings)
     data = old.agent.data(old.agent.resolve(wanted, old.spec))
     if keep_replay and not isinstance(data, Uniform):
-        raise EntraxError("`keep_replay` is for agents that learn from single transitions: others need unbroken steps.")
+        raise UsageError("`keep_replay` is for agents that learn from single transitions: others need unbroken steps.")
     if not data.on_policy:
         wait = max(min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10)), data.steps_needed(settings["envs"]))
         loop = {name: config["training"][name] for name in INHERITED_OFF_POLICY}
         settings = loop | {"learning_starts": 0 if keep_replay else wait} | settings
     if settings["normalise_obs"] != config["training"]["normalise_obs"]:
-        raise EntraxError("A policy keeps its normaliser, or its having none: leave `normalise_obs` as it was.")
+        raise UsageError("A policy keeps its normaliser, or its having none: leave `normalise_obs` as it was.")
     if settings["normalise_rewards"] != config["training"].get("normalise_rewards", False):
-        raise EntraxError("`normalise_rewards` cannot change: the values are carried over in its units; remove it.")
+        raise UsageError("`normalise_rewards` cannot change: the values are carried over in its units; remove it.")
     return settings
 
 
@@ -179,7 +179,7 @@ def temperature_settings(
     """What `start` makes of the agent's settings (those `given` win), and the record of it for config.json."""
     if start not in TEMPERATURE_STARTS:
         known = ", ".join(TEMPERATURE_STARTS)
-        raise EntraxError(f"`temperature_start` takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
+        raise UsageError(f"`temperature_start` takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
     names, alpha = {f.name for f in fields(old.config)}, old.temperature
     record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": old.learned, "anneal": None}
     if start == "restart":
@@ -187,9 +187,9 @@ def temperature_settings(
     if start == "anneal":
         end = given.get("temperature")
         if "temperature" not in names or alpha is None:
-            raise EntraxError(f"There is no temperature in {old.run.path}'s {old.name} to anneal from.")
+            raise UsageError(f"There is no temperature in {old.run.path}'s {old.name} to anneal from.")
         if isinstance(end, str) or end is None or not end > 0:
-            raise EntraxError("`temperature_start=anneal` needs the temperature to end at: a positive `temperature`.")
+            raise UsageError("`temperature_start=anneal` needs the temperature to end at: a positive `temperature`.")
         if "final_temperature" in names:
             own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
             return own | {k: v for k, v in _exploration(old).items() if k not in given}, record

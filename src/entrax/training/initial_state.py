@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save as save_arrays
 
-from entrax.errors import CannotWrite, EntraxError, damage_of
+from entrax.errors import CannotWrite, UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
@@ -111,7 +111,7 @@ def create(
     Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
     """
     if path.exists() and any(path.iterdir()):
-        raise EntraxError(f"{path} is not empty; give `run` a directory that does not exist yet.")
+        raise UsageError(f"{path} is not empty; give `run` a directory that does not exist yet.")
     data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
     record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
     aside = path.with_name(f".{path.name}.partial")

@@ -14,7 +14,7 @@ from entrax.agents.registry import REGISTRY, default_agent
 from entrax.environments.check import check_environment
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
-from entrax.errors import EntraxError, say
+from entrax.errors import UsageError, say
 from entrax.foreign import unknown
 from entrax.programs import release_programs
 from entrax.replay import Data
@@ -64,14 +64,14 @@ def train(
     if steps is not None:
         settings["steps"] = steps
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise EntraxError(f"`seed` must be an integer from 0 to {2**63 - 1:,}, got {seed!r}.")
+        raise UsageError(f"`seed` must be an integer from 0 to {2**63 - 1:,}, got {seed!r}.")
     if env_args is not None and not isinstance(env_args, Mapping):
-        raise EntraxError(f"`env_args` must be a dictionary of arguments by name, got {env_args!r}.")
+        raise UsageError(f"`env_args` must be a dictionary of arguments by name, got {env_args!r}.")
     if hook is not None and not callable(hook):
-        raise EntraxError(f"`hook` must be a function of a row of metrics, got {hook!r}.")
+        raise UsageError(f"`hook` must be a function of a row of metrics, got {hook!r}.")
     seed = int(seed)
     if settings.get("target_kl") not in (None, 0) and "prior" not in (record or {}):
-        raise EntraxError("`target_kl` requires a `prior`.")
+        raise UsageError("`target_kl` requires a `prior`.")
     there = existing(run) if resume else None
     if there is not None:
         agent = there.config["agent"] if agent is None and there.config["agent"] in tuple(REGISTRY) else agent
@@ -91,7 +91,7 @@ def train(
     named = settings.keys() | get_preset(preset).options.keys()
     options = with_agent_defaults(options, module, resolved, checked.spec, named, there)
     if options.normalise_obs and checked.spec.image is not None:
-        raise EntraxError("An image is scaled by its own range: remove `normalise_obs`.")
+        raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
     if "data" in (record or {}):
         options = offline_options(options, module.data(resolved), settings)
     options = apply_data_constraints(options, module.data(resolved), settings)
@@ -139,7 +139,7 @@ def absolute(path: str | Path | None) -> Path | None:
 def existing(run: str | Path | None) -> RunDirectory | None:
     """The run to resume, if it is there. Raises EntraxError when none is named."""
     if run is None:
-        raise EntraxError("`resume` needs `run`: the directory of the run to resume, or to start if it is not there.")
+        raise UsageError("`resume` needs `run`: the directory of the run to resume, or to start if it is not there.")
     return RunDirectory.open(run) if (Path(run) / "config.json").exists() else None
 
 
@@ -185,9 +185,9 @@ def offline_options(options: TrainingOptions, data: Data, settings: Mapping[str,
     Raises EntraxError when some of `settings` are about steps, or for an agent that learns from its own steps only.
     """
     if data.on_policy:
-        raise EntraxError("This agent learns from what its own policy did last: `data` is for agents with a replay.")
+        raise UsageError("This agent learns from what its own policy did last: `data` is for agents with a replay.")
     for name in sorted({"envs", "learning_starts", "restart_envs"} & settings.keys()):
-        raise EntraxError(f"`{name}` is about steps, of which `data` leaves none: remove it.")
+        raise UsageError(f"`{name}` is about steps, of which `data` leaves none: remove it.")
     return replace(options, envs=1, learning_starts=data.steps_needed(1))
 
 
@@ -199,10 +199,10 @@ def apply_data_constraints(options: TrainingOptions, data: Data, settings: Mappi
     """
     settled = data.loop(options.steps, options.envs, options.learning_starts or 0)
     for name in sorted(settled.keys() & settings.keys()):
-        raise EntraxError(f"`{name}` is settled by what this agent learns from: remove it.")
+        raise UsageError(f"`{name}` is settled by what this agent learns from: remove it.")
     options = replace(options, **settled)  # type: ignore[arg-type]
     if options.chunk * options.envs > data.capacity:
-        raise EntraxError(
+        raise UsageError(
             f"A chunk of {options.chunk} steps of {options.envs} environments does not fit a replay of "
             f"{data.capacity}: lower `chunk` or raise `replay_size`."
         )
@@ -218,7 +218,7 @@ def configure(agent: Any, preset: str, settings: Mapping[str, Any]) -> tuple[Tra
     config_names = {f.name for f in fields(agent.Config)}
     for name in settings:
         if name not in option_names | config_names:
-            raise EntraxError(unknown(name, option_names | config_names | PARAMETERS))
+            raise UsageError(unknown(name, option_names | config_names | PARAMETERS))
     values = {k: v for k, v in (chosen.agent | dict(settings)).items() if k in config_names}
     config = agent.Config(**checked_types(agent.Config, values))
     return loop_options(preset, settings).resolved(), config

@@ -10,7 +10,7 @@ import jax
 import jax.random as jr
 
 from entrax import xla as xla
-from entrax.errors import EntraxError, require_posix
+from entrax.errors import UsageError, require_posix
 from entrax.replay import Data
 from entrax.replay.uniform import UniformReplay
 from entrax.spec import Spec
@@ -25,7 +25,7 @@ def check_memory(data: Data, spec: Spec, options: TrainingOptions) -> None:
     one = UniformReplay(spec, options.envs, options.envs).packed_bytes // options.envs
     count, most = min(data.capacity, options.steps + options.envs), memory_limit()
     if count * one > most:
-        raise EntraxError(
+        raise UsageError(
             f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process "
             f"may use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
         )
@@ -39,11 +39,11 @@ def check_networks(agent: Any, config: Any, spec: Spec) -> None:
     try:
         state = eqx.filter_eval_shape(lambda: agent.init(config, spec, jr.key(0)))
     except OverflowError as error:
-        raise EntraxError(f"The agent's networks are too large: {error}.") from error
+        raise UsageError(f"The agent's networks are too large: {error}.") from error
     arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.ShapeDtypeStruct)]
     needed, most = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in arrays), memory_limit()
     if needed > most:
-        raise EntraxError(
+        raise UsageError(
             f"The agent's networks and their optimisers take {needed / 1e9:,.1f} GB, and this process may use "
             f"{most / 1e9:,.1f} GB of memory. Set smaller ones, as by `hidden`."
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 from entrax.policies.controller import Scaling
 
 CLIP = 10.0
@@ -114,7 +114,7 @@ class RewardScale:
         """That of an agent's resolved configuration. Raises EntraxError when this has no discount."""
         discount = vars(config).get("discount")
         if enabled and discount is None:
-            raise EntraxError("`normalise_rewards` requires an agent whose Config has a `discount`; remove it.")
+            raise UsageError("`normalise_rewards` requires an agent whose Config has a `discount`; remove it.")
         return cls(envs, float(discount if enabled else 0.0), enabled)
 
     def advance(self, reward: Float[np.ndarray, "time env"], ended: Bool[np.ndarray, "time env"]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from entrax.errors import EntraxError, closest
+from entrax.errors import UsageError, closest
 from entrax.fields import POSITIVE, at_least, check_ranges, field
 from entrax.runs.schema import LARGEST_STEP
 
@@ -86,7 +86,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
         if max(self.steps, self.horizon or 0) > LARGEST_STEP:
-            raise EntraxError(f"`steps` and `horizon` must be at most {LARGEST_STEP:,}, got {self.steps:,}.")
+            raise UsageError(f"`steps` and `horizon` must be at most {LARGEST_STEP:,}, got {self.steps:,}.")
 
     @property
     def shares_envs(self) -> bool:
@@ -127,7 +127,7 @@ PRESETS = {
 def get_preset(name: str) -> Preset:
     """The preset called `name`; raises EntraxError with the closest name if there is none."""
     if name not in PRESETS:
-        raise EntraxError(f"Of the presets {', '.join(PRESETS)} none is called {name!r}{closest(name, PRESETS)}")
+        raise UsageError(f"Of the presets {', '.join(PRESETS)} none is called {name!r}{closest(name, PRESETS)}")
     return PRESETS[name]
 
 
@@ -141,7 +141,7 @@ def checked_types(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if name in hints:
             checked[name] = _plain(value, hints[name])
             if not _fits(checked[name], hints[name]):
-                raise EntraxError(f"`{name}` must be {_words(hints[name])}, got {value!r}.")
+                raise UsageError(f"`{name}` must be {_words(hints[name])}, got {value!r}.")
     return checked
 
 

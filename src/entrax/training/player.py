@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Num
 
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.policies.controller import Compiled, nothing_yet
 from entrax.training.precision import in_32_bits
 
@@ -35,7 +35,7 @@ class Player:
             return
         rows = np.flatnonzero(ended)
         if np.shape(ended) != self._t.shape:
-            raise EntraxError(
+            raise UsageError(
                 f"`ended` must have one entry for each of {len(self._t)} environments, got shape {np.shape(ended)}."
             )
         self._episodes, self._t = self._episodes.copy(), self._t.copy()
@@ -52,9 +52,7 @@ class Player:
         if not len(self._t):
             self._begin(len(rows))
         elif len(rows) != len(self._t):
-            raise EntraxError(
-                f"This player acts in {len(self._t)} environments, got {len(rows)}; reset() starts again."
-            )
+            raise UsageError(f"This player acts in {len(self._t)} environments, got {len(rows)}; reset() starts again.")
         action, self._memory = self._compiled(
             rows, memory=self._memory, key=self._key, episodes=self._episodes, t=self._t
         )
@@ -76,4 +74,4 @@ def fitting(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"
     except ValueError as error:
         both = isinstance(obs, tuple) and len(obs) == 2 and isinstance(obs[1], dict)
         advice = " Of what `reset` returns, give it the first part." if both else ""
-        raise EntraxError(f"The policy was given {str(error).removeprefix('returned ')}.{advice}") from error
+        raise UsageError(f"The policy was given {str(error).removeprefix('returned ')}.{advice}") from error

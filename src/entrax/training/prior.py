@@ -14,7 +14,7 @@ from typing import Any
 import jax.random as jr
 import numpy as np
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.start import read_start
 from entrax.spec import Spec
@@ -72,7 +72,7 @@ def check_scaling(prior: Reference, old: SourceCheckpoint) -> None:
     check_spaces(prior.spec, old.spec, str(prior.path))
     before, after = prior.normaliser, _normaliser(old.arrays)
     if before.keys() != after.keys() or any(not np.array_equal(before[name], after[name]) for name in before):
-        raise EntraxError(
+        raise UsageError(
             f"{old.run.path} and its prior {prior.path} normalise observations differently; a prior must see them as "
             "the policy does."
         )

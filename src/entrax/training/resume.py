@@ -11,7 +11,7 @@ from entrax.environments.check import check_environment
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.recorded import Given, check_same
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, say, show
+from entrax.errors import EntraxError, UsageError, say, show
 from entrax.programs import release_programs
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -105,7 +105,7 @@ def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> 
     wanted = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
     done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
     if wanted.steps + options.envs <= done:  # the last step of all environments together may go beyond the number
-        raise EntraxError(f"{directory.path} has {done} steps already: `steps` must be at least that, not {steps}.")
+        raise UsageError(f"{directory.path} has {done} steps already: `steps` must be at least that, not {steps}.")
     if options.steps < wanted.steps > (options.horizon or 0):
         show(
             f"Schedules end at step {options.horizon:,}: what they set, such as a learning rate, stays as it is there."
@@ -126,7 +126,7 @@ def _task(directory: RunDirectory, agent: str | Any | None, source: EnvSource) -
     options, spec = options_of(directory), directory.spec
     checked = check_environment(source, config["seed"], workers=options.workers, step_timeout=options.step_timeout)
     if checked.spec != spec:
-        raise EntraxError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
+        raise UsageError(f"{source.id} has other observations or actions than when the run {directory.path} began.")
     module, resolved = config_of(directory, agent)
     return Task(source=checked.source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
 
@@ -215,11 +215,11 @@ def same_run(directory: RunDirectory, described: dict[str, Any]) -> None:
             now = {name: now.get(name) for name in before}  # what came later was at its default
         if before != now:
             what = group.replace("_", " ")
-            raise EntraxError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another `run`.")
+            raise UsageError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another `run`.")
     for group in ("prior", "data"):
         before, now = ((config.get(group) or {"path": "none"}) for config in (directory.config, described))
         if before.get("sha256") != now.get("sha256"):
-            raise EntraxError(f"{directory.path} holds a run with {group} {before['path']}, not {now['path']}.")
+            raise UsageError(f"{directory.path} holds a run with {group} {before['path']}, not {now['path']}.")
     for name, value in asdict(options_of(directory)).items():
         if name not in ("steps", "device", "horizon") and value != described["training"][name]:
-            raise EntraxError(f"{directory.path} holds a run with {name} {value}, not {described['training'][name]}.")
+            raise UsageError(f"{directory.path} holds a run with {name} {value}, not {described['training'][name]}.")

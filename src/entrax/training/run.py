@@ -20,7 +20,7 @@ from entrax.environments.observations import Flattener
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
-from entrax.errors import EntraxError, damage_of
+from entrax.errors import EntraxError, UsageError, damage_of
 from entrax.evaluation.episodes import Evaluation, evaluate
 from entrax.policies.controller import Compiled, Controller, act_in_episodes
 from entrax.references import from_anywhere, is_file
@@ -74,12 +74,12 @@ def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleT
     name = directory.config["agent"]
     ours = name in tuple(REGISTRY)
     if not ours and agent is None:
-        raise EntraxError(
+        raise UsageError(
             f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
         )
     module = get_agent(name if ours else agent)
     if ours and agent is not None and get_agent(agent) is not module:
-        raise EntraxError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
+        raise UsageError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
     return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
 
 
@@ -87,7 +87,7 @@ def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file:
     """The resolved configuration of an algorithm that `file` holds. Raises EntraxError when it cannot be one."""
     values = record["agent_config"]
     if not harmless(values):
-        raise EntraxError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
+        raise UsageError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
     try:
         config = module.resolve(module.Config(**checked_types(module.Config, values)), spec)
         module.data(config)  # raises EntraxError where settings contradict each other
@@ -113,10 +113,10 @@ def with_prior_placeholder(
     if prior is None:
         return state
     if "with_prior" not in vars(agent):
-        raise EntraxError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+        raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
     if prior["agent"] not in tuple(REGISTRY):
         name = shown(prior["agent"])
-        raise EntraxError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
+        raise UsageError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
     module = get_agent(prior["agent"])
     template = policy_template(module, _configured(module, prior, spec), spec, prior.get("prior"))
     return agent.with_prior(config, state, template)
@@ -196,12 +196,12 @@ class Run:
         what does not fit the policy's observations, and for a policy over histories.
         """
         if self._compiled.remembers:
-            raise EntraxError(
+            raise UsageError(
                 "This policy acts on an episode so far, not on one observation: player = run.player() acts step by "
                 "step by player.act(obs), and player.reset() begins an episode."
             )
         if sample and key is None:
-            raise EntraxError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
+            raise UsageError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
         rows, single = fitting(self._flattener, obs)
         action, _ = self._compiled(_padded(rows), key=key if sample else None)
         shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])

@@ -13,7 +13,7 @@ from jaxtyping import ScalarLike
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
 from entrax.environments.spaces import spec_of
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs import checkpoint as checkpoints
@@ -102,7 +102,7 @@ def check_spaces(old: Spec, new: Spec, run: str) -> None:
     """
     differences = spec_differences(old, new)
     if differences:
-        raise EntraxError(f"The environment does not have the spaces of {run}: {'; '.join(differences)}.")
+        raise UsageError(f"The environment does not have the spaces of {run}: {'; '.join(differences)}.")
 
 
 def spec_differences(old: Spec, new: Spec) -> list[str]:
@@ -142,7 +142,7 @@ def stored(old: SourceCheckpoint) -> Transition:
     Raises EntraxError when the checkpoint has none, or it is damaged.
     """
     if "replay" not in old.meta:
-        raise EntraxError(f"{old.name} of {old.run.path} holds a policy only: its replay is in whole checkpoints.")
+        raise UsageError(f"{old.name} of {old.run.path} holds a policy only: its replay is in whole checkpoints.")
     folder, record = old.run.path / "replay", old.meta["replay"]
     transition_log.check(folder, record)
     envs, times = old.run.config["training"]["envs"], record["rows"] - record["window"]

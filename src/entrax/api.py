@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from entrax.runs.metrics import Logger
     from entrax.spec import Transition
     from entrax.training.compose import Composed
-    from entrax.training.loop import Hook
+    from entrax.training.request import Hook
     from entrax.training.run import Run
 
 
@@ -60,23 +60,23 @@ def train(
     Raises EntraxError, in one sentence, for anything that cannot be: an unknown name or setting, a value out of range,
     an environment that misbehaves, a directory in use.
     """
-    from entrax.training.begin import train as begin
+    from entrax.training.request import Request
+    from entrax.training.train import train as run_request
 
-    return begin(
-        env,
-        agent,
-        prior=prior,
-        data=data,
-        steps=steps,
-        seed=seed,
-        run=run,
-        preset=preset,
-        env_args=env_args,
-        hook=hook,
-        loggers=loggers,
-        start_time=start_time,
-        resume=resume,
-        **settings,
+    return run_request(
+        Request(
+            env=env,
+            agent=agent,
+            settings=_settings(settings, steps),
+            preset=preset,
+            seed=seed,
+            run=run,
+            env_args=env_args,
+            prior=prior,
+            data=data,
+            resume=resume,
+            session=_session(hook, loggers, start_time),
+        )
     )
 
 
@@ -107,18 +107,19 @@ def resume(
 
     Raises EntraxError when there is no such run, another process is training it, or nothing whole is left of it.
     """
-    from entrax.training.resume import resume as take_up
+    from entrax.training.request import ResumeRequest
+    from entrax.training.resume import resume as run_request
 
-    return take_up(
-        path,
-        steps=steps,
-        device=device,
-        agent=agent,
-        env=env,
-        env_args=env_args,
-        hook=hook,
-        loggers=loggers,
-        start_time=start_time,
+    return run_request(
+        ResumeRequest(
+            path=path,
+            steps=steps,
+            device=device,
+            agent=agent,
+            env=env,
+            env_args=env_args,
+            session=_session(hook, loggers, start_time),
+        )
     )
 
 
@@ -171,27 +172,40 @@ def finetune(
 
     Raises EntraxError when there is no such run or checkpoint, and, with every difference, for other spaces.
     """
-    from entrax.training.finetune import finetune as begin_with
+    from entrax.training.request import Request, SourceRequest
+    from entrax.training.train import train as run_request
 
-    return begin_with(
-        path,
-        env,
-        steps=steps,
-        checkpoint=checkpoint,
-        temperature_start=temperature_start,
-        keep_replay=keep_replay,
-        keep_optimiser=keep_optimiser,
-        prior=prior,
-        seed=seed,
-        run=run,
-        env_args=env_args,
-        agent=agent,
-        hook=hook,
-        loggers=loggers,
-        start_time=start_time,
-        resume=resume,
-        **settings,
+    return run_request(
+        Request(
+            env=env,
+            agent=agent,
+            settings=_settings(settings, steps),
+            seed=seed,
+            run=run,
+            env_args=env_args,
+            prior=prior,
+            source=SourceRequest(
+                path=path,
+                checkpoint=checkpoint,
+                temperature_start=temperature_start,
+                keep_replay=keep_replay,
+                keep_optimiser=keep_optimiser,
+            ),
+            resume=resume,
+            session=_session(hook, loggers, start_time),
+        )
     )
+
+
+def _settings(settings: dict[str, Any], steps: int | float | None) -> dict[str, Any]:
+    return settings if steps is None else settings | {"steps": steps}
+
+
+def _session(hook: Hook | None, loggers: Callable[[RunDirectory], Sequence[Logger]], start_time: float | None) -> Any:
+    from entrax.training.request import Session
+
+    started = {} if start_time is None else {"start_time": start_time}
+    return Session(hook=hook, loggers=loggers, **started)
 
 
 def compose(

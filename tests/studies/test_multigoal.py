@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
+import entrax
 from entrax.environments.multigoal import GOALS, MultiGoal
 from entrax.errors import EntraxError
 from entrax.runs.audit import fingerprint
 from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run, runs
-from entrax.training.launch import train
 from entrax.training.options import PRESETS, Preset
 
 NAN = [np.nan, np.nan]
@@ -64,7 +64,7 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
 
     path = tmp_path / "cut" / "runs" / whole.path.name
     with pytest.raises(KeyboardInterrupt):
-        train(four_goals.ENV, "td3", seed=0, run=path, env_args={}, hook=cut, **settings)
+        entrax.train(four_goals.ENV, "td3", seed=0, run=path, env_args={}, hook=cut, **settings)
     assert not runs.complete(path)
     again = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
     assert any("Resumed from step-" in event.get("message", "") for event in again.directory.events())
@@ -86,7 +86,7 @@ def test_a_finished_run_of_another_ancestor_is_not_taken_for_this_one(tmp_path):
     assert runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
     assert (after.path / "metrics.jsonl").stat().st_mtime_ns == written
     shutil.rmtree(before.path)
-    anew = train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
+    anew = entrax.train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
     with pytest.raises(EntraxError, match=f"{after.path.name} does not begin with what .*{before.path.name} is now"):
         runs.tuned(anew, four_goals.ENV, {"steps": 20}, tmp_path)
 

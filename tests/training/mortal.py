@@ -68,7 +68,7 @@ def make_mortal(life: Life) -> None:
     """Let entrax tell `life` of its moments and of its operations on files."""
     from entrax.runs import records, transition_log
     from entrax.runs.directory import RunDirectory
-    from entrax.training import loop
+    from entrax.training.loop import Loop
 
     sys.addaudithook(life.audit)
     sync, write, append, add, row, save = (
@@ -77,7 +77,7 @@ def make_mortal(life: Life) -> None:
         records.append_line,
         transition_log.TransitionLog._write,
         RunDirectory.append_metrics,
-        loop.save,
+        Loop.save,
     )
 
     def synced(descriptor: int) -> None:
@@ -104,12 +104,12 @@ def make_mortal(life: Life) -> None:
         life.reach("row")
         row(directory, line)
 
-    def saved(training: loop.Training, kind: str) -> None:
+    def saved(training: Loop, kind: str) -> None:
         if kind == "final":
             life.reach("end")
         save(training, kind)
 
-    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, loop.save = (
+    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, Loop.save = (
         synced,
         logged,
         reported,
@@ -176,9 +176,9 @@ def import_all() -> None:
     import tiny_studies
 
     from entrax.cli import finetune, resume, study, train
-    from entrax.training import begin
+    from entrax.training import train as way_in
 
-    assert all((pyplot, finetune, resume, study, train, begin))
+    assert all((pyplot, finetune, resume, study, train, way_in))
     tiny_studies.register()
     update = jax.config.update
 

@@ -110,7 +110,7 @@ def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(start.os, "rename", die)
+        patch.setattr(initial_state.os, "rename", die)
         with pytest.raises(Killed):
             entrax.finetune(old, run=tmp_path / "new", **TUNED)
     assert not (tmp_path / "new").exists()

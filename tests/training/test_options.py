@@ -9,8 +9,8 @@ import pytest
 from entrax.agents import sac, sac_value
 from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
-from entrax.training.launch import configure, train
 from entrax.training.options import PRESETS, TrainingOptions, get_preset
+from entrax.training.task import configure
 
 
 @pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
@@ -109,7 +109,7 @@ def test_whole_numbers_of_other_types_and_lists_are_taken():
 @pytest.mark.parametrize("seed", [None, -1, 1.5, True, "1"])
 def test_a_seed_that_is_none_is_refused_by_name(seed):
     with pytest.raises(EntraxError, match="`seed` must be an integer"):
-        train("Pendulum-v1", seed=seed)
+        entrax.train("Pendulum-v1", seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_numbers_that_32_bits_cannot_hold_are_refused_by_name(agent, settings):
 
 def test_a_seed_has_64_bits_at_most():
     with pytest.raises(EntraxError, match="`seed` must be"):
-        train("Pendulum-v1", "sac", seed=2**63)
+        entrax.train("Pendulum-v1", "sac", seed=2**63)
 
 
 def test_what_train_takes_is_checked_before_anything_begins(tmp_path):

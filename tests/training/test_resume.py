@@ -324,7 +324,7 @@ def test_checkpoints_that_do_not_fit_leave_the_replay_as_it_was(tmp_path, monkey
         raise EntraxError("the state has other parts")
 
     with monkeypatch.context() as patched:
-        patched.setattr("entrax.training.checkpointing.unflatten", unfit)
+        patched.setattr("entrax.training.run_state.unflatten", unfit)
         with pytest.raises(EntraxError, match="the state has other parts"):
             entrax.resume(tmp_path / "run")
     assert {path: path.read_bytes() for path in (tmp_path / "run" / "replay").iterdir()} == before

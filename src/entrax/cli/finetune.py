@@ -14,9 +14,11 @@ from entrax.cli.values import Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
-from entrax.training.finetune import TEMPERATURE_STARTS, finetune
+from entrax.training.finetune import TEMPERATURE_STARTS
 from entrax.training.initial_state import lines
 from entrax.training.options import TrainingOptions
+from entrax.training.request import Request, Session, SourceRequest
+from entrax.training.train import train as run_request
 
 HELP = """Go on from RUN in another environment, or with other settings, as a run of its own.
 
@@ -70,8 +72,7 @@ def tune(given: dict[str, Any], start_time: float) -> None:
     """Fine-tune, then evaluate, draw and film; says what was carried over and where everything is."""
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
-    steps = settings.pop("steps", None)
-    if steps is None:
+    if "steps" not in settings:
         raise UsageError("--steps is missing: how many steps to fine-tune for.")
 
     def begin(directory: RunDirectory) -> list[Any]:
@@ -80,25 +81,26 @@ def tune(given: dict[str, Any], start_time: float) -> None:
             display.tell(line)
         return loggers(directory, given["tensorboard"], given["wandb"])
 
-    with for_output(f"{given['ancestor']} · fine-tuned", steps) as display:
-        trained = finetune(
-            given["ancestor"],
-            given["env"],
-            steps=steps,
-            checkpoint=given["checkpoint"],
-            temperature_start=given["temperature_start"],
-            keep_replay=given["keep_replay"],
-            keep_optimiser=given["keep_optimiser"],
-            prior=given["prior"],
-            seed=given["seed"],
-            run=given["run"],
-            env_args=parse_env_args(given["env_args"]),
-            agent=given["agent"],
-            hook=display.show,
-            loggers=begin,
-            start_time=start_time,
-            resume=given["resume"],
-            **settings,
+    with for_output(f"{given['ancestor']} · fine-tuned", settings["steps"]) as display:
+        trained = run_request(
+            Request(
+                env=given["env"],
+                agent=given["agent"],
+                settings=settings,
+                seed=given["seed"],
+                run=given["run"],
+                env_args=parse_env_args(given["env_args"]),
+                prior=given["prior"],
+                source=SourceRequest(
+                    path=given["ancestor"],
+                    checkpoint=given["checkpoint"],
+                    temperature_start=given["temperature_start"],
+                    keep_replay=given["keep_replay"],
+                    keep_optimiser=given["keep_optimiser"],
+                ),
+                resume=given["resume"],
+                session=Session(hook=display.show, loggers=begin, start_time=start_time),
+            )
         )
     finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])
 

@@ -15,7 +15,8 @@ from entrax.report.html import write_report
 from entrax.report.video import record
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
-from entrax.training.run import Run, command_again, load
+from entrax.training.from_record import command_again
+from entrax.training.run import Run, load
 
 
 def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> None:

@@ -41,6 +41,7 @@ def command(
 ) -> None:
     """Go on with RUN from its last whole checkpoint, to the byte as if it had never been interrupted."""
     from entrax.environments.source import parse_env_args
+    from entrax.training.request import ResumeRequest, Session
     from entrax.training.resume import resume
 
     directory = RunDirectory.open(run)
@@ -53,14 +54,14 @@ def command(
 
     with for_output(title, steps or config["training"]["steps"]) as display:
         trained = resume(
-            run,
-            steps=steps,
-            device=device,
-            agent=agent,
-            env=env,
-            env_args=parse_env_args(env_arg),
-            hook=display.show,
-            loggers=shown,
-            start_time=start_time,
+            ResumeRequest(
+                path=run,
+                steps=steps,
+                device=device,
+                agent=agent,
+                env=env,
+                env_args=parse_env_args(env_arg),
+                session=Session(hook=display.show, loggers=shown, start_time=start_time),
+            )
         )
     finish(trained, episodes=episodes, video=video, as_json=as_json)

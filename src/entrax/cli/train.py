@@ -67,8 +67,9 @@ def _run(start_time: float, **given: Any) -> None:
 
 def train(given: dict[str, Any], start_time: float) -> None:
     """Train, then evaluate, draw and film; says where everything is."""
-    from entrax.training.begin import train as begin
     from entrax.training.initial_state import lines
+    from entrax.training.request import Request, Session
+    from entrax.training.train import train as run_request
 
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
@@ -84,19 +85,19 @@ def train(given: dict[str, Any], start_time: float) -> None:
         return loggers(directory, given["tensorboard"], given["wandb"])
 
     with for_output(title, steps) as display:
-        trained = begin(
-            given["env"],
-            given["agent"],
-            seed=given["seed"],
-            run=given["run"],
-            preset=given["preset"],
-            env_args=parse_env_args(given["env_args"]),
-            prior=given["prior"],
-            data=given["data"],
-            hook=display.show,
-            loggers=shown,
-            start_time=start_time,
-            resume=given["resume"],
-            **settings,
+        trained = run_request(
+            Request(
+                env=given["env"],
+                agent=given["agent"],
+                settings=settings,
+                preset=given["preset"],
+                seed=given["seed"],
+                run=given["run"],
+                env_args=parse_env_args(given["env_args"]),
+                prior=given["prior"],
+                data=given["data"],
+                resume=given["resume"],
+                session=Session(hook=display.show, loggers=shown, start_time=start_time),
+            )
         )
     finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])

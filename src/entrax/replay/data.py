@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from entrax.errors import UsageError
+from entrax.replay.sources import Source
 from entrax.replay.uniform import UniformReplay
 from entrax.spec import Transition
 
@@ -55,7 +56,7 @@ class Uniform:
     def steps_needed(self, envs: int) -> int:
         return 0
 
-    def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
+    def draw(self, replay: Source, rng: np.random.Generator, updates: int) -> Transition:
         """Fields of shape [update, batch, ...]."""
         return replay.sample(rng, updates, self.batch_size)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +19,12 @@ from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps, to_json
-from entrax.training.finetune import finetune
-from entrax.training.launch import configure, train
+from entrax.training.request import Request, SourceRequest
 from entrax.training.resume import finished
 from entrax.training.run import Run, load
 from entrax.training.source_checkpoint import load_source_checkpoint, recorded
+from entrax.training.task import configure
+from entrax.training.train import train
 
 Look = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
 
@@ -45,7 +46,8 @@ def trained(
     named = [sorted(values.items()) for values in (settings, env_args or {})]
     path = kept(out, [env, agent, seed, named])
     if not complete(path):
-        return train(env, agent, seed=seed, run=path, env_args=env_args, resume=True, **settings)
+        request = Request(env=env, agent=agent, settings=settings, seed=seed, run=path, env_args=env_args, resume=True)
+        return train(request)
     found = load(path)
     check_defaults(found, agent, settings)
     return found
@@ -66,7 +68,12 @@ def tuned(
     named = [sorted(values.items()) for values in (settings, env_args or {})]
     path = kept(out, ["after", ancestor.path.name, env, named])
     if not complete(path):
-        return finetune(ancestor.path, env, run=path, env_args=env_args, resume=True, **settings)
+        own = {f.name for f in fields(SourceRequest)} & settings.keys()
+        source = SourceRequest(path=ancestor.path, **{name: settings[name] for name in own})
+        rest = {name: value for name, value in settings.items() if name not in own}
+        return train(
+            Request(env=env, settings=rest, seed=None, run=path, env_args=env_args, source=source, resume=True)
+        )
     found = load(path)
     before = recorded(load_source_checkpoint(ancestor.path, settings.get("checkpoint", "latest"), None))
     if found.config["ancestor"]["sha256"] != before["sha256"]:

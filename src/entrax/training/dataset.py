@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num
 
 from entrax.environments.spaces import agent_integers, flattener, spec_of
-from entrax.errors import EntraxError, UsageError
+from entrax.errors import UsageError
 from entrax.replay import Data
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Spec, Transition
 from entrax.training.source_checkpoint import check_spaces, load_source_checkpoint, recorded, stored
@@ -40,10 +40,10 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         made_in = found.spec.env_spec
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
-        raise EntraxError(f"{source} holds no transition.")
+        raise UsageError(f"{source} holds no transition.")
     for name, part in steps._asdict().items():
         if not np.isfinite(part).all():
-            raise EntraxError(f"{source} holds a {name} that is not finite in float32: no agent can learn from it.")
+            raise UsageError(f"{source} holds a {name} that is not finite in float32: no agent can learn from it.")
     digest = hashlib.sha256()
     for part in steps:
         digest.update(np.ascontiguousarray(part).data)
@@ -103,13 +103,13 @@ def _minari(name: str) -> Any:
     try:
         import minari
     except ImportError as error:
-        raise EntraxError(
+        raise UsageError(
             f"{name} is no run's directory; for the Minari data set of that name `pip install entrax[minari]`."
         ) from error
     try:
         return minari.load_dataset(name)
     except (ValueError, FileNotFoundError, KeyError, ImportError) as error:
-        raise EntraxError(
+        raise UsageError(
             f"{name} is neither a run's directory nor a Minari data set that can be read here ({error}); "
             f"`minari download {name}` fetches one."
         ) from error
@@ -130,7 +130,7 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
         try:
             obs = np.stack([flat(_at(episode.observations, t)) for t in range(count + 1)])
         except ValueError as error:
-            raise EntraxError(f"The Minari data set {found.spec.dataset_id} has {error}.") from error
+            raise UsageError(f"The Minari data set {found.spec.dataset_id} has {error}.") from error
         truncated = np.array(episode.truncations, bool)
         truncated[-1] |= not episode.terminations[-1]
         parts.append(
@@ -144,7 +144,7 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
             )
         )
     if not parts:
-        raise EntraxError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
+        raise UsageError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
     return Transition(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 

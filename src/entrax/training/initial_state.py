@@ -1,10 +1,22 @@
-"""What a run begins with that does not begin with nothing, kept in its own directory: it depends on no other run.
+"""The initial state of a run: from scratch, from a prior, from a data set, or from a source checkpoint.
 
-    start.safetensors   state/…  normaliser/…  and, of a replay or of a data set, replay/<field> [transition, …]
+What does not follow from the seed is kept in the run's own directory, so that the run depends on no other:
 
-The file is there before the run is, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
-restarts from the same bytes. config.json tells where they came from: under `ancestor` for a fine-tuned run
-(`entrax.training.finetune`); under `prior` and `data` otherwise, with a record under `start` (`entrax.training.begin`).
+    start.safetensors   state/…  normaliser/…  and, of transitions, replay/<field> [transition, …]
+
+The file is published with the run, and its SHA-256 is in config.json, so that a run killed before its first checkpoint
+restarts from the same bytes. config.json records the origin: under `ancestor` that of a fine-tuned run, under `prior`
+and `data` otherwise, with the file's own record under `start`.
+
+A fine-tuned run takes arrays by their paths in the agent's State, which are the same for every agent:
+
+    params/…            carried over: the policy, the critics and all else
+    params/log_alpha    as `temperature_start` says
+    targets/…           carried over
+    opt_state/…, and counters of updates    initialised, unless `keep_optimiser`
+
+A checkpoint of a policy only ("best") lacks what its policy does not need: that is initialised, and targets then equal
+the parameters. The normaliser is carried over, the replay with `keep_replay`. Schedules restart.
 """
 
 import hashlib
@@ -13,111 +25,115 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
+from jax import tree_util
 from safetensors.numpy import save as save_arrays
 
 from entrax.errors import CannotWrite, UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
-from entrax.runs.pytree import subtree, unflatten
+from entrax.runs.pytree import flatten, path_name, subtree, unflatten
 from entrax.runs.records import sync_directory, write_bytes
 from entrax.runs.start import FILE, read_start, start_of
 from entrax.spec import Progress, Transition
-from entrax.training.devices import put
-
-if TYPE_CHECKING:
-    from entrax.training.loop import Training
+from entrax.training.dataset import Dataset, check_data, in_order_of
+from entrax.training.devices import Devices, put
+from entrax.training.from_record import with_prior_placeholder
+from entrax.training.learner import INIT
+from entrax.training.normaliser import CLIP, Normaliser, RewardScale
+from entrax.training.prior import Reference, fresh_state, parts_of
+from entrax.training.request import SourceRequest
+from entrax.training.run_state import RunState, with_scales
+from entrax.training.source_checkpoint import SourceCheckpoint, check_spaces, kept_rows, recorded
+from entrax.training.task import Task
 
 BLOCK = 4096
-"""Steps of a kept replay that are packed at once."""
+"""Steps of stored transitions that are packed at once."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """The start of one run; `record` is what its config.json holds under `ancestor` or `start`."""
+class Origin:
+    """What an initial state is made of besides the seed: `arrays` by their paths, and the `record` for config.json.
 
-    run: RunDirectory
-    record: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, run: RunDirectory) -> "Start | None":
-        """The run's start; None for a run from scratch."""
-        record = start_of(run)
-        return None if record is None else cls(run=run, record=record)
-
-    @property
-    def transitions(self) -> int:
-        """How many transitions the replay begins with."""
-        return int(self.record["replay"])
-
-    def begin(self, training: "Training") -> list[bytes]:
-        """Put a run that has taken no step where it begins; the packed steps of a kept replay, for the log.
-
-        Raises EntraxError when the file is damaged.
-        """
-        arrays = read_start(self.run)
-        with damage_of(self.run.path / FILE):
-            training.state = put(unflatten(training.state, subtree("state", arrays)), training.devices.learner)
-            training.normaliser.restore(subtree("normaliser", arrays))
-            training.rewards.restore(subtree("normaliser/rewards", arrays))
-            return _fill(training.replay, subtree("replay", arrays)) if self.transitions else []
-
-    def fill(self, replay: UniformReplay) -> list[bytes]:
-        """Put the transitions that the run begins with into its replay; its packed steps, for the log."""
-        return _fill(replay, subtree("replay", read_start(self.run)))
-
-    def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
-        """Configuration and state with the temperature of this point of the run, if it is annealed."""
-        span = self.record.get("temperature", {}).get("anneal")
-        if span is None:
-            return config, state
-        alpha = Anneal(start=span["start"], end=span["end"], fraction=1.0)(progress).astype(jnp.float32)
-        if span["in_state"]:
-            return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(alpha))
-        return eqx.tree_at(lambda c: c.temperature, config, alpha), state
-
-
-def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
-    """Append transitions, shared out over the environments in their order; those that fill no whole step are left.
-
-    Returns all steps packed, in blocks.
+    The record goes under `group`: "ancestor" for a fine-tuned run, else "start".
     """
-    count, envs = len(rows["reward"]) // replay.envs, replay.envs
-    steps = {name: values[: count * envs].reshape(count, envs, *values.shape[1:]) for name, values in rows.items()}
-    block, packed = min(BLOCK, replay.times), []
-    for first in range(0, count, block):
-        last = min(first + block, count)
-        for t in range(first, last):
-            replay.append(Transition(**{name: values[t] for name, values in steps.items()}))
-        packed.append(replay.packed(last - first))
-    return packed
+
+    arrays: Mapping[str, np.ndarray]
+    record: Mapping[str, Any]
+    group: str
 
 
-def create(
-    path: Path,
-    described: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    record: Mapping[str, Any],
-    group: str = "ancestor",
-) -> RunDirectory:
-    """Publish a run directory with its start in it, whole or not at all: it is made aside and renamed.
+def from_prior_and_data(task: Task, prior: Reference | None, data: Dataset | None) -> Origin:
+    """Return the origin of a run with a prior, a data set, or both. Raises EntraxError if one does not fit the task."""
+    normaliser = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
+    rewards = RewardScale.of(task.config, task.options.envs, task.options.normalise_rewards)
+    arrays: dict[str, np.ndarray] = {}
+    if data is not None:
+        data = in_order_of(task.spec, data)
+        check_data(data, task.spec, task.agent.data(task.config))
+        normaliser.advance(data.steps.obs)
+        ended = data.steps.terminated | data.steps.truncated
+        rewards.advance(data.steps.reward[:, None], ended[:, None])
+        arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}
+    arrays |= flatten({"normaliser": normaliser.arrays() | {"rewards": rewards.arrays()}})
+    if prior is not None:
+        check_spaces(prior.spec, task.spec, str(prior.path))
+        if task.options.normalise_obs != prior.normalises:
+            raise UsageError(f"`normalise_obs` must be {prior.normalises}, as it is for the prior.")
+        arrays |= prior.normaliser
+    state = flatten(fresh_state(task, prior))
+    record = {
+        "carried": [] if prior is None else ["prior", "normaliser"],
+        "reset": [part for part in parts_of(state) if part != "prior"],
+        "replay": 0 if data is None else len(data.steps.reward),
+    }
+    return Origin(arrays | {f"state/{name}": array for name, array in state.items()}, record, "start")
 
-    `record` goes under `group` in config.json: `ancestor` or `start`.
-    Raises EntraxError when `path` holds something already, CannotWrite when it cannot be written.
+
+def from_source_checkpoint(
+    task: Task, source: SourceCheckpoint, request: SourceRequest, temperature: dict[str, Any], prior: Reference | None
+) -> Origin:
+    """Return the origin of a fine-tuned run.
+
+    Args:
+        task: the new run's task.
+        source: the checkpoint to start from.
+        request: what to carry over.
+        temperature: the record of the temperature, for config.json.
+        prior: the new run's prior, if any.
+
+    Raises EntraxError when an array has another shape than the task needs.
+    """
+    with damage_of(f"{source.name} of {source.run.path}"):
+        arrays, fate = _carried_over(source, task, request, prior)
+    if temperature["anneal"] is not None:
+        temperature["anneal"]["in_state"] = "state/params/log_alpha" in arrays
+    rows = kept_rows(source) if request.keep_replay else {}
+    arrays |= {f"replay/{name}": values for name, values in rows.items()}
+    record = recorded(source) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
+    return Origin(arrays, record, "ancestor")
+
+
+def create(path: Path, config: Mapping[str, Any], origin: Origin) -> RunDirectory:
+    """Publish a run directory with its initial state, whole or not at all: it is made aside and renamed.
+
+    Raises EntraxError when `path` is not empty, CannotWrite when it cannot be written.
     """
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"{path} is not empty; give `run` a directory that does not exist yet.")
-    data = save_arrays({name: np.asarray(array, order="C") for name, array in arrays.items()})
-    record = dict(record) | {"start": hashlib.sha256(data).hexdigest()}
+    data = save_arrays({name: np.asarray(array, order="C") for name, array in origin.arrays.items()})
+    record = dict(origin.record) | {"start": hashlib.sha256(data).hexdigest()}
     aside = path.with_name(f".{path.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
-    made = RunDirectory.create(aside, {**described, group: record})
-    kind = {"ancestor": "finetuned", "start": "begun"}[group]
+    made = RunDirectory.create(aside, {**config, origin.group: record})
+    kind = {"ancestor": "finetuned", "start": "begun"}[origin.group]
     made.append_event({"kind": kind, "step": 0, "message": " ".join(lines(made))})
     try:
         write_bytes(aside / FILE, data)
@@ -132,24 +148,149 @@ def create(
     return RunDirectory.open(path)
 
 
+@dataclass(frozen=True)
+class InitialState:
+    """The initial state of a run that has a directory; `record` is that of its file, None for a run from scratch."""
+
+    run: RunDirectory
+    record: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, run: RunDirectory) -> "InitialState":
+        """Return the initial state of a run."""
+        return cls(run=run, record=start_of(run))
+
+    @property
+    def transitions(self) -> int:
+        """How many transitions the replay starts with."""
+        return 0 if self.record is None else int(self.record["replay"])
+
+    @property
+    def offline(self) -> bool:
+        """Whether these transitions are all that is learned from."""
+        return "data" in self.run.config
+
+    def template(self, task: Task, devices: Devices) -> RunState:
+        """Return the state from scratch, with placeholders for what only the file or a checkpoint holds."""
+        config, key = put(task.config, devices.learner), put(jr.key(task.seed), devices.learner)
+        agent = eqx.filter_jit(task.agent.init)(config, task.spec, jr.fold_in(key, INIT))
+        placed = with_prior_placeholder(task.agent, config, agent, task.spec, self.run.config.get("prior"))
+        return RunState.create(task, placed)
+
+    def load(self, template: RunState) -> RunState:
+        """Return the state before the first step. Raises EntraxError when the file is damaged."""
+        if self.record is None:
+            return template
+        arrays = read_start(self.run)
+        with damage_of(self.run.path / FILE):
+            state = with_scales(template, subtree("normaliser", arrays))
+            state.agent = unflatten(template.agent, subtree("state", arrays))
+        return state
+
+    def fill(self, replay: UniformReplay) -> list[bytes]:
+        """Append the transitions to a replay, and return its packed steps, for the log."""
+        if not self.transitions:
+            return []
+        with damage_of(self.run.path / FILE):
+            return _fill(replay, subtree("replay", read_start(self.run)))
+
+    def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
+        """Return configuration and agent's state with the temperature of this point, if it is annealed."""
+        span = (self.record or {}).get("temperature", {}).get("anneal")
+        if span is None:
+            return config, state
+        alpha = Anneal(start=span["start"], end=span["end"], fraction=1.0)(progress).astype(jnp.float32)
+        if span["in_state"]:
+            return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(alpha))
+        return eqx.tree_at(lambda c: c.temperature, config, alpha), state
+
+
 def lines(run: RunDirectory) -> list[str]:
-    """What a run begins with, as sentences; none for one that begins with nothing."""
+    """Return sentences about the initial state; none for a run from scratch."""
     prior, data = run.config.get("prior"), run.config.get("data")
-    told = [] if prior is None else [f"Prior: {prior['checkpoint']} of {prior['path']}."]
+    sentences = [] if prior is None else [f"Prior: {prior['checkpoint']} of {prior['path']}."]
     if data is not None:
-        told += [f"Learns from {data['transitions']:,} transitions of {data['path']}, and from no step of its own."]
-    return told if "ancestor" not in run.config else _carried(run.config["ancestor"]) + told
+        sentences += [f"Learns from {data['transitions']:,} transitions of {data['path']}, and collects none."]
+    return sentences if "ancestor" not in run.config else _source_lines(run.config["ancestor"]) + sentences
 
 
-def _carried(record: Mapping[str, Any]) -> list[str]:
+def _source_lines(record: Mapping[str, Any]) -> list[str]:
     temperature = record["temperature"]
     span = temperature["anneal"]
-    was = "" if temperature["ancestor"] is None else f", {temperature['ancestor']:.4g} at the end of the old run"
+    was = "" if temperature["ancestor"] is None else f", {temperature['ancestor']:.4g} at the source checkpoint"
     to = "" if span is None else f", to {span['end']:.4g}"
     return [
-        f"Begins with {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
+        f"Starts from {record['checkpoint']} of {record['path']}, trained on {record['environment']['id']}.",
         f"Carried over: {', '.join(record['carried'])}.",
         f"Initialised: {', '.join([*record['reset'], 'schedules'])}.",
         f"Replay: {record['replay']:,} transitions carried over." if record["replay"] else "Replay: empty.",
         f"Temperature: {temperature['start']}{was}{to}.",
     ]
+
+
+def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
+    """Append transitions, shared out over the environments in their order; an incomplete last step is dropped.
+
+    Returns all steps packed, in blocks.
+    """
+    count, envs = len(rows["reward"]) // replay.envs, replay.envs
+    steps = {name: values[: count * envs].reshape(count, envs, *values.shape[1:]) for name, values in rows.items()}
+    block, packed = min(BLOCK, replay.times), []
+    for first in range(0, count, block):
+        last = min(first + block, count)
+        for t in range(first, last):
+            replay.append(Transition(**{name: values[t] for name, values in steps.items()}))
+        packed.append(replay.packed(last - first))
+    return packed
+
+
+def _carried_over(
+    source: SourceCheckpoint, task: Task, request: SourceRequest, prior: Reference | None
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Return all arrays of state and normaliser, and which parts were carried over and which initialised."""
+    fresh = fresh_state(task, prior)
+    expected, learned = flatten(fresh), _learned_arrays(source, task, fresh)
+    keep_alpha = request.temperature_start == "keep" and isinstance(vars(task.config).get("temperature"), str)
+
+    def carries(name: str) -> bool:
+        if name == "params/log_alpha":
+            return keep_alpha
+        part = name.split("/")[0]
+        return part in ("params", "targets") or (request.keep_optimiser and part != "prior")  # `fresh` has the prior
+
+    carried = {name: array for name, array in learned.items() if carries(name)}
+    if source.whole:  # a missing array is an error, which `unflatten` raises
+        initialised = {name: array for name, array in expected.items() if not carries(name)}
+    else:
+        initialised = {name: array for name, array in expected.items() if name not in carried}
+    arrays = flatten(unflatten(fresh, initialised | carried))
+    state = {f"state/{name}": array for name, array in arrays.items()}
+    normaliser = {name: array for name, array in source.arrays.items() if name.startswith("normaliser/")}
+    normaliser.pop("normaliser/rewards/returns", None)  # of episodes that end with the source run
+    if prior is None and task.options.normalise_obs:  # an older run's has no clip; a prior's stays as it was
+        normaliser["normaliser/clip"] = np.asarray(CLIP)
+    scaling = Normaliser(task.spec.scaled_size, task.options.normalise_obs)
+    scaling.restore(subtree("normaliser", normaliser))  # raises where it does not fit
+    reference = ["prior"] if prior is not None else []
+    reset = [part for part in parts_of(initialised) if part != "prior"]
+    return state | normaliser, {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}
+
+
+def _learned_arrays(source: SourceCheckpoint, task: Task, fresh: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of the source checkpoint by their paths in the State.
+
+    Those of a policy alone are found by making the policy of a fresh state and looking where its arrays lie there: an
+    array that a fresh state has twice, as a parameter and as its target, is found in both.
+    """
+    if source.whole:
+        return subtree("state", source.arrays)
+    places: dict[int, list[str]] = {}
+    for name, leaf in _leaves(fresh).items():
+        places.setdefault(id(leaf), []).append(name)
+    policy = _leaves(task.agent.policy(task.config, fresh))
+    kept = subtree("policy", source.arrays)
+    return {place: kept[name] for name, leaf in policy.items() if name in kept for place in places.get(id(leaf), ())}
+
+
+def _leaves(tree: Any) -> dict[str, jax.Array]:
+    return {path_name(path): leaf for path, leaf in tree_util.tree_flatten_with_path(tree)[0]}

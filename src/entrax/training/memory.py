@@ -20,10 +20,13 @@ CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 """Where Linux tells how much a container may use: a number of bytes, or "max"."""
 
 
-def check_memory(data: Data, spec: Spec, options: TrainingOptions) -> None:
-    """Raise EntraxError if the transitions that a run keeps don't fit into the memory that this process may use."""
+def check_memory(data: Data, spec: Spec, options: TrainingOptions, stored: int = 0) -> None:
+    """Raise EntraxError if the transitions that a run keeps don't fit into the memory that this process may use.
+
+    `stored` transitions are in the initial state.
+    """
     one = UniformReplay(spec, options.envs, options.envs).packed_bytes // options.envs
-    count, most = min(data.capacity, options.steps + options.envs), memory_limit()
+    count, most = min(data.capacity, options.steps + options.envs + stored), memory_limit()
     if count * one > most:
         raise UsageError(
             f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process "

@@ -4,13 +4,13 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Int, Scalar
 
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Transition
 from entrax.training.chunks import Chunk
-from entrax.training.learner import Learned
 
 HUGE = 1e15
 """Rewards whose squares, and sums of them over a few hundred steps and a batch, come near what 32 bits can hold."""
@@ -22,12 +22,19 @@ class Diverged(EntraxError):
     exit_code = 4
 
 
+class UpdateReport(NamedTuple):
+    """What updates reported: the mean of each info, and the number of the first that was not finite, or -1."""
+
+    info: dict[str, Scalar]
+    broken: Int[Array, ""]
+
+
 class Pending(NamedTuple):
     """A chunk's updates, with what it takes to report them."""
 
     chunk: Chunk
     batches: Transition
-    learned: Learned
+    learned: UpdateReport
 
 
 class PendingUpdates:
@@ -37,12 +44,15 @@ class PendingUpdates:
         self.run = run
         self._queue: deque[Pending] = deque()
 
-    def add(self, chunk: Chunk, batches: Transition, learned: Learned) -> None:
+    def add(self, chunk: Chunk, batches: Transition, learned: UpdateReport) -> None:
         """Append a chunk's updates, which may still be running."""
         self._queue.append(Pending(chunk=chunk, batches=batches, learned=learned))
 
     def raise_if_diverged(self, keep: int = 0) -> None:
-        """Wait for all but the newest `keep` chunks. Raises Diverged, after saving the batch, if one was not finite."""
+        """Check finished updates for non-finite values. The newest `keep` chunks may still be running.
+
+        Raises Diverged after saving the batch.
+        """
         while len(self._queue) > keep:
             pending = self._queue.popleft()
             if pending.learned.broken >= 0:

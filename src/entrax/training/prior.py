@@ -18,10 +18,10 @@ from entrax.errors import UsageError
 from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.start import read_start
 from entrax.spec import Spec
+from entrax.training.from_record import with_prior_placeholder
 from entrax.training.learner import INIT
-from entrax.training.loop import Task
-from entrax.training.run import with_prior_placeholder
 from entrax.training.source_checkpoint import SourceCheckpoint, check_spaces, load_source_checkpoint, recorded
+from entrax.training.task import Task
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from entrax.runs import transition_log
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import open_plain
 from entrax.spec import Progress, Spec, Transition
-from entrax.training.run import config_of
+from entrax.training.from_record import config_of
 
 
 @dataclass(frozen=True)

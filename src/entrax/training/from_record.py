@@ -1,0 +1,121 @@
+"""What a run's config.json says, made again: its agent, configuration, policy and environment.
+
+Nothing that a record names is imported: an agent or an environment of others is given again by the user.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import equinox as eqx
+import jax.random as jr
+
+from entrax.agents.base import agent_name, get_agent
+from entrax.agents.registry import REGISTRY
+from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
+from entrax.environments.source import EnvSource
+from entrax.errors import EntraxError, UsageError
+from entrax.references import from_anywhere, is_file
+from entrax.runs.directory import RunDirectory
+from entrax.spec import Spec
+from entrax.training.options import TrainingOptions, checked_types
+
+LONGEST_COMMAND = 2000
+"""Characters that one can be asked to type or copy."""
+
+
+def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
+    """The run's algorithm and its resolved configuration; a third party's must be given again by `agent`."""
+    name = directory.config["agent"]
+    ours = name in tuple(REGISTRY)
+    if not ours and agent is None:
+        raise UsageError(
+            f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
+        )
+    module = get_agent(name if ours else agent)
+    if ours and agent is not None and get_agent(agent) is not module:
+        raise UsageError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
+    return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
+
+
+def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file: object = "config.json") -> Any:
+    """The resolved configuration of an algorithm that `file` holds. Raises EntraxError when it cannot be one."""
+    values = record["agent_config"]
+    if not harmless(values):
+        raise UsageError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
+    try:
+        config = module.resolve(module.Config(**checked_types(module.Config, values)), spec)
+        module.data(config)  # raises EntraxError where settings contradict each other
+    except (EntraxError, TypeError, ValueError, OverflowError) as error:
+        raise EntraxError(f"{file} is damaged: agent_config: {error}") from error
+    return config
+
+
+def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+    """A policy to be filled from a file: its arrays are shapes where it can be made without computing them."""
+    if prior is None:
+        return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
+    return agent.policy(config, with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
+
+
+def with_prior_placeholder(
+    agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None
+) -> Any:
+    """The state with room for the prior that config.json tells of, its arrays as shapes; as it is where that is None.
+
+    Raises EntraxError when the agent takes no prior, or not this one.
+    """
+    if prior is None:
+        return state
+    if "with_prior" not in vars(agent):
+        raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+    if prior["agent"] not in tuple(REGISTRY):
+        name = shown(prior["agent"])
+        raise UsageError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
+    module = get_agent(prior["agent"])
+    template = policy_template(module, _configured(module, prior, spec), spec, prior.get("prior"))
+    return agent.with_prior(config, state, template)
+
+
+def source_of(
+    directory: RunDirectory, env: Given | None = None, env_args: Mapping[str, Any] | None = None
+) -> EnvSource:
+    """How to make the run's environment, or `env` with its arguments; see `recorded_source`."""
+    source = recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
+    return replace(source, max_episode_steps=recorded_count(directory, "max_episode_steps"))
+
+
+def recorded_count(directory: RunDirectory, name: str) -> int | None:
+    """A training option that older runs lack. Raises EntraxError when it is no positive integer."""
+    value = directory.config["training"].get(name)
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise EntraxError(f"{directory.path / 'config.json'} is damaged: {name} should be a positive integer.")
+
+
+def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest") -> str:
+    """Return the command of a verb on a run, with what the user must name again.
+
+    Where no command can say that, return a line of Python.
+    """
+    config, path = directory.config, str(directory.path)
+    flags, name = flags_again(config["environment"]), config["agent"]
+    words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
+    if name not in tuple(REGISTRY):
+        words += ["--agent", from_anywhere(name)]
+    command = shlex.join(words)
+    named = name in tuple(REGISTRY) or ":" in name or is_file(name)
+    if flags is not None and named and command.isprintable() and len(command) <= LONGEST_COMMAND:
+        return command
+    call = f"resume({path!r}" if verb == "resume" else f"load({path!r}, {checkpoint!r}"
+    return f"entrax.{call}, ...) in Python, with env, env_args and agent as they were given"
+
+
+def options_of(directory: RunDirectory) -> TrainingOptions:
+    """Return the training options of a run. Raises EntraxError when config.json does not hold such."""
+    try:
+        return TrainingOptions(**directory.config["training"])
+    except (EntraxError, TypeError) as error:
+        raise EntraxError(f"{directory.path / 'config.json'} is damaged: {error}.") from error

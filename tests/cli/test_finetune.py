@@ -21,11 +21,11 @@ def test_it_lists_what_came_along_and_what_did_not(old, tmp_path, capsys, monkey
     flags = ["--steps", "24", "--temperature", "0.2", "--eval-every", "0", "--episodes", "1", "--no-video"]
     main(["finetune", str(old), "--env", "CartPole-v1", "--env-arg", "max_episode_steps=20", "--run", "new", *flags])
     said = capsys.readouterr().out
-    assert f"Begins with final-000000040 of {old}, trained on CartPole-v1." in said
+    assert f"final-000000040 of {old}, trained on CartPole-v1." in said
     assert "Carried over: params/critic, targets, normaliser." in said
     assert "Initialised: opt_state, updates, schedules." in said
     assert "Replay: empty." in said
-    assert "Temperature: keep, 0.5 at the end of the old run." in said
+    assert "Temperature: keep, 0.5 at the source checkpoint." in said
     config = RunDirectory.open("new").config
     assert config["agent_config"]["temperature"] == 0.2
     assert config["agent_config"]["hidden"] == [8, 8]

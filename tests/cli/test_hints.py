@@ -83,7 +83,7 @@ def test_resume_and_evaluate_work_as_they_are_printed(room):
         arguments += ["--env-arg", argument]
     done = subprocess.run(["entrax", "train", *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 130, done.stderr
-    resumed = typed(hint(r"`(entrax resume .*)` goes on", done.stderr) + " --no-video")
+    resumed = typed(hint(r"`(entrax resume .*)` continues", done.stderr) + " --no-video")
     assert "return" in typed(hint(r"again   (entrax evaluate .*)", resumed) + " --episodes 2")
 
 

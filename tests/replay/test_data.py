@@ -190,7 +190,7 @@ def test_what_an_agent_reports_does_not_take_a_name_of_the_loop(counting, tmp_pa
 
 def test_what_a_rollout_settles_is_not_to_be_set(counting, tmp_path):
     for name, value in {"chunk": 4, "learning_starts": 5, "updates_per_step": 1.0}.items():
-        with pytest.raises(EntraxError, match=f"^`{name}` is settled by what this agent learns from"):
+        with pytest.raises(EntraxError, match=f"^`{name}` is fixed for on-policy agents"):
             entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **{name: value})
     # A preset's are for other agents.
     run = entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, preset="fast", workers=0, eval_every=0)

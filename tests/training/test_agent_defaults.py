@@ -1,11 +1,15 @@
 """The agents' own defaults for the loop, and rewards that are scaled."""
 
+import json
+import shutil
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pytest
 
 import entrax
-from entrax.agents import ppo, reinforce
+from entrax.agents import ppo, reinforce, sac
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint
@@ -100,3 +104,23 @@ def test_values_in_units_of_their_own_are_not_composed(tmp_path):
     run = entrax.train("CartPole-v1", "dqn", run=tmp_path / "run", **settings)
     with pytest.raises(EntraxError, match="scaled its rewards"):
         entrax.compose([run.path, run.path], "CartPole-v1")
+
+
+@pytest.mark.parametrize("default", [{"workers": 0}, {"max_episode_steps": 5}, {"lerning_starts": 5}])
+def test_defaults_that_come_too_late_or_do_not_exist_are_refused(tmp_path, default):
+    agent = SimpleNamespace(**vars(sac) | {"loop_defaults": lambda config, spec: default})
+    with pytest.raises(EntraxError, match=f"`loop_defaults` .*{next(iter(default))}"):
+        entrax.train("Pendulum-v1", agent, run=tmp_path / "run", steps=20, **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_an_older_version_has_the_default_of_a_newer_option(tmp_path):
+    run = entrax.train("Pendulum-v1", "ppo", run=tmp_path / "run", **ROLLOUTS | {"envs": 2, "normalise_rewards": False})
+    file = run.path / "config.json"
+    record = json.loads(file.read_text())
+    del record["training"]["normalise_rewards"]
+    file.write_text(json.dumps(record))
+    for checkpoint_folder in (run.path / "checkpoints").iterdir():
+        shutil.rmtree(checkpoint_folder)
+    again = entrax.train("Pendulum-v1", "ppo", run=run.path, resume=True, **ROLLOUTS | {"envs": 2})
+    assert again.config["training"].get("normalise_rewards", False) is False

@@ -153,7 +153,7 @@ def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, t
 def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tmp_path):
     best = tmp_path / "best"
     for env, agent, settings, words in (
-        ("CartPole-v1", "ppo", {}, "`data` is for agents with a replay"),
+        ("CartPole-v1", "ppo", {}, "`data` requires an agent with a replay"),
         ("CartPole-v1", "dqn", {"envs": 2}, "`envs` is about steps"),
         ("CartPole-v1", "dqn", {"learning_starts": 10}, "`learning_starts` is about steps"),
         ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: `replay_size` must be at least that"),

@@ -118,7 +118,7 @@ def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
     entrax.finetune(old, run=tmp_path / "new", resume=True, **TUNED)
     assert run.directory.metrics()[-1]["step"] == 160
-    with pytest.raises(EntraxError, match="holds another run, one that begins with final-000000200"):
+    with pytest.raises(EntraxError, match=r"holds another run, .*final-000000200"):
         entrax.finetune(old, run=tmp_path / "new", resume=True, temperature_start="restart", **TUNED)
 
 
@@ -325,7 +325,7 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
 def test_what_would_be_read_wrongly_is_refused(tmp_path):
     small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "dqn", **small)
-    with pytest.raises(EntraxError, match="`keep_replay` is for agents that learn from single transitions"):
+    with pytest.raises(EntraxError, match=r"`keep_replay` .*single transitions"):
         entrax.finetune(tmp_path / "dqn", steps=24, keep_replay=True, n_step=3)
     run = entrax.finetune(tmp_path / "dqn", steps=24, run=tmp_path / "windows", n_step=5, eval_every=0)
     assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)

@@ -41,3 +41,11 @@ def test_a_container_may_use_less_than_the_machine_has(tmp_path, monkeypatch, te
     (tmp_path / "memory.max").write_text(text)
     monkeypatch.setattr(memory, "CONTROL_GROUPS", (str(tmp_path / "memory.max"), str(tmp_path / "none")))
     assert memory.memory_limit() == (machine if limit is None else limit)
+
+
+def test_transitions_of_the_initial_state_count_too(tmp_path, monkeypatch):
+    settings = SETTINGS | {"steps": 32, "replay_size": 10**6}
+    run = entrax.train(Dot, "dqn", run=tmp_path / "run", **settings)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 50 * 410)  # the networks are smaller than that
+    with pytest.raises(EntraxError, match="A replay of 65 transitions"):
+        entrax.finetune(run.path, Dot, steps=32, keep_replay=True, run=tmp_path / "tuned")

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import entrax
 from entrax.agents import sac, sac_value
 from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
@@ -84,7 +85,7 @@ def test_a_name_of_another_library_is_answered_with_ours(agent: str, theirs: str
 
 
 def test_a_misspelt_preset_is_answered_with_the_right_one():
-    with pytest.raises(EntraxError, match=r"none is called 'fsat', did you mean 'fast'\?"):
+    with pytest.raises(EntraxError, match=r"`preset` must be .* 'fsat', did you mean 'fast'"):
         get_preset("fsat")
 
 
@@ -130,7 +131,7 @@ def test_what_train_takes_is_checked_before_anything_begins(tmp_path):
     """In a process without the run-time checks of types that tests have."""
     script = """
 import entrax
-for given in ({"env_args": [("g", 9.0)]}, {"hook": "x"}):
+for given in ({"env_args": [("g", 9.0)]}, {"hook": "x"}, {"run": 5}, {"prior": 5}):
     try:
         entrax.train("Pendulum-v1", "sac", **given)
     except entrax.EntraxError as error:
@@ -138,5 +139,5 @@ for given in ({"env_args": [("g", 9.0)]}, {"hook": "x"}):
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()
-    assert [line.split(" must be")[0] for line in said] == ["`env_args`", "`hook`"]
+    assert [line.split(" must be")[0] for line in said] == ["`env_args`", "`hook`", "`run`", "`prior`"]
     assert not list(tmp_path.iterdir())

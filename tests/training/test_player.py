@@ -14,6 +14,7 @@ from entrax.environments.seeds import episode_seed
 from entrax.errors import EntraxError
 from entrax.policies.controller import Controller, identity_scaling
 from entrax.spec import Continuous, Leaf, Spec
+from entrax.training.run import _is_key
 
 
 class Mixed(gymnasium.Env):
@@ -92,7 +93,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(mixed):
         mixed.policy((Mixed.observation_space.sample(), {}))
     with pytest.raises(EntraxError, match="given a str where its space has numbers"):
         mixed.policy(Mixed.observation_space.sample() | {"z": "one"})
-    with pytest.raises(EntraxError, match="needs a key"):
+    with pytest.raises(EntraxError, match="requires a `key`"):
         mixed.policy(Mixed.observation_space.sample(), sample=True)
 
 
@@ -169,3 +170,18 @@ def test_a_policy_is_compiled_once_for_batches_of_about_a_size(mixed):
         rows = np.linspace(-1, 1, 2 * count, dtype=np.float32).reshape(count, 2)
         np.testing.assert_allclose(run.policy(rows), rows, atol=1e-6)
     assert len(traced) == 4  # 1, 2, 4 and 8
+
+
+@pytest.mark.parametrize(
+    ("key", "is_key"),
+    [
+        (jax.random.key(0), True),
+        (jax.random.PRNGKey(0), True),
+        (jax.random.split(jax.random.key(0)), False),
+        (3, False),
+        (np.zeros(2), False),
+        (None, False),
+    ],
+)
+def test_what_is_a_random_key(key, is_key):
+    assert _is_key(key) is is_key

@@ -1,4 +1,4 @@
-"""Collecting: the environments in the middle of their episodes, and what happens to them step by step."""
+"""Collecting transitions: environments within their episodes, stepped together."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,8 +19,8 @@ Choose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 class Collector:
     """Steps every environment of a pool and stores the transitions; every episode has a seed of its own.
 
-    `start` or `restore` comes first. Up to `restarts_allowed` faults of environments are answered by a new episode in a
-    new environment; `note` is told of each, and of any episode that could not be taken up exactly.
+    `start` or `restore` comes first. After up to `restarts_allowed` faults, the environment is made again and starts a
+    new episode. `note` is called with each of these, and with each episode that could not be restored exactly.
     """
 
     def __init__(
@@ -40,22 +40,22 @@ class Collector:
         """(return, length) of the episodes that ended since the list was last emptied, in step order."""
         self.obs = np.zeros((pool.count, pool.spec.obs_size), pool.spec.obs_dtype)
         self.actions: list[list[np.ndarray]] = [[] for _ in range(pool.count)]
-        """What every environment was given since its episode began, in its own bounds."""
-        self.rewards: list[str | None] = [""] * pool.count
-        """A digest of the rewards since then; None in an episode from a checkpoint that holds none."""
+        """The actions of every environment's episode so far, in its own bounds."""
+        self.reward_digests: list[str | None] = [""] * pool.count
+        """A digest of the rewards of every episode so far; None where a checkpoint of an older version had none."""
 
     def start(self) -> None:
-        """Begin the first episodes."""
+        """Start the first episodes."""
         self._begin(range(self.pool.count))
 
     def leave(self) -> None:
-        """Truncate the episodes under way, so that the environments can be used by others; `start` begins the next."""
+        """Truncate the episodes under way, so that an evaluation can use the environments; `start` starts the next."""
         for i in np.flatnonzero(self.lengths):
             self.replay.cut(int(i))
             self.episode[i] += 1
 
     def step(self, choose: Choose) -> None:
-        """One step of every environment, with the actions that `choose` finds for the observations."""
+        """Step every environment once, with the actions that `choose` returns for the observations."""
         unit, action, step = self._stepped(choose)
         self.replay.append(
             Transition(
@@ -69,9 +69,9 @@ class Collector:
         )
         for actions, taken in zip(self.actions, action, strict=True):
             actions.append(taken.copy())  # a view would keep all that it was computed with
-        self.rewards = [
+        self.reward_digests = [
             None if before is None else rewards_digest(before, reward)
-            for before, reward in zip(self.rewards, step.reward, strict=True)
+            for before, reward in zip(self.reward_digests, step.reward, strict=True)
         ]
         self.returns += step.reward
         self.lengths += 1
@@ -84,23 +84,23 @@ class Collector:
             self._begin(map(int, ended))
 
     def save(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All of this that a checkpoint holds: a tree of arrays, and JSON data."""
+        """Return what a checkpoint holds: a tree of arrays, and JSON data."""
         actions = {str(i): np.array(actions) for i, actions in enumerate(self.actions) if actions}
         tree = {"actions": actions, "obs": self.obs, "returns": self.returns, "lengths": self.lengths}
         counts = {"episode": list(self.episode), "ended": list(self.ended), "restarts": self.restarts}
-        return tree, counts | {"rewards": list(self.rewards)}
+        return tree, counts | {"rewards": list(self.reward_digests)}
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Continue from what `save` gave, the arrays by their paths.
 
-        Every environment is brought back into the middle of its episode.
+        Every environment returns to the middle of its episode.
         """
         self.episode, self.restarts = list(meta["episode"]), meta["restarts"]
         self.ended = [(total, length) for total, length in meta["ended"]]
         self.obs, self.returns, self.lengths = (arrays[name].copy() for name in ("obs", "returns", "lengths"))
-        self.rewards = list(meta.get("rewards", [None] * self.pool.count))
+        self.reward_digests = list(meta.get("rewards", [None] * self.pool.count))
         self.actions = [list(arrays.get(f"actions/{i}", ())) for i in range(self.pool.count)]
-        self._take_up(range(self.pool.count))
+        self._replay_episodes(range(self.pool.count))
 
     def _stepped(self, choose: Choose) -> tuple[np.ndarray, np.ndarray, Step]:
         while True:
@@ -110,7 +110,7 @@ class Collector:
             except EnvironmentFault as fault:
                 self._restart(fault)
                 # The others may have taken the step, or lost a process they shared: they go back to before it.
-                self._take_up(i for i in range(self.pool.count) if i != fault.index)
+                self._replay_episodes(i for i in range(self.pool.count) if i != fault.index)
 
     def _begin(self, indices: Iterable[int]) -> None:
         waiting = set(indices)
@@ -120,17 +120,17 @@ class Collector:
                 first = self.pool.reset_many(seeds)
             except EnvironmentFault as fault:
                 lost = self._restart(fault)
-                self._take_up(lost - waiting)
+                self._replay_episodes(lost - waiting)
                 waiting -= {fault.index}
                 continue
             for i, obs in first.items():
                 self.obs[i] = obs
                 self.returns[i] = self.lengths[i] = 0
-                self.actions[i], self.rewards[i] = [], ""
+                self.actions[i], self.reward_digests[i] = [], ""
             return
 
     def _restart(self, fault: EnvironmentFault) -> set[int]:
-        """A new environment and episode in place of the one that failed, whose rows so far stay.
+        """Replace the environment that failed and start a new episode; the rows so far stay.
 
         Returns the environments that lost a process they shared with it.
         """
@@ -140,13 +140,13 @@ class Collector:
         i = fault.index
         self.note(f"{fault} It was restarted ({self.restarts} of {self.restarts_allowed}); its episode was dropped.")
         lost = self.pool.restart(i) - {i}
-        self._give_up(i)
+        self._abandon_episode(i)
         return lost
 
-    def _take_up(self, indices: Iterable[int]) -> None:
-        """Replay episodes up to now; where that does not lead to the same observation, begin another.
+    def _replay_episodes(self, indices: Iterable[int]) -> None:
+        """Replay episodes up to now; where the observation then differs, start a new episode.
 
-        An episode with other rewards goes on, since nothing tells which are the right ones, but the run is inexact.
+        An episode whose rewards differ continues, since either may be right, but the run is inexact.
         """
         waiting = list(indices)
         while waiting:
@@ -155,7 +155,7 @@ class Collector:
             try:
                 replayed = self.pool.replay(i, self._seed(i), actions)
                 if replayed.obs == obs_digest(self.obs[i]):
-                    if self.rewards[i] not in (None, replayed.rewards):
+                    if self.reward_digests[i] not in (None, replayed.rewards):
                         self.note(
                             f"Replaying the episode of environment {i} gave other rewards: they depend on something "
                             "besides the seed and the actions."
@@ -165,10 +165,10 @@ class Collector:
             except (EnvironmentFault, RuntimeError) as error:
                 why = f"replaying its actions failed: {error}"
                 waiting += self.pool.restart(i) - {i, *waiting}
-            self.note(f"The episode of environment {i} could not be taken up ({why}); a new one was begun.")
-            self._give_up(i)
+            self.note(f"The episode of environment {i} could not be restored ({why}); a new one was started.")
+            self._abandon_episode(i)
 
-    def _give_up(self, i: int) -> None:
+    def _abandon_episode(self, i: int) -> None:
         self.replay.cut(i)  # in a row that is in the log already it is not: the run is inexact from here anyway
         self.episode[i] += 1
         self._begin([i])

@@ -1,4 +1,4 @@
-"""Fixed sets of transitions: what the replay of a run holds, and Minari's data sets."""
+"""Data sets: the replay of a run, and those of Minari."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from entrax.training.source_checkpoint import check_spaces, load_source_checkpoi
 
 @dataclass(frozen=True)
 class Dataset:
-    """Transitions [transition, ...] of one environment or episode after the other; `record` is for config.json."""
+    """Transitions [transition, ...], one environment or episode after another; `record` is for config.json."""
 
     spec: Spec
     steps: Transition
@@ -27,7 +27,7 @@ class Dataset:
 
 
 def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
-    """The data of the run in directory `source`, or of the Minari data set of that id; see `entrax.api.transitions`."""
+    """Read the replay of the run in directory `source`, or the Minari data set of that id."""
     if Path(source).is_dir():
         old = load_source_checkpoint(source, checkpoint, None)
         spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
@@ -52,7 +52,7 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
 
 
 def in_order_of(spec: Spec, data: Dataset) -> Dataset:
-    """The data with the parts of its observations in the order of `spec`, where they are the same by name."""
+    """Return the data with the parts of its observations in the order of `spec`, where the names are the same."""
     ends = np.cumsum([leaf.size for leaf in data.spec.observation])
     places = {leaf.name: np.arange(end - leaf.size, end) for leaf, end in zip(data.spec.observation, ends, strict=True)}
     names = [leaf.name for leaf in spec.observation]
@@ -67,8 +67,8 @@ def in_order_of(spec: Spec, data: Dataset) -> Dataset:
     )
 
 
-def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
-    """Raises EntraxError unless an agent of `spec` that learns from what is `wanted` can learn from the data."""
+def check_data(data: Dataset, spec: Spec, required: Data) -> None:
+    """Raise UsageError unless an agent for `spec` that requires data of some kind can learn from the data."""
     path = data.record["path"]
     check_spaces(data.spec, spec, path)
     ours, theirs = spec.action, data.spec.action
@@ -77,19 +77,19 @@ def check_data(data: Dataset, spec: Spec, wanted: Data) -> None:
         and isinstance(theirs, Continuous)
         and not np.allclose((ours.low, ours.high), (theirs.low, theirs.high))  # up to rounding to float32
     ):
-        raise UsageError(f"The actions of {path} have other bounds, and would mean something else here.")
-    count, least, most = len(data.steps.reward), wanted.steps_needed(1), wanted.capacity
+        raise UsageError(f"The actions of {path} have other bounds than those of the environment.")
+    count, least, most = len(data.steps.reward), required.steps_needed(1), required.capacity
     if count > most:
         raise UsageError(f"{path} has {count} transitions: `replay_size` must be at least that, not {most}.")
     if count < least:
-        raise UsageError(f"{path} has {count} transitions, and this agent needs {least} to draw a sequence from.")
+        raise UsageError(f"{path} has {count} transitions, but this agent requires {least} to draw a sequence.")
 
 
 def _in_rows(steps: Transition) -> Transition:
-    """[time, env, ...] as [transition, ...], env by env.
+    """Reshape [time, env, ...] to [transition, ...], one environment after another.
 
-    A step that does not lead to what the next one begins with is truncated: the last of each environment, and within
-    the replay of a run that was fine-tuned those it had from elsewhere.
+    A step whose successor is not the next step's observation is truncated: the last of each environment, and, in the
+    replay of a fine-tuned run, the last of those carried over.
     """
     follows = np.zeros_like(steps.truncated)
     for t in range(1, len(follows)):
@@ -99,7 +99,7 @@ def _in_rows(steps: Transition) -> Transition:
 
 
 def _minari(name: str) -> Any:
-    """The data set `name`. Raises EntraxError when it, or Minari, is not here."""
+    """Return a Minari data set. Raises EntraxError when it, or Minari, is not installed."""
     try:
         import minari
     except ImportError as error:
@@ -122,7 +122,7 @@ def _spec(found: Any) -> Spec:
 
 
 def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Transition:
-    """A Minari data set, episode after episode."""
+    """Return the transitions of a Minari data set, one episode after another."""
     flat = flattener(found.observation_space)
     parts = []
     for episode in found.iterate_episodes():
@@ -154,7 +154,7 @@ def _float32(values: Any) -> np.ndarray:
 
 
 def _at(values: Any, t: int) -> Any:
-    """One time of observations that may be dictionaries or tuples of arrays."""
+    """Return the observation at time `t` of arrays, or of dictionaries or tuples of arrays."""
     if isinstance(values, dict):
         return {name: _at(part, t) for name, part in values.items()}
     return tuple(_at(part, t) for part in values) if isinstance(values, tuple) else values[t]
@@ -163,7 +163,7 @@ def _at(values: Any, t: int) -> Any:
 def _unit(
     action: Continuous | Discrete | MultiDiscrete, taken: Num[np.ndarray, "time action"]
 ) -> Num[np.ndarray, "time action"]:
-    """Actions as the environment took them, as an agent sees them."""
+    """Convert the environment's actions to the agent's."""
     if isinstance(action, Continuous):
         low, high = np.asarray(action.low), np.asarray(action.high)
         half = np.where(high > low, (high - low) / 2, 1.0)  # an entry with one value only is 0

@@ -115,56 +115,56 @@ def check_units(source: SourceCheckpoint, task: Task) -> None:
         )
 
 
-def inherited(old: SourceCheckpoint, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
-    """The old run's agent and the settings of its loop that do not depend on the steps, then what was `given`."""
-    config = old.run.config
+def inherited(source: SourceCheckpoint, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
+    """Return the source's settings that do not depend on the number of steps, then those `given`."""
+    config = source.run.config
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config["agent_config"].items()}
     settings |= {name: config["training"][name] for name in INHERITED}
     settings |= {name: config["training"].get(name) for name in INHERITED_IF_RECORDED}
     settings |= {"normalise_rewards": config["training"].get("normalise_rewards", False)} | dict(given)
-    _, wanted = configure(old.agent, config["preset"], settings)
-    data = old.agent.data(old.agent.resolve(wanted, old.spec))
+    _, chosen = configure(source.agent, config["preset"], settings)
+    data = source.agent.data(source.agent.resolve(chosen, source.spec))
     if keep_replay and not isinstance(data, Uniform):
-        raise UsageError("`keep_replay` is for agents that learn from single transitions: others need unbroken steps.")
+        raise UsageError("`keep_replay` requires an agent that learns from single transitions.")
     if not data.on_policy:
         wait = max(min(MOST_STEPS_BEFORE_LEARNING, -(-steps // 10)), data.steps_needed(settings["envs"]))
         loop = {name: config["training"][name] for name in INHERITED_OFF_POLICY}
         settings = loop | {"learning_starts": 0 if keep_replay else wait} | settings
     if settings["normalise_obs"] != config["training"]["normalise_obs"]:
-        raise UsageError("A policy keeps its normaliser, or its having none: leave `normalise_obs` as it was.")
+        raise UsageError("`normalise_obs` cannot change, since a policy keeps its normaliser; remove it.")
     if settings["normalise_rewards"] != config["training"].get("normalise_rewards", False):
-        raise UsageError("`normalise_rewards` cannot change: the values are carried over in its units; remove it.")
+        raise UsageError("`normalise_rewards` cannot change, since values are carried over in its units; remove it.")
     return settings
 
 
 def temperature_settings(
-    old: SourceCheckpoint, start: str, given: Mapping[str, Any]
+    source: SourceCheckpoint, start: str, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `start` makes of the agent's settings (those `given` win), and the record of it for config.json."""
+    """Return the settings that `start` implies (those `given` win), and their record for config.json."""
     if start not in TEMPERATURE_STARTS:
         known = ", ".join(TEMPERATURE_STARTS)
         raise UsageError(f"`temperature_start` takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
-    names, alpha = {f.name for f in fields(old.config)}, old.temperature
-    record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": old.learned, "anneal": None}
+    names, alpha = {f.name for f in fields(source.config)}, source.temperature
+    record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": source.learned, "anneal": None}
     if start == "restart":
         return {}, record
     if start == "anneal":
         end = given.get("temperature")
         if "temperature" not in names or alpha is None:
-            raise UsageError(f"There is no temperature in {old.run.path}'s {old.name} to anneal from.")
+            raise UsageError(f"{source.name} of {source.run.path} has no temperature to anneal from.")
         if isinstance(end, str) or end is None or not end > 0:
-            raise UsageError("`temperature_start=anneal` needs the temperature to end at: a positive `temperature`.")
+            raise UsageError("`temperature_start=anneal` requires a positive `temperature` to end at.")
         if "final_temperature" in names:
             own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
-            return own | {k: v for k, v in _exploration(old).items() if k not in given}, record
+            return own | {k: v for k, v in _exploration(source).items() if k not in given}, record
         return {}, record | {"anneal": {"start": alpha, "end": float(end)}}
     chosen: dict[str, Any] = {}
     if "final_temperature" in names:
-        chosen = {"temperature": alpha, "final_temperature": None} | _exploration(old)
+        chosen = {"temperature": alpha, "final_temperature": None} | _exploration(source)
     if "initial_entropy_share" in names:
-        chosen["initial_entropy_share"] = 0.0  # the target entropy stays where it had come to
+        chosen["initial_entropy_share"] = 0.0  # the target entropy keeps its value
     return {k: v for k, v in chosen.items() if k not in given}, record
 
 
-def _exploration(old: SourceCheckpoint) -> dict[str, Any]:
-    return {"exploration": old.scheduled("exploration"), "final_exploration": old.scheduled("exploration")}
+def _exploration(source: SourceCheckpoint) -> dict[str, Any]:
+    return {"exploration": source.scheduled("exploration"), "final_exploration": source.scheduled("exploration")}

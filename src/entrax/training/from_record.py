@@ -23,11 +23,11 @@ from entrax.spec import Spec
 from entrax.training.options import TrainingOptions, checked_types
 
 LONGEST_COMMAND = 2000
-"""Characters that one can be asked to type or copy."""
+"""The most characters of a command that is worth copying."""
 
 
 def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
-    """The run's algorithm and its resolved configuration; a third party's must be given again by `agent`."""
+    """Return the run's agent and its resolved configuration; a third party's must be given again by `agent`."""
     name = directory.config["agent"]
     ours = name in tuple(REGISTRY)
     if not ours and agent is None:
@@ -41,7 +41,7 @@ def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleT
 
 
 def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file: object = "config.json") -> Any:
-    """The resolved configuration of an algorithm that `file` holds. Raises EntraxError when it cannot be one."""
+    """Return the resolved configuration that `file` holds. Raises EntraxError when it is damaged."""
     values = record["agent_config"]
     if not harmless(values):
         raise UsageError(f"A setting of the agent in {file} names a module or a file; a run must not choose those.")
@@ -54,7 +54,7 @@ def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file:
 
 
 def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
-    """A policy to be filled from a file: its arrays are shapes where it can be made without computing them."""
+    """Return a policy whose arrays are shapes only, to be filled from a checkpoint."""
     if prior is None:
         return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
     return agent.policy(config, with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
@@ -63,7 +63,7 @@ def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[s
 def with_prior_placeholder(
     agent: ModuleType, config: Any, state: Any, spec: Spec, prior: Mapping[str, Any] | None
 ) -> Any:
-    """The state with room for the prior that config.json tells of, its arrays as shapes; as it is where that is None.
+    """Add placeholder arrays for the prior, if there is one.
 
     Raises EntraxError when the agent takes no prior, or not this one.
     """
@@ -82,13 +82,13 @@ def with_prior_placeholder(
 def source_of(
     directory: RunDirectory, env: Given | None = None, env_args: Mapping[str, Any] | None = None
 ) -> EnvSource:
-    """How to make the run's environment, or `env` with its arguments; see `recorded_source`."""
+    """Return how to make the run's environment, or `env` with its arguments; see `recorded_source`."""
     source = recorded_source(directory.config.get("environment"), env, env_args, file=directory.path / "config.json")
     return replace(source, max_episode_steps=recorded_count(directory, "max_episode_steps"))
 
 
 def recorded_count(directory: RunDirectory, name: str) -> int | None:
-    """A training option that older runs lack. Raises EntraxError when it is no positive integer."""
+    """Return a training option that older runs lack. Raises EntraxError when it is no positive integer."""
     value = directory.config["training"].get(name)
     if value is None or (type(value) is int and value > 0):
         return value

@@ -1,4 +1,4 @@
-"""What a training run is asked for, checked when it is built, and the presets."""
+"""The options of training, checked when they are built, and the presets."""
 
 import types
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from entrax.runs.schema import LARGEST_STEP
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Settings of the loop. `steps` and `updates_per_step` count single transitions over all environments."""
+    """Options of training. `steps` and `updates_per_step` count single transitions over all environments."""
 
     steps: int = field(100_000, "Environment steps, over all environments.", at_least(1))
     horizon: int | None = field(
@@ -36,7 +36,7 @@ class TrainingOptions:
     learning_starts: int | None = field(
         None, "Random steps before the first update.", at_least(0), derived="a tenth of the horizon, at most 10,000"
     )
-    chunk: int = field(16, "Steps of every environment between two hand-overs of the policy to the actor.", at_least(1))
+    chunk: int = field(16, "Steps of every environment between two updates of the policy that acts.", at_least(1))
     normalise_obs: bool = field(
         False,
         "Normalise observations by running mean and deviation. On by default for ppo with a Box of actions.",
@@ -64,7 +64,9 @@ class TrainingOptions:
         60.0, "Seconds of training between checkpoints; 0 disables timed checkpoints.", at_least(0)
     )
     restart_envs: int = field(
-        0, "Faults of an environment that are answered by a new one and a new episode.", at_least(0)
+        0,
+        "Faults after which an environment is made again and starts a new episode, instead of ending the run.",
+        at_least(0),
     )
     step_timeout: float | None = field(
         None,
@@ -99,7 +101,7 @@ class TrainingOptions:
         return -(-(self.steps if self.horizon is None else self.horizon) // 10)
 
     def resolved(self) -> "TrainingOptions":
-        """The options with every None that means "a fraction of the horizon" replaced by its number."""
+        """Return the options with every None that means a fraction of the horizon replaced by the number."""
         horizon, tenth = self.steps if self.horizon is None else self.horizon, self.tenth
         filled: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         defaults = {"horizon": horizon, "learning_starts": min(10_000, tenth), "log_every": -(-horizon // 100)}
@@ -109,7 +111,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings under one name: options of the loop, and fields of the agent where it has them."""
+    """Defaults under one name: training options, and fields of the agent's Config where it has them."""
 
     options: dict[str, Any]
     agent: dict[str, Any]
@@ -125,16 +127,16 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """The preset called `name`; raises EntraxError with the closest name if there is none."""
+    """Return the preset called `name`. Raises UsageError, with the closest name, for an unknown one."""
     if name not in PRESETS:
-        raise UsageError(f"Of the presets {', '.join(PRESETS)} none is called {name!r}{closest(name, PRESETS)}")
+        raise UsageError(f"`preset` must be {' or '.join(PRESETS)}, got {name!r}{closest(name, PRESETS)}")
     return PRESETS[name]
 
 
 def checked_types(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values in the types that the dataclass `settings` has for them; numbers of NumPy, lists and 1e5 are taken.
+    """Return the values in the types of the dataclass `settings`; numbers of NumPy, lists and 1e5 are converted.
 
-    Raises EntraxError for the first one of another type.
+    Raises UsageError for the first one of another type.
     """
     hints, checked = get_type_hints(settings), dict(values)
     for name, value in values.items():

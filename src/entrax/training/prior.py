@@ -1,8 +1,8 @@
-"""A run with a prior policy: where π₀ comes from, and what the run begins with.
+"""The reference policy π₀ of a run with a prior.
 
 π₀ is the policy of another run, as it acts when its schedules have run out. Its arrays are in the start of the new run
 and in each of its states, and what it takes to make it again is in config.json under `prior`: its agent, the settings
-of that, and its own prior if it had one. So the new run needs the old one no more. Both policies see observations on
+of that, and its own prior if it had one. So the new run needs the source one no more. Both policies see observations on
 one scale: the prior's normaliser is the run's, and stays as it was.
 """
 
@@ -37,29 +37,29 @@ class Reference:
 
 
 def read_prior(path: str | Path) -> Reference:
-    """The policy of the run at `path`, of its latest checkpoint. Raises EntraxError when there is none."""
-    old = load_source_checkpoint(path, "latest", None)
-    config = old.run.config
+    """Read the policy of the latest checkpoint of the run at `path`. Raises EntraxError when there is none."""
+    source = load_source_checkpoint(path, "latest", None)
+    config = source.run.config
     made_of = {name: config[name] for name in ("agent", "agent_config", "prior") if name in config}
     return Reference(
-        path=old.run.path,
-        spec=old.spec,
-        record=recorded(old) | made_of,
-        arrays=subtree("policy", old.arrays),
-        normaliser=_normaliser(old.arrays),
+        path=source.run.path,
+        spec=source.spec,
+        record=recorded(source) | made_of,
+        arrays=subtree("policy", source.arrays),
+        normaliser=_normaliser(source.arrays),
         normalises=config["training"]["normalise_obs"],
     )
 
 
-def kept_prior(old: SourceCheckpoint) -> Reference | None:
-    """The prior that the run of `old` had itself, if any."""
-    config = old.run.config
+def kept_prior(source: SourceCheckpoint) -> Reference | None:
+    """Return the prior that the source's own run had, if any."""
+    config = source.run.config
     if "prior" not in config:
         return None
-    arrays = read_start(old.run)
+    arrays = read_start(source.run)
     return Reference(
-        path=old.run.path,
-        spec=old.spec,
+        path=source.run.path,
+        spec=source.spec,
         record=config["prior"],
         arrays=subtree("state/prior", arrays),
         normaliser=_normaliser(arrays),
@@ -67,32 +67,31 @@ def kept_prior(old: SourceCheckpoint) -> Reference | None:
     )
 
 
-def check_scaling(prior: Reference, old: SourceCheckpoint) -> None:
-    """Raises EntraxError unless the policy of `old` sees observations as the prior does."""
-    check_spaces(prior.spec, old.spec, str(prior.path))
-    before, after = prior.normaliser, _normaliser(old.arrays)
+def check_scaling(prior: Reference, source: SourceCheckpoint) -> None:
+    """Raise UsageError unless the source's policy and the prior scale observations alike."""
+    check_spaces(prior.spec, source.spec, str(prior.path))
+    before, after = prior.normaliser, _normaliser(source.arrays)
     if before.keys() != after.keys() or any(not np.array_equal(before[name], after[name]) for name in before):
         raise UsageError(
-            f"{old.run.path} and its prior {prior.path} normalise observations differently; a prior must see them as "
-            "the policy does."
+            f"{source.run.path} and its prior {prior.path} normalise observations differently; they must not."
         )
 
 
 def _normaliser(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What observations are scaled by, of a checkpoint's arrays."""
+    """Return the arrays of a checkpoint that scale observations."""
     return {name: arrays[name] for name in arrays if name.startswith("normaliser/") and "/rewards/" not in name}
 
 
 def fresh_state(task: Task, prior: Reference | None) -> Any:
-    """The state before any learning, with its prior."""
+    """Return the agent's state before any learning, with its prior."""
     state = task.agent.init(task.config, task.spec, jr.fold_in(jr.key(task.seed), INIT))
     if prior is None:
         return state
-    roomy = with_prior_placeholder(task.agent, task.config, state, task.spec, prior.record)
-    return task.agent.with_prior(task.config, state, unflatten(roomy.prior, prior.arrays))
+    template = with_prior_placeholder(task.agent, task.config, state, task.spec, prior.record)
+    return task.agent.with_prior(task.config, state, unflatten(template.prior, prior.arrays))
 
 
 def parts_of(names: Mapping[str, Any]) -> list[str]:
-    """What arrays of a state belong to: params/policy and the like, targets, opt_state, in their order."""
+    """Return the parts of a state that arrays belong to, such as params/policy, targets and opt_state, in order."""
     parts = ["/".join(name.split("/")[:2]) if name.startswith("params/") else name.split("/")[0] for name in names]
     return list(dict.fromkeys(parts))

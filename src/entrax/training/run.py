@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Num, PRNGKeyArray
 
@@ -103,8 +104,8 @@ class Run:
                 "This policy acts on an episode so far, not on one observation: player = run.player() acts step by "
                 "step by player.act(obs), and player.reset() begins an episode."
             )
-        if sample and key is None:
-            raise UsageError("A sampled action needs a key: run.policy(obs, sample=True, key=jax.random.key(0)).")
+        if sample and not _is_key(key):
+            raise UsageError("A sampled action requires a `key`: run.policy(obs, sample=True, key=jax.random.key(0)).")
         rows, single = fitting(self._flattener, obs)
         action, _ = self._compiled(_padded(rows), key=key if sample else None)
         shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])
@@ -174,6 +175,14 @@ class Run:
             leaves = leaves_of(env.observation_space)
             env.close()
         return Flattener(leaves)
+
+
+def _is_key(key: Any) -> bool:
+    """Return whether it is one JAX random key, of either kind."""
+    if not isinstance(key, jax.Array | np.ndarray):
+        return False
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return key.shape == () if typed else key.dtype == np.uint32 and key.ndim == 1
 
 
 def _padded(rows: Num[np.ndarray, "batch obs"]) -> Num[np.ndarray, "padded obs"]:

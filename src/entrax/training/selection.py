@@ -19,7 +19,7 @@ def evaluate_mode(
     pool: Pool,
     warn: Callable[[str], None],
 ) -> Evaluation:
-    """Play episodes of the policy's mode; their seeds are the same every time, so that the results compare.
+    """Play episodes of the policy's mode, with the same seeds every time, so that results are comparable.
 
     `pool` is that of training, which is used if the options say so.
     """

@@ -1,4 +1,4 @@
-"""The run that another one begins with: its checkpoint, its spaces, its replay."""
+"""A checkpoint of another run: its arrays, its spaces, its replay."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from entrax.training.from_record import config_of
 
 @dataclass(frozen=True)
 class SourceCheckpoint:
-    """A checkpoint of an old run. `config` is resolved; `arrays` are the checkpoint's, by their paths."""
+    """A checkpoint of another run. `config` is resolved; `arrays` are the checkpoint's, by their paths."""
 
     run: RunDirectory
     agent: ModuleType
@@ -37,7 +37,7 @@ class SourceCheckpoint:
 
     @property
     def spec(self) -> Spec:
-        """Observations and actions of its environment."""
+        """The spec of its environment."""
         return self.run.spec
 
     @property
@@ -47,7 +47,7 @@ class SourceCheckpoint:
 
     @property
     def temperature(self) -> float | None:
-        """α where the checkpoint was made; None for an agent without one, or where only a policy was kept."""
+        """α at the checkpoint; None for an agent without one, or for a checkpoint of a policy only."""
         names = {f.name for f in fields(self.config)}
         if "state/params/log_alpha" in self.arrays:
             return float(np.exp(self.arrays["state/params/log_alpha"]))
@@ -64,7 +64,7 @@ class SourceCheckpoint:
         return isinstance(vars(self.config).get("temperature"), str)
 
     def scheduled(self, name: str) -> float:
-        """The value of a setting that went from `name` to `final_<name>`, where the checkpoint was made."""
+        """Return the value at the checkpoint of a setting that goes from `name` to `final_<name>`."""
         c = vars(self.config)
         return self._at_the_checkpoint(c[name], c[f"final_{name}"], c["anneal_fraction"])
 
@@ -75,7 +75,7 @@ class SourceCheckpoint:
 
 
 def load_source_checkpoint(path: str | Path, checkpoint: str, agent: str | Any | None) -> SourceCheckpoint:
-    """The checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
+    """Return a checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
 
     Raises EntraxError when there is none, or it is damaged.
     """
@@ -87,7 +87,7 @@ def load_source_checkpoint(path: str | Path, checkpoint: str, agent: str | Any |
 
 
 def spec_of_environment(env: Given, kwargs: Mapping[str, Any]) -> Spec:
-    """Observations and actions of an environment, which is made for it and closed again."""
+    """Make an environment, return its spec, and close it."""
     made = as_source(env, kwargs).make()
     try:
         return spec_of(made)
@@ -96,7 +96,7 @@ def spec_of_environment(env: Given, kwargs: Mapping[str, Any]) -> Spec:
 
 
 def check_spaces(old: Spec, new: Spec, run: str) -> None:
-    """Raises EntraxError with every difference when the policy of `old` cannot act in `new`.
+    """Raise UsageError with every difference when a policy for `old` cannot act in `new`.
 
     The bounds of observations may differ, and those of actions too: the agent's lie in [-1, 1].
     """
@@ -106,7 +106,7 @@ def check_spaces(old: Spec, new: Spec, run: str) -> None:
 
 
 def spec_differences(old: Spec, new: Spec) -> list[str]:
-    """What keeps networks made for `old` from `new`: a clause for every field, the old value first."""
+    """Return a clause for every difference that keeps networks made for `old` from `new`."""
     before, after = ({leaf.name: leaf for leaf in spec.observation} for spec in (old, new))
     differences = [f"{name} is missing" for name in before if name not in after]
     differences += [f"{name} is new" for name in after if name not in before]
@@ -128,39 +128,39 @@ def spec_differences(old: Spec, new: Spec) -> list[str]:
     ]
 
 
-def kept_rows(old: SourceCheckpoint) -> dict[str, np.ndarray]:
-    """The transitions in the ancestor's replay, oldest first: fields of shape [transition, ...].
+def kept_rows(source: SourceCheckpoint) -> dict[str, np.ndarray]:
+    """Return the transitions of the source's replay, oldest first: fields of shape [transition, ...].
 
     Raises EntraxError when the checkpoint has none, or they are damaged.
     """
-    return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(old)._asdict().items()}
+    return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(source)._asdict().items()}
 
 
-def stored(old: SourceCheckpoint) -> Transition:
-    """The ancestor's replay, fields of shape [time, env, ...], oldest first.
+def stored(source: SourceCheckpoint) -> Transition:
+    """Return the source's replay, oldest first: fields of shape [time, env, ...].
 
     Raises EntraxError when the checkpoint has none, or it is damaged.
     """
-    if "replay" not in old.meta:
-        raise UsageError(f"{old.name} of {old.run.path} holds a policy only: its replay is in whole checkpoints.")
-    folder, record = old.run.path / "replay", old.meta["replay"]
+    if "replay" not in source.meta:
+        raise UsageError(f"{source.name} of {source.run.path} holds a policy only: its replay is in whole checkpoints.")
+    folder, record = source.run.path / "replay", source.meta["replay"]
     transition_log.check(folder, record)
-    envs, times = old.run.config["training"]["envs"], record["rows"] - record["window"]
-    replay = UniformReplay(old.spec, max(1, times * envs), envs)
+    envs, times = source.run.config["training"]["envs"], record["rows"] - record["window"]
+    replay = UniformReplay(source.spec, max(1, times * envs), envs)
     for rows in transition_log.read_rows(folder, record, record["window"], record["rows"]):
         replay.unpack(rows)
     return replay.last(times)
 
 
-def recorded(old: SourceCheckpoint) -> dict[str, Any]:
-    """Where the new run comes from, for config.json."""
-    config = old.run.config
-    with open_plain(old.run.checkpoints / old.name / checkpoints.STATE) as file:
+def recorded(source: SourceCheckpoint) -> dict[str, Any]:
+    """Return the origin of a new run, for config.json."""
+    config = source.run.config
+    with open_plain(source.run.checkpoints / source.name / checkpoints.STATE) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "path": str(old.run.path),
-        "checkpoint": old.name,
-        "step": old.meta["step"],
+        "path": str(source.run.path),
+        "checkpoint": source.name,
+        "step": source.meta["step"],
         "sha256": digest,
         "environment": config["environment"],
         "seed": config["seed"],

@@ -7,21 +7,23 @@ __version__ = "0.1.0"
 __all__ = ["EntraxError", "Run", "compose", "finetune", "load", "perturb", "resume", "train", "transitions"]
 
 if TYPE_CHECKING:
-    from entrax.api import compose as compose
     from entrax.api import finetune as finetune
-    from entrax.api import load as load
     from entrax.api import resume as resume
     from entrax.api import train as train
     from entrax.api import transitions as transitions
     from entrax.environments.perturb import perturb as perturb
     from entrax.errors import EntraxError as EntraxError
+    from entrax.training.compose import compose as compose
     from entrax.training.run import Run as Run
+    from entrax.training.run import load as load
 
 _HOMES = {
     "EntraxError": "entrax.errors",
     "Run": "entrax.training.run",
+    "compose": "entrax.training.compose",
+    "load": "entrax.training.run",
     "perturb": "entrax.environments.perturb",
-} | dict.fromkeys(("compose", "finetune", "load", "resume", "train", "transitions"), "entrax.api")
+} | dict.fromkeys(("finetune", "resume", "train", "transitions"), "entrax.api")
 
 
 def __getattr__(name: str) -> Any:

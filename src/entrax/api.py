@@ -1,4 +1,4 @@
-"""Training and loading from Python: what `import entrax` offers. Heavy imports wait until they are needed."""
+"""Training from Python: what `import entrax` offers, with heavy imports inside the functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from entrax.runs.directory import RunDirectory
     from entrax.runs.metrics import Logger
     from entrax.spec import Transition
-    from entrax.training.compose import Composed
     from entrax.training.request import Hook
     from entrax.training.run import Run
 
@@ -49,16 +48,16 @@ def train(
         prior: the directory of a run whose policy is π₀ in place of the uniform one, for `dqn` with a temperature,
             `discrete-sac` and `ppo`: entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.
         data: the directory of a run, or the id of a Minari data set on this machine, whose transitions are all that is
-            learned from, by an agent with a replay. No step is taken but for evaluation; `steps` times
+            learned from, by an agent with a replay. Steps are taken for evaluation only; `steps` times
             `updates_per_step` updates are made.
         hook: called with every metrics row; training stops early when it returns a true value.
         loggers: further places that rows are shown, such as TensorBoard.
         start_time: `time.perf_counter()` when the clock of training seconds starts; by default now.
-        resume: take `run` up again if it is there, and start it if not.
+        resume: resume `run` if it exists, and start it if not.
         **settings: fields of `entrax.training.options.TrainingOptions` and of the agent's `Config`.
 
-    Raises EntraxError, in one sentence, for anything that cannot be: an unknown name or setting, a value out of range,
-    an environment that misbehaves, a directory in use.
+    Raises EntraxError, in one sentence, for an unknown name or setting, a value out of range, an environment that
+    misbehaves, or a directory in use.
     """
     from entrax.training.request import Request
     from entrax.training.train import train as run_request
@@ -92,11 +91,11 @@ def resume(
     loggers: Callable[[RunDirectory], Sequence[Logger]] = lambda run: (),
     start_time: float | None = None,
 ) -> Run:
-    """Take up the run in directory `path` where it was last saved; it ends as if it had never been interrupted.
+    """Resume the run in directory `path` where it was last saved; it ends as if it had never been interrupted.
 
     Args:
         path: the run's directory.
-        steps: train for more steps than were asked for; schedules keep the horizon they had.
+        steps: train for more steps than at first; schedules keep their horizon.
         device: learn on another device.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
         env: the environment again, needed when it is not one of entrax or Gymnasium.
@@ -143,32 +142,32 @@ def finetune(
     resume: bool = False,
     **settings: Any,
 ) -> Run:
-    """Train what the run in directory `path` has learned for `env`, as a new run, and return that.
+    """Fine-tune what the run in directory `path` has learned for `env`, as a new run, and return that.
 
     Policy, critics, targets and normaliser are carried over and the optimiser is initialised; the new run's config.json
-    says under `ancestor` what became of each. The first `learning_starts` steps are the old policy's, none of them
-    random: by default a tenth of the steps, at most 1,000, and none if the replay is kept.
+    records each under `ancestor`. The first `learning_starts` steps are acted by the source's policy, not at random: by
+    default a tenth of the steps, at most 1,000, and none if the replay is kept.
 
     Args:
-        path: the old run's directory, which is only read, and not needed afterwards.
-        env: the environment to fine-tune for; by default the old run's. Its observations and actions must be the same.
+        path: the source run's directory, which is only read, and not needed afterwards.
+        env: the environment to fine-tune for; by default the source's. Its observations and actions must be the same.
         steps: environment steps of the new run.
         checkpoint: "latest", "best" (a policy and a normaliser only), "final", or a checkpoint's name.
-        temperature_start: "keep" the temperature and exploration that the checkpoint had (a learned temperature goes on
+        temperature_start: "keep" the temperature and exploration of the checkpoint (a learned temperature continues
             from there); "restart" as a new run would; "anneal" in a straight line, over the run, to the `temperature`
             given. A `temperature` given with "keep" holds from the first step.
-        keep_replay: begin with the old run's transitions, with the rewards they had then.
+        keep_replay: start with the source's transitions, with the rewards they had then.
         keep_optimiser: carry over the optimiser's state as well.
-        prior: the directory of a run (it may be the old one) whose policy is π₀, as for `train`; by default the one
-            that the old run had, if any.
-        seed: by default the old run's.
+        prior: the directory of a run (it may be the source) whose policy is π₀, as for `train`; by default the
+            source's own prior, if any.
+        seed: by default the source's.
         run: the new run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
         env_args: keyword arguments of the environment.
         agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
         hook, loggers, start_time: as for `train`.
-        resume: take the new run up again if it is there, and start it if not.
-        **settings: fields of `TrainingOptions` and of the agent's `Config`; by default the old run's,
-            but for those that go with the number of steps.
+        resume: resume the new run if it exists, and start it if not.
+        **settings: fields of `TrainingOptions` and of the agent's `Config`; by default the source's,
+            except those that depend on the number of steps.
 
     Raises EntraxError when there is no such run or checkpoint, and, with every difference, for other spaces.
     """
@@ -208,86 +207,24 @@ def _session(hook: Hook | None, loggers: Callable[[RunDirectory], Sequence[Logge
     return Session(hook=hook, loggers=loggers, **started)
 
 
-def compose(
-    paths: Sequence[str | Path],
-    env: str | Callable[[], gymnasium.Env],
-    *,
-    combine: str = "mean",
-    temperature: float | None = None,
-    candidates: int = 256,
-    checkpoint: str = "latest",
-    env_args: Mapping[str, Any] | None = None,
-) -> Composed:
-    """A policy for a combined task out of the soft Q-functions of several runs, without learning.
-
-    Args:
-        paths: directories of runs of `soft-q`, or of `discrete-sac` and `dqn` with a temperature.
-        env: the environment of the combined task; its observations and actions must be the runs'.
-        combine: "mean" or "sum" for the mean or sum of the runs' rewards, "or" for any of their tasks.
-        temperature: α; by default the one that the runs share.
-        candidates: for continuous actions, how many are proposed of which one is drawn; see
-            `entrax.policies.composed.ComposedEnergy` for the error.
-        checkpoint: "latest", "final", or a checkpoint's name.
-        env_args: keyword arguments of the environment.
-
-    Returns a policy (`controller`) whose `evaluate` gives returns and an estimate of the bound in
-    `entrax.policies.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
-    """
-    from entrax.training.compose import compose as put_together
-
-    return put_together(
-        paths,
-        env,
-        combine=combine,
-        temperature=temperature,
-        candidates=candidates,
-        checkpoint=checkpoint,
-        env_args=env_args,
-    )
-
-
-def load(
-    path: str | Path,
-    checkpoint: str = "latest",
-    *,
-    agent: str | Any | None = None,
-    env: str | Callable[[], gymnasium.Env] | None = None,
-    env_args: Mapping[str, Any] | None = None,
-) -> Run:
-    """The run in directory `path` with the policy of one of its checkpoints.
-
-    Args:
-        path: the run's directory.
-        checkpoint: "latest", "best", "final", or a checkpoint's name.
-        agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
-        env: the environment again, needed when it is not one of entrax or Gymnasium.
-        env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
-
-    Raises EntraxError when there is no such run or checkpoint, or it cannot be read.
-    """
-    from entrax.training.run import load as load_trained
-
-    return load_trained(path, checkpoint, agent=agent, env=env, env_args=env_args)
-
-
 def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
-    """What the replay of a run holds, or a Minari data set, as NumPy arrays [transition, ...]: data to learn from.
+    """Return the replay of a run, or a Minari data set, as NumPy arrays [transition, ...].
 
-    One environment (of a run) or episode (of a data set) after the other, in the order of time; where one ends in the
-    middle of an episode its last transition is marked as truncated. Observations are flat, and not normalised. Actions
-    are the agent's: float32 [transition, action] in [-1, 1], or int32 from 0, [transition, action] for a MultiDiscrete
+    One environment (of a run) or episode (of a data set) after another, in the order of time; where an environment's
+    transitions end within an episode, the last one is marked as truncated. Observations are flat, and not normalised.
+    Actions are the agent's: float32 [transition, action] in [-1, 1], or int32 from 0, [transition, action] for a MultiDiscrete
     and [transition] for a Discrete space.
 
     Args:
         source: the run's directory, or the id of a Minari data set on this machine (`pip install entrax[minari]`).
-        checkpoint: "latest", "final", or a checkpoint's name: the replay is what it was then. Of an agent that learns
-            on-policy that is its last rollout; of others the last `replay_size` steps, since older ones are dropped.
+        checkpoint: "latest", "final", or a checkpoint's name: the replay at that time: the last rollout of an on-policy
+            agent, the last `replay_size` steps of others.
 
     Raises EntraxError when there is no such run, checkpoint or data set.
     """
     from entrax.spec import Discrete
     from entrax.training.dataset import read_data
 
-    found = read_data(source, checkpoint)
-    one = isinstance(found.spec.action, Discrete)
-    return found.steps._replace(action=found.steps.action[:, 0]) if one else found.steps
+    data = read_data(source, checkpoint)
+    one = isinstance(data.spec.action, Discrete)
+    return data.steps._replace(action=data.steps.action[:, 0]) if one else data.steps

@@ -36,8 +36,8 @@ def command(
     debug: bool,
 ) -> None:
     """Returns of whole episodes of the policy in RUN; their seeds differ from those that chose the best checkpoint."""
-    from entrax.api import load
     from entrax.environments.source import parse_env_args
+    from entrax.training.run import load
 
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     result = loaded.evaluate(episodes, sample=sample, seed=seed, workers=workers, eval_envs=eval_envs)

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from entrax import api
+import entrax
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli.values import Number, Whole, Widths
@@ -103,7 +103,7 @@ def _json(value: Any) -> str:
 @functools.cache
 def _parameters() -> set[str]:
     """Every parameter of the functions of the API, and every setting."""
-    functions = (api.train, api.resume, api.finetune, api.compose, api.load)
+    functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load)
     elsewhere = {"out", "score", "trust_table"}  # of studies, comparisons and planning
     classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))
     return (

@@ -25,9 +25,9 @@ def command(
     debug: bool,
 ) -> None:
     """Write RUN's report.html, one file with figure, film, configuration and numbers."""
-    from entrax.api import load
     from entrax.cli.finish import places, publish
     from entrax.environments.source import parse_env_args
+    from entrax.training.run import load
 
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     publish(loaded, video=video)

@@ -53,10 +53,10 @@ def command(
 
     docs/robustness.md says what each family does at severity 1. A variant is played beside them, unperturbed.
     """
-    from entrax.api import load
     from entrax.environments.source import parse_env_args
     from entrax.evaluation.stress import stress
     from entrax.policies.controller import act_in_episodes
+    from entrax.training.run import load
 
     severities = _numbers(levels)
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))

@@ -139,7 +139,21 @@ def compose(
     checkpoint: str = "latest",
     env_args: Mapping[str, Any] | None = None,
 ) -> Composed:
-    """See `entrax.api.compose`."""
+    """Compose a policy for a combined task from the soft Q-functions of several runs, without learning.
+
+    Args:
+        paths: directories of runs of `soft-q`, or of `discrete-sac` and `dqn` with a temperature.
+        env: the environment of the combined task; its observations and actions must be the runs'.
+        combine: "mean" or "sum" for the mean or sum of the runs' rewards, "or" for any of their tasks.
+        temperature: α; by default the one that the runs share.
+        candidates: for continuous actions, how many are proposed of which one is drawn; see
+            `entrax.policies.composed.ComposedEnergy` for the error.
+        checkpoint: "latest", "final", or a checkpoint's name.
+        env_args: keyword arguments of the environment.
+
+    Returns a policy (`controller`) whose `evaluate` gives returns and an estimate of the bound in
+    `entrax.policies.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
+    """
     if combine not in COMBINATIONS:
         known = ", ".join(COMBINATIONS)
         raise UsageError(f"`combine` takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")

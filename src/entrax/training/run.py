@@ -38,7 +38,17 @@ def load(
     env: Given | None = None,
     env_args: Mapping[str, Any] | None = None,
 ) -> "Run":
-    """See `entrax.api.load`."""
+    """Load the run in directory `path` with the policy of one of its checkpoints.
+
+    Args:
+        path: the run's directory.
+        checkpoint: "latest", "best", "final", or a checkpoint's name.
+        agent: the agent again, needed when it is a third party's: nothing that a file names is imported.
+        env: the environment again, needed when it is not one of entrax or Gymnasium.
+        env_args: arguments of the environment again, needed for those that name a file, a module or an environment.
+
+    Raises EntraxError when there is no such run or checkpoint, or it cannot be read.
+    """
     directory = RunDirectory.open(path)
     arrays, _ = checkpoints.load_finite(directory, checkpoint, groups=("policy", "normaliser"))
     set_up(None, None)

@@ -212,8 +212,8 @@ def transitions(source: str | Path, checkpoint: str = "latest") -> Transition:
 
     One environment (of a run) or episode (of a data set) after another, in the order of time; where an environment's
     transitions end within an episode, the last one is marked as truncated. Observations are flat, and not normalised.
-    Actions are the agent's: float32 [transition, action] in [-1, 1], or int32 from 0, [transition, action] for a MultiDiscrete
-    and [transition] for a Discrete space.
+    Actions are the agent's: float32 [transition, action] in [-1, 1], or int32 from 0, [transition, action] for a
+    MultiDiscrete and [transition] for a Discrete space.
 
     Args:
         source: the run's directory, or the id of a Minari data set on this machine (`pip install entrax[minari]`).

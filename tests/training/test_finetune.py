@@ -15,6 +15,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.runs.start import read_start
 from entrax.spec import Continuous, Discrete, Leaf, Spec
+from entrax.training import initial_state
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
 
 SMALL = {
@@ -105,7 +106,6 @@ def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_no
 
 
 def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
-
     def die(*arguments):
         raise Killed
 
@@ -331,7 +331,7 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path):
     assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)
     energy = {"particles": 4, "value_particles": 4, "temperature": 0.5}
     entrax.train("Pendulum-v1", agent="soft-q", steps=40, run=tmp_path / "soft", **small | energy)
-    with pytest.raises(EntraxError, match=r"units of its temperature: it can go on at 0\.5 only"):
+    with pytest.raises(EntraxError, match=r"units of its temperature: `temperature` must be 0\.5"):
         entrax.finetune(tmp_path / "soft", steps=24, temperature=1.0)
 
 

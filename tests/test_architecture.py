@@ -156,6 +156,20 @@ def test_the_arrows_have_no_cycle():
     assert len(order) == len(MAY_IMPORT)
 
 
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions and for the type checker count too, but those of a package's own `__init__` do not."""
+    left = {
+        file: {there for i in OURS if i.file == file and (there := module_of(i)) not in (None, file)} for file in FILES
+    }
+    while leaves := [file for file, there in left.items() if not there & left.keys()]:
+        for file in leaves:
+            del left[file]
+    while ends := [file for file in left if not any(file in there for there in left.values())]:
+        for file in ends:  # which only lead into a circle
+            del left[file]
+    refuse([file.relative_to(PACKAGE) for file in left])
+
+
 def test_no_algorithm_is_imported_by_a_sibling():
     """An algorithm is a module of agents/ that defines `init` and `update`; the registry knows it by its name only."""
 

@@ -1,14 +1,12 @@
 """Checks of a finite problem; every error names the wrong state and action."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from entrax.errors import UsageError
-
-if TYPE_CHECKING:
-    from entrax.problems.finite import FiniteMDP
+from entrax.problems.protocol import Problem
 
 TOLERANCE = {4: 1e-5, 8: 1e-8}
 """The largest allowed |sum − 1| of a row of probabilities, by the bytes of their type."""
@@ -26,7 +24,7 @@ FIELDS = {
 """The axes of each array, and the kinds of NumPy type that it may have."""
 
 
-def check(mdp: "FiniteMDP") -> None:
+def check(mdp: Problem) -> None:
     """Check a problem: shapes, types and, if all arrays are NumPy, values.
 
     Raises:
@@ -69,7 +67,7 @@ def check_discount(discount: Any) -> None:
         raise UsageError(f"`discount` must lie in [0, 1], got {discount}.")
 
 
-def check_values(mdp: "FiniteMDP") -> None:
+def check_values(mdp: Problem) -> None:
     """Check the numbers of a problem; not for use inside a JAX transformation."""
     successor, probability = np.asarray(mdp.successor), np.asarray(mdp.probability)
     states, actions, _ = successor.shape
@@ -109,7 +107,7 @@ def check_rows(probability: np.ndarray, live: np.ndarray, terminal: np.ndarray) 
     raise UsageError(f"{at(bad)} must not have transitions, because the {reason}.")
 
 
-def check_distributions(mdp: "FiniteMDP", live: np.ndarray) -> None:
+def check_distributions(mdp: Problem, live: np.ndarray) -> None:
     """Check the initial distribution, and that rewards and prior allow some action."""
     initial: np.ndarray = np.asarray(mdp.initial)
     if (bad := first(~((initial >= 0) & np.isfinite(initial)))) is not None:

@@ -2,22 +2,20 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from entrax.errors import EntraxError, write_faults
 from entrax.problems.checks import FIELDS, check_shapes
-
-if TYPE_CHECKING:
-    from entrax.problems.finite import FiniteMDP
+from entrax.problems.protocol import Problem
 
 FORMAT = 1
 SCALARS = {"format": "iu", "discount": "f", "horizon": "iu"}
 REQUIRED = {"format", "discount", "successor", "probability", "reward", "initial", "terminal"}
 
 
-def save(mdp: "FiniteMDP", path: Path) -> None:
+def save(mdp: Problem, path: Path) -> None:
     """See `FiniteMDP.save`."""
     arrays = {name: getattr(mdp, name) for name in FIELDS}
     arrays |= {"format": np.int64(FORMAT), "discount": np.float64(mdp.discount)}

@@ -1,16 +1,13 @@
 """Reachability of states in the graph of possible transitions."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from jaxtyping import Float, Int
 
-if TYPE_CHECKING:
-    from entrax.problems.finite import FiniteMDP
+from entrax.problems.finite import FiniteMDP
 
 
 def cannot_terminate(
-    mdp: "FiniteMDP", policy: Float[np.ndarray, "state action"] | None = None
+    mdp: FiniteMDP, policy: Float[np.ndarray, "state action"] | None = None
 ) -> Int[np.ndarray, " stuck"]:
     """Return the states from which no sequence of actions can end the episode.
 

@@ -34,7 +34,7 @@ from entrax.training.compose import Bound, compose
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(runs: tuple[str, ...], **given: Any) -> None:
-    """Act by the mean of the soft Q-functions of RUNS (soft-q, dqn with a temperature, discrete-sac), and say how well.
+    """Act by the mean of the soft Q-functions of RUNS, and say how well. `entrax agents` says which agents have one.
 
     Prints returns of sampled actions and, where there is one, a bound on what the composed policy falls short of the
     best by, in discounted soft return, if the reward of the environment is the runs' rewards combined.

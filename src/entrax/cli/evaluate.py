@@ -4,7 +4,7 @@ import click
 
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
-from entrax.cli.values import Whole
+from entrax.cli.values import AgentName, Whole, agent_again
 from entrax.errors import show
 
 
@@ -16,7 +16,7 @@ from entrax.errors import show
 @click.option("--seed", type=Whole(), help="Seed of the episodes; by default the run's.")
 @click.option("--workers", type=Whole(0), help="Worker processes; 0 plays in this one.")
 @click.option("--eval-envs", type=Whole(1), help="Environments at once; by default as in training.")
-@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
+@agent_again
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -29,7 +29,7 @@ def command(
     seed: int | None,
     workers: int | None,
     eval_envs: int | None,
-    agent: str | None,
+    agent: AgentName | None,
     env: str | None,
     env_arg: tuple[str, ...],
     as_json: bool,

@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from entrax.agents.registry import REGISTRY
 from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
-from entrax.cli.values import Whole
+from entrax.cli.values import AGENT_AGAIN, INNER, AgentName, Whole
 from entrax.environments.source import parse_env_args
 from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.training.finetune import TEMPERATURE_STARTS
+from entrax.training.from_record import agent_again
 from entrax.training.initial_state import lines
 from entrax.training.options import TrainingOptions
 from entrax.training.request import Request, Session, SourceRequest
@@ -44,7 +44,8 @@ PARAMETERS: list[click.Parameter] = [
     click.Option(["--keep-replay"], is_flag=True, help="Bring the transitions along, with the rewards they had."),
     click.Option(["--keep-optimiser"], is_flag=True, help="Bring the optimiser's state along."),
     click.Option(["--prior"], metavar="RUN", help="Stay near the policy of this run: KL to it in place of entropy."),
-    click.Option(["--agent"], help="The agent again, when it is a third party's: module:name or a file."),
+    click.Option(["--inner"], **INNER),
+    click.Option(["--agent"], **AGENT_AGAIN),
     click.Option(["--seed"], type=Whole(), help="By default RUN's."),
     click.Option(["--run"], help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>."),
     click.Option(["--resume"], is_flag=True, help="Take the new run up again if it is there, else start it."),
@@ -105,13 +106,13 @@ def tune(given: dict[str, Any], start_time: float) -> None:
     finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])
 
 
-def _agent(arguments: Sequence[str]) -> str | None:
+def _agent(arguments: Sequence[str]) -> AgentName | None:
     """The agent of the run among the arguments, looked up before the parser is built; a third party's only if named."""
     named = agent_named(arguments)
-    if named is not None:
-        return named
     for argument in arguments:
         if (Path(argument) / "config.json").is_file():
-            agent = RunDirectory.open(argument).config["agent"]
-            return agent if agent in tuple(REGISTRY) else None
-    return None
+            try:
+                return agent_again(RunDirectory.open(argument), named)
+            except UsageError:
+                return None  # which fine-tuning reports
+    return named

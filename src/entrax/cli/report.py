@@ -3,13 +3,14 @@
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.values import AgentName, agent_again
 
 
 @click.command("report")
 @click.argument("run")
 @click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the policy.")
-@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
+@agent_again
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -18,7 +19,7 @@ def command(
     run: str,
     checkpoint: str,
     video: bool,
-    agent: str | None,
+    agent: AgentName | None,
     env: str | None,
     env_arg: tuple[str, ...],
     as_json: bool,

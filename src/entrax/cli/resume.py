@@ -6,7 +6,7 @@ import click
 
 from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
-from entrax.cli.values import Whole
+from entrax.cli.values import AgentName, Whole, agent_again
 from entrax.runs.directory import RunDirectory
 
 
@@ -14,7 +14,7 @@ from entrax.runs.directory import RunDirectory
 @click.argument("run")
 @click.option("--steps", type=Whole(), help="Train for more steps than were asked for; schedules keep their horizon.")
 @click.option("--device", help="Learn somewhere else: cpu, gpu or tpu.")
-@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
+@agent_again
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--episodes", type=Whole(1), default=20, show_default=True, help="Of the last evaluation.")
@@ -29,7 +29,7 @@ def command(
     run: str,
     steps: int | None,
     device: str | None,
-    agent: str | None,
+    agent: AgentName | None,
     env: str | None,
     env_arg: tuple[str, ...],
     episodes: int,

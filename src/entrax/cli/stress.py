@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from entrax.cli.output import print_json
-from entrax.cli.values import Whole
+from entrax.cli.values import AgentName, Whole, agent_again
 from entrax.errors import UsageError, show
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=Whole(), help="Seed of the episodes; by default the run's.")
 @click.option("--envs", type=Whole(1), help="Environments at once; by default up to 32.")
 @click.option("--workers", type=Whole(0), help="Worker processes; 0 plays in this one.")
-@click.option("--agent", help="The agent again, when it is a third party's: module:name or a file.")
+@agent_again
 @click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
 @click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -43,7 +43,7 @@ def command(
     seed: int | None,
     envs: int | None,
     workers: int | None,
-    agent: str | None,
+    agent: AgentName | None,
     env: str | None,
     env_arg: tuple[str, ...],
     as_json: bool,

@@ -9,17 +9,19 @@ from entrax.agents.registry import REGISTRY
 from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
-from entrax.cli.values import Whole, complete, complete_environments
+from entrax.cli.values import AGENT_AGAIN, INNER, Whole, complete, complete_environments
 from entrax.environments.source import parse_env_args
 from entrax.runs.directory import RunDirectory
 from entrax.training.options import PRESETS, TrainingOptions, get_preset
 
 PARAMETERS: list[click.Parameter] = [
     click.Argument(["env"], shell_complete=complete_environments),
+    click.Option(["--inner"], shell_complete=complete(REGISTRY), **INNER),
     click.Option(
         ["--agent"],
         shell_complete=complete(REGISTRY),
-        help="A name of `entrax agents`, module:name or a file; by default the first choice for ENV.",
+        **AGENT_AGAIN
+        | {"help": "A name of `entrax agents`, module:name or a file; by default the first choice for ENV."},
     ),
     click.Option(
         ["--preset"],
@@ -74,7 +76,9 @@ def train(given: dict[str, Any], start_time: float) -> None:
     named = {parameter.name for parameter in PARAMETERS}
     settings = {k: v for k, v in given.items() if k not in named and v is not None}
     steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", TrainingOptions.steps))
-    title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
+    agent = given["agent"]
+    agent = " around ".join(agent) if isinstance(agent, tuple) else agent
+    title = " · ".join(filter(None, (given["env"], agent, given["preset"])))
 
     def shown(directory: RunDirectory) -> list[Any]:
         display.begin()

@@ -1,9 +1,11 @@
-"""What flags take, as click's parameter types."""
+"""What flags take, as click's parameter types, and the flags that name an agent again."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+
+from entrax.errors import UsageError
 
 
 class Whole(click.IntRange):
@@ -73,3 +75,39 @@ def complete_environments(ctx: click.Context, param: click.Parameter, incomplete
     import entrax.environments  # noqa: F401  which registers
 
     return [name for name in gymnasium.registry if name.startswith(incomplete)]
+
+
+AgentName = str | tuple[str, str]
+"""An agent by name, or one that wraps another and that one."""
+_INNER = f"{__name__}.inner"
+
+
+def _keep_inner(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta[_INNER] = value
+
+
+def _with_inner(ctx: click.Context, param: click.Parameter, value: str | None) -> AgentName | None:
+    inner = ctx.meta.get(_INNER)
+    if inner is None:
+        return value
+    if value is None:
+        raise UsageError("--inner requires --agent: an agent that wraps another.")
+    return value, inner
+
+
+INNER: dict[str, Any] = {
+    "is_eager": True,  # before --agent, whose value becomes a pair with it
+    "expose_value": False,
+    "callback": _keep_inner,
+    "help": "The agent inside one that wraps another: a name of `entrax agents`, module:name or a file.",
+}
+AGENT_AGAIN: dict[str, Any] = {
+    "callback": _with_inner,
+    "help": "The agent again, when it is a third party's: module:name or a file.",
+}
+"""What `click.option` takes for --inner and for --agent of a verb on a run."""
+
+
+def agent_again(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --agent and --inner to a verb on a run; its parameter `agent` is an `AgentName`, or None."""
+    return click.option("--agent", **AGENT_AGAIN)(click.option("--inner", **INNER)(command))

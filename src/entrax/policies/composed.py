@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.nets import ActionValues, DuelingQ, TwinActionValues
 from entrax.nets.distributions import log_det_tanh
 from entrax.policies.choices import Choices
 from entrax.policies.controller import Scaling
@@ -53,7 +52,8 @@ class TablePart(eqx.Module):
     """One run's action values for discrete actions, with its own scaling of observations."""
 
     scaling: Scaling
-    critics: ActionValues | DuelingQ | TwinActionValues
+    critics: Any  # obs -> values [choice option], or [2, choice option] of two critics
+    choices: Choices = eqx.field(static=True)
     pessimism: ScalarLike = 0.0  # of two critics: 0 is their mean, 1 their minimum
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
@@ -109,6 +109,10 @@ class EnergyPart(eqx.Module):
         """Values of many actions in one state."""
         in_units = jnp.min(jax.vmap(self.critics, (None, 0))(self.scaling(obs), actions), axis=1)
         return jnp.asarray(self.temperature * in_units)
+
+
+SoftQ = TablePart | EnergyPart
+"""What can be composed: one run's soft Q-function, for discrete or for continuous actions."""
 
 
 class ComposedEnergy(eqx.Module):

@@ -1,27 +1,14 @@
 """The policy that the deterministic agents share: a network squashed by tanh, and the noise that explores around it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.fields import FROM_0_BELOW_1, field
 from entrax.nets import MLP
 from entrax.spec import Progress
-
-
-def correlation_field() -> Any:
-    """Return the `noise_correlation` of an agent's `Config`."""
-    return field(
-        None,
-        "Correlation of the exploration noise between successive steps (Ornstein-Uhlenbeck).",
-        FROM_0_BELOW_1,
-        symbol="ρ",
-        derived="independent noise",
-    )
 
 
 class DeterministicPolicy(eqx.Module):

@@ -22,7 +22,7 @@ from jaxtyping import PRNGKeyArray, PyTree, Scalar
 
 from entrax.agents.registry import REGISTRY
 from entrax.errors import UsageError, closest
-from entrax.policies.base import HistoryPolicy, Policy
+from entrax.policies.base import Policy
 from entrax.policies.composed import SoftQ
 from entrax.references import absolute, import_named, is_file, reference_of, resolve
 from entrax.replay import Data
@@ -46,7 +46,7 @@ class Agent(Protocol):
         """Return the initial state: a pytree of arrays, whose paths are the names of its arrays in checkpoints."""
         ...
 
-    def policy(self, config: Any, state: Any) -> Policy | HistoryPolicy:
+    def policy(self, config: Any, state: Any) -> Policy:
         """Return how to act with this state."""
         ...
 

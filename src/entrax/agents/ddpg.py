@@ -33,7 +33,8 @@ from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.fields import DERIVED, Settings, resolved
 from entrax.nets import MLP, polyak_update
-from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, noisy_policy
+from entrax.policies.base import Policy
+from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -97,7 +98,7 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params, opt_state=opt_state)
 
 
-def policy(config: Resolved, state: State) -> NoisyPolicy:
+def policy(config: Resolved, state: State) -> Policy:
     return noisy_policy(state.params.policy, config.noise, config.noise_correlation)
 
 

@@ -46,6 +46,7 @@ from entrax import fields
 from entrax.errors import require
 from entrax.fields import BETWEEN_0_AND_1, DERIVED, UNIT, Settings, at_least, field, resolved
 from entrax.nets import ActionValues, Encoded, TwinActionValues, on_observations, polyak_update
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
 from entrax.policies.composed import TablePart
 from entrax.policies.controller import Scaling
@@ -109,7 +110,7 @@ class State(eqx.Module):
     prior: Any = None  # π₀, a Prior that no update changes
 
 
-class CategoricalPolicy(eqx.Module):
+class CategoricalPolicy(Memoryless):
     """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
     network: ActionValues | Encoded

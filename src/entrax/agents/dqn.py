@@ -49,6 +49,7 @@ from entrax.errors import require
 from entrax.estimators import n_step_return
 from entrax.fields import DERIVED, UNIT, Settings, at_least, field, resolved
 from entrax.nets import ActionValues, DuelingQ, Encoded, on_observations, polyak_update
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
 from entrax.policies.composed import TablePart
 from entrax.policies.controller import FINISHED, Scaling
@@ -124,7 +125,7 @@ class State(eqx.Module):
     prior: Any = None  # π₀, a Prior that no update changes
 
 
-class ValuePolicy(eqx.Module):
+class ValuePolicy(Memoryless):
     """π of equation 4: Boltzmann in Q, and with probability ε any action. Satisfies `Policy` and `Prior`."""
 
     critic: Network

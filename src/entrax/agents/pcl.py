@@ -38,6 +38,7 @@ from entrax.errors import require
 from entrax.estimators import n_step_return
 from entrax.fields import POSITIVE, Settings, as_arrays, at_least, field
 from entrax.nets import TanhMLP
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
 from entrax.policies.stochastic import Stochastic, create_policy, create_value
 from entrax.replay import Sequences
@@ -61,8 +62,8 @@ class Config(Settings):
     joint_limit: int = fields.joint_limit(64)
 
 
-class Unified(eqx.Module):
-    """Q(s, ·), read as π of equation 3. Satisfies the `Policy` protocol."""
+class Unified(Memoryless):
+    """Q(s, ·), read as π of equation 3."""
 
     q: TanhMLP
     temperature: Scalar

@@ -177,7 +177,7 @@ def policy(config: Resolved, state: State) -> Policy:
 
 def data(config: Resolved) -> Rollout:
     least_envs = 2 if config.baseline == "mean" else 1
-    return Rollout(steps=config.rollout_steps, least_envs=least_envs, context=config.context if config.memory else 0)
+    return Rollout(steps=config.rollout_steps, least_envs=least_envs, context=config.context if config.memory else None)
 
 
 def loop_defaults(config: Resolved, spec: Spec) -> dict[str, int | bool]:
@@ -219,7 +219,7 @@ def mean_of_others(g: Float[Array, "time env"], used: Bool[Array, "time env"]) -
 
 def own_steps(config: Resolved, batch: Transition) -> Transition:
     """Return the steps to learn from: a batch [time, env, ...] without its context."""
-    times = len(batch.reward) // (1 + data(config).context)
+    times = len(batch.reward) // (1 + (data(config).context or 0))
     return Transition(*(rows[-times:] for rows in batch))
 
 

@@ -51,6 +51,7 @@ from entrax.fields import DERIVED, POSITIVE, UNIT, Settings, at_least, field, on
 from entrax.nets import polyak_update
 from entrax.nets.distributions import log_det_tanh
 from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
+from entrax.policies.base import Memoryless
 from entrax.policies.composed import EnergyPart
 from entrax.policies.controller import Scaling
 from entrax.replay import Uniform
@@ -118,10 +119,10 @@ class Sampler(eqx.Module):
         return jax.vmap(self, (None, 0))(obs, jr.normal(key, (count, self.size)))
 
 
-class EnergyPolicy(eqx.Module):
+class EnergyPolicy(Memoryless):
     """Acts with the sampler's draws; the mode is the best of `particles` of them, always of the same noise.
 
-    The sampler has no density to report. Satisfies the `Policy` protocol.
+    The sampler has no density to report.
     """
 
     sampler: Sampler

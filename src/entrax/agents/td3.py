@@ -31,7 +31,8 @@ from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.fields import Settings, as_arrays, at_least, field
 from entrax.nets import TwinQ, polyak_update
-from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, noisy_policy
+from entrax.policies.base import Policy
+from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -93,7 +94,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
 
 
-def policy(config: Config, state: State) -> NoisyPolicy:
+def policy(config: Config, state: State) -> Policy:
     return noisy_policy(state.params.policy, config.noise, config.noise_correlation)
 
 

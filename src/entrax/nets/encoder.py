@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
+from jaxtyping import Array, Float, Num, PRNGKeyArray, UInt8
 
 from entrax.errors import UsageError
 from entrax.nets.mlp import Linear, normalise_layer
-from entrax.spec import Image, Progress, Spec
+from entrax.spec import Image, Spec
 
 Features = int | str | None  # the word is "points"
 
@@ -134,21 +134,13 @@ class Encoder(eqx.Module):
 
 
 class Encoded(eqx.Module):
-    """A network or a policy over what an encoder makes of an image; what it stands on it takes in place of `obs`."""
+    """A network over what an encoder makes of an image, which it takes in place of `obs`."""
 
     encoder: Encoder
-    head: Any  # a network: __call__(features, ...); or a Policy
+    head: Any  # __call__(features, ...)
 
     def __call__(self, obs: UInt8[Array, " obs"], *rest: Any) -> Any:
         return self.head(self.encoder(obs), *rest)
-
-    def sample(
-        self, obs: UInt8[Array, " obs"], progress: Progress, key: PRNGKeyArray
-    ) -> tuple[Num[Array, " action"], dict[str, Scalar]]:
-        return self.head.sample(self.encoder(obs), progress, key)
-
-    def mode(self, obs: UInt8[Array, " obs"]) -> Num[Array, " action"]:
-        return self.head.mode(self.encoder(obs))
 
 
 def shifted(

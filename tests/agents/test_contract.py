@@ -130,6 +130,16 @@ def agent_of(**names):
     return SimpleNamespace(**{name: it for name, it in (given | names).items() if it is not None})
 
 
+class Forgetful(eqx.Module):
+    """Its carry grows with every step."""
+
+    def initial_carry(self):
+        return jnp.zeros(3)
+
+    def act(self, carry, obs, progress, key, greedy):
+        return jnp.zeros(ref.SPEC.action.size), jnp.append(carry, 0.0), {}
+
+
 def test_an_agent_of_anyone_that_meets_the_contract_passes():
     check_agent(agent_of(), ref.SPEC)
 
@@ -142,6 +152,7 @@ def test_an_agent_of_anyone_that_meets_the_contract_passes():
         ({"init": lambda c, spec, key: 1 / 0}, ["init.. raises ZeroDivisionError"]),
         ({"init": lambda c, spec, key: {"scale": 1.0}}, ["init.. must return a pytree of arrays", "scale.*float"]),
         ({"policy": lambda c, state: state}, ["policy.. must return a Policy; State lacks"]),
+        ({"policy": lambda c, state: Forgetful()}, ["act.greedy=False. must return a carry of the shapes"]),
         ({"data": lambda c: 256}, ["data.. must return a kind of data", "not int"]),
         ({"update": lambda c, s, b, p, k: s}, ["update.. must return a state and a dictionary, not State"]),
         ({"update": lambda c, s, b, p, k: (s.params, {})}, ["structure", "not Params"]),

@@ -16,7 +16,7 @@ from jax import tree_util
 
 from entrax.agents.base import OPTIONAL, REQUIRED, agent_name
 from entrax.errors import EntraxError, UsageError
-from entrax.policies.base import HistoryPolicy, Policy
+from entrax.policies.base import Policy
 from entrax.policies.composed import EnergyPart, TablePart
 from entrax.policies.controller import FINISHED, identity_scaling
 from entrax.replay import Data, Rollout, UniformReplay
@@ -108,44 +108,46 @@ class _Check:
         policy = self.shapes("policy", self.agent.policy, config, state)
         if policy is None:
             return
-        if not isinstance(policy, Policy | HistoryPolicy):
+        if not isinstance(policy, Policy):
             lacks = [n for n in dir(Policy) if not n.startswith("_") and getattr(policy, n, None) is None]
             self.found.append(f"policy() must return a Policy; {_kind(policy)} lacks {', '.join(lacks)}")
             return
         obs = jnp.zeros(self.spec.obs_size, self.spec.obs_dtype)
+        carry = self.shapes("policy().initial_carry", lambda policy: policy.initial_carry(), policy)
+        if carry is None:
+            return
+        for greedy in (False, True):
+            name = f"policy().act(greedy={greedy})"
 
-        def sample(policy: Any) -> Any:
-            seen = policy.remember(policy.begin(), obs) if isinstance(policy, HistoryPolicy) else obs
-            return policy.sample(seen, FINISHED, jr.key(0))
+            def act(policy: Any, carry: Any, greedy: bool = greedy) -> Any:
+                return policy.act(carry, obs, FINISHED, None if greedy else jr.key(0), greedy)
 
-        def mode(policy: Any) -> Any:
-            return policy.mode(policy.remember(policy.begin(), obs) if isinstance(policy, HistoryPolicy) else obs)
-
-        drawn = self.shapes("policy().sample", sample, policy)
-        if drawn is not None:
-            if not (isinstance(drawn, tuple) and len(drawn) == 2):
-                self.found.append(f"policy().sample() must return an action and a dictionary, not {_kind(drawn)}")
-            else:
-                self.action("sample", drawn[0])
-                self.info("policy().sample", drawn[1])
-        greedy = self.shapes("policy().mode", mode, policy)
-        if greedy is not None:
-            self.action("mode", greedy)
+            result = self.shapes("policy().act", act, policy, carry)
+            if result is None:
+                continue
+            if not (isinstance(result, tuple) and len(result) == 3):
+                self.found.append(f"{name} must return an action, a carry and a dictionary, not {_kind(result)}")
+                continue
+            action, after, info = result
+            self.action(name, action)
+            self.info(name, info)
+            if [(n, _kind(x)) for n, x in _leaves(after)] != [(n, _kind(x)) for n, x in _leaves(carry)]:
+                self.found.append(f"{name} must return a carry of the shapes and dtypes of initial_carry()")
 
     def action(self, name: str, action: Any) -> None:
         kind = jnp.floating if isinstance(self.spec.action, Continuous) else jnp.integer
         shape = (self.spec.action.size,)
         if not isinstance(action, Array) or action.shape != shape or not jnp.issubdtype(action.dtype, kind):
             wanted = f"{'floats' if kind is jnp.floating else 'integers'} of shape {shape}"
-            self.found.append(f"actions of policy().{name}() must be {wanted}, not {_kind(action)}")
+            self.found.append(f"actions of {name} must be {wanted}, not {_kind(action)}")
 
     def info(self, name: str, info: Any) -> None:
         if not isinstance(info, dict):
-            self.found.append(f"{name}() must report a dictionary, not {_kind(info)}")
+            self.found.append(f"{name} must report a dictionary, not {_kind(info)}")
             return
         for key, value in info.items():
             if not isinstance(key, str) or not isinstance(value, Array) or value.shape != ():
-                self.found.append(f"{name}() must report 0-d arrays by name; {key!r} is {_kind(value)}")
+                self.found.append(f"{name} must report 0-d arrays by name; {key!r} is {_kind(value)}")
 
     def update(self, config: Any, state: Any, data: Data) -> None:
         batch = self.returned("data().draw", lambda: _batch(data, self.spec))
@@ -158,7 +160,7 @@ class _Check:
             self.found.append(f"update() must return a state and a dictionary, not {_kind(result)}")
             return
         new, info = result
-        self.info("update", info)
+        self.info("update()", info)
         if not eqx.tree_equal(jax.tree.map(lambda _: 0, new), jax.tree.map(lambda _: 0, state)):
             self.found.append(f"update() must return a state of the structure that init() returns, not {_kind(new)}")
             return

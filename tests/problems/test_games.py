@@ -21,8 +21,7 @@ from entrax.problems import (
     rock_paper_scissors,
     soft_responses,
 )
-from entrax.tabular import EpsilonGreedy, StepSize, q_learning
-from entrax.tabular.simulator import make_simulator
+from entrax.tabular import EpsilonGreedy, StepSize, make_simulator, q_learning
 
 RPS = rock_paper_scissors()
 UP, RIGHT, DOWN, LEFT = range(4)

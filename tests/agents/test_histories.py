@@ -20,7 +20,7 @@ from entrax.errors import EntraxError
 from entrax.policies.base import HistoryPolicy, Policy
 from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
 from entrax.policies.recurrent import seen
-from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld
+from entrax.problems import ALIASED_OBSERVATION, aliased_gridworld
 from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition
 from entrax.training.actor import Actor

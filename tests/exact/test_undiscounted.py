@@ -209,3 +209,45 @@ def test_choices_without_effect_have_value_zero_in_the_kl_convention():
     np.testing.assert_allclose(plan(choice, 1.0, convention="kl").value, [-1.0, 0.0], atol=1e-12)
     with pytest.raises(EntraxError, match="infinite"):
         plan(choice, 1.0)
+
+
+RECURRENT = garnet(12, 3, 3, seed=1)
+
+
+def with_transient_state(reward, place):
+    """`RECURRENT` with one more state, at index `place`, that no episode visits and that leads to the others."""
+    others = np.delete(np.arange(13), place)
+    transition, rewards = np.zeros((13, 3, 13)), np.full((13, 3), reward)
+    transition[np.ix_(others, range(3), others)] = RECURRENT.to_dense()[..., :-1]
+    rewards[others] = RECURRENT.reward
+    transition[place, :, others[0]] = 1.0
+    return FiniteMDP.from_dense(transition, rewards, initial=int(others[0]))
+
+
+@pytest.mark.parametrize("place", [0, 12])
+@pytest.mark.parametrize("reward", [-1e18, 1e18])
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
+@pytest.mark.parametrize("method", ["newton-krylov", "value-iteration"])
+def test_a_huge_reward_in_a_transient_state_keeps_the_gain_certified(method, temperature, reward, place):
+    expected = plan(RECURRENT, temperature, objective="average", tolerance=1e-11)
+    solution = plan(with_transient_state(reward, place), temperature, objective="average", method=method)
+    error = abs(float(solution.average_reward) - float(expected.average_reward))
+    assert error <= float(solution.error_bound) + float(expected.error_bound)
+    assert bool(solution.converged)
+    others = np.delete(np.arange(13), place)
+    np.testing.assert_allclose(np.asarray(solution.policy)[others], expected.policy, atol=1e-6)
+
+
+@pytest.mark.parametrize("initial", [0, None])
+def test_a_state_without_a_bound_does_not_affect_other_states(initial):
+    """In state 2 an action of probability 1e-17 to end ties with ending at once; no enclosure is verified there."""
+    rows = [(0, 0, 1, 1, -1.0), (1, 0, 0.7, -1, -0.3), (1, 0, 0.3, 0, -0.3)]
+    rows += [(2, 0, 1, -1, -1.0), (2, 1, 1 - 1e-17, 2, -1e-17), (2, 1, 1e-17, -1, -1e-17)]
+    rows += [(3, 0, 1, 0, -2.0), (4, 0, 0.5, 2, -1.0), (4, 0, 0.5, 0, -1.0)]
+    mdp = problem(*rows) if initial is None else problem(*rows, initial=initial)
+    solution = plan(mdp, 0.0, max_iterations=50)
+    good = [0, 1, 3]
+    np.testing.assert_allclose(solution.value[jnp.asarray(good)], [-13 / 7, -6 / 7, -27 / 7], rtol=1e-14)
+    assert np.all(np.asarray(solution.state_bound)[good] < 1e-12)
+    assert np.all(np.isinf(np.asarray(solution.state_bound)[[2, 4]]))  # 4 can reach 2
+    assert bool(solution.converged) == (initial == 0)

@@ -10,7 +10,7 @@ import pytest
 
 from entrax.errors import EntraxError
 from entrax.estimators import reinforce_objective
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import (
     ALIASED_OBSERVATION,
     aliased_gridworld,

@@ -9,7 +9,7 @@ import pytest
 from tabular.dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.soft import soft_policy
 from entrax.tabular import (

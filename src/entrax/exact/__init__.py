@@ -1,4 +1,4 @@
-"""Exact answers to finite problems: planning, evaluation, gains, and control as inference.
+"""Exact answers to finite problems: planning, evaluation, gains, and inference.
 
 All functions require 64-bit floats: call them within `jax.enable_x64(True)`.
 """

@@ -170,7 +170,7 @@ def _damped_sweeps(equation: _Equation, h: ByState, count: int) -> ByState:
 
 
 def _newton_step(equation: _Equation, s: _Iterate) -> ByState:
-    """Return the relative values of the policy of h, or damped sweeps if the solve fails."""
+    """Return the relative values of h's policy, or damped sweeps if the solve fails."""
     rows = improved_policy(equation.sweep, equation.temperature, s.h, equation.greedy)
     half_width, target = _progress(equation, s)
     tolerance = jnp.maximum(_FORCING * half_width, 0.2 * target)

@@ -1,4 +1,4 @@
-"""Certified bounds on |V*(s) − V(s)|, including rounding, for the result V of any solver.
+"""Certified bounds on |V*(s) − V(s)|, including rounding, for any V.
 
 **By contraction** (γ < 1): T contracts by β = γ max Σ_k p_k in the maximum norm, so the error is at most
 max(|T V − V| + ε)/(1 − β), where ε(s) bounds the rounding of the computed (T V)(s). This holds on any closed set of
@@ -66,7 +66,7 @@ class Certificate(NamedTuple):
 
 
 def certify(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted, tolerance: float) -> Certificate:
-    """Bound the error of V by contraction and, if this exceeds `tolerance`, by enclosure.
+    """Bound the error of V by contraction and, above `tolerance`, by enclosure.
 
     The `counted` states must be a closed set. If the computation is traced, only bounds by contraction are computed.
     """
@@ -100,7 +100,7 @@ def _contraction(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted
 
 
 def _by_enclosure(sweep: Sweep, temperature: Scalar, v: ByState, counted: Counted) -> ByState:
-    """Return the bounds by sub- and supersolution, ∞ where they could not be verified."""
+    """Return the bounds by sub- and supersolution, ∞ where not verified."""
     error, w, slowest = _weights(sweep, temperature, v)
     bound = _enclosure(sweep, temperature, v, w)
     if np.all(np.isfinite(bound[counted])):
@@ -125,7 +125,7 @@ def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, w: ByState) -> ByS
 
 @eqx.filter_jit
 def _enclosures(sweep: Sweep, temperature: Scalar, v: ByState, w: ByState) -> tuple[Array, ByState]:
-    """Return for each factor c where both inequalities hold, and the width of V ± c w."""
+    """Return for each factor c where both inequalities hold, and the width."""
 
     def attempt(c: Scalar) -> tuple[Array, ByState]:
         above, below = v + c * w, v - c * w
@@ -147,7 +147,7 @@ def _predecessors(sweep: Sweep) -> sparse.csr_array:
 
 @eqx.filter_jit
 def _weights(sweep: Sweep, temperature: Scalar, v: ByState) -> tuple[ByState, ByState, Sweep]:
-    """Return the error of V in one step, its expected sum w, and the problem of its largest sum.
+    """Return the one-step error of V, its sum w, and the problem of its largest sum.
 
     w is the sum under the policy of V; the problem maximises it over all policies of nearly tied actions.
     """

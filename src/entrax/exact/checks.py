@@ -19,7 +19,7 @@ def check_precision() -> None:
     """Refuse 32-bit mode, and check that XLA computes correctly."""
     xla.check()
     if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
-        raise EntraxError(
+        raise UsageError(
             "Exact solvers require 64-bit floats. Call jax.config.update('jax_enable_x64', True) first, or use "
             "`with jax.enable_x64(True):`."
         )
@@ -47,17 +47,17 @@ def check_start(start: Any, states: int, used: bool) -> None:
     if start is None:
         return
     if not used:
-        raise EntraxError("`start` must be None for a finite horizon and for an average reward, which do not use it.")
+        raise UsageError("`start` must be None for a finite horizon and for an average reward, which do not use it.")
     if np.shape(start) != (states,):
-        raise EntraxError(f"`start` must have shape ({states},), one value for each state, got {np.shape(start)}.")
+        raise UsageError(f"`start` must have shape ({states},), one value for each state, got {np.shape(start)}.")
     if not is_traced(start) and not np.all(np.isfinite(np.asarray(start))):
-        raise EntraxError("`start` must hold finite numbers.")
+        raise UsageError("`start` must hold finite numbers.")
 
 
 def check_tolerance(tolerance: Any) -> None:
     """Check that a tolerance is a finite number ≥ 0 and not traced."""
     if is_traced(tolerance):
-        raise EntraxError("`tolerance` must be a number, not a traced value.")
+        raise UsageError("`tolerance` must be a number, not a traced value.")
     _check_number("tolerance", tolerance)
 
 
@@ -65,22 +65,22 @@ def check_iterations(limit: Any) -> None:
     """Check that a limit on iterations is None or a whole number of at least 1."""
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
     if limit is not None and not (whole and limit >= 1):
-        raise EntraxError(f"`max_iterations` must be a whole number, at least 1, or None, got {limit}.")
+        raise UsageError(f"`max_iterations` must be a whole number, at least 1, or None, got {limit}.")
 
 
 def _check_number(name: str, value: Any) -> None:
     number = np.ndim(value) == 0 and (is_traced(value) or np.asarray(value).dtype.kind in "iuf")
     if not number or not (is_traced(value) or 0 <= np.asarray(value).item() < np.inf):
-        raise EntraxError(f"`{name}` must be a finite number, at least 0, got {value!r}.")
+        raise UsageError(f"`{name}` must be a finite number, at least 0, got {value!r}.")
 
 
 def check_no_average(objective: str, horizon: int | np.integer | None) -> None:
     """Refuse an average reward with a horizon."""
     if objective == "average" and horizon is not None:
-        raise EntraxError(f"`horizon` must be None for an average reward, got {horizon}.")
+        raise UsageError(f"`horizon` must be None for an average reward, got {horizon}.")
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Check that the argument `name` is one of the known words."""
     if value not in known:
-        raise EntraxError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{closest(value, known)}")
+        raise UsageError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{closest(value, known)}")

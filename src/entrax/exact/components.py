@@ -75,7 +75,7 @@ def closed_classes(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> I
     Every `taken` action has positive probability.
 
     Raises:
-        EntraxError: there are several classes, so that the average reward depends on the initial state, or episodes
+        UsageError: there are several classes, so that the average reward depends on the initial state, or episodes
             can end.
     """
     successor, states = np.asarray(mdp.successor), mdp.states
@@ -96,17 +96,17 @@ def check_unending(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> N
     edge = (np.asarray(mdp.probability) > 0) & taken[..., None]
     ends = np.flatnonzero(np.asarray(mdp.terminal) | np.any(edge & (np.asarray(mdp.successor) == mdp.states), (1, 2)))
     if len(ends):
-        raise EntraxError(
+        raise UsageError(
             f"The average reward requires a problem that never ends, but episodes can end in state {ends[0]}."
         )
 
 
 def refuse_several(label: Int[np.ndarray, " state"]) -> None:
-    """Refuse several components, for which the average reward may depend on the start."""
+    """Refuse several components: the average reward may depend on the start."""
     sets = np.unique(label[label >= 0])
     if len(sets) > 1:
         one, other = (np.flatnonzero(label == which)[0] for which in sets[:2])
-        raise EntraxError(
+        raise UsageError(
             f"The average reward may depend on the initial state, because a policy can stay for ever near state {one} "
             f"or near state {other}. Use entrax.exact.gains, which returns a gain for each state."
         )

@@ -15,7 +15,7 @@ Branches = Bool[np.ndarray, "state action branch"]
 
 
 def levels(mdp: FiniteMDP, grade: Float[np.ndarray, "state action"] | None = None) -> Int[np.ndarray, " state"]:
-    """Return the least number of transitions to the end of an episode; −1 if unreachable.
+    """Return the least number of transitions to the end; −1 if unreachable.
 
     With a `grade` of actions, actions of a higher grade are used only in states that cannot reach the end by lower
     grades. The levels of such states are above all levels of lower grades.
@@ -46,7 +46,7 @@ def reachable(mdp: FiniteMDP) -> Bool[np.ndarray, " state"]:
 
 
 def visited(graph: sparse.csr_array, first: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
-    """Return the states that `graph` leads to from the `first` states, including these.
+    """Return the states that `graph` reaches from the `first` states, and these.
 
     Node S must have no outgoing edges; it is used as the source of the search.
     """

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.bellman import (
     ByAction,
     ByState,
@@ -83,7 +83,9 @@ def evaluate(
     objective: str = "discounted",
     horizon: int | None = None,
 ) -> PolicyEvaluation:
-    """Evaluate a policy by equations (1) to (3), differentiably in policy and problem.
+    """Evaluate a policy by equations (1) to (3).
+
+    The result is differentiable with respect to the policy and the problem.
 
     Args:
         mdp: the problem.
@@ -95,7 +97,7 @@ def evaluate(
         horizon: the number of decisions; by default the problem's own, or the length of a policy that depends on time.
 
     Raises:
-        EntraxError: JAX is in 32-bit mode, a row of the policy is not a distribution over allowed actions, an
+        UsageError: JAX is in 32-bit mode, a row of the policy is not a distribution over allowed actions, an
             undiscounted policy may never end, or the policy of an average reward has several closed classes.
     """
     check_precision()
@@ -139,7 +141,7 @@ class _EndlessStates(NamedTuple):
 def _endless_states(
     mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, temperature: Scalar, average: bool
 ) -> _EndlessStates:
-    """Return the endless states; raise EntraxError if an episode may not end."""
+    """Return the endless states; raise UsageError if an episode may not end."""
     none = np.zeros(mdp.states, bool)
     stuck = none.copy()
     if not average and float(mdp.discount) == 1.0:
@@ -158,7 +160,7 @@ def _endless_states(
     undefined = visited(backward, stuck)
     bad = np.flatnonzero(undefined & visited(forward, np.asarray(mdp.initial) > 0))
     if len(bad):
-        raise EntraxError(
+        raise UsageError(
             f"`policy` may never end an episode from state {bad[0]}. Set `discount` below 1, or set `horizon`."
         )
     return _EndlessStates(zero_value=zero_value, undefined=undefined)
@@ -272,15 +274,15 @@ def _minus_log(pi: ByAction) -> ByAction:
 
 def _check(mdp: FiniteMDP, sweep: Sweep, policy: np.ndarray, objective: str) -> None:
     if policy.shape != (mdp.states, mdp.actions):
-        raise EntraxError(f"`policy` must have shape {(mdp.states, mdp.actions)}, got {policy.shape}.")
+        raise UsageError(f"`policy` must have shape {(mdp.states, mdp.actions)}, got {policy.shape}.")
     live = ~np.asarray(mdp.terminal)
     wrong = np.flatnonzero(live & ~((np.abs(policy.sum(1) - 1) <= 1e-8) & (policy >= 0).all(1)))
     if len(wrong):
-        raise EntraxError(f"`policy` of state {wrong[0]} must be a distribution, got {policy[wrong[0]].tolist()}.")
+        raise UsageError(f"`policy` of state {wrong[0]} must be a distribution, got {policy[wrong[0]].tolist()}.")
     excluded = ~np.asarray(jnp.isfinite(sweep.reward)).T & live[:, None] & (policy > 0)
     if excluded.any():
         s, a = np.argwhere(excluded)[0]
-        raise EntraxError(
+        raise UsageError(
             f"`policy` must not take action {a} in state {s}, which the mask, the prior or a reward of -inf excludes."
         )
     if objective == "average":

@@ -129,7 +129,7 @@ def evaluate_over_time(
     """
     shape = (problem.horizon, problem.states, problem.actions)
     if np.shape(policy) not in (shape, shape[1:]):
-        raise EntraxError(f"`policy` must have shape {shape} or {shape[1:]}, got {np.shape(policy)}.")
+        raise UsageError(f"`policy` must have shape {shape} or {shape[1:]}, got {np.shape(policy)}.")
     if not is_traced((problem, policy)):
         _check_policy(problem, np.broadcast_to(np.asarray(policy), shape), kl)
     return _evaluate_over_time(as_arrays(problem), jnp.broadcast_to(policy, shape), temperature, kl)
@@ -174,14 +174,14 @@ def _check_policy(problem: FiniteHorizonMDP, policy: np.ndarray, kl: bool) -> No
     wrong = np.argwhere(live & ~((np.abs(policy.sum(2) - 1) <= 1e-8) & (policy >= 0).all(2)))
     if len(wrong):
         t, s = wrong[0]
-        raise EntraxError(f"`policy` of state {s} at time {t} must be a distribution, got {policy[t, s].tolist()}.")
+        raise UsageError(f"`policy` of state {s} at time {t} must be a distribution, got {policy[t, s].tolist()}.")
     sweep = None if problem.varying else make_sweep(problem.mdp, kl)
     for t, table in enumerate(policy):
         reward = (make_sweep(problem.stage(t), kl) if sweep is None else sweep).reward
         excluded = np.argwhere(~np.isfinite(reward.T) & live[:, None] & (table > 0))
         if len(excluded):
             s, a = excluded[0]
-            raise EntraxError(f"`policy` must not take action {a} in state {s} at time {t}, which is excluded.")
+            raise UsageError(f"`policy` must not take action {a} in state {s} at time {t}, which is excluded.")
 
 
 def _stages(problem: FiniteHorizonMDP, kl: bool) -> Callable[[dict[str, Array]], tuple[FiniteMDP, Sweep]]:

@@ -170,7 +170,7 @@ def escape_policy(
 
 
 def collapse_components(mdp: FiniteMDP, zero_gain: Components) -> tuple[FiniteMDP, Int[np.ndarray, " state"]]:
-    """Build a problem in which zero-gain components are left at once, and map states to it.
+    """Build a problem without zero-gain components, and map states to it.
 
     All states of such a component reach each other with reward 0, so they have the same value: the best of their
     actions that leave, or 0 for staying for ever. Each component is replaced by the root of a binary tree of free
@@ -205,7 +205,7 @@ def _with_trees(
     children: Int[np.ndarray, "node two"],
     ending: Bool[np.ndarray, " extra"],
 ) -> FiniteMDP:
-    """Add the nodes of the trees after the states of `mdp`, with `children` of the inner nodes."""
+    """Add nodes of trees after the states of `mdp`; `children` are of inner nodes."""
     states, actions, branches = np.asarray(mdp.successor).shape
     extra = len(ending)
     total = states + extra

@@ -60,7 +60,7 @@ def gains(
             limited, so `error_bound` may be larger.
 
     Raises:
-        EntraxError: an argument is not valid, JAX is in 32-bit mode, or episodes can end.
+        UsageError: an argument is not valid, JAX is in 32-bit mode, or episodes can end.
     """
     check_precision()
     check_temperature(temperature)
@@ -84,7 +84,7 @@ def _optimal_stopping(
     gain: Float[np.ndarray, " component"],
     tolerance: float,
 ) -> tuple[Float[np.ndarray, " state"], Float[np.ndarray, " state"]]:
-    """Solve equation (1) for given gains of the components; also return an error bound.
+    """Solve equation (1) for given gains of components; also bound the error.
 
     Stopping is an additional action that ends the episode. Its reward is the gain minus the least gain, so that
     continuing for ever, with reward 0, is never better.

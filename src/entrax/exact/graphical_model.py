@@ -1,4 +1,4 @@
-"""The graphical model of a finite problem as JAX arrays; see `messages` for its equations."""
+"""The graphical model of a finite problem; see `messages` for its equations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, ScalarLike
 
-from entrax.errors import EntraxError
+from entrax.errors import UsageError
 from entrax.exact.checks import check_precision
 from entrax.exact.finite_horizon import as_arrays
 from entrax.problems.checks import check_horizon
@@ -68,7 +68,7 @@ def trajectory_model(mdp: Problem, temperature: ScalarLike, horizon: int | None)
     """Build the model of a problem.
 
     Raises:
-        EntraxError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
     """
     check_precision()
     _check_temperature(temperature)
@@ -106,7 +106,7 @@ def _check_temperature(temperature: ScalarLike) -> None:
         return
     number = float(np.asarray(temperature))
     if not MIN_TEMPERATURE <= number < np.inf:
-        raise EntraxError(
+        raise UsageError(
             f"`temperature` must be finite and at least {MIN_TEMPERATURE:g} for a posterior, got {number:g}. "
             "For temperature 0 use entrax.exact.plan."
         )
@@ -119,9 +119,9 @@ def _normalised(weight: Array) -> Array:
 
 
 def _decisions(mdp: Problem, horizon: int | None) -> int:
-    """Return the number of decisions T; raise EntraxError if it is unknown or invalid."""
+    """Return the number of decisions T; raise UsageError if it is unknown or invalid."""
     horizon = mdp.horizon if horizon is None else horizon
     if horizon is None:
-        raise EntraxError("`horizon` is required for a posterior: set it to the number of decisions.")
+        raise UsageError("`horizon` is required for a posterior: set it to the number of decisions.")
     check_horizon(horizon)
     return int(horizon)

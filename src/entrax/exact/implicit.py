@@ -1,4 +1,4 @@
-"""Derivatives of a fixed point by the implicit function theorem, in constant memory.
+"""Derivatives of a fixed point by the implicit function theorem.
 
 V(θ) = T_θ V(θ) gives (I − γ P_π) dV = ∂_θ T_θ V dθ. A tangent takes one linear solve and a gradient one transposed
 solve, independent of the iterations that computed V. P_π belongs to the policy of V(θ), so the derivative can be
@@ -27,7 +27,7 @@ from entrax.soft.operators import soft_max, soft_policy
 
 
 def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState) -> ByState:
-    """Make `value`, a fixed point of T, a differentiable function of the problem and α."""
+    """Make a fixed point of T a differentiable function of the problem and α."""
     return _fixed_point((mdp, sweep, temperature), jax.lax.stop_gradient(value))
 
 

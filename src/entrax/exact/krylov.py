@@ -26,7 +26,7 @@ _FAILURES = 3  # failed checks before the solve stops
 
 
 class LinearSolution(NamedTuple):
-    """A solution `x` with max|b − A x| = `residual`, after `products` products with A."""
+    """A solution `x` with max|b − A x| = `residual`, after `products` with A."""
 
     x: Vector
     residual: Scalar

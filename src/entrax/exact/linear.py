@@ -1,4 +1,4 @@
-"""Differentiable linear systems of one policy, dense for few states and matrix-free otherwise.
+"""Differentiable linear systems of one policy, matrix-free for many states.
 
     discounted       (I − γ P) x = b                                                  (1)  solve_policy
     average reward   h − P h + g = b, h(first) = 0                                    (2)  solve_relative
@@ -74,7 +74,7 @@ def positive(size: ByState) -> ByState:
 
 
 def solve_policy_transposed(rows: PolicyTransitions, discount: Scalar, b: ByState) -> ByState:
-    """Solve (I − γ Pᵀ) x = b; for the initial distribution b, x is the discounted visits."""
+    """Solve (I − γ Pᵀ) x = b; x is the discounted visits from distribution b."""
     return _solve(_transposed(lambda x: residual_operator(rows, discount, x), b), b)
 
 

@@ -83,7 +83,7 @@ def log_evidence(mdp: Problem, temperature: ScalarLike, horizon: int | None = No
         horizon: T, the number of decisions; by default the problem's own.
 
     Raises:
-        EntraxError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
     """
     return _evidence(trajectory_model(mdp, temperature, horizon), exact=True)
 
@@ -169,7 +169,7 @@ def _survival_chances(model: GraphicalModel) -> Float[Array, "2"]:
 
 
 def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action branch"]) -> ActionValue:
-    """Return α log Σ_k p_k exp(outcome_k/α); 0 without branches, −∞ if all outcomes are.
+    """Return α log Σ_k p_k exp(outcome_k/α); 0 without branches.
 
     This is `soft_max` with the dynamics as the prior, optimised because it dominates the cost. The slow expm1 is used
     only at temperatures far above all differences, where α times the rounding error of 1 would swamp them.

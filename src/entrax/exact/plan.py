@@ -106,7 +106,7 @@ def plan(
             change the result.
 
     Raises:
-        EntraxError: an argument is not valid, JAX is in 32-bit mode, an undiscounted value is not shown to be finite,
+        UsageError: an argument is not valid, JAX is in 32-bit mode, an undiscounted value is not shown to be finite,
             or an average reward has a horizon or may depend on the initial state.
     """
     check_precision()
@@ -171,7 +171,7 @@ def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Sol
         return _solve_fixed_point(mdp, alpha, settings)
     problem = reduce_undiscounted(mdp, settings.kl, float(alpha))
     if problem.verdict.refusal is not None:
-        raise EntraxError(problem.verdict.refusal)
+        raise UsageError(problem.verdict.refusal)
     if problem.verdict.zero_gain_components is not None:
         solution = _solve_collapsed(problem.mdp, problem.verdict.zero_gain_components, settings)
     else:

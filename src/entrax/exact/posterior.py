@@ -65,7 +65,7 @@ class Posterior(eqx.Module):
         """Return Q_t(s,a) in units of reward; −∞ for actions that are not allowed.
 
         Raises:
-            EntraxError: t is not in 0 … T−1.
+            UsageError: t is not in 0 … T−1.
         """
         return _q(*self._at(t), self.exact)
 
@@ -73,7 +73,7 @@ class Posterior(eqx.Module):
         """Return π_t(a|s), equation (5).
 
         Raises:
-            EntraxError: t is not in 0 … T−1.
+            UsageError: t is not in 0 … T−1.
         """
         return _policy(*self._at(t), self.exact)
 
@@ -83,7 +83,7 @@ class Posterior(eqx.Module):
         Rows of allowed actions sum to 1 without a discount, and to the probability of surviving this step with one.
 
         Raises:
-            EntraxError: t is not in 0 … T−1.
+            UsageError: t is not in 0 … T−1.
         """
         return _dynamics(*self._at(t), self.exact)
 
@@ -112,7 +112,7 @@ class Posterior(eqx.Module):
     def _at(self, t: int) -> tuple[GraphicalModel, Float[Array, " state"]]:
         """Return the model of decision t and V_{t+1}."""
         if not 0 <= t < self.horizon:
-            raise EntraxError(f"`t` must be from 0 to {self.horizon - 1}, got {t}.")
+            raise UsageError(f"`t` must be from 0 to {self.horizon - 1}, got {t}.")
         return self.model.at(t), self.value[t + 1]
 
 
@@ -125,7 +125,7 @@ def posterior(mdp: Problem, temperature: ScalarLike, horizon: int | None = None)
         horizon: T, the number of decisions; by default the problem's own.
 
     Raises:
-        EntraxError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
     """
     return _infer(trajectory_model(mdp, temperature, horizon), exact=True)
 
@@ -172,7 +172,7 @@ def _policy(model: GraphicalModel, after: Array, exact: bool) -> Array:
 
 @eqx.filter_jit
 def _dynamics(model: GraphicalModel, after: Array, exact: bool) -> Array:
-    """Compute (6) as the product of two normalised beliefs: in a branch and in survival.
+    """Compute (6) as the product of normalised beliefs in a branch and in survival.
 
     Both stay normalised even if V/α is rounded.
     """

@@ -63,6 +63,6 @@ def q_and_policy(
 def with_terminal_rows(
     terminal: Terminal, q: ByAction, policy: Float[Array, "state action"]
 ) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
-    """Return Q with the state first and the policy, with the rows of terminal states set."""
+    """Return Q with the state first, and the policy, with rows of terminal states."""
     ended = jnp.asarray(terminal)[:, None]
     return jnp.where(ended, 0.0, q.T), jnp.where(ended, 1.0 / q.shape[0], policy)

@@ -58,7 +58,7 @@ Tolerance = Scalar | ByState
 
 
 class FixedPoint(NamedTuple):
-    """An approximate fixed point, after `iterations` with `products` applications of P.
+    """An approximate fixed point, and the work done: iterations and products with P.
 
     Its error is bounded by `certificate`.
     """
@@ -69,7 +69,7 @@ class FixedPoint(NamedTuple):
 
 
 def residual_target(unit: ByState, v: ByState, tolerance: Tolerance, modulus: Scalar) -> ByState:
-    """Return the residual that implies |V* − V| ≤ `tolerance` if T contracts by `modulus`.
+    """Return the residual that implies |V* − V| ≤ `tolerance`.
 
     The result is at least what rounding allows; `unit` bounds the rounding of T V, see `rounding`.
     """
@@ -269,7 +269,7 @@ def _newton_step(equation: _Equation, s: _Newton) -> _Newton:
 
 
 def _candidate(equation: _Equation, s: _Newton) -> tuple[_Iterate, Bool[Array, ""], Int[Array, ""]]:
-    """Return the result of a Newton step, whether to accept it, and the products of its solve."""
+    """Return the result of a Newton step, whether to accept it, and its products."""
     sweep, temperature, before = equation.sweep, equation.temperature, s.iterate
     rows = improved_policy(sweep, temperature, before.value, equation.greedy)
     scale = propagated_scale(rows, before.target)

@@ -53,7 +53,7 @@ def q_learning(mdp: FiniteMDP, *, steps: int, key: PRNGKeyArray, **options: Unpa
         **options: see `LearnerOptions`; the behaviour is ε-greedy with ε = 0.1 by default.
 
     Raises:
-        EntraxError: the problem has a horizon, or an argument is not valid.
+        UsageError: the problem has a horizon, or an argument is not valid.
     """
     settings: LearnerOptions = {"behaviour": EpsilonGreedy(), **options}
     return learn(mdp, _q_error, 0.0, steps=steps, key=key, **settings)

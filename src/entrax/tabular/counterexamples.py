@@ -55,10 +55,10 @@ def wrong_limit(samples: int = 9, discount: float = 0.9) -> CounterExample:
         discount: γ.
 
     Raises:
-        EntraxError: `samples` is below 1.
+        UsageError: `samples` is below 1.
     """
     if samples < 1:
-        raise EntraxError(f"`samples` must be at least 1, got {samples}.")
+        raise UsageError(f"`samples` must be at least 1, got {samples}.")
     rows = [(0, 0, 1.0, 0, True)] * samples + [(0, 1, 0.0, 1, False)] * samples
     rows += [(1, 0, 2.0, 0, True), (1, 1, 2.0, 0, True)]
     mdp = FiniteMDP.from_transitions(

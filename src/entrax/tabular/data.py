@@ -36,7 +36,7 @@ def sample_transitions(mdp: FiniteMDP, policy: Policy, *, steps: int, key: PRNGK
         terminal state, or the state before if the episode ended at index S; the next row starts another episode.
 
     Raises:
-        EntraxError: a row of the policy is not a distribution, or the problem has a horizon.
+        UsageError: a row of the policy is not a distribution, or the problem has a horizon.
     """
     policy = np.asarray(policy, float)
     check_policy(mdp, policy)

@@ -113,7 +113,7 @@ def fitted_q_iteration(
         The result. Its status is 'diverged' if |Q| exceeds 10⁶ times the largest possible return or is not finite.
 
     Raises:
-        EntraxError: the data or numbers are not valid.
+        UsageError: the data or numbers are not valid.
     """
     check(data, actions, discount, temperature)
     encode = one_hot_actions(actions) if encode is None else encode
@@ -238,16 +238,16 @@ def largest_return(reward: Float[np.ndarray, " sample"], discount: float, temper
 
 
 def check(data: Transition, actions: int, discount: float, temperature: float) -> None:
-    """Raise EntraxError unless the data and numbers are valid."""
+    """Raise UsageError unless the data and numbers are valid."""
     action = np.asarray(data.action)
     lengths = {len(np.asarray(part)) for part in data}
     if len(lengths) != 1 or lengths == {0}:
-        raise EntraxError(
+        raise UsageError(
             f"All arrays of `data` must have the same number of transitions, at least one, got {sorted(lengths)}."
         )
     if action.ndim != 1 or action.dtype.kind not in "iu" or action.min() < 0 or action.max() >= actions:
-        raise EntraxError(f"Actions of `data` must be integers from 0 to {actions - 1}.")
+        raise UsageError(f"Actions of `data` must be integers from 0 to {actions - 1}.")
     if not 0 <= discount <= 1:
-        raise EntraxError(f"`discount` must lie in [0, 1], got {discount}.")
+        raise UsageError(f"`discount` must lie in [0, 1], got {discount}.")
     if temperature < 0:
-        raise EntraxError(f"`temperature` must be at least 0, got {temperature}.")
+        raise UsageError(f"`temperature` must be at least 0, got {temperature}.")

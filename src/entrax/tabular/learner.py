@@ -146,12 +146,12 @@ def learn(
         convention: 'entropy' or 'kl'.
 
     Raises:
-        EntraxError: the problem has a horizon, or an argument is not valid.
+        UsageError: the problem has a horizon, or an argument is not valid.
     """
     if steps < 1 or records < 1:
-        raise EntraxError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
+        raise UsageError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
     if isinstance(temperature, int | float) and temperature < 0:
-        raise EntraxError(f"`temperature` must be at least 0, got {temperature}.")
+        raise UsageError(f"`temperature` must be at least 0, got {temperature}.")
     per_record = -(-steps // records)
     chunk = min(CHUNK, per_record)
     # The numbers are converted to arrays, so that changing them does not recompile the loop.
@@ -172,12 +172,12 @@ def observed_problem(
     """Combine a problem with the observations of its states.
 
     Raises:
-        EntraxError: states of one observation differ in their allowed actions or prior.
+        UsageError: states of one observation differ in their allowed actions or prior.
     """
     prior = _prior(mdp, convention)
     observation = np.arange(mdp.states) if observation is None else np.asarray(observation)
     if observation.shape != (mdp.states,) or observation.min() < 0:
-        raise EntraxError(f"`observation` must have one index of at least 0 for each of the {mdp.states} states.")
+        raise UsageError(f"`observation` must have one index of at least 0 for each of the {mdp.states} states.")
     allowed = allowed_actions(mdp)
     live = np.flatnonzero(allowed.any(axis=1))
     count = observation.max() + 1
@@ -185,7 +185,7 @@ def observed_problem(
     first[observation[live][::-1]] = live[::-1]  # the first state of each observation represents all of them
     tables = [allowed] + ([] if prior is None else [prior])
     if any(np.any(table[live] != table[first[observation[live]]]) for table in tables):
-        raise EntraxError("States of the same `observation` must have the same allowed actions and prior.")
+        raise UsageError("States of the same `observation` must have the same allowed actions and prior.")
     occurs = np.isin(np.arange(count), observation[live])
     return ObservedProblem(
         simulator=make_simulator(mdp),
@@ -198,7 +198,7 @@ def observed_problem(
 def _prior(mdp: FiniteMDP, convention: str) -> np.ndarray | None:
     """Return the weights of π₀ in the KL convention; None in the entropy convention."""
     if convention not in ("entropy", "kl"):
-        raise EntraxError(f"`convention` must be 'entropy' or 'kl', got {convention!r}.")
+        raise UsageError(f"`convention` must be 'entropy' or 'kl', got {convention!r}.")
     if convention == "entropy":
         return None
     return np.ones(mdp.reward.shape) if mdp.prior is None else np.asarray(mdp.prior, float)

@@ -69,7 +69,7 @@ def td(
         A table whose `value` is V and whose `q` has one column.
 
     Raises:
-        EntraxError: a row of the policy is not a distribution over allowed actions, or another argument is not valid.
+        UsageError: a row of the policy is not a distribution over allowed actions, or another argument is not valid.
     """
     convention = options.get("convention", "entropy")
     process = reward_process(mdp, policy, temperature, convention)
@@ -88,7 +88,7 @@ def reward_process(mdp: FiniteMDP, policy: Policy, temperature: float = 0.0, con
     live = ~np.asarray(mdp.terminal)
     possible = np.any(np.asarray(mdp.probability) > 0, axis=-1)
     if np.any(policy[live] > possible[live]):
-        raise EntraxError("`policy` must give probability 0 to actions that the problem does not allow.")
+        raise UsageError("`policy` must give probability 0 to actions that the problem does not allow.")
     weights = np.ones(policy.shape)
     if convention == "kl":
         weights = np.where(possible, 1.0 if mdp.prior is None else np.asarray(mdp.prior), 0)
@@ -126,7 +126,7 @@ def batch_td(
         max_iterations: the most sweeps over the data.
 
     Raises:
-        EntraxError: the data are empty or hold other states.
+        UsageError: the data are empty or hold other states.
     """
     state, following, terminated = _checked(data, states)
     reward = np.asarray(data.reward, float)
@@ -157,12 +157,12 @@ def batch_monte_carlo(data: Transition, *, states: int, discount: float) -> Floa
         V of each state; NaN for states without data.
 
     Raises:
-        EntraxError: no episode ends, or the data hold other states.
+        UsageError: no episode ends, or the data hold other states.
     """
     state, _, terminated = _checked(data, states)
     ended = terminated | np.asarray(data.truncated)
     if not ended.any():
-        raise EntraxError("`data` must hold at least one whole episode; none ends.")
+        raise UsageError("`data` must hold at least one whole episode; none ends.")
     last = int(np.flatnonzero(ended)[-1]) + 1
     returns, total = np.zeros(last), 0.0
     for time in range(last - 1, -1, -1):
@@ -181,5 +181,5 @@ def _checked(data: Transition, states: int) -> tuple[np.ndarray, np.ndarray, Boo
     state, terminated = np.asarray(data.obs), np.asarray(data.terminated)
     following = np.where(terminated, states, np.asarray(data.next_obs))
     if state.size == 0 or state.min() < 0 or state.max() >= states or following.min() < 0 or following.max() > states:
-        raise EntraxError(f"`data` must hold at least one transition, with states from 0 to {states - 1}.")
+        raise UsageError(f"`data` must hold at least one transition, with states from 0 to {states - 1}.")
     return state, following, terminated

@@ -24,7 +24,7 @@ class StepSize(eqx.Module):
         scale: in (0, 1].
 
     Raises:
-        EntraxError: a number is out of range.
+        UsageError: a number is out of range.
 
     References:
         Robbins and Monro (1951), A stochastic approximation method.
@@ -37,7 +37,7 @@ class StepSize(eqx.Module):
 
     def __check_init__(self) -> None:
         if not (0 < self.scale <= 1 and self.offset > 0 and self.power >= 0):
-            raise EntraxError(
+            raise UsageError(
                 "`scale` must lie in (0, 1], `offset` be above 0 and `power` be at least 0, "
                 f"got {self.scale}, {self.offset} and {self.power}."
             )
@@ -69,7 +69,7 @@ class EpsilonGreedy(eqx.Module):
             the optimum.
 
     Raises:
-        EntraxError: a number is out of range.
+        UsageError: a number is out of range.
 
     References:
         Singh, Jaakkola, Littman and Szepesvári (2000), Convergence results for single-step on-policy
@@ -81,7 +81,7 @@ class EpsilonGreedy(eqx.Module):
 
     def __check_init__(self) -> None:
         if not 0 <= self.epsilon <= 1 or (self.decay is not None and self.decay <= 0):
-            raise EntraxError(
+            raise UsageError(
                 f"`epsilon` must lie in [0, 1] and `decay` be above 0 or None, got {self.epsilon} and {self.decay}."
             )
 
@@ -104,14 +104,14 @@ class Boltzmann(eqx.Module):
     """Follow the soft policy of the table, π ∝ π₀ exp(Q/α), at `temperature` α > 0.
 
     Raises:
-        EntraxError: `temperature` is not above 0.
+        UsageError: `temperature` is not above 0.
     """
 
     temperature: ScalarLike
 
     def __check_init__(self) -> None:
         if isinstance(self.temperature, int | float) and not self.temperature > 0:
-            raise EntraxError(f"`temperature` must be above 0, got {self.temperature}.")
+            raise UsageError(f"`temperature` must be above 0, got {self.temperature}.")
 
     def __call__(
         self, q: Row, visits: Int[Array, " action"], prior: Row | None, allowed: Bool[Array, " action"]

@@ -72,12 +72,12 @@ def self_play(
         records: how many times the strategies are recorded, evenly spaced.
 
     Raises:
-        EntraxError: `temperature` is negative, or `steps` or `records` is below 1.
+        UsageError: `temperature` is negative, or `steps` or `records` is below 1.
     """
     if steps < 1 or records < 1:
-        raise EntraxError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
+        raise UsageError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
     if isinstance(temperature, int | float) and temperature < 0:
-        raise EntraxError(f"`temperature` must be at least 0, got {temperature}.")
+        raise UsageError(f"`temperature` must be at least 0, got {temperature}.")
     step_size = jax.tree.map(lambda x: jnp.asarray(x, float), step_size or StepSize())
     row, column = (np.zeros(size) for size in game.row.shape) if start is None else start
     players = _Players(row=jnp.asarray(row, float), column=jnp.asarray(column, float), round=jnp.int32(0))

@@ -54,20 +54,20 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
     """Build the simulator of a problem; its episodes end by termination only.
 
     Raises:
-        EntraxError: the problem has a horizon, a reward of −∞, or episodes that start in a terminal state.
+        UsageError: the problem has a horizon, a reward of −∞, or episodes that start in a terminal state.
     """
     if mdp.horizon is not None:
-        raise EntraxError(
+        raise UsageError(
             f"`horizon` must be None for tabular learners, whose values do not depend on time, got {mdp.horizon}."
         )
     terminal = np.append(np.asarray(mdp.terminal), True)
     probability = np.asarray(mdp.probability, float)
     if np.any(np.asarray(mdp.initial)[terminal[:-1]] > 0):
-        raise EntraxError("Terminal states must have probability 0 in `initial`.")
+        raise UsageError("Terminal states must have probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
     if np.any(np.isneginf(np.asarray(reward))):
-        raise EntraxError("Rewards must be finite for tabular learners. Forbid actions by `mask` instead of -inf.")
+        raise UsageError("Rewards must be finite for tabular learners. Forbid actions by `mask` instead of -inf.")
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),
@@ -88,10 +88,10 @@ def allowed_actions(mdp: FiniteMDP) -> Bool[np.ndarray, "state action"]:
 
 
 def check_policy(mdp: FiniteMDP, policy: Float[np.ndarray, "state action"]) -> None:
-    """Raise EntraxError unless rows of live states are distributions over actions."""
+    """Raise UsageError unless rows of live states are distributions over actions."""
     live = ~np.asarray(mdp.terminal)
     if policy.shape != mdp.reward.shape or np.any(policy < 0) or np.any(np.abs(policy[live].sum(axis=1) - 1) > 1e-6):
-        raise EntraxError(f"`policy` must have shape {mdp.reward.shape} and a distribution over actions in each row.")
+        raise UsageError(f"`policy` must have shape {mdp.reward.shape} and a distribution over actions in each row.")
 
 
 def sample_index(probability: Float[Array, " index"], uniform: Scalar) -> Index:

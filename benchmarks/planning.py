@@ -79,8 +79,8 @@ def entrax(problem: Arrays, discount: float, alpha: float, tolerance: float) -> 
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from entrax.exact.plan import plan
-    from entrax.problems.finite import FiniteMDP
+    from entrax.exact import plan
+    from entrax.problems import FiniteMDP
 
     states = len(problem["terminal"])
     mdp = FiniteMDP(**problem, initial=np.full(states, 1 / states), discount=discount)
@@ -209,7 +209,7 @@ def sweeps() -> dict[str, Any]:
     import jax.numpy as jnp
 
     from entrax.exact.bellman import backup, make_sweep
-    from entrax.problems.finite import FiniteMDP
+    from entrax.problems import FiniteMDP
 
     def best(function: Callable[..., Any], *arguments: Any, rounds: int = 9) -> float:
         jax.block_until_ready(function(*arguments))

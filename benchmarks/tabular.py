@@ -164,7 +164,7 @@ def problem(name: str) -> Any:
 
 def write_tables(name: str, path: Path) -> None:
     """What the reference needs of the problem, and the exact Q, as an .npz that needs no JAX to read."""
-    from entrax.tabular.simulator import make_simulator
+    from entrax.tabular import make_simulator
 
     mdp = problem(name)
     simulator = make_simulator(mdp)

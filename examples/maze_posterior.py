@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-from entrax.exact.posterior import Posterior, posterior, variational_posterior
+from entrax.exact import Posterior, posterior, variational_posterior
 from entrax.problems import FiniteMDP, Layout, gridworld
 
 LAYOUT = Layout.parse("""

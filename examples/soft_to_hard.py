@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib import pyplot
 
-from entrax.exact.evaluation import evaluate
-from entrax.exact.plan import plan
+from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP
 
 TEMPERATURES = np.geomspace(1e-4, 1.0, 41)

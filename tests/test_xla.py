@@ -15,8 +15,8 @@ import pytest
 from entrax import xla
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
-from entrax.exact.plan import plan
-from entrax.problems.library import garnet
+from entrax.exact import plan
+from entrax.problems import garnet
 from entrax.programs import release_programs
 from entrax.replay import UniformReplay
 from entrax.spec import Continuous, Discrete, Leaf, Progress, Spec, Transition

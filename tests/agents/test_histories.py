@@ -19,7 +19,7 @@ from entrax.agents import reinforce
 from entrax.errors import EntraxError
 from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
 from entrax.policies.recurrent import seen
-from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld
+from entrax.problems import ALIASED_OBSERVATION, aliased_gridworld
 from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition
 from entrax.training.actor import Actor

@@ -17,7 +17,7 @@ from updating import updated
 
 from entrax.agents import discrete_sac, dqn, ppo
 from entrax.errors import EntraxError
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.nets import TanhMLP
 from entrax.policies import reference
 from entrax.policies.choices import Choices

@@ -15,7 +15,7 @@ from gymnasium import spaces
 import entrax
 from entrax.agents import reinforce
 from entrax.errors import EntraxError
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from entrax.cli.plan import command, finite
 from entrax.cli.plan_text import map_lines, moves, show_values
 from entrax.errors import EntraxError
+from entrax.exact import DEFAULT_TOLERANCE
 from entrax.problems import Layout, forest, safe_or_risky
 from entrax.report.plan_figure import plan_figure
 
@@ -155,6 +156,10 @@ def test_a_problem_without_a_map_is_a_table_and_curves(tmp_path):
     assert "and 14 more" in "".join(printed)
     plan_figure(tmp_path / "states.png", "states", "", {"value": value, "policy": policy}, terminal)
     assert colours(tmp_path / "states.png") > 50
+
+
+def test_the_help_has_the_default_tolerance():
+    assert f"[{DEFAULT_TOLERANCE:g}]" in run("--help")
 
 
 def test_ties_show_all_their_arrows():

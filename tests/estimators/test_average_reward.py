@@ -22,7 +22,7 @@ from estimators.enumerated import (
 )
 
 from entrax.estimators import differential_advantage, likelihood_ratio_objective, soft_reward
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import FiniteMDP
 
 NEVER = np.zeros(STEPS, bool)

@@ -8,18 +8,11 @@ import numpy as np
 import pytest
 
 from entrax.errors import EntraxError
-from entrax.exact.evaluation import evaluate, policy_gradient
-from entrax.problems.finite import FiniteMDP
-from entrax.problems.library import garnet
+from entrax.exact import evaluate, policy_gradient
+from entrax.problems import FiniteMDP, garnet
 
 S, A = 20, 3
 ALPHA = 0.3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def cases():
@@ -40,7 +33,7 @@ def logits():
 
 
 def dense_return(theta, mdp, objective, alpha):
-    """J by a dense solve, written without the code under test."""
+    """J by a dense solve, independent of the code under test."""
     pi = jax.nn.softmax(theta)
     full = np.zeros((S, A, S + 1))
     for s, a, k in np.ndindex(np.shape(mdp.successor)):
@@ -95,7 +88,7 @@ def test_kl_convention_charges_the_divergence_from_the_prior():
 
 
 def test_large_problems_are_solved_without_matrices():
-    """More states than are solved densely: the Bellman equation of the policy holds, and so does the visits' flow."""
+    """With more states than are solved densely, the policy's Bellman equation holds and visits sum to 1/(1 − γ)."""
     mdp = garnet(3000, 2, 3, seed=2, discount=0.99)
     pi = jnp.full((3000, 2), 0.5)
     found = evaluate(mdp, pi)
@@ -106,15 +99,15 @@ def test_large_problems_are_solved_without_matrices():
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "words"),
     [
-        (lambda pi: pi[:-1], "has shape"),
-        (lambda pi: pi.at[3, 0].add(0.5), "row of state 3 is not a distribution"),
+        (lambda pi: pi[:-1], "`policy`.*shape"),
+        (lambda pi: pi.at[3, 0].add(0.5), "state 3.*distribution"),
     ],
 )
-def test_bad_policies_are_refused(change, sentence):
+def test_bad_policies_are_refused(change, words):
     mdp, _ = cases()["discounted"]
-    with pytest.raises(EntraxError, match=sentence):
+    with pytest.raises(EntraxError, match=words):
         evaluate(mdp, change(jax.nn.softmax(logits())))
 
 
@@ -122,6 +115,6 @@ def test_a_policy_that_never_ends_is_refused():
     lake = FiniteMDP.from_gymnasium("FrozenLake-v1")
     up = np.eye(4)[np.full(16, 3)]
     costly = replace(lake, reward=jnp.where(lake.terminal[:, None], lake.reward, lake.reward - 1.0))
-    with pytest.raises(EntraxError, match="from state 0 this one may never do so"):
+    with pytest.raises(EntraxError, match=r"`policy`.*state 0"):
         evaluate(costly, up)
-    assert evaluate(lake, up).value[0] == 0.0  # it earns nothing for ever
+    assert evaluate(lake, up).value[0] == 0.0  # all its rewards are 0

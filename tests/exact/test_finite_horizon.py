@@ -11,17 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrax.errors import EntraxError
-from entrax.exact.evaluation import evaluate, policy_gradient
-from entrax.exact.plan import plan
+from entrax.exact import evaluate, plan, policy_gradient
 from entrax.problems import FiniteHorizonMDP, FiniteMDP, garnet
 
 S, A, K, T = 3, 2, 2, 3  # one shape, so that each function compiles once for each kind of problem
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 CASES = st.fixed_dictionaries(
@@ -38,7 +31,7 @@ CONVENTIONS = st.sampled_from(["entropy", "kl"])
 
 
 def problem(case):
-    """A random problem whose last state is terminal; with choices its masks and priors change as well."""
+    """A random problem whose last state is terminal; with choices, masks and priors change over time."""
     rng = np.random.default_rng(case["seed"])
     terminal = np.arange(S) == S - 1
     live = np.broadcast_to(~terminal[:, None], (T, S, A)).copy()
@@ -64,7 +57,7 @@ def problem(case):
 
 
 def prior_of(stage, convention):
-    """π₀ of a stage: a weight of 1 for every allowed action, or its prior made to sum to 1."""
+    """π₀ of a stage: 1 for every allowed action, or the normalised prior."""
     mask = np.ones((S, A), bool) if stage.mask is None else stage.mask
     if convention == "entropy":
         return mask.astype(float)
@@ -72,7 +65,7 @@ def prior_of(stage, convention):
 
 
 def worth(mdp, policy, start, t, temperature, convention):
-    """The expected soft return of π from `start` at time t, by enumerating what can happen."""
+    """The expected soft return of π from `start` at time t, by enumeration."""
     if start == S or mdp.mdp.terminal[start]:
         return 0.0
     if t == T:
@@ -103,8 +96,8 @@ def random_policy(mdp, seed):
 
 @settings(max_examples=12)
 @given(CASES, TEMPERATURES, CONVENTIONS)
-def test_the_plan_earns_its_value_and_no_policy_earns_more(case, temperature, convention):
-    """At temperature 0 a seventh of all deterministic policies is tried; always small changes of the plan's."""
+def test_the_plan_attains_its_value_and_no_policy_exceeds_it(case, temperature, convention):
+    """Against a seventh of all deterministic policies at temperature 0, and small changes of the plan's policy."""
     mdp = problem(case)
     solution = plan(mdp, temperature, convention=convention)
     policy, value = np.asarray(solution.policy), np.asarray(solution.value)
@@ -126,7 +119,7 @@ def test_the_plan_earns_its_value_and_no_policy_earns_more(case, temperature, co
 
 @settings(max_examples=12)
 @given(CASES, TEMPERATURES, CONVENTIONS)
-def test_a_policy_over_time_is_worth_what_enumeration_says(case, temperature, convention):
+def test_a_policy_over_time_against_enumeration(case, temperature, convention):
     mdp = problem(case)
     policy = random_policy(mdp, case["seed"])
     found = evaluate(mdp, policy, temperature, convention=convention)
@@ -190,7 +183,7 @@ def test_many_problems_at_once():
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])
-def test_nothing_that_changes_is_the_problem_itself(temperature):
+def test_constant_stages_are_the_problem_itself(temperature):
     mdp = garnet(8, 3, 2, seed=3, discount=0.9)
     stages = FiniteHorizonMDP.from_stages([mdp] * 5)
     assert stages.varying == {}
@@ -208,15 +201,15 @@ def test_stages_of_different_branching():
     np.testing.assert_allclose(found.value, [[61.5, 71.5], [101.0, 2.0], [100.0, 0.0]])
 
 
-def test_a_long_horizon_nears_the_discounted_value_from_its_own_end():
-    """With the stationary value at the end, every earlier value is that value: equation (1) is its fixed point."""
+def test_the_stationary_value_is_a_fixed_point_of_the_sweeps():
+    """With the stationary value as the final value, every earlier value equals it."""
     mdp = garnet(20, 3, 3, seed=7, discount=0.95)
     value = plan(mdp, 0.3, tolerance=1e-12).value
     ended = FiniteHorizonMDP(mdp, horizon=30, final_value=np.asarray(value))
     np.testing.assert_allclose(plan(ended, 0.3).value, np.broadcast_to(value, (31, 20)), atol=1e-10)
 
 
-def test_a_huge_reward_where_no_episode_goes_is_no_error_elsewhere():
+def test_a_huge_reward_in_an_unvisited_state_adds_no_error_elsewhere():
     mdp = FiniteMDP.from_dense(np.eye(2)[:, None].repeat(2, 1), [[1.0, 0.0], [-1e18, -1e18]], initial=0)
     solution = plan(mdp, 0.5, horizon=6)
     assert bool(solution.converged)
@@ -242,12 +235,12 @@ ENDS = FiniteMDP.from_dense(np.full((2, 2, 2), 0.5), np.zeros((2, 2)), terminal=
         (lambda: FiniteHorizonMDP.from_stages([MDP, ENDS]), "stages 0 and 1 differ"),
         (lambda: FiniteHorizonMDP.from_stages([MDP, replace(MDP, discount=0.5)]), "`discount`.*stages 0 and 1 differ"),
         (lambda: FiniteHorizonMDP.from_stages([MDP, replace(MDP, prior=np.ones((2, 2)))]), "prior"),
-        (lambda: evaluate(MDP, np.full((3, 2, 2), 0.5), horizon=2), "policy has shape"),
-        (lambda: evaluate(MDP, np.full((3, 2, 2), 0.4)), "time 0 in state 0 is no distribution"),
-        (lambda: evaluate(MDP, np.full((2, 2, 2), 0.5), objective="average"), "average reward"),
-        (lambda: plan(FiniteHorizonMDP(MDP, horizon=2), 0.5, objective="average"), "average reward"),
+        (lambda: evaluate(MDP, np.full((3, 2, 2), 0.5), horizon=2), "`policy`.*shape"),
+        (lambda: evaluate(MDP, np.full((3, 2, 2), 0.4)), "state 0 at time 0.*distribution"),
+        (lambda: evaluate(MDP, np.full((2, 2, 2), 0.5), objective="average"), "`horizon`.*average"),
+        (lambda: plan(FiniteHorizonMDP(MDP, horizon=2), 0.5, objective="average"), "`horizon`.*average"),
     ],
 )
-def test_what_cannot_be_meant(make, words):
+def test_invalid_arguments_are_refused(make, words):
     with pytest.raises(EntraxError, match=words):
         make()

@@ -2,28 +2,20 @@
 
 from itertools import product
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrax.errors import EntraxError
-from entrax.exact.gains import gains
-from entrax.exact.plan import plan
-from entrax.problems.finite import FiniteMDP
+from entrax.exact import gains, plan
+from entrax.problems import FiniteMDP
 
 STATES, ACTIONS = 5, 2
 
 
-@pytest.fixture(autouse=True)
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
 def made(rng, discount=1.0):
-    """A problem in which one can stay in several places: a few transitions, hardly any of them backwards."""
+    """A problem with several end components: a few transitions, most of them forwards."""
     transition = np.zeros((STATES, ACTIONS, STATES))
     for s, a in np.ndindex(STATES, ACTIONS):
         reached = np.arange(max(s - 1, 0) if s < 3 else s, STATES)
@@ -34,7 +26,7 @@ def made(rng, discount=1.0):
 
 
 def of_policy(mdp, chosen):
-    """Long-run averages from each state, by repeated squaring of a chain made lazy."""
+    """Average rewards of a policy from each state, by repeated squaring of the lazy chain."""
     rows = np.arange(STATES)
     P = np.zeros((STATES, STATES + 1))
     for k in range(mdp.branches):
@@ -58,7 +50,7 @@ def test_the_best_of_all_policies(seed):
 
 @pytest.mark.parametrize(("temperature", "convention"), [(0.3, "entropy"), (3.0, "kl")])
 def test_the_limit_of_discounted_values(temperature, convention):
-    """(1 − γ) V is the gain but for a term of the order of 1 − γ."""
+    """(1 − γ) V is the gain up to a term of order 1 − γ."""
     several = 0
     for seed in range(4):
         whole = made(np.random.default_rng(seed))
@@ -69,8 +61,8 @@ def test_the_limit_of_discounted_values(temperature, convention):
     assert several >= 2
 
 
-def test_two_places_to_stay_and_a_way_between():
-    """One pays 1, the other 3; from the first one can try to leave, and comes back half of the time."""
+def test_two_components_and_a_transition_between_them():
+    """One component earns 1, the other 3; an attempt to leave the first succeeds half of the time."""
     mdp = FiniteMDP.from_transitions(
         [
             (0, 0, 1.0, 0, 1.0, False),
@@ -89,7 +81,7 @@ def test_two_places_to_stay_and_a_way_between():
         plan(mdp, 0.0, objective="average")
 
 
-def test_what_can_end_is_refused():
+def test_a_problem_that_can_end_is_refused():
     mdp = FiniteMDP.from_transitions([(0, 0, 1.0, 0, 1.0, True)])
     with pytest.raises(EntraxError, match="never ends"):
         gains(mdp, 0.0)

@@ -7,18 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from entrax.exact.evaluation import evaluate
-from entrax.exact.plan import plan
-from entrax.problems import garnet
-from entrax.problems.finite import FiniteMDP
+from entrax.exact import evaluate, plan
+from entrax.problems import FiniteMDP, garnet
 
 S, A, K, GAMMA = 6, 3, 2, 0.9
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def problem():
@@ -70,7 +62,7 @@ def replace_leaves(mdp, fields):
 
 
 def unrolled(changed, convention):
-    """The same scalar by 400 sweeps, written without the code under test, with autodiff through all of them."""
+    """The same scalar by autodiff through 400 sweeps, independent of the code under test."""
     mdp, alpha = problem(), changed["temperature"]
     live = jnp.asarray(mdp.mask & ~mdp.terminal[:, None])
     weight = jnp.where(live, changed["prior"], 0.0)
@@ -102,7 +94,7 @@ def test_implicit_gradients(convention):
         where = {"temperature": ..., "probability": live}.get(name, live)
         np.testing.assert_allclose(gradient[name][where], expected[name][where], atol=1e-9, err_msg=name)
         assert np.all(np.isfinite(gradient[name]))
-    # Finite differences of the planner itself, along one random direction of everything at once.
+    # Finite differences of the planner along one random direction of all parameters.
     rng = np.random.default_rng(2)
     direction = {
         name: jnp.asarray(rng.normal(size=x.shape) * (live if x.shape == (S, A) else 1)) for name, x in start.items()
@@ -128,7 +120,7 @@ def test_gradient_at_temperature_zero_is_the_hard_policys():
 
 @pytest.mark.parametrize("convention", ["entropy", "kl"])
 def test_second_derivatives(convention):
-    """Along one random direction of everything at once, and all of those by the reward."""
+    """Along one random direction of all parameters, and all with respect to the reward."""
     start = parameters(problem())
     live = problem().mask & ~problem().terminal[:, None]
     rng = np.random.default_rng(3)
@@ -152,7 +144,7 @@ def test_second_derivatives(convention):
 
 @pytest.mark.parametrize(("temperature", "convention"), [(0.0, "entropy"), (0.4, "entropy"), (0.4, "kl")])
 def test_the_average_reward_under_grad_and_vmap(temperature, convention):
-    """By each reward and the temperature: the long-run visits of the policy and its entropy, by differences."""
+    """Derivatives by each reward and the temperature, against differences."""
     mdp = garnet(S, A, 3, seed=4)
     point = jnp.asarray(mdp.reward)
 

@@ -1,4 +1,4 @@
-"""What BiCGStab claims is true, also where its recurrence breaks down or there is nothing to be found."""
+"""The residual that BiCGStab returns is true, also after a breakdown and for systems without a solution."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,6 @@ import pytest
 from entrax.exact.krylov import bicgstab
 
 N = 11
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +21,14 @@ def walk():
 
 
 def test_a_symmetric_breakdown_is_overcome(solve):
-    """For b = 1 the recurrence comes to divide by almost 0, and then claims a residual that is not there."""
+    """For b = 1 the recurrence divides by almost 0, and then its residual is wrong."""
     found = solve(walk(), jnp.ones(N), 1e-3)
     np.testing.assert_allclose(found.x, (1 + np.arange(N)) * (N - np.arange(N)), atol=0.1)
     assert float(found.residual) <= 1e-3
 
 
 def chains():
-    """I − P of random sparse chains: most end, some never do and have no solution."""
+    """I − P of random sparse chains; some never end and have no solution."""
     rng = np.random.default_rng(0)
     for _ in range(100):
         p = rng.dirichlet(np.ones(2), N)
@@ -61,7 +55,7 @@ def test_the_residual_is_that_of_x(solve, tolerance):
     assert 20 < solved < 100
 
 
-def test_more_digits_than_there_are_end_the_solve(solve):
+def test_an_unreachable_tolerance_ends_the_solve(solve):
     matrix = walk()
     found = solve(matrix, jnp.ones(N), 1e-30)
     assert float(found.residual) <= 1e-12

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrax.exact.messages import backward_messages, evidence_lower_bound, forward_messages, log_evidence
-from entrax.exact.posterior import optimism, posterior, variational_posterior
-from entrax.problems.finite import FiniteMDP
-from entrax.problems.finite_horizon import FiniteHorizonMDP
+from entrax.exact import (
+    backward_messages,
+    evidence_lower_bound,
+    forward_messages,
+    log_evidence,
+    optimism,
+    posterior,
+    variational_posterior,
+)
+from entrax.problems import FiniteHorizonMDP, FiniteMDP
 
 S, A, K, T = 3, 2, 2, 3  # one shape, so that each function compiles once with outcome rewards and once without
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 CASES = st.fixed_dictionaries(
@@ -40,7 +40,7 @@ TEMPERATURES = st.sampled_from([0.3, 1.0, 5.0])
 
 
 class Problem(NamedTuple):
-    """A problem as it is given, and the same as one problem for each decision, with what the last states are worth."""
+    """A problem, the same as one problem for each decision, and its final value."""
 
     given: FiniteMDP | FiniteHorizonMDP
     stages: list[FiniteMDP]
@@ -48,7 +48,7 @@ class Problem(NamedTuple):
 
 
 def problem(case):
-    """A random problem with whatever the case asks for; over time everything changes with each decision."""
+    """A random problem with the features of the case; over time everything changes with each decision."""
     rng = np.random.default_rng(case["seed"])
     first = random_stage(case, rng)
     if not case["over_time"]:
@@ -132,7 +132,7 @@ def likelihood(steps, temperature):
 
 
 def place_at(mdp, start, steps, t):
-    """Where a trajectory is at time t: once in a terminal state it stays, once over it is at S."""
+    """The state of a trajectory at time t: a terminal state is kept, and S stands for the end."""
     return start if t == 0 or not steps else steps[min(t, len(steps)) - 1].next_state
 
 
@@ -280,7 +280,7 @@ def test_the_gradient_of_the_log_evidence_counts_visits(case, temperature):
 
 
 def test_an_action_whose_outcomes_are_all_forbidden_is_never_taken():
-    """As without it, but for its share of the prior; with one forbidden outcome success means the other."""
+    """Such an action only takes its share of the prior; with one forbidden outcome, success implies the other."""
     outcome = np.array([[[0.0, 1.0], [-np.inf, -np.inf]]])
     one = FiniteMDP(
         successor=np.full((1, 2, 2), 1),

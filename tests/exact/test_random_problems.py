@@ -4,21 +4,14 @@ Their rewards are negative, on scales from 10⁻³ to 10³, so that staying cost
 All have one shape, which is compiled once for each method and convention.
 """
 
-import jax
 import numpy as np
 import pytest
 
-from entrax.exact.plan import METHODS, plan
-from entrax.problems.finite import FiniteMDP
+from entrax.exact import METHODS, plan
+from entrax.problems import FiniteMDP
 
 S, A, K = 7, 3, 2
 PROBLEMS = 24
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
 
 
 def problem(seed):

@@ -10,7 +10,7 @@ import pytest
 
 from entrax.errors import EntraxError
 from entrax.estimators import reinforce_objective
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import (
     ALIASED_OBSERVATION,
     aliased_gridworld,
@@ -21,8 +21,7 @@ from entrax.problems import (
     rock_paper_scissors,
     soft_responses,
 )
-from entrax.tabular import EpsilonGreedy, StepSize, q_learning
-from entrax.tabular.simulator import make_simulator
+from entrax.tabular import EpsilonGreedy, StepSize, make_simulator, q_learning
 
 RPS = rock_paper_scissors()
 UP, RIGHT, DOWN, LEFT = range(4)

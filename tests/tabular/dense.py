@@ -1,4 +1,4 @@
-"""The truth about small finite problems, computed densely in NumPy: soft and hard optima, and values of policies."""
+"""Dense NumPy oracles of small problems: soft and hard optima, and values of policies."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ EXPLORING = LIVE / LIVE.sum()
 
 
 def frozen_lake(**options):
-    """The 4×4 lake with episodes that start in any live cell, so that every cell is met often."""
+    """The 4×4 lake with episodes that start in any live cell, so that every cell is visited often."""
     return FiniteMDP.from_gymnasium("FrozenLake-v1", initial=EXPLORING, **{"discount": 0.95, **options})
 
 

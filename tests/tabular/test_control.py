@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense import LIVE, arrays, frozen_lake, optimum, value_of
+from tabular.dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.soft import soft_policy
 from entrax.tabular import (
@@ -32,8 +32,8 @@ LAKE_WITH_PRIOR = frozen_lake(prior=np.full((16, 4), 0.25))
 
 def learned(learner, *arguments, steps=STEPS, seeds=SEEDS, **options):
     """A learner's result for several seeds, vmapped."""
-    settled = {"step_size": StepSize(power=0.75), **options}
-    run = jax.vmap(lambda key: learner(*arguments, steps=steps, key=key, **settled))
+    settings = {"step_size": StepSize(power=0.75), **options}
+    run = jax.vmap(lambda key: learner(*arguments, steps=steps, key=key, **settings))
     return run(jax.random.split(jax.random.key(0), seeds))
 
 
@@ -43,20 +43,20 @@ def furthest(found, truth):
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_truth_here_is_that_of_exact_plan():
+def test_the_dense_oracle_agrees_with_exact_plan():
     for mdp, temperature, convention in ((LAKE, 0.0, "entropy"), (LAKE, 0.1, "entropy"), (LAKE_WITH_PRIOR, 0.2, "kl")):
         solution = plan(mdp, temperature, convention=convention)
         np.testing.assert_allclose(solution.value, optimum(mdp, temperature)[1], atol=1e-8)
 
 
-def test_q_learning_finds_the_hard_optimum_and_comes_closer():
+def test_q_learning_converges_to_the_hard_optimum():
     q, value = optimum(LAKE)
     result = learned(q_learning, LAKE, behaviour=EVERYWHERE, records=8)
     assert furthest(result.q, q) < 0.05
     assert furthest(result.value, value) < 0.05
     errors = np.abs(np.asarray(result.history) - q)[:, :, LIVE].max(axis=(2, 3)).mean(axis=0)
     assert errors[-1] < 0.7 * errors[0]
-    assert value[0] == pytest.approx(0.180471578397, abs=1e-10)  # the known answer [ORACLES]
+    assert value[0] == pytest.approx(0.180471578397, abs=1e-10)  # the known optimum of FrozenLake
 
 
 @pytest.mark.parametrize("learner", [soft_q_learning, soft_sarsa])
@@ -67,7 +67,7 @@ def test_soft_learners_find_the_soft_optimum(learner):
     assert furthest(result.value, value) < 0.02
     policy = jax.vmap(lambda row: soft_policy(row, 0.2, jnp.full(4, 0.25)))(q)
     assert furthest(result.policy, np.asarray(policy)) < 0.05
-    assert np.abs(value - optimum(LAKE_WITH_PRIOR)[1]).max() > 0.1  # which is far from the hard one
+    assert np.abs(value - optimum(LAKE_WITH_PRIOR)[1]).max() > 0.1  # far from the hard optimum
 
 
 def test_soft_q_learning_is_off_policy_in_the_entropy_convention():
@@ -82,7 +82,7 @@ def test_psi_learning_finds_the_hard_optimum_at_any_temperature():
     for temperature in (0.1, 0.3):
         result = learned(psi_learning, LAKE, temperature, step_size=StepSize(power=0.7))
         assert furthest(result.value, value) < 0.06
-        # and its policy becomes greedy: next to nothing for actions clearly worse than the best
+        # Its policy becomes greedy: almost no probability for actions clearly worse than the best.
         worse = (q < q.max(axis=1, keepdims=True) - 0.1) & LIVE[:, None]
         assert np.asarray(result.policy)[:, worse].max() < 0.05
     soft = optimum(LAKE, 0.3)[1]
@@ -103,9 +103,9 @@ def epsilon_soft_optimum(mdp, epsilon):
 @pytest.mark.parametrize("learner", [pytest.param(sarsa, marks=pytest.mark.long), expected_sarsa])
 def test_sarsa_finds_the_values_of_its_behaviour(learner):
     result = learned(learner, LAKE, behaviour=EpsilonGreedy(0.4))
-    found, wanted = np.asarray(result.q), epsilon_soft_optimum(LAKE, 0.4)
-    assert furthest(found, wanted) < 0.06
-    assert np.abs(found.mean(axis=0) - optimum(LAKE)[0])[LIVE].max() > 0.1
+    q = np.asarray(result.q)
+    assert furthest(q, epsilon_soft_optimum(LAKE, 0.4)) < 0.06
+    assert np.abs(q.mean(axis=0) - optimum(LAKE)[0])[LIVE].max() > 0.1
 
 
 def test_sarsa_finds_the_optimum_if_its_exploration_fades():
@@ -150,7 +150,7 @@ def test_transitions_are_drawn_with_their_probabilities():
     assert float(result.q[0, 0]) == pytest.approx(0.7, abs=4 * error)
 
 
-def test_the_same_key_gives_the_same_table_and_another_key_another():
+def test_a_key_determines_the_table():
     run = functools.partial(q_learning, LAKE, steps=2000)
     one, other = run(key=jax.random.key(1)), run(key=jax.random.key(2))
     again = jax.jit(lambda key: run(key=key))(jax.random.key(1))
@@ -159,18 +159,21 @@ def test_the_same_key_gives_the_same_table_and_another_key_another():
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("call", "words"),
     [
-        (lambda: q_learning(frozen_lake(horizon=5), steps=10, key=jax.random.key(0)), "without horizon"),
-        (lambda: q_learning(LAKE, steps=0, key=jax.random.key(0)), "at least one step"),
-        (lambda: soft_q_learning(LAKE, -1.0, steps=1, key=jax.random.key(0), behaviour=EVERYWHERE), "at least 0"),
+        (lambda: q_learning(frozen_lake(horizon=5), steps=10, key=jax.random.key(0)), "`horizon`"),
+        (lambda: q_learning(LAKE, steps=0, key=jax.random.key(0)), "`steps`.*at least 1"),
+        (
+            lambda: soft_q_learning(LAKE, -1.0, steps=1, key=jax.random.key(0), behaviour=EVERYWHERE),
+            "`temperature`.*at least 0",
+        ),
         (lambda: q_learning(LAKE, steps=1, key=jax.random.key(0), observation=np.zeros(3, int)), "16 states"),
         (lambda: q_learning(LAKE, steps=1, key=jax.random.key(0), convention="KL"), "'entropy' or 'kl'"),
         (lambda: Boltzmann(0.0), "above 0"),
-        (lambda: EpsilonGreedy(1.5), "must lie in"),
-        (lambda: StepSize(scale=2.0), "scale in"),
+        (lambda: EpsilonGreedy(1.5), "`epsilon`"),
+        (lambda: StepSize(scale=2.0), "`scale`"),
     ],
 )
-def test_mistakes_are_named(change, sentence):
-    with pytest.raises(EntraxError, match=sentence):
-        change()
+def test_invalid_arguments_are_refused(call, words):
+    with pytest.raises(EntraxError, match=words):
+        call()

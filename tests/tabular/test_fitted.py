@@ -1,23 +1,29 @@
-"""Fitted Q-iteration: value iteration on the estimated model with a table, and its two ways of going wrong."""
+"""Fitted Q-iteration: value iteration on the estimated model with a table, and its two counterexamples."""
 
 import jax
 import numpy as np
 import pytest
-from dense import EXPLORING, LIVE, frozen_lake, optimum
+from tabular.dense import EXPLORING, LIVE, frozen_lake, optimum
 
 from entrax.errors import EntraxError
 from entrax.nets import NetworkRegressor
 from entrax.problems import FiniteMDP
 from entrax.spec import Transition
-from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs, sample_transitions
-from entrax.tabular.counterexamples import divergence, wrong_limit
+from entrax.tabular import (
+    LeastSquares,
+    divergence,
+    fitted_q_iteration,
+    one_hot_pairs,
+    sample_transitions,
+    wrong_limit,
+)
 
 LAKE = frozen_lake()
 DATA = sample_transitions(LAKE, np.full((16, 4), 0.25), steps=1500, key=jax.random.key(0))
 
 
 class Nearest:
-    """A regressor that is not linear and not ours: the mean of the samples with the same inputs."""
+    """A nonlinear regressor: the mean of the samples with the nearest inputs."""
 
     def fit(self, X, y):
         self.keys, inverse = np.unique(X, axis=0, return_inverse=True)
@@ -57,13 +63,13 @@ def test_with_a_table_it_is_value_iteration_on_the_estimated_model(temperature, 
     np.testing.assert_allclose(found.q(np.arange(16))[LIVE], q[LIVE], atol=1e-8)
     np.testing.assert_allclose(found.value(np.arange(16))[LIVE], value[LIVE], atol=1e-8)
     np.testing.assert_allclose(found.policy(np.arange(16)).sum(axis=1), 1, rtol=1e-12)
-    # Iteration k is sweep k: a contraction from the first.
+    # Every iteration is one sweep, a contraction.
     changes = found.history[:, 0]
     assert np.all(changes[1:] <= 0.85 * changes[:-1] + 1e-12)
 
 
 @pytest.mark.usefixtures("x64")
-def test_any_regressor_with_fit_and_predict_will_do():
+def test_any_regressor_with_fit_and_predict_works():
     few = {"actions": 4, "discount": 0.9, "iterations": 20}
     table = fitted_q_iteration(DATA, LeastSquares(), encode=one_hot_pairs(16, 4), **few)
     other = fitted_q_iteration(DATA, Nearest(), **few)
@@ -73,7 +79,7 @@ def test_any_regressor_with_fit_and_predict_will_do():
 
 @pytest.mark.parametrize("temperature", [0.0, 0.1])
 def test_a_network_comes_near_value_iteration_on_the_estimated_model(temperature):
-    """One-hot pairs, which it could tell apart exactly, but each fit stops short of the least error."""
+    """The network could represent the table exactly, but each fit stops before the least error."""
     network = NetworkRegressor((32,), steps=100)
     encode = one_hot_pairs(16, 4)
     found = fitted_q_iteration(
@@ -96,7 +102,7 @@ def test_a_wrong_limit_without_realisability():
     np.testing.assert_allclose(found.q(np.zeros(1, int))[0], [1.1, (0.9 * 9 * 1.1 + 2) / 10], atol=1e-6)
     q, _ = optimum(example.mdp)
     np.testing.assert_allclose(q[0], [1, 1.8])
-    # The same regressor fitted to the truth would choose rightly; the fixed point does not.
+    # The regressor fitted to the truth chooses the best action; the fixed point does not.
     best = LeastSquares().fit(
         example.encode(example.data.obs, example.data.action), q[example.data.obs, example.data.action]
     )
@@ -119,16 +125,16 @@ def test_divergence_where_the_truth_is_realisable(discount, status):
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "words"),
     [
         ({"action": np.zeros(2, int)}, "same number"),
         ({"action": np.full(1500, 4)}, "integers from 0 to 3"),
         ({"action": np.zeros(1500)}, "integers from 0 to 3"),
     ],
 )
-def test_data_that_make_no_sense_are_refused(change, sentence):
+def test_invalid_data_are_refused(change, words):
     data = Transition(**(DATA._asdict() | change))
-    with pytest.raises(EntraxError, match=sentence):
+    with pytest.raises(EntraxError, match=words):
         fitted_q_iteration(data, LeastSquares(), actions=4, discount=0.9)
     with pytest.raises(EntraxError, match="discount"):
         fitted_q_iteration(DATA, LeastSquares(), actions=4, discount=1.2)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense import EXPLORING, LIVE, frozen_lake, optimum, value_of
+from tabular.dense import EXPLORING, LIVE, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, chain, random_walk
@@ -43,7 +43,7 @@ def test_td_finds_the_value_of_its_policy(temperature):
 
 
 def test_batch_td_is_the_certainty_equivalent():
-    """Its fixed point is the value of the estimated model, and of no other."""
+    """Its fixed point is the value of the estimated model, not of the true one."""
     data = sample_transitions(LAKE, POLICY, steps=800, key=jax.random.key(1))
     solved = batch_td(data, states=16, discount=0.95)
     model = FiniteMDP.from_data(
@@ -60,11 +60,11 @@ def test_batch_td_is_the_certainty_equivalent():
     np.testing.assert_allclose(solved.value[LIVE], optimum(model)[1][LIVE], atol=1e-8)
     assert solved.error_bound < 1e-8
     assert np.all(np.isnan(solved.value[~LIVE]))
-    assert np.abs(solved.value - value_of(LAKE, POLICY))[LIVE].max() > 0.01  # the data are few
+    assert np.abs(solved.value - value_of(LAKE, POLICY))[LIVE].max() > 0.01  # few data
 
 
 def test_you_are_the_predictor():
-    """Eight episodes of Sutton's example: A then B with 0; B seven times, six of them with 1. TD says ¾ for A, MC 0."""
+    """Sutton's example: A, B with return 0; B seven times, six with return 1. For A, TD gives ¾ and MC gives 0."""
     data = Transition(
         obs=np.array([0] + [1] * 8),
         action=np.zeros(9, int),
@@ -90,30 +90,30 @@ def test_sampled_transitions_have_the_frequencies_of_the_problem():
 
 
 @pytest.mark.parametrize(
-    ("mdp", "step_size", "behaviour", "sentences"),
+    ("mdp", "step_size", "behaviour", "words"),
     [
         (LAKE, StepSize(0.75), EpsilonGreedy(0.1), []),
-        (LAKE, StepSize(1.1), EpsilonGreedy(0.1), ["sum to a finite"]),
-        (LAKE, StepSize(0.5), EpsilonGreedy(0.1), ["sum to infinity"]),
-        (LAKE, StepSize(0.0), EpsilonGreedy(0.0), ["sum to infinity", "probability 0"]),
-        (random_walk(6, cost=1.0), StepSize(), EpsilonGreedy(), ["discount is 1"]),
-        (frozen_lake(discount=1.0), StepSize(), EpsilonGreedy(), ["discount is 1"]),
+        (LAKE, StepSize(1.1), EpsilonGreedy(0.1), ["infinite sum"]),
+        (LAKE, StepSize(0.5), EpsilonGreedy(0.1), ["finite sum"]),
+        (LAKE, StepSize(0.0), EpsilonGreedy(0.0), ["finite sum", "positive probability"]),
+        (random_walk(6, cost=1.0), StepSize(), EpsilonGreedy(), ["discount"]),
+        (frozen_lake(discount=1.0), StepSize(), EpsilonGreedy(), ["discount"]),
         (FiniteMDP.from_transitions([(0, 0, 1, 1, 0, False), (1, 0, 1, 1, 1, False)], initial=0, discount=0.9),
-         StepSize(), EpsilonGreedy(), ["leave state 0"]),
+         StepSize(), EpsilonGreedy(), ["state 0"]),
         (FiniteMDP.from_transitions([(0, 0, 1, 1, 0, False), (1, 0, 1, 1, 1, True)], initial=0, discount=1.0),
          StepSize(), EpsilonGreedy(), []),
         (chain(4, discount=0.9), StepSize(), EpsilonGreedy(), []),
     ],
 )  # fmt: skip
-def test_unmet_conditions_are_named(mdp, step_size, behaviour, sentences):
+def test_unmet_conditions_are_named(mdp, step_size, behaviour, words):
     unmet = unmet_conditions(mdp, step_size, behaviour)
-    assert len(unmet) == len(sentences)
-    assert all(part in whole for part, whole in zip(sentences, unmet, strict=True))
+    assert len(unmet) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, unmet, strict=True))
 
 
 @pytest.mark.parametrize("power", [0.4, 0.75, 1.0, 1.3])
-def test_the_sums_of_step_sizes_behave_as_they_are_said_to(power):
-    """A series converges if what its later halves add tends to 0: compare the blocks up to 2²⁰ with those to 2²⁵."""
+def test_convergence_of_the_sums_of_step_sizes(power):
+    """A series converges if its dyadic blocks tend to 0: compare an early block with a late one."""
     steps = StepSize(power, offset=3.0, scale=0.5)
     visits = np.arange(1, 2**22, dtype=float)
     eta = 0.5 * (3.0 / (2 + visits)) ** power
@@ -123,14 +123,14 @@ def test_the_sums_of_step_sizes_behave_as_they_are_said_to(power):
         assert (late < 0.5 * early) == converges
 
 
-def test_a_policy_that_is_none_is_refused():
+def test_an_invalid_policy_is_refused():
     with pytest.raises(EntraxError, match="distribution over actions"):
         sample_transitions(LAKE, 2 * UNIFORM, steps=5, key=jax.random.key(0))
     with pytest.raises(EntraxError, match="distribution over actions"):
         td(LAKE, UNIFORM[:, :2], steps=5, key=jax.random.key(0))
     mask = np.ones((16, 4), bool)
     mask[:, 0] = False
-    with pytest.raises(EntraxError, match="doesn't allow"):
+    with pytest.raises(EntraxError, match="does not allow"):
         reward_process(frozen_lake(mask=mask), UNIFORM)
     with pytest.raises(EntraxError, match="states from 0 to 3"):
         batch_td(sample_transitions(LAKE, UNIFORM, steps=99, key=jax.random.key(0)), states=4, discount=0.9)

@@ -15,7 +15,7 @@ from killing import Killed
 import entrax
 from entrax.environments.spaces import spec_of
 from entrax.errors import EntraxError
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.replay import Uniform
 from entrax.runs import checkpoint

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from entrax import problems
-from entrax.exact.plan import plan
+from entrax.exact import plan
 from entrax.report import study_figures
 from entrax.runs.audit import fingerprint
 from entrax.studies import catalogue

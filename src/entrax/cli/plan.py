@@ -35,7 +35,9 @@ class Source(NamedTuple):
 @click.option("--convention", default="entropy", show_default=True, help="entropy, or kl to the problem's prior.")
 @click.option("--objective", default="discounted", show_default=True, help="discounted or average.")
 @click.option("--method", default="auto", show_default=True, help="How to solve; an unknown one lists them.")
-@click.option("--tolerance", type=float, default=1e-10, show_default=True, help="Wanted bound on the value's error.")
+@click.option(
+    "--tolerance", type=float, help="Largest error of the value, in units of reward. [that of plan in Python]"
+)
 @click.option("--slip", type=float, help="Of a map: the chance that a step goes to a side. [0]")
 @click.option("--step-reward", type=float, help="Of a map: earned by every step. [0]")
 @click.option("--goal-reward", type=float, help="Of a map: earned on entering a goal. [1]")
@@ -114,13 +116,14 @@ def solve(problem: Source, given: dict[str, Any]) -> dict[str, Any]:
     """The answer as numbers and NumPy arrays; with a horizon, value and policy are those of the first decision."""
     import numpy as np
 
-    from entrax.exact.plan import plan
+    from entrax.exact import DEFAULT_TOLERANCE, plan
 
     mdp, temperature = problem.mdp, given["temperature"]
     if given["posterior"] and mdp.horizon is None:
         raise UsageError("--posterior requires --horizon.")
-    names = ("method", "convention", "objective", "tolerance")
-    solution = plan(mdp, temperature, **{name: given[name] for name in names})
+    tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
+    names = ("method", "convention", "objective")
+    solution = plan(mdp, temperature, tolerance=tolerance, **{name: given[name] for name in names})
     over_time = np.ndim(solution.value) == 2
     value, policy = (np.asarray(array[0] if over_time else array) for array in (solution.value, solution.policy))
     answer: dict[str, Any] = {
@@ -151,7 +154,7 @@ def infer(mdp: "FiniteMDP", temperature: float) -> dict[str, Any]:
     """The exact posterior beside the variational one, at the first decision."""
     import numpy as np
 
-    from entrax.exact.posterior import posterior, variational_posterior
+    from entrax.exact import posterior, variational_posterior
 
     exact, variational = posterior(mdp, temperature), variational_posterior(mdp, temperature)
     return {

@@ -27,7 +27,7 @@ def mean_baseline(returns: Returns) -> Float[Array, " sample"]:
     """Return for each sample the mean return of the other samples.
 
     Raises:
-        EntraxError: there are fewer than two samples.
+        UsageError: there are fewer than two samples.
     """
     count = _sample_count(returns)
     return (jnp.sum(returns) - returns) / (count - 1)
@@ -44,7 +44,7 @@ def optimal_baseline(scores: Scores, returns: Returns) -> Float[Array, "sample p
         The baseline in units of return; 0 for a parameter whose score is 0 in all other samples.
 
     Raises:
-        EntraxError: there are fewer than two samples.
+        UsageError: there are fewer than two samples.
     """
     _sample_count(returns)
     squared = jnp.asarray(scores) ** 2

@@ -80,7 +80,7 @@ def n_step_return(
         n: the number of rewards, at least 1.
 
     Raises:
-        EntraxError: `n` is below 1.
+        UsageError: `n` is below 1.
     """
     if n < 1:
         raise UsageError(f"`n` must be at least 1, got {n}.")

@@ -1,3 +1,35 @@
-"""Exact answers to finite problems."""
+"""Exact answers to finite problems: planning, evaluation, gains, and inference.
+
+All functions require 64-bit floats: call them within `jax.enable_x64(True)`.
+"""
 
 from entrax import xla as xla
+from entrax.exact.evaluation import PolicyEvaluation, evaluate, policy_gradient
+from entrax.exact.gains import Gains, gains
+from entrax.exact.messages import Messages, backward_messages, evidence_lower_bound, forward_messages, log_evidence
+from entrax.exact.plan import CONVENTIONS, DEFAULT_TOLERANCE, METHODS, OBJECTIVES, plan
+from entrax.exact.posterior import Posterior, optimism, posterior, variational_posterior
+from entrax.exact.solution import Solution
+
+__all__ = [
+    "CONVENTIONS",
+    "DEFAULT_TOLERANCE",
+    "METHODS",
+    "OBJECTIVES",
+    "Gains",
+    "Messages",
+    "PolicyEvaluation",
+    "Posterior",
+    "Solution",
+    "backward_messages",
+    "evaluate",
+    "evidence_lower_bound",
+    "forward_messages",
+    "gains",
+    "log_evidence",
+    "optimism",
+    "plan",
+    "policy_gradient",
+    "posterior",
+    "variational_posterior",
+]

@@ -1,16 +1,16 @@
-"""Soft Bellman sweeps over all states at once, laid out for speed.
+"""Soft Bellman sweeps over all states, with an array layout chosen for speed.
 
     Q(s,a) = r(s,a) + γ Σ_k p_k V(s'_k)             (1)  action_values
     V(s)   = α log Σ_a π₀(a) exp(Q(s,a)/α)          (2)  soft_maximum; the hard maximum at α = 0
     π(a|s) = π₀(a) exp((Q(s,a) − V(s))/α)           (3)  soft_maximiser
 
-The equations are those of `entrax.soft.operators`, which state the conventions and which the tests hold these against.
-They are written out again because a sweep is bound by memory: with the state as the last axis, and actions and
-branches unrolled, the compiler makes one multi-threaded loop of (1) and (2) that reads every array once; the same
-equations as a batched `vmap` take five to ten times as long.
+`entrax.soft.operators` defines these equations and their conventions; the tests compare the two. They are implemented a
+second time because a sweep is limited by memory bandwidth. With the state as the last axis and unrolled actions and
+branches, the compiler fuses (1) and (2) into one multi-threaded loop that reads every array once. The same equations as
+a batched `vmap` take five to ten times as long.
 
-An excluded action has reward −∞. A terminal state keeps one action, of reward 0 and leading nowhere, so that its value
-is 0 in both conventions without a special case.
+An excluded action has reward −∞. A terminal state keeps one action, of reward 0 and without transitions, so that its
+value is 0 in both conventions without a special case.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,32 +29,35 @@ ByState = Float[Array, " state"]
 ByAction = Float[Array, "action state"]
 Scalar = Float[Array, ""]
 
-UNROLL = 64  # terms written out in one loop body; beyond this the compiler takes too long, and a scan is used
+UNROLL = 64  # the most unrolled terms of a loop body; for more, compilation would be slow and a scan is used
 _EPS = float(jnp.finfo(jnp.float64).eps)
-COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # as in soft.operators: a temperature below this is 0
+COLDEST = float(jnp.finfo(jnp.float64).tiny) * 2.0**14  # a lower temperature is treated as 0, as in soft.operators
 
 
 class Sweep(eqx.Module):
-    """A problem with the state as the last axis: what a sweep reads. Index S is the end of an episode."""
+    """The arrays of a sweep, with the state as the last axis; index S is the end."""
 
     successor: Int[Array, "action branch state"]
     probability: Float[Array, "action branch state"]
     reward: ByAction  # −∞ where the action is excluded
-    log_prior: ByAction | None  # normalised; None is the counting measure (the entropy convention)
+    log_prior: ByAction | None  # normalised; None for the entropy convention
     discount: Scalar
 
 
-class Rows(eqx.Module):
-    """The transitions of one policy: row s of P_π has `weight[r, s]` at column `successor[r, s]`."""
+class PolicyTransitions(eqx.Module):
+    """The matrix P_π: row s has `weight[r, s]` at column `successor[r, s]`."""
 
     successor: Int[Array, "row state"]
     weight: Float[Array, "row state"]
 
 
 def make_sweep(mdp: FiniteMDP, kl: bool) -> Sweep:
-    """`mdp` with the state last, in float64. `kl`: with its prior normalised (uniform if None), else without one."""
-    given = (mdp.successor, mdp.probability, mdp.reward, mdp.terminal, mdp.mask, mdp.prior)
-    return _make_sweep(*given, jnp.asarray(mdp.discount, jnp.float64), kl)
+    """Transpose `mdp` to the layout of a sweep, in float64.
+
+    In the KL convention (`kl`) the prior is normalised, or uniform if the problem has none.
+    """
+    arrays = (mdp.successor, mdp.probability, mdp.reward, mdp.terminal, mdp.mask, mdp.prior)
+    return _make_sweep(*arrays, jnp.asarray(mdp.discount, jnp.float64), kl)
 
 
 @eqx.filter_jit
@@ -83,12 +86,12 @@ def _make_sweep(
 
 
 def undiscounted(sweep: Sweep) -> Sweep:
-    """`sweep` with γ = 1."""
+    """Return `sweep` with γ = 1."""
     return replace(sweep, discount=jnp.asarray(1.0))
 
 
 def expectation(successor: Int[Array, "row state"], weight: Float[Array, "row state"], v: ByState) -> ByState:
-    """Σ_r weight[r] v(successor[r]) for every state, with v(S) = 0."""
+    """Return Σ_r weight[r] v(successor[r]) for every state, with v(S) = 0."""
     padded = jnp.append(v, 0.0)
     if weight.shape[0] <= UNROLL:
         return _terms(successor, weight, padded)
@@ -97,7 +100,7 @@ def expectation(successor: Int[Array, "row state"], weight: Float[Array, "row st
 
 
 def action_values(sweep: Sweep, v: ByState) -> ByAction:
-    """Q of equation (1), −∞ for excluded actions."""
+    """Return Q of equation (1), −∞ for excluded actions."""
     actions, branches, _ = sweep.successor.shape
     if actions * branches <= UNROLL:
         return jnp.stack(_action_rows(sweep, v))
@@ -110,30 +113,29 @@ def action_values(sweep: Sweep, v: ByState) -> ByAction:
 
 
 def next_values(sweep: Sweep, v: ByState) -> ByAction:
-    """γ Σ_k p_k V(s'_k) of every action: (1) without the reward."""
+    """Return γ Σ_k p_k V(s'_k) of every action, which is (1) without the reward."""
     return action_values(replace(sweep, reward=jnp.zeros_like(sweep.reward)), v)
 
 
 def soft_maximum(q: ByAction | Sequence[ByState], temperature: Scalar, log_prior: ByAction | None) -> ByState:
-    """V of equation (2), of rows of Q by action: at most `UNROLL` of them are fused with whatever computed them."""
-    rows, priors = _as_rows(q), None if log_prior is None else _as_rows(log_prior)
-    if priors is not None:  # what the prior never does is excluded
-        rows = _each(lambda q_a, p: jnp.where(p == -jnp.inf, -jnp.inf, q_a), rows, priors)
+    """Return V of equation (2) from rows of Q, one for each action.
+
+    Up to `UNROLL` rows are fused with the computation of Q.
+    """
+    rows, priors = _allowed_rows(q, log_prior)
     best = _fold(jnp.maximum, rows)
     gaps = _each(lambda q_a: _scaled_gap(q_a, best, temperature), rows)
     if priors is None:
         return best + temperature * jnp.log(_fold(jnp.add, _each(jnp.exp, gaps)))
     mass = _fold(jnp.add, _each(lambda z, p: jnp.exp(z + p), gaps, priors))
-    # At a high temperature the mass is 1 less a little, and α times the rounding of 1 would swamp V: log1p avoids it.
+    # At a high temperature the mass is just below 1, and its rounding error times α would swamp V; log1p avoids this.
     spread = _fold(jnp.add, _each(lambda z, p: jnp.exp(p) * jnp.expm1(z), gaps, priors))
     return best + temperature * jnp.where(spread > -0.25, jnp.log1p(jnp.maximum(spread, -0.25)), jnp.log(mass))
 
 
 def soft_maximiser(q: ByAction, temperature: Scalar, log_prior: ByAction | None) -> ByAction:
-    """π of equation (3); at α = 0 the best actions share, in proportion to the prior or equally."""
-    rows, priors = _as_rows(q), None if log_prior is None else _as_rows(log_prior)
-    if priors is not None:
-        rows = _each(lambda q_a, p: jnp.where(p == -jnp.inf, -jnp.inf, q_a), rows, priors)
+    """Return π of equation (3); at α = 0 ties share in proportion to the prior."""
+    rows, priors = _allowed_rows(q, log_prior)
     best = _fold(jnp.maximum, rows)
     masses = _each(lambda q_a: jnp.exp(_scaled_gap(q_a, best, temperature)), rows)
     if priors is not None:
@@ -144,46 +146,55 @@ def soft_maximiser(q: ByAction, temperature: Scalar, log_prior: ByAction | None)
 
 
 def backup(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
-    """T V: equations (1) and (2) in one pass over the problem."""
+    """Return T V, equations (1) and (2), in one pass over the problem."""
     actions, branches, _ = sweep.successor.shape
 
     def rows() -> ByAction | list[ByState]:
         return _action_rows(sweep, v) if actions * branches <= UNROLL else action_values(sweep, v)
 
     def hard() -> ByState:
-        return _fold(jnp.maximum, rows())  # a prior of 0 has already made the reward −∞
+        return _fold(jnp.maximum, rows())  # actions of prior 0 already have reward −∞
 
     return jax.lax.cond(temperature < COLDEST, hard, lambda: soft_maximum(rows(), temperature, sweep.log_prior))
 
 
-def policy_rows(sweep: Sweep, policy: ByAction) -> Rows:
-    """P_π of any policy: every branch of every action, weighted by π."""
+def policy_transitions(sweep: Sweep, policy: ByAction) -> PolicyTransitions:
+    """Return P_π of any policy: every branch of every action, weighted by π."""
     _, _, states = sweep.successor.shape
     weight = policy[:, None, :] * sweep.probability
-    return Rows(successor=sweep.successor.reshape(-1, states), weight=weight.reshape(-1, states))
+    return PolicyTransitions(successor=sweep.successor.reshape(-1, states), weight=weight.reshape(-1, states))
 
 
-def greedy_rows(sweep: Sweep, q: ByAction) -> Rows:
-    """P_π of the first best action of each state: A times fewer rows than `policy_rows`."""
+def greedy_transitions(sweep: Sweep, q: ByAction) -> PolicyTransitions:
+    """Return P_π of the first best action of each state, with A times fewer rows."""
     best, successor, probability = q[0], sweep.successor[0], sweep.probability[0]
     if q.shape[0] > UNROLL:
         chosen = jnp.argmax(q, axis=0)[None, None, :]
         successor, probability = (
             jnp.take_along_axis(x, chosen, axis=0)[0] for x in (sweep.successor, sweep.probability)
         )
-        return Rows(successor=successor, weight=probability)
+        return PolicyTransitions(successor=successor, weight=probability)
     for action in range(1, q.shape[0]):
         better = q[action] > best
         best = jnp.where(better, q[action], best)
         successor = jnp.where(better, sweep.successor[action], successor)
         probability = jnp.where(better, sweep.probability[action], probability)
-    return Rows(successor=successor, weight=probability)
+    return PolicyTransitions(successor=successor, weight=probability)
 
 
-def spread(rows: Rows, size: ByState) -> ByState:
-    """The largest `size` that the chain can come to from each state, times the chance of the way, to a factor of 2.
+def improved_policy(sweep: Sweep, temperature: Scalar, v: ByState, greedy: bool) -> PolicyTransitions:
+    """Return P_π of the soft policy of V, or, if `greedy`, of its first best action."""
+    q = action_values(sweep, v)
+    if greedy:
+        return greedy_transitions(sweep, q)
+    return policy_transitions(sweep, soft_maximiser(q, temperature, sweep.log_prior))
 
-    Errors travel so: divided by it, a state and those that it leads to are of one scale.
+
+def propagated_scale(rows: PolicyTransitions, size: ByState) -> ByState:
+    """Return the largest size that each state inherits from states ahead of it.
+
+    The result is max over paths of the path's probability times `size` at its end, to a factor of 2. Errors of V
+    propagate in this way: divided by it, neighbouring states have errors of the same scale.
     """
 
     def step(carry: tuple[ByState, Array, Array]) -> tuple[ByState, Array, Array]:
@@ -201,11 +212,11 @@ def spread(rows: Rows, size: ByState) -> ByState:
 
 
 def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
-    """A bound on |computed T V − T V| at each state, from that state's own numbers.
+    """Bound |computed T V − T V| at each state from that state's own numbers.
 
-    Q is off by (K + 3) units of γ Σ p |V| and two of |Q|, by nothing where all the next values are 0. (2) is monotone
-    and convex in Q, so it is off by at most its rise when each Q rises by its own error: an action that is never
-    taken adds nothing, however large its reward. A unit is `eps`, twice the rounding of one operation.
+    Q has an error of at most (K + 3) units of γ Σ p |V| plus two units of |Q|, and of 0 if all next values are 0. (2)
+    is monotone and convex in Q, so its error is at most its increase when each Q increases by its own error. An action
+    that is never taken adds nothing, even if its reward is huge. A unit is `eps`, twice the rounding of one operation.
     """
     branches = sweep.successor.shape[1]
     allowed = jnp.isfinite(sweep.reward)
@@ -228,11 +239,11 @@ def rounding(sweep: Sweep, temperature: Scalar, v: ByState) -> ByState:
 
 
 def _soft_rounding(sweep: Sweep, temperature: Scalar, largest: ByState) -> ByState:
-    """What the exponentials and the logarithm of (2) add: nothing where there is only one action.
+    """Bound the error of the exponentials and the logarithm of (2), 0 for one action.
 
-    They are taken to be within 8 units of the last place; |z| e^z ≤ 1/e for each of A terms, and log Σ ≤ log A or,
-    with a prior, at least log of the smallest π₀. If all of the prior is on allowed actions, α beyond 8 max|Q| adds
-    no error: by then Σ π₀ e^z is above ¾, and its logarithm taken by log1p.
+    Both functions are assumed to be accurate to 8 units in the last place. |z| e^z ≤ 1/e for each of A terms. log Σ is
+    at most log A or, with a prior, at least the log of the smallest π₀. If the whole prior is on allowed actions,
+    temperatures above 8 max|Q| add no error, because then Σ π₀ e^z is above ¾ and log1p is used.
     """
     allowed = jnp.isfinite(sweep.reward)
     count = jnp.sum(allowed, axis=0)
@@ -253,7 +264,7 @@ def _terms(successor: Array, weight: Array, padded: Array) -> Array:
 
 
 def _look_up(padded: Array, index: Array) -> Array:
-    return padded.at[index].get(mode="promise_in_bounds")  # the problem was checked when it was built
+    return padded.at[index].get(mode="promise_in_bounds")  # `FiniteMDP` checks its indices
 
 
 def _action_rows(sweep: Sweep, v: ByState) -> list[ByState]:
@@ -270,6 +281,16 @@ def _as_rows(q: ByAction | Sequence[ByState]) -> Array | list[Array]:
     return list(q)
 
 
+def _allowed_rows(
+    q: ByAction | Sequence[ByState], log_prior: ByAction | None
+) -> tuple[Array | list[Array], Array | list[Array] | None]:
+    """Return rows of Q, −∞ where the prior is 0, and rows of the log-prior, if any."""
+    if log_prior is None:
+        return _as_rows(q), None
+    rows, priors = _as_rows(q), _as_rows(log_prior)
+    return _each(lambda q_a, p: jnp.where(p == -jnp.inf, -jnp.inf, q_a), rows, priors), priors
+
+
 def _fold(operation: Callable[[Array, Array], Array], rows: Array | list[Array]) -> Array:
     if isinstance(rows, list):
         return reduce(operation, rows)
@@ -283,7 +304,7 @@ def _each(function: Callable[..., Array], *columns: Array | list[Array]) -> Arra
 
 
 def _scaled_gap(q: Array, best: Array, temperature: Scalar) -> Array:
-    """z = (Q − max Q)/α ≤ 0; at temperature 0: 0 for the best actions and −∞ for the others."""
+    """Return z = (Q − max Q)/α ≤ 0; at temperature 0, 0 for the best, −∞ otherwise."""
     cold = temperature < COLDEST
     gap = q - best
     return jnp.where(cold, jnp.where(gap < 0, -jnp.inf, 0.0), gap / jnp.where(cold, 1.0, temperature))

@@ -1,4 +1,4 @@
-"""What the exact solvers refuse before they start, each in a sentence."""
+"""Checks of the arguments of exact solvers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,27 +11,27 @@ from entrax.errors import UsageError, closest
 
 
 def is_traced(tree: object) -> bool:
-    """Whether any array in `tree` is abstract, as inside `jax.jit` and `jax.grad`, so that nothing can be checked."""
+    """Return whether any array in `tree` is traced and so has no value to check."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def check_precision() -> None:
-    """Refuse 32-bit mode, and see to it that XLA computes what it should."""
+    """Refuse 32-bit mode, and check that XLA computes correctly."""
     xla.check()
     if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise UsageError(
-            "exact answers need 64-bit floats: call jax.config.update('jax_enable_x64', True) first, or work within "
-            "jax.enable_x64(True)."
+            "Exact solvers require 64-bit floats. Call jax.config.update('jax_enable_x64', True) first, or use "
+            "`with jax.enable_x64(True):`."
         )
 
 
 def check_temperature(temperature: Any) -> None:
-    """Refuse a temperature that is not a finite number ≥ 0."""
-    _check_number("the temperature", temperature)
+    """Check that a temperature is a finite number ≥ 0."""
+    _check_number("temperature", temperature)
 
 
 def check_temperatures(temperature: Any) -> None:
-    """Refuse what is neither a finite number ≥ 0 nor several of them."""
+    """Check that one temperature, or each of a list, is a finite number ≥ 0."""
     if is_traced(temperature) and np.ndim(temperature) <= 1:
         return
     several = np.asarray(temperature)
@@ -43,38 +43,44 @@ def check_temperatures(temperature: Any) -> None:
 
 
 def check_start(start: Any, states: int, used: bool) -> None:
-    """Refuse a starting value that is not one finite number for each state, or where none is used."""
+    """Check that an initial value has one finite number for each state and is used."""
     if start is None:
         return
     if not used:
-        raise UsageError("a start is for discounted and undiscounted values, not for a horizon or an average reward.")
+        raise UsageError("`start` must be None for a finite horizon and for an average reward, which do not use it.")
     if np.shape(start) != (states,):
-        raise UsageError(f"the start has shape {np.shape(start)}: it must be ({states},), one value for each state.")
+        raise UsageError(f"`start` must have shape ({states},), one value for each state, got {np.shape(start)}.")
     if not is_traced(start) and not np.all(np.isfinite(np.asarray(start))):
-        raise UsageError("the start must hold finite numbers.")
+        raise UsageError("`start` must hold finite numbers.")
 
 
 def check_tolerance(tolerance: Any) -> None:
-    """Refuse a tolerance that is not a finite number ≥ 0, or not known while a computation is traced."""
+    """Check that a tolerance is a finite number ≥ 0 and not traced."""
     if is_traced(tolerance):
-        raise UsageError("the tolerance must be a number, not a traced value.")
-    _check_number("the tolerance", tolerance)
+        raise UsageError("`tolerance` must be a number, not a traced value.")
+    _check_number("tolerance", tolerance)
 
 
 def check_iterations(limit: Any) -> None:
-    """Refuse a limit on iterations that is neither None nor a whole number of at least 1."""
+    """Check that a limit on iterations is None or a whole number of at least 1."""
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
     if limit is not None and not (whole and limit >= 1):
-        raise UsageError(f"max_iterations must be a whole number, at least 1, or None, not {limit}.")
+        raise UsageError(f"`max_iterations` must be a whole number, at least 1, or None, got {limit}.")
 
 
 def _check_number(name: str, value: Any) -> None:
     number = np.ndim(value) == 0 and (is_traced(value) or np.asarray(value).dtype.kind in "iuf")
     if not number or not (is_traced(value) or 0 <= np.asarray(value).item() < np.inf):
-        raise UsageError(f"{name} must be a number ≥ 0, not {value!r}.")
+        raise UsageError(f"`{name}` must be a finite number, at least 0, got {value!r}.")
+
+
+def check_no_average(objective: str, horizon: int | np.integer | None) -> None:
+    """Refuse an average reward with a horizon."""
+    if objective == "average" and horizon is not None:
+        raise UsageError(f"`horizon` must be None for an average reward, got {horizon}.")
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a word that is not one of `known`."""
+    """Check that the argument `name` is one of the known words."""
     if value not in known:
-        raise UsageError(f"{name} {value!r} is not one of {', '.join(known)}{closest(value, known)}")
+        raise UsageError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{closest(value, known)}")

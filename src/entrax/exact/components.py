@@ -1,9 +1,11 @@
-"""Where one can stay for ever, and what one earns there per step: end components and their gains.
+"""End components of a problem and their gains (optimal average rewards).
 
-An end component is a set of states, with an action or more in each, that those actions never leave and within which
-they lead from every state to every other. Whatever one does, almost surely one ends up inside one or the episode ends.
+An end component is a set of states with one or more actions in each, such that these actions never leave the set and
+lead from every state of it to every other. Under any policy, with probability 1 either the episode ends or the states
+visited infinitely often form an end component.
 
-Source: de Alfaro (1997), Formal verification of probabilistic systems, chapter 3.
+References:
+    de Alfaro (1997), Formal verification of probabilistic systems, chapter 3.
 """
 
 from typing import NamedTuple
@@ -20,13 +22,18 @@ from entrax.errors import UsageError
 from entrax.exact.bellman import Scalar, Sweep, backup, rounding
 from entrax.problems.finite import FiniteMDP
 
-_ROUNDS = 200  # of sweeps each, before a gain is left undecided
-_MORE_ROUNDS = 5_000  # where its size is asked for, and not its sign only
-_SWEEPS = 20
+_ROUNDS = 200  # the most rounds of sweeps to decide the sign of a gain
+_MORE_ROUNDS = 5_000  # the most rounds to compute a gain to a tolerance
+_SWEEPS = 20  # sweeps in a round
 
 
 class Components(NamedTuple):
-    """The maximal end components: `label[s]` from 0, −1 for states in none; `kept[s, a]`: the actions that stay."""
+    """The maximal end components of a problem.
+
+    Attributes:
+        label: the component of each state, from 0; −1 for states in none.
+        kept: which actions stay in the component of their state.
+    """
 
     label: Int[np.ndarray, " state"]
     kept: Bool[np.ndarray, "state action"]
@@ -37,16 +44,16 @@ class Components(NamedTuple):
 
 
 def end_components(mdp: FiniteMDP, allowed: Bool[np.ndarray, "state action"]) -> Components:
-    """The maximal end components of `mdp` with the `allowed` actions only.
+    """Return the maximal end components of `mdp` with the `allowed` actions.
 
-    Rounds of strongly connected components: actions that may leave theirs are dropped, until none does.
+    The algorithm repeatedly computes strongly connected components and removes the actions that may leave theirs.
     """
     successor = np.asarray(mdp.successor)
     possible = np.asarray(mdp.probability) > 0
     states = mdp.states
     ends = np.any(possible & (successor == states), axis=2)
     kept = allowed & ~ends & ~np.asarray(mdp.terminal)[:, None]
-    inside = np.where(successor < states, successor, 0)  # what may end the episode is not kept
+    inside = np.where(successor < states, successor, 0)  # actions that may end the episode are not kept
     while True:
         edge = possible & kept[..., None]
         start = np.concatenate([[0], np.cumsum(edge.sum((1, 2)))])
@@ -63,9 +70,13 @@ def end_components(mdp: FiniteMDP, allowed: Bool[np.ndarray, "state action"]) ->
 
 
 def closed_classes(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> Int[np.ndarray, " state"]:
-    """The closed class of each state, −1 for transient ones, when every `taken` action has positive probability.
+    """Return the closed class of each state, −1 for transient states.
 
-    Raises `EntraxError` unless there is one class and no way to end: the average reward depends on the start otherwise.
+    Every `taken` action has positive probability.
+
+    Raises:
+        UsageError: there are several classes, so that the average reward depends on the initial state, or episodes
+            can end.
     """
     successor, states = np.asarray(mdp.successor), mdp.states
     edge = (np.asarray(mdp.probability) > 0) & taken[..., None]
@@ -81,32 +92,34 @@ def closed_classes(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> I
 
 
 def check_unending(mdp: FiniteMDP, taken: Bool[np.ndarray, "state action"]) -> None:
-    """Refuse a problem that can end, for which an average reward per step means nothing."""
+    """Refuse a problem that can end, for which an average reward is not defined."""
     edge = (np.asarray(mdp.probability) > 0) & taken[..., None]
     ends = np.flatnonzero(np.asarray(mdp.terminal) | np.any(edge & (np.asarray(mdp.successor) == mdp.states), (1, 2)))
     if len(ends):
-        raise UsageError(f"an average reward needs a problem that never ends, and episodes can end in state {ends[0]}.")
+        raise UsageError(
+            f"The average reward requires a problem that never ends, but episodes can end in state {ends[0]}."
+        )
 
 
 def refuse_several(label: Int[np.ndarray, " state"]) -> None:
-    """Refuse more than one set of states in which one can be for ever."""
+    """Refuse several components: the average reward may depend on the start."""
     sets = np.unique(label[label >= 0])
     if len(sets) > 1:
         one, other = (np.flatnonzero(label == which)[0] for which in sets[:2])
         raise UsageError(
-            f"the average reward may depend on where one starts: one can stay for ever around state {one} and around "
-            f"state {other} without getting from the one to the other. `exact.gains.gains` has one for each state."
+            f"The average reward may depend on the initial state, because a policy can stay for ever near state {one} "
+            f"or near state {other}. Use entrax.exact.gains, which returns a gain for each state."
         )
 
 
 def gain_bounds(
     sweep: Sweep, temperature: Scalar, components: Components, tolerance: float | None = None
 ) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
-    """Certified bounds (lower, upper) on the largest soft average reward of staying in each component for ever.
+    """Return certified bounds (lower, upper) on the optimal gain of each component.
 
-    For any h, min(T h − h) ≤ g ≤ max(T h − h) over a component (Odoni 1969), T being restricted to it. Damped value
-    iteration narrows them until every sign is decided (with a `tolerance`, until they are within it of their middle) or
-    it has gone on long enough.
+    For any h, min(T h − h) ≤ g ≤ max(T h − h) over a component (Odoni 1969), where T is restricted to its actions.
+    Damped value iteration narrows these bounds until every sign is decided, or, with a `tolerance`, until both are
+    within it of their middle, for at most a fixed number of sweeps.
     """
     label = jnp.asarray(components.label)
     inside = Sweep(
@@ -130,7 +143,7 @@ def gain_bounds(
 def _narrow(
     sweep: Sweep, temperature: Scalar, label: Int[Array, " state"], count: int, h: Float[Array, " state"]
 ) -> tuple[Array, Array, Array]:
-    """Bounds on the gains by h, and h some damped sweeps later, about 0 in each component."""
+    """Return h after some damped sweeps, and the bounds on the gains from h before."""
     inside = label >= 0
 
     def change(h: Array) -> Array:

@@ -1,4 +1,7 @@
-"""Which states an episode can visit, and how far each is from its end: values spread one such step in a sweep."""
+"""Which states an episode can visit, and how many steps each is from the end.
+
+A sweep propagates values by one step.
+"""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,27 +15,27 @@ Branches = Bool[np.ndarray, "state action branch"]
 
 
 def levels(mdp: FiniteMDP, grade: Float[np.ndarray, "state action"] | None = None) -> Int[np.ndarray, " state"]:
-    """The least number of transitions to the end of an episode; −1 where it cannot be reached.
+    """Return the least number of transitions to the end; −1 if unreachable.
 
-    With a `grade` of actions, those of a higher grade are only used from states that have no way by lower ones, whose
-    levels come after all lower ones.
+    With a `grade` of actions, actions of a higher grade are used only in states that cannot reach the end by lower
+    grades. The levels of such states are above all levels of lower grades.
     """
     possible = possible_branches(mdp)
     level = np.full(mdp.states + 1, -1)
     level[np.append(np.asarray(mdp.terminal), True)] = 0
     if grade is None:
-        return _extended(level, np.asarray(mdp.successor), possible)[:-1]
+        return _extend_levels(level, np.asarray(mdp.successor), possible)[:-1]
     for highest in np.unique(grade[possible.any(axis=2)]):
-        level = _extended(level, np.asarray(mdp.successor), possible & (grade <= highest)[..., None])
+        level = _extend_levels(level, np.asarray(mdp.successor), possible & (grade <= highest)[..., None])
         if np.all(level >= 0):
             break
     return level[:-1]
 
 
 def reachable(mdp: FiniteMDP) -> Bool[np.ndarray, " state"]:
-    """The states that an episode can visit: those that the initial distribution leads to by allowed actions.
+    """Return the states that an episode can visit by allowed actions.
 
-    All of them where the problem is traced, so that this cannot be known.
+    All states are returned if the problem is traced.
     """
     if is_traced((mdp.initial, mdp.successor, mdp.probability, mdp.terminal)):
         return np.ones(mdp.states, bool)
@@ -43,19 +46,25 @@ def reachable(mdp: FiniteMDP) -> Bool[np.ndarray, " state"]:
 
 
 def visited(graph: sparse.csr_array, first: Bool[np.ndarray, " state"]) -> Bool[np.ndarray, " state"]:
-    """The states that the edges of `graph` lead to from the `first` ones, these included."""
-    outside, sources = len(first), np.flatnonzero(first)  # a node of its own, which stands for the start
-    entries = (np.ones(len(sources), np.int8), (np.full(len(sources), outside), sources))
+    """Return the states that `graph` reaches from the `first` states, and these.
+
+    Node S must have no outgoing edges; it is used as the source of the search.
+    """
+    source, starts = len(first), np.flatnonzero(first)
+    entries = (np.ones(len(starts), np.int8), (np.full(len(starts), source), starts))
     order = csgraph.breadth_first_order(
-        graph + sparse.csr_array(entries, shape=graph.shape), outside, return_predecessors=False
+        graph + sparse.csr_array(entries, shape=graph.shape), source, return_predecessors=False
     )
-    found = np.zeros(outside + 1, bool)
-    found[order] = True
-    return found[:-1]
+    reached = np.zeros(source + 1, bool)
+    reached[order] = True
+    return reached[:-1]
 
 
 def possible_branches(mdp: FiniteMDP) -> Branches:
-    """The branches of positive probability, of actions that are not excluded as far as this is known."""
+    """Return the branches of positive probability of actions that are not excluded.
+
+    Traced arrays exclude nothing.
+    """
     possible = np.asarray(mdp.probability) > 0
     if mdp.prior is not None and not is_traced(mdp.prior):
         possible &= (np.asarray(mdp.prior) > 0)[..., None]
@@ -65,19 +74,19 @@ def possible_branches(mdp: FiniteMDP) -> Branches:
 
 
 def graph_of(successor: Int[np.ndarray, "state action branch"], possible: Branches) -> sparse.csr_array:
-    """The `possible` branches as a graph of S + 1 nodes, the last of which is the end of an episode."""
+    """Return the graph of the `possible` branches; node S is the end of an episode."""
     count = possible.sum((1, 2))
     start = np.concatenate([[0], np.cumsum(count), [int(count.sum())]])
     nodes = len(successor) + 1
     return sparse.csr_array((np.ones(start[-1], np.int8), successor[possible], start), shape=(nodes, nodes))
 
 
-def _extended(
+def _extend_levels(
     level: Int[np.ndarray, " node"], successor: Int[np.ndarray, "state action branch"], possible: Branches
 ) -> Int[np.ndarray, " node"]:
-    """`level` with the states that can get to one that has a level."""
+    """Assign levels to the states that can reach a state that has one."""
     backward = graph_of(successor, possible).T.tocsr()
-    # One frontier at a time: the predecessors of the last level's states that have no level yet.
+    # Each frontier holds the predecessors of the last one that have no level yet.
     frontier = np.flatnonzero(level >= 0)
     distance = int(level.max())
     while frontier.size:

@@ -1,10 +1,10 @@
-"""Planning and evaluation with a finite horizon: T backward sweeps, nothing to converge.
+"""Planning and evaluation with a finite horizon, by T backward sweeps.
 
     V_t = T_t V_{t+1} from V_T = final value                                     planning                      (1)
     V_t = Σ_a π_t (Q_t − α log π_t/π₀),   Q_t = r_t + γ P_t V_{t+1}              any policy                    (2)
     d_{t+1}(s) = γ Σ_{s',a} d_t(s') π_t(a|s') p_t(s|s',a),   d_0 = p₀            expected discounted visits    (3)
 
-Derivatives are those of the sweeps, unrolled.
+Derivatives are those of the unrolled sweeps.
 """
 
 from collections.abc import Callable
@@ -33,17 +33,17 @@ from entrax.exact.bellman import (
 )
 from entrax.exact.checks import is_traced
 from entrax.exact.implicit import smooth_policy, smooth_value
-from entrax.exact.solution import Solution, finish
+from entrax.exact.solution import Solution, with_terminal_rows
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.finite_horizon import FiniteHorizonMDP
 from entrax.soft.operators import entropy, soft_value
 
 
 def solve_finite_horizon(problem: FiniteHorizonMDP, temperature: Scalar, kl: bool, tolerance: float) -> Solution:
-    """Equation (1). Memory grows as horizon · states · actions.
+    """Solve equation (1), with memory proportional to horizon · states · actions.
 
-    The bound on the error adds up the rounding of the sweeps state by state. It counts the states that an episode can
-    visit at each time.
+    The error bound accumulates the rounding of the sweeps at each state, and is the maximum over the states that an
+    episode can visit at each time.
     """
     traced = is_traced((problem, temperature))
     value, q, policy, bound, visited = _backward(as_arrays(problem), temperature, kl, traced)
@@ -73,22 +73,22 @@ def _backward(problem: FiniteHorizonMDP, temperature: Scalar, kl: bool, traced: 
             before, policy = smooth_value(mdp, sweep, temperature, q), smooth_policy(mdp, sweep, temperature, q)
         else:
             before, policy = backup(sweep, temperature, v), soft_maximiser(q, temperature, sweep.log_prior).T
-        off = _error_before(*jax.lax.stop_gradient((sweep, temperature, v, error)))
-        return (before, off), (before, off, *finish(mdp.terminal, q, policy))
+        error = _backed_up_error(*jax.lax.stop_gradient((sweep, temperature, v, error)))
+        return (before, error), (before, error, *with_terminal_rows(mdp.terminal, q, policy))
 
     last = end_value(problem)
-    start = (last, jnp.zeros_like(last))
+    exact = jnp.zeros_like(last)
     steps: tuple[Array, ...]
-    _, steps = jax.lax.scan(step, start, problem.varying, length=problem.horizon, reverse=True)
+    _, steps = jax.lax.scan(step, (last, exact), problem.varying, length=problem.horizon, reverse=True)
     values, errors, q, policy = steps
-    values, errors = jnp.concatenate([values, last[None]]), jnp.concatenate([errors, start[1][None]])
+    values, errors = jnp.concatenate([values, last[None]]), jnp.concatenate([errors, exact[None]])
     return values, q, policy, errors, _visited(problem, kl)
 
 
-def _error_before(sweep: Sweep, temperature: Scalar, v: ByState, error: ByState) -> ByState:
-    """A bound on the error of the computed T V where that of V is at most `error`.
+def _backed_up_error(sweep: Sweep, temperature: Scalar, v: ByState, error: ByState) -> ByState:
+    """Bound the error of the computed T V, given that of V.
 
-    T is monotone and convex: it errs by at most its rise when V rises by `error`, and by its own rounding.
+    T is monotone and convex, so its error is at most its increase when V increases by `error`, plus its own rounding.
     """
     ahead, q = next_values(sweep, error), action_values(sweep, v)
     gap = q - jnp.max(q, axis=0)
@@ -105,14 +105,14 @@ def _error_before(sweep: Sweep, temperature: Scalar, v: ByState, error: ByState)
 
 
 def _visited(problem: FiniteHorizonMDP, kl: bool) -> Bool[Array, "time state"]:
-    """Which states an episode can be in at each time."""
+    """Return which states an episode can visit at each time."""
     stages = _stages(problem, kl)
 
-    def step(here: Bool[Array, " state"], arrays: dict[str, Array]) -> tuple:
+    def step(current: Bool[Array, " state"], arrays: dict[str, Array]) -> tuple:
         _, sweep = stages(arrays)
-        moves = here & jnp.isfinite(sweep.reward)[:, None] & (sweep.probability > 0)
-        there = jnp.zeros(len(here) + 1, bool).at[sweep.successor].max(moves)
-        return there[:-1], here
+        moves = current & jnp.isfinite(sweep.reward)[:, None] & (sweep.probability > 0)
+        following = jnp.zeros(len(current) + 1, bool).at[sweep.successor].max(moves)
+        return following[:-1], current
 
     before: Array
     last, before = jax.lax.scan(step, jnp.asarray(problem.mdp.initial) > 0, problem.varying, length=problem.horizon)
@@ -122,10 +122,14 @@ def _visited(problem: FiniteHorizonMDP, kl: bool) -> Bool[Array, "time state"]:
 def evaluate_over_time(
     problem: FiniteHorizonMDP, policy: Float[Array | np.ndarray, "*time state action"], temperature: Scalar, kl: bool
 ) -> dict[str, Any]:
-    """Equations (2) and (3), by the names of `Evaluation`; one policy for all times, or one for each."""
+    """Compute equations (2) and (3) for one policy, or one for each time.
+
+    Returns:
+        The fields of `PolicyEvaluation` by name.
+    """
     shape = (problem.horizon, problem.states, problem.actions)
     if np.shape(policy) not in (shape, shape[1:]):
-        raise UsageError(f"the policy has shape {np.shape(policy)}: it must be {shape} or {shape[1:]}.")
+        raise UsageError(f"`policy` must have shape {shape} or {shape[1:]}, got {np.shape(policy)}.")
     if not is_traced((problem, policy)):
         _check_policy(problem, np.broadcast_to(np.asarray(policy), shape), kl)
     return _evaluate_over_time(as_arrays(problem), jnp.broadcast_to(policy, shape), temperature, kl)
@@ -165,23 +169,23 @@ def _evaluate_over_time(
 
 
 def _check_policy(problem: FiniteHorizonMDP, policy: np.ndarray, kl: bool) -> None:
-    """Refuse rows that are no distribution or take an excluded action."""
+    """Check that rows are distributions over actions that are not excluded."""
     live = ~np.asarray(problem.mdp.terminal)
     wrong = np.argwhere(live & ~((np.abs(policy.sum(2) - 1) <= 1e-8) & (policy >= 0).all(2)))
     if len(wrong):
         t, s = wrong[0]
-        raise UsageError(f"the policy's row at time {t} in state {s} is no distribution: {policy[t, s].tolist()}.")
+        raise UsageError(f"`policy` of state {s} at time {t} must be a distribution, got {policy[t, s].tolist()}.")
     sweep = None if problem.varying else make_sweep(problem.mdp, kl)
     for t, table in enumerate(policy):
         reward = (make_sweep(problem.stage(t), kl) if sweep is None else sweep).reward
         excluded = np.argwhere(~np.isfinite(reward.T) & live[:, None] & (table > 0))
         if len(excluded):
             s, a = excluded[0]
-            raise UsageError(f"the policy takes action {a} in state {s} at time {t}, which the problem excludes.")
+            raise UsageError(f"`policy` must not take action {a} in state {s} at time {t}, which is excluded.")
 
 
 def _stages(problem: FiniteHorizonMDP, kl: bool) -> Callable[[dict[str, Array]], tuple[FiniteMDP, Sweep]]:
-    """The problem of a decision from its slice of what varies; made once where nothing does."""
+    """Return a function from slices of varying arrays to the problem of a decision."""
     if not problem.varying:
         fixed = problem.mdp, make_sweep(problem.mdp, kl)
         return lambda _: fixed
@@ -194,13 +198,13 @@ def _stages(problem: FiniteHorizonMDP, kl: bool) -> Callable[[dict[str, Array]],
 
 
 def end_value(problem: FiniteHorizonMDP) -> ByState:
-    """V_T: the final value, 0 without one and in terminal states."""
-    given = jnp.zeros(problem.states) if problem.final_value is None else jnp.asarray(problem.final_value, jnp.float64)
-    return jnp.where(jnp.asarray(problem.mdp.terminal), 0.0, given)
+    """Return V_T, the final value; 0 in terminal states and by default."""
+    value = jnp.zeros(problem.states) if problem.final_value is None else jnp.asarray(problem.final_value, jnp.float64)
+    return jnp.where(jnp.asarray(problem.mdp.terminal), 0.0, value)
 
 
 def as_arrays(problem: FiniteHorizonMDP) -> FiniteHorizonMDP:
-    """The problem in JAX arrays, without numbers that would be compiled in."""
+    """Convert to JAX arrays, so that changed numbers need no recompilation."""
     mdp = replace(problem.mdp, discount=jnp.asarray(problem.mdp.discount, jnp.float64), horizon=None)
     arrays: dict[str, Any] = {name: jnp.asarray(array) for name, array in problem.varying.items()}
     return replace(problem, mdp=mdp, **arrays)

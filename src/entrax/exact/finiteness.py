@@ -1,19 +1,20 @@
-"""Whether the value of an undiscounted problem is finite, decided before anything is solved.
+"""Decide before solving whether the value of an undiscounted problem is finite.
 
-Every state must be able to reach the end, or a set in which nothing is ever earned. Then the value can be infinite
-only by staying somewhere for ever or for ever longer: in an end component (see `components`), where the best soft
-average reward g counts the entropy, or the divergence from the prior, of choosing among the actions that stay.
+Every state must be able to reach the end, or a set of states without any reward. Then the value can be infinite only
+because policies stay in an end component (see `components`) for ever or arbitrarily long. Let g be the optimal soft
+average reward of staying in a component, including the entropy, or the divergence from the prior, of its actions.
 
-- g < 0 in every component: finite. Staying costs without bound, so every policy worth considering ends.
-- g > 0 in one: infinite.
-- g = 0 at temperature 0: staying for ever is worth 0, where it earns nothing on the way. `without_idling` then gives
-  a problem with the same values in which one cannot idle.
-- g = 0 at a temperature > 0: infinite, since leaving with probability p a step earns entropy of order log 1/p as
-  p → 0; except in `quiet` states, which have no other choice and are worth 0. A g that rounding cannot tell from 0 is
-  refused too.
+- g < 0 in every component: the value is finite. Staying has unbounded cost, so near-optimal policies end.
+- g > 0 in one component: the value is infinite.
+- g = 0 at temperature 0: staying for ever with rewards of 0 is worth 0. `collapse_components` builds a problem with
+  the same values and without such components.
+- g = 0 at a temperature > 0: the value is infinite, because leaving with probability p per step earns entropy of order
+  log 1/p as p → 0. The exception are `zero_value` states, which have no choice and no reward and are worth 0. The
+  problem is also refused if rounding cannot distinguish g from 0.
 
-Source of the hard case: Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems; of the
-collapse of components: Haddad and Monmege (2014), Reachability in MDPs: refining convergence of value iteration.
+References:
+    Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems, for temperature 0.
+    Haddad and Monmege (2014), Reachability in MDPs: refining convergence of value iteration, for collapsing components.
 """
 
 from dataclasses import replace
@@ -31,42 +32,54 @@ from entrax.problems.graph import cannot_terminate
 
 
 class Verdict(NamedTuple):
-    """Where one idles for free, if anywhere, and why the problem is refused, if it is."""
+    """Whether an undiscounted value is finite.
 
-    idle: Components | None
-    complaint: str | None
+    Attributes:
+        zero_gain_components: the components in which staying for ever is worth 0, if any, at temperature 0.
+        refusal: the message that refuses the problem; None if its value is finite.
+    """
+
+    zero_gain_components: Components | None
+    refusal: str | None
 
 
-class Reduced(NamedTuple):
-    """A problem with `quiet` states, of value 0, made terminal, and `dropped` ones, which have no value."""
+class ReducedProblem(NamedTuple):
+    """An undiscounted problem in which some states were made terminal.
+
+    Attributes:
+        mdp: the problem.
+        zero_value: states that were made terminal because their value is 0.
+        undefined: states that were made terminal because no episode visits them and their value may not be defined.
+        verdict: whether the value of `mdp` is finite.
+    """
 
     mdp: FiniteMDP
-    quiet: Bool[np.ndarray, " state"]
-    dropped: Bool[np.ndarray, " state"]
+    zero_value: Bool[np.ndarray, " state"]
+    undefined: Bool[np.ndarray, " state"]
     verdict: Verdict
 
 
-def reduced(mdp: FiniteMDP, kl: bool, temperature: float) -> Reduced:
-    """The problem as it can be solved without a discount, or the verdict that it cannot.
+def reduce_undiscounted(mdp: FiniteMDP, kl: bool, temperature: float) -> ReducedProblem:
+    """Reduce a problem to one with a finite undiscounted value, if possible.
 
-    States that no episode visits are dropped where the problem is not shown to be finite with them.
+    States that no episode visits are made terminal only if the problem is not shown to be finite otherwise.
     """
-    nowhere = np.zeros(mdp.states, bool)
+    none = np.zeros(mdp.states, bool)
     verdict = _examine(mdp, make_sweep(mdp, kl), temperature)
-    if verdict.complaint is None:
-        return Reduced(mdp, nowhere, nowhere, verdict)
-    quiet = nowhere if temperature == 0 else _quiet(mdp, kl)
-    smaller, dropped = mdp, nowhere
-    for dropped in (nowhere, ~(reachable(mdp) | quiet)):
-        smaller = ended_at(mdp, quiet | dropped)
+    if verdict.refusal is None:
+        return ReducedProblem(mdp=mdp, zero_value=none, undefined=none, verdict=verdict)
+    zero_value = none if temperature == 0 else _zero_value_states(mdp, kl)
+    smaller, undefined = mdp, none
+    for undefined in (none, ~(reachable(mdp) | zero_value)):
+        smaller = with_terminal(mdp, zero_value | undefined)
         verdict = _examine(smaller, make_sweep(smaller, kl), temperature)
-        if verdict.complaint is None:
+        if verdict.refusal is None:
             break
-    return Reduced(smaller, quiet, dropped, verdict)
+    return ReducedProblem(mdp=smaller, zero_value=zero_value, undefined=undefined, verdict=verdict)
 
 
-def ended_at(mdp: FiniteMDP, ends: Bool[np.ndarray, " state"]) -> FiniteMDP:
-    """`mdp` with the `ends` as terminal states."""
+def with_terminal(mdp: FiniteMDP, ends: Bool[np.ndarray, " state"]) -> FiniteMDP:
+    """Return `mdp` with the states `ends` made terminal."""
     if not ends.any():
         return mdp
     live = ~ends[:, None, None]
@@ -81,8 +94,8 @@ def ended_at(mdp: FiniteMDP, ends: Bool[np.ndarray, " state"]) -> FiniteMDP:
     )
 
 
-def _quiet(mdp: FiniteMDP, kl: bool) -> Bool[np.ndarray, " state"]:
-    """The states from which nothing can be earned, whatever one does: no reward, and no entropy or divergence."""
+def _zero_value_states(mdp: FiniteMDP, kl: bool) -> Bool[np.ndarray, " state"]:
+    """Return the states from which no policy has any reward, entropy or divergence."""
     possible = possible_branches(mdp)
     offered = np.asarray(mdp.probability).any(axis=2)
     if mdp.prior is not None:
@@ -97,29 +110,29 @@ def _quiet(mdp: FiniteMDP, kl: bool) -> Bool[np.ndarray, " state"]:
 def _examine(mdp: FiniteMDP, sweep: Sweep, temperature: float) -> Verdict:
     allowed = np.asarray(jnp.isfinite(sweep.reward)).T
     components = end_components(mdp, allowed)
-    complaint = None
+    refusal = None
     if components.number:
         lower, upper = gain_bounds(sweep, jnp.asarray(temperature), components)
         refused = ~(upper < 0)
         if temperature == 0:
-            refused &= _earns(mdp, components)
+            refused &= _has_positive_reward(mdp, components)
         if np.any(refused):
-            complaint = _infinite(components, lower, int(np.flatnonzero(refused)[0]), temperature)
+            refusal = _infinite(components, lower, int(np.flatnonzero(refused)[0]), temperature)
         elif temperature == 0:
-            idle = end_components(mdp, components.kept & (np.asarray(mdp.reward) == 0))
-            if idle.number:
-                return Verdict(idle, None)  # what cannot end is found in the problem without idling
+            zero_gain = end_components(mdp, components.kept & (np.asarray(mdp.reward) == 0))
+            if zero_gain.number:  # states that cannot end are found in the collapsed problem
+                return Verdict(zero_gain_components=zero_gain, refusal=None)
     stuck = cannot_terminate(mdp, allowed.astype(float))
     if len(stuck):
-        complaint = (
-            f"without a discount the value is not defined: state {stuck[0]} cannot reach the end of an episode "
-            f"({len(stuck)} such states). Give a discount below 1, or a horizon."
+        refusal = (
+            f"Without a discount the value is not defined, because state {stuck[0]} cannot reach the end of an episode "
+            f"({len(stuck)} such states). Set `discount` below 1, or set `horizon`."
         )
-    return Verdict(None, complaint)
+    return Verdict(zero_gain_components=None, refusal=refusal)
 
 
-def _earns(mdp: FiniteMDP, components: Components) -> Bool[np.ndarray, " component"]:
-    """Whether some reward in a component is positive."""
+def _has_positive_reward(mdp: FiniteMDP, components: Components) -> Bool[np.ndarray, " component"]:
+    """Return whether some action that stays in a component has a positive reward."""
     reward, inside = np.where(components.kept, np.asarray(mdp.reward), 0.0).max(axis=1), components.label >= 0
     earns = np.zeros(components.number, bool)
     np.logical_or.at(earns, components.label[inside], reward[inside] > 0)
@@ -128,69 +141,71 @@ def _earns(mdp: FiniteMDP, components: Components) -> Bool[np.ndarray, " compone
 
 def _infinite(components: Components, lower: np.ndarray, which: int, temperature: float) -> str:
     members = np.flatnonzero(components.label == which)
-    verdict = "is infinite" if lower[which] > 0 else "is infinite, or rounding cannot tell it from that"
+    verdict = "is infinite" if lower[which] > 0 else "may be infinite (rounding hides the sign of a gain)"
     soft = temperature > 0
     return (
-        f"without a discount the value of state {members[0]} {verdict}: one can stay for ever in {len(members)} "
-        f"state(s) at no loss of {'reward and entropy together' if soft else 'reward'}. Give a discount below 1, a "
-        f"horizon{', a lower temperature' if soft else ''}{', or the kl convention' if soft else ''}."
+        f"Without a discount the value of state {members[0]} {verdict}: a policy can stay for ever in {len(members)} "
+        f"state(s) without a loss of {'reward and entropy' if soft else 'reward'}. Set `discount` below 1"
+        f"{', set `horizon`, lower `temperature`, or use the kl `convention`' if soft else ', or set `horizon`'}."
     )
 
 
-def steer(
-    idle: Components, q: Float[np.ndarray, "state action"], policy: Float[np.ndarray, "state action"]
+def escape_policy(
+    zero_gain: Components, q: Float[np.ndarray, "state action"], policy: Float[np.ndarray, "state action"]
 ) -> Float[np.ndarray, "state action"]:
-    """`policy` where one cannot idle; in idle components one that gets to the best way out, from anywhere in them.
+    """Replace `policy` in zero-gain components by one that reaches their best exit.
 
-    There all the ways of staying tie with leaving, and a policy that only stays would earn nothing. States with the
-    best leaving action take it; the others choose evenly among what stays, which leads everywhere in the component.
+    In such a component all actions that stay tie with leaving, and a policy that only stays would earn nothing. States
+    with a best leaving action take it. Other states choose uniformly among the actions that stay, which reach every
+    state of the component. If leaving is worth less than 0, all states stay.
     """
-    inside = idle.label >= 0
-    leaving = np.where(idle.kept | ~inside[:, None], -np.inf, q)
-    best = np.full(idle.number, -np.inf)
-    np.maximum.at(best, idle.label[inside], leaving[inside].max(axis=1))
-    worth = np.where(inside & (best[idle.label] > -np.inf), best[idle.label], -1.0)[:, None]
-    chosen = (leaving >= np.where(worth >= 0, worth - 1e-12 * worth, np.inf)) & np.isfinite(leaving)
-    taken = np.where(chosen.any(axis=1, keepdims=True), chosen, idle.kept)
+    inside = zero_gain.label >= 0
+    leaving = np.where(zero_gain.kept | ~inside[:, None], -np.inf, q)
+    best = np.full(zero_gain.number, -np.inf)
+    np.maximum.at(best, zero_gain.label[inside], leaving[inside].max(axis=1))
+    exit_value = np.where(inside & (best[zero_gain.label] > -np.inf), best[zero_gain.label], -1.0)[:, None]
+    chosen = (leaving >= np.where(exit_value >= 0, exit_value - 1e-12 * exit_value, np.inf)) & np.isfinite(leaving)
+    taken = np.where(chosen.any(axis=1, keepdims=True), chosen, zero_gain.kept)
     return np.where(inside[:, None], taken / np.maximum(taken.sum(axis=1, keepdims=True), 1), policy)
 
 
-def without_idling(mdp: FiniteMDP, idle: Components) -> tuple[FiniteMDP, Int[np.ndarray, " state"]]:
-    """A problem in which an idle component is left, or the episode ends, at once; and where each state is in it.
+def collapse_components(mdp: FiniteMDP, zero_gain: Components) -> tuple[FiniteMDP, Int[np.ndarray, " state"]]:
+    """Build a problem without zero-gain components, and map states to it.
 
-    Inside a component one can get from anywhere to anywhere for free: all its states are worth the best of their
-    actions that leave, or 0 for staying for ever. Each component gets a root, from which a binary tree of free choices
-    leads to its states with actions that leave, their other actions taken away, and to a terminal state.
+    All states of such a component reach each other with reward 0, so they have the same value: the best of their
+    actions that leave, or 0 for staying for ever. Each component is replaced by the root of a binary tree of free
+    choices, whose leaves are its states with the actions that leave only, and a terminal state.
     """
     states, actions = np.asarray(mdp.reward).shape
     allowed = np.ones((states, actions), bool) if mdp.mask is None else np.asarray(mdp.mask).copy()
     if mdp.prior is not None:
         allowed &= np.asarray(mdp.prior) > 0
-    allowed &= ~idle.kept & (np.asarray(mdp.reward) > -np.inf)
+    allowed &= ~zero_gain.kept & (np.asarray(mdp.reward) > -np.inf)
     place = np.arange(states)
     children, terminal = [], []
     total = states
-    order = np.argsort(idle.label, kind="stable")
-    bounds = np.searchsorted(idle.label[order], np.arange(idle.number + 1))
-    for which in range(idle.number):
+    order = np.argsort(zero_gain.label, kind="stable")
+    bounds = np.searchsorted(zero_gain.label[order], np.arange(zero_gain.number + 1))
+    for which in range(zero_gain.number):
         members = order[bounds[which] : bounds[which + 1]]
         leaving = members[allowed[members].any(axis=1)]
-        inner = len(leaving)  # one leaf more than inner nodes: the terminal state, which comes last
+        inner = len(leaving)  # the leaves are one more: the last one is the terminal state
         node = np.concatenate([total + np.arange(inner), leaving, [total + inner]])
         children.append(np.stack([node[1::2][:inner], node[2::2][:inner]], axis=1))
         terminal.append(np.arange(inner + 1) == inner)
         place[members] = total
         total += inner + 1
-    return _rebuilt(mdp, allowed, place, np.concatenate(children), np.concatenate(terminal)), place
+    return _with_trees(mdp, allowed, place, np.concatenate(children), np.concatenate(terminal)), place
 
 
-def _rebuilt(
+def _with_trees(
     mdp: FiniteMDP,
     allowed: Bool[np.ndarray, "state action"],
     place: Int[np.ndarray, " state"],
     children: Int[np.ndarray, "node two"],
     ending: Bool[np.ndarray, " extra"],
 ) -> FiniteMDP:
+    """Add nodes of trees after the states of `mdp`; `children` are of inner nodes."""
     states, actions, branches = np.asarray(mdp.successor).shape
     extra = len(ending)
     total = states + extra

@@ -1,15 +1,17 @@
-"""The soft-optimal average reward per step from each state, where it depends on the state.
+"""The soft-optimal average reward per step (gain) from each state.
 
-Whatever one does, almost surely one ends up inside an end component. In one that is never left the optimal gain is one
-number, from h + g = T h (see `components`). From elsewhere, and where leaving pays, it is the gain of the component
-that one comes to, so that with g_i for that of component i
+Under any policy the states visited infinitely often form an end component with probability 1. The optimal gain g_i of
+staying in component i is one number, from h + g = T h (see `components`). The optimal gain from state s is the least
+solution of
 
     g(s) = max(max_a Σ p(s'|s,a) g(s'),  g_i if s is in component i),                                       (1)
 
-the least solution: a problem of stopping, without a discount. What a finite time costs does not count, the temperature
-on the way included, so (1) is hard at any temperature.
+an undiscounted stopping problem. Rewards and entropy of finitely many steps do not change an average, so (1) is hard at
+any temperature.
 
-Source: Puterman (1994), Markov Decision Processes, chapter 9; de Alfaro (1997), chapter 5.
+References:
+    Puterman (1994), Markov decision processes, chapter 9.
+    de Alfaro (1997), Formal verification of probabilistic systems, chapter 5.
 """
 
 from typing import NamedTuple
@@ -21,14 +23,17 @@ from jaxtyping import Bool, Float, Int, ScalarLike
 from entrax.exact.bellman import make_sweep, undiscounted
 from entrax.exact.checks import check_choice, check_precision, check_temperature, check_tolerance
 from entrax.exact.components import check_unending, end_components, gain_bounds
-from entrax.exact.plan import CONVENTIONS, plan
+from entrax.exact.plan import CONVENTIONS, DEFAULT_TOLERANCE, plan
 from entrax.problems.finite import FiniteMDP
 
 
 class Gains(NamedTuple):
-    """`gain[s]` is exact within `error_bound[s]`, both in units of reward per step.
+    """The gains of all states, in units of reward per step.
 
-    `component[s]` numbers the end components from 0; it is −1 for a state in none.
+    Attributes:
+        gain: the optimal gain from each state.
+        error_bound: a certified bound on the error of each gain.
+        component: the end component of each state, from 0; −1 for states in none.
     """
 
     gain: Float[np.ndarray, " state"]
@@ -36,14 +41,26 @@ class Gains(NamedTuple):
     component: Int[np.ndarray, " state"]
 
 
-def gains(mdp: FiniteMDP, temperature: ScalarLike, *, convention: str = "entropy", tolerance: float = 1e-9) -> Gains:
-    """The largest average reward per step that a policy can have from each state of a problem that never ends.
+def gains(
+    mdp: FiniteMDP,
+    temperature: ScalarLike,
+    *,
+    convention: str = "entropy",
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> Gains:
+    """Compute the optimal average reward per step from each state.
 
-    Entropy is part of it, or with `convention` "kl" the divergence from the prior, weighted by `temperature` ≥ 0. The
-    problem's discount counts for nothing. Bounds are narrowed until they are within `tolerance` or it has gone on long
-    enough. Where all states have the same gain, `plan` with `objective="average"` has the policy, too.
+    If all states have the same gain, `plan` with the objective 'average' also returns the policy.
 
-    Raises EntraxError for a wrong argument, in 32-bit mode, and for a problem whose episodes can end.
+    Args:
+        mdp: a problem that never ends; its discount is ignored.
+        temperature: α ≥ 0, in units of reward, the weight of the entropy.
+        convention: 'entropy', or 'kl' for −KL(π ‖ π₀) in place of the entropy.
+        tolerance: the largest error of a component's gain, in units of reward per step. The number of sweeps is
+            limited, so `error_bound` may be larger.
+
+    Raises:
+        UsageError: an argument is not valid, JAX is in 32-bit mode, or episodes can end.
     """
     check_precision()
     check_temperature(temperature)
@@ -53,24 +70,24 @@ def gains(mdp: FiniteMDP, temperature: ScalarLike, *, convention: str = "entropy
     allowed = np.asarray(jnp.isfinite(sweep.reward)).T
     check_unending(mdp, allowed)
     components = end_components(mdp, allowed)
-    low, high = gain_bounds(sweep, jnp.asarray(temperature, jnp.float64), components, tolerance)
-    least, slack = _stopped(mdp, allowed, components.label, low, tolerance)
-    most, more = _stopped(mdp, allowed, components.label, high, tolerance)
-    bound = (most - least) / 2 + np.maximum(slack, more)
-    return Gains(gain=(least + most) / 2, error_bound=bound, component=components.label)
+    lower, upper = gain_bounds(sweep, jnp.asarray(temperature, jnp.float64), components, tolerance)
+    low, low_error = _optimal_stopping(mdp, allowed, components.label, lower, tolerance)
+    high, high_error = _optimal_stopping(mdp, allowed, components.label, upper, tolerance)
+    bound = (high - low) / 2 + np.maximum(low_error, high_error)
+    return Gains(gain=(low + high) / 2, error_bound=bound, component=components.label)
 
 
-def _stopped(
+def _optimal_stopping(
     mdp: FiniteMDP,
     allowed: Bool[np.ndarray, "state action"],
     label: Int[np.ndarray, " state"],
     gain: Float[np.ndarray, " component"],
     tolerance: float,
 ) -> tuple[Float[np.ndarray, " state"], Float[np.ndarray, " state"]]:
-    """Equation (1) for these gains of the components, and a bound on its error.
+    """Solve equation (1) for given gains of components; also bound the error.
 
-    Stopping is a further action, which ends the episode. It earns the gain less the least of all, so that going on for
-    ever, which earns 0, is no better.
+    Stopping is an additional action that ends the episode. Its reward is the gain minus the least gain, so that
+    continuing for ever, with reward 0, is never better.
     """
     states, actions, branches = mdp.successor.shape
     successor = np.full((states, actions + 1, branches), states)

@@ -1,4 +1,4 @@
-"""The graphical model of a finite problem, as JAX arrays: its equations are those of `messages`."""
+"""The graphical model of a finite problem; see `messages` for its equations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,24 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, ScalarLike
 
 from entrax.errors import UsageError
+from entrax.exact.checks import check_precision
 from entrax.exact.finite_horizon import as_arrays
+from entrax.problems.checks import check_horizon
 from entrax.problems.finite import FiniteMDP
 from entrax.problems.finite_horizon import FiniteHorizonMDP, with_horizon
 
-COLDEST = 1e-300  # so that 1/α is finite with room to multiply
+MIN_TEMPERATURE = 1e-300  # products with 1/α stay finite
 
 ActionValue = Float[Array, "state action"]
 Problem = FiniteMDP | FiniteHorizonMDP
 
 
 class GraphicalModel(eqx.Module):
-    """The distributions of one decision as JAX arrays in float64, with what padding holds replaced by harmless numbers.
+    """The distributions of one decision, as float64 JAX arrays with finite padding.
 
-    Distributions are normalised; no action is `allowed` in a terminal state. `outcome_reward` replaces `reward` in the
-    exact posterior, if there is one. `initial`, `terminal`, `discount` and `temperature` are the same at all times.
+    Distributions are normalised, and no action is `allowed` in a terminal state. If there is an `outcome_reward`, the
+    exact posterior uses it in place of `reward`. `initial`, `terminal`, `discount` and `temperature` are the same at
+    all times.
     """
 
     initial: Float[Array, " state"]
@@ -40,10 +43,10 @@ class GraphicalModel(eqx.Module):
 
 
 class TrajectoryModel(eqx.Module):
-    """The model of all T decisions. Made by `trajectory_model`."""
+    """The model of all T decisions, built by `trajectory_model`."""
 
     problem: FiniteHorizonMDP
-    first: GraphicalModel  # of the first decision
+    first: GraphicalModel  # the model of the first decision
 
     @property
     def horizon(self) -> int:
@@ -51,20 +54,23 @@ class TrajectoryModel(eqx.Module):
         return self.problem.horizon
 
     def stage(self, arrays: Mapping[str, Any]) -> GraphicalModel:
-        """The model of one decision, given its slice of what varies in the problem."""
+        """Return the model of one decision, given its slice of the varying arrays."""
         if not self.problem.varying:
             return self.first
         return _graphical_model(self.problem.with_arrays(arrays), self.first.temperature)
 
     def at(self, t: int) -> GraphicalModel:
-        """The model of decision t."""
+        """Return the model of decision t."""
         return self.stage({name: array[t] for name, array in self.problem.varying.items()})
 
 
 def trajectory_model(mdp: Problem, temperature: ScalarLike, horizon: int | None) -> TrajectoryModel:
-    """The model of a problem. Raises EntraxError in 32-bit mode and for a temperature or horizon that is no use."""
-    if jnp.result_type(float) != jnp.float64:
-        raise UsageError("Exact inference needs 64-bit floats: call it under jax.enable_x64(True).")
+    """Build the model of a problem.
+
+    Raises:
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
+    """
+    check_precision()
     _check_temperature(temperature)
     problem = as_arrays(with_horizon(mdp, _decisions(mdp, horizon)))
     return TrajectoryModel(problem, _graphical_model(problem.stage(0), jnp.asarray(temperature, jnp.float64)))
@@ -99,24 +105,23 @@ def _check_temperature(temperature: ScalarLike) -> None:
     if isinstance(temperature, jax.core.Tracer):
         return
     number = float(np.asarray(temperature))
-    if not COLDEST <= number < np.inf:
+    if not MIN_TEMPERATURE <= number < np.inf:
         raise UsageError(
-            f"The posterior needs a finite temperature of at least {COLDEST:g}, not {number:g}; "
-            "for hard optimality, temperature 0, use planning."
+            f"`temperature` must be finite and at least {MIN_TEMPERATURE:g} for a posterior, got {number:g}. "
+            "For temperature 0 use entrax.exact.plan."
         )
 
 
 def _normalised(weight: Array) -> Array:
-    """Weights divided by their sum over the last axis; left at 0 where all are."""
+    """Divide weights by their sum over the last axis, unless all are 0."""
     total = jnp.sum(weight, axis=-1, keepdims=True)
     return weight / jnp.where(total > 0, total, 1)
 
 
 def _decisions(mdp: Problem, horizon: int | None) -> int:
-    """The number of decisions T. Raises EntraxError when there is none or it is below 1."""
+    """Return the number of decisions T; raise UsageError if it is unknown or invalid."""
     horizon = mdp.horizon if horizon is None else horizon
     if horizon is None:
-        raise UsageError("The posterior of a trajectory needs a horizon: give horizon=, the number of decisions.")
-    if horizon < 1 or horizon != int(horizon):
-        raise UsageError(f"A horizon is a whole number of decisions, at least 1, not {horizon}.")
+        raise UsageError("`horizon` is required for a posterior: set it to the number of decisions.")
+    check_horizon(horizon)
     return int(horizon)

@@ -1,7 +1,7 @@
-"""Derivatives of a fixed point by the implicit function theorem, in constant memory.
+"""Derivatives of a fixed point by the implicit function theorem.
 
-V(θ) = T_θ V(θ) gives (I − γ P_π) dV = ∂_θ T_θ V dθ: one linear solve for a tangent and one transposed solve for a
-gradient, whatever the number of iterations that found V. P_π is the policy of V(θ), so the derivative can be
+V(θ) = T_θ V(θ) gives (I − γ P_π) dV = ∂_θ T_θ V dθ. A tangent takes one linear solve and a gradient one transposed
+solve, independent of the iterations that computed V. P_π belongs to the policy of V(θ), so the derivative can be
 differentiated again, to any order. At temperature 0 the policy is a step function, whose derivatives are 0.
 """
 
@@ -12,21 +12,32 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from entrax.exact.bellman import ByAction, ByState, Rows, Scalar, Sweep, action_values, policy_rows
+from entrax.exact.bellman import (
+    ByAction,
+    ByState,
+    PolicyTransitions,
+    Scalar,
+    Sweep,
+    action_values,
+    policy_transitions,
+)
 from entrax.exact.linear import solve_policy, solve_relative
 from entrax.problems.finite import FiniteMDP
 from entrax.soft.operators import soft_max, soft_policy
 
 
 def attach_gradient(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, value: ByState) -> ByState:
-    """`value`, a fixed point of the sweep's T found by any means, as a differentiable function of problem and α."""
+    """Make a fixed point of T a differentiable function of the problem and α."""
     return _fixed_point((mdp, sweep, temperature), jax.lax.stop_gradient(value))
 
 
 def attach_average_gradient(
     mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, h: ByState, gain: Scalar
 ) -> tuple[ByState, Scalar]:
-    """(h, g) with h + g = T h and h(first) = 0 as differentiable functions: (I − P_π) dh + dg = ∂_θ T_θ h dθ."""
+    """Make (h, g), with h + g = T h and h(first) = 0, differentiable functions.
+
+    Their derivatives solve (I − P_π) dh + dg = ∂_θ T_θ h dθ.
+    """
     return _relative_point((mdp, sweep, temperature), *jax.lax.stop_gradient((h, gain)))
 
 
@@ -50,14 +61,15 @@ def _fixed_point(theta: tuple[FiniteMDP, Sweep, Scalar], value: ByState) -> BySt
 @_fixed_point.def_jvp
 def _fixed_point_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[ByState, ByState]:
     (theta, value), (theta_dot, _) = primals, tangents
-    value = _fixed_point(theta, value)  # V(θ) again, so that the derivative has derivatives
-
+    value = _fixed_point(theta, value)  # as a function of θ, so that the derivative has derivatives
     change, rows, discount = _linearised(theta, theta_dot, value)
     return value, solve_policy(rows, discount, change)
 
 
-def _linearised(theta: tuple[FiniteMDP, Sweep, Scalar], theta_dot: Any, value: ByState) -> tuple[ByState, Rows, Scalar]:
-    """∂_θ T_θ V dθ, P_π of the policy of V, and the discount."""
+def _linearised(
+    theta: tuple[FiniteMDP, Sweep, Scalar], theta_dot: Any, value: ByState
+) -> tuple[ByState, PolicyTransitions, Scalar]:
+    """Return ∂_θ T_θ V dθ, P_π of the policy of V, and the discount."""
 
     def backed_up(theta: tuple[FiniteMDP, Sweep, Scalar]) -> ByState:
         mdp, sweep, temperature = theta
@@ -66,21 +78,21 @@ def _linearised(theta: tuple[FiniteMDP, Sweep, Scalar], theta_dot: Any, value: B
     _, change = eqx.filter_jvp(backed_up, (theta,), (theta_dot,))
     mdp, sweep, temperature = theta
     policy = smooth_policy(mdp, sweep, temperature, action_values(sweep, value))
-    return change, policy_rows(sweep, policy.T), sweep.discount
+    return change, policy_transitions(sweep, policy.T), sweep.discount
 
 
 def smooth_value(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> ByState:
-    """The soft maximum of Q with the derivatives of `entrax.soft.operators`, by Q, temperature and prior."""
+    """Return the soft maximum of Q with the derivatives of `entrax.soft.operators`."""
     return jax.vmap(soft_max, in_axes=(0, None, 0, 0))(*_operands(mdp, sweep, q, temperature))
 
 
 def smooth_policy(mdp: FiniteMDP, sweep: Sweep, temperature: Scalar, q: ByAction) -> Float[Array, "state action"]:
-    """The soft policy of Q with the derivatives of `entrax.soft.operators`, by Q, temperature and prior."""
+    """Return the soft policy of Q with the derivatives of `entrax.soft.operators`."""
     return jax.vmap(soft_policy, in_axes=(0, None, 0, 0))(*_operands(mdp, sweep, q, temperature))
 
 
 def _operands(mdp: FiniteMDP, sweep: Sweep, q: ByAction, temperature: Scalar) -> tuple[Any, Scalar, Any, Any]:
-    """Q, α, prior and mask of each state, as the operators take them."""
+    """Return Q, α, prior and mask of each state, as arguments of the soft operators."""
     terminal = jnp.asarray(mdp.terminal)[:, None]
     allowed = jnp.ones(mdp.reward.shape, bool) if mdp.mask is None else jnp.asarray(mdp.mask)
     allowed = jnp.where(terminal, jnp.arange(mdp.actions) == 0, allowed)

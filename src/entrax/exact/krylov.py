@@ -1,10 +1,12 @@
-"""BiCGStab without matrices, inside a compiled loop: ten vectors of storage, whatever the number of iterations.
+"""Matrix-free BiCGStab in a compiled loop, with ten vectors of storage.
 
-The recurrence drifts from the residual b − A x, and after a near-breakdown by any amount. So what it claims is checked
-against b − A x itself; where that is not so, the solve goes on from the best x known, with another shadow residual.
+The recurrence of the residual drifts from b − A x, after a near-breakdown by any amount. Therefore convergence is
+checked with b − A x. If the check fails, the solve restarts from the best x so far with another shadow residual. JAX's
+own `bicgstab` does neither.
 
-Source: van der Vorst (1992), Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of
-nonsymmetric linear systems.
+References:
+    van der Vorst (1992), Bi-CGSTAB: a fast and smoothly converging variant of Bi-CG for the solution of nonsymmetric
+        linear systems.
 """
 
 from collections.abc import Callable
@@ -19,12 +21,12 @@ Scalar = Float[Array, ""]
 Operator = Callable[[Any], Any]
 
 
-_BREAKDOWN = 1e-8  # the cosine of an angle that counts as a right one
-_FAILURES = 3  # claims that proved false, before the solve is given up
+_BREAKDOWN = 1e-8  # vectors are treated as orthogonal if the cosine of their angle is below this
+_FAILURES = 3  # failed checks before the solve stops
 
 
-class Solved(NamedTuple):
-    """`x` with max|b − A x| = `residual`, computed from x, after `products` products with A."""
+class LinearSolution(NamedTuple):
+    """A solution `x` with max|b − A x| = `residual`, after `products` with A."""
 
     x: Vector
     residual: Scalar
@@ -39,17 +41,25 @@ class _State(NamedTuple):
     rho: Scalar
     size: Scalar
     products: Int[Array, ""]
-    checked: Bool[Array, ""]  # r is b − A x, computed from x
-    best_x: Vector  # of those that were checked
+    checked: Bool[Array, ""]  # whether r was computed as b − A x
+    best_x: Vector  # the best checked x
     best_r: Vector
     failures: Int[Array, ""]
 
 
-def bicgstab(operator: Operator, b: Vector, tolerance: Scalar | float, max_products: Int[Array, ""] | int) -> Solved:
-    """Solve A x = b to max|b − A x| ≤ `tolerance`, or stop after about `max_products` products with A.
+def bicgstab(
+    operator: Operator, b: Vector, tolerance: Scalar | float, max_products: Int[Array, ""] | int
+) -> LinearSolution:
+    """Solve A x = b.
 
-    `operator` is x ↦ A x. Two products are made an iteration. A solve that did not converge, as one to more digits
-    than rounding allows, says so by `residual`, and returns the best x that it knows.
+    Args:
+        operator: x ↦ A x.
+        b: the right-hand side.
+        tolerance: stop when max|b − A x| is at most this.
+        max_products: stop after about this many products with A; every iteration makes two.
+
+    Returns:
+        The solution. If the solve did not converge, `residual` is above `tolerance` and x is the best one so far.
     """
     start = _State(
         x=jnp.zeros_like(b),
@@ -65,24 +75,24 @@ def bicgstab(operator: Operator, b: Vector, tolerance: Scalar | float, max_produ
         failures=jnp.asarray(0),
     )
 
-    def going(s: _State) -> Array:
+    def unfinished(s: _State) -> Array:
         return (s.size > tolerance) & (s.products < max_products) & (s.failures < _FAILURES)
 
     def step(s: _State) -> _State:
-        return jax.lax.cond(going(s), lambda: _iterate(operator, s), lambda: _check(operator, b, tolerance, s))
+        return jax.lax.cond(unfinished(s), lambda: _iterate(operator, s), lambda: _check(operator, b, tolerance, s))
 
-    end = jax.lax.while_loop(lambda s: going(s) | ~s.checked, step, start)
-    return Solved(x=end.x, residual=end.size, products=end.products)
+    end = jax.lax.while_loop(lambda s: unfinished(s) | ~s.checked, step, start)
+    return LinearSolution(x=end.x, residual=end.size, products=end.products)
 
 
 def _check(operator: Operator, b: Vector, tolerance: Scalar | float, state: _State) -> _State:
-    """Begin anew from b − A x, or from the best x so far where x is hardly better than that, or worse."""
+    """Compute b − A x and restart from x, or from the best x so far if it is better."""
     r = b - operator(state.x)
     size, best = jnp.max(jnp.abs(r)), jnp.max(jnp.abs(state.best_r))
     failures = state.failures + ~((size <= tolerance) | (size < 0.5 * best))
     better = size < best  # False for NaN
     x, r = jnp.where(better, state.x, state.best_x), jnp.where(better, r, state.best_r)
-    # Another shadow than r, lest the same breakdown come again; unlike a random one it is never orthogonal to r.
+    # A shadow other than r avoids the same breakdown; unlike a random one, it is never orthogonal to r.
     shadow = r * (1 + 0.5 * jnp.cos((1.7 + failures) * jnp.arange(r.shape[0])))
     return _State(
         x=x,
@@ -102,7 +112,7 @@ def _check(operator: Operator, b: Vector, tolerance: Scalar | float, state: _Sta
 def _iterate(operator: Operator, state: _State) -> _State:
     a_direction = operator(state.direction)
     projected, squared_shadow = _dot(state.shadow, a_direction), _dot(state.shadow, state.shadow)
-    # Without a step along the direction there is still one of least residual along r.
+    # If A·direction is orthogonal to the shadow, only the step of least residual along r is made.
     orthogonal = jnp.abs(projected) <= _BREAKDOWN * jnp.sqrt(squared_shadow * _dot(a_direction, a_direction))
     alpha = jnp.where(orthogonal, 0.0, _ratio(state.rho, projected))
     half = state.r - alpha * a_direction
@@ -113,7 +123,7 @@ def _iterate(operator: Operator, state: _State) -> _State:
     rho = _dot(state.shadow, r)
     beta = _ratio(rho, state.rho) * _ratio(alpha, omega)
     direction = r + beta * (state.direction - omega * a_direction)
-    # Where the shadow has become orthogonal to the residual, the recurrence can only stall: begin it anew from r.
+    # If the shadow has become orthogonal to the residual, the recurrence would stall, so restart it from r.
     squared = _dot(r, r)
     restart = orthogonal | (jnp.abs(rho) <= _BREAKDOWN * jnp.sqrt(squared * squared_shadow))
     restart |= (omega == 0) | ~jnp.isfinite(beta)
@@ -124,7 +134,7 @@ def _iterate(operator: Operator, state: _State) -> _State:
         shadow=jnp.where(restart, r, state.shadow),
         direction=jnp.where(restart, r, direction),
         rho=jnp.where(restart, squared, rho),
-        size=jnp.where(jnp.isfinite(size), size, 0.0),  # to be checked, and found wrong
+        size=jnp.where(jnp.isfinite(size), size, 0.0),  # 0 triggers the check, which fails
         products=state.products + 2,
         checked=jnp.asarray(False),
         best_x=state.best_x,

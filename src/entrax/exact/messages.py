@@ -1,45 +1,48 @@
-"""Control as inference in a finite problem: messages of the graphical model, its evidence and the bound on it.
+"""Control as inference in a finite problem: messages, evidence and its lower bound.
 
 The model is a Markov chain of states s_t and actions a_t, t = 0 … T−1, with an observation O_t at each decision:
 
     s_0 ~ p_0,   a_t ~ π₀(·|s_t),   s_{t+1} ~ p(·|s_t, a_t),   p(O_t = 1|s_t, a_t) = exp(r(s_t, a_t)/α)
 
-The last is an unnormalised potential: a probability only where r ≤ 0, and nothing here needs that. Where the reward
-depends on the outcome, branch k carries the potential exp(r(s,a,k)/α). Once an episode has ended, in a terminal state
-or by a transition to index S, nothing more is observed (factor 1). A discount γ < 1 ends it after any decision with
-probability 1 − γ. Messages are kept as values V_t(s) = α log β_t(s) and Q_t(s,a) = α log β_t(s,a), in reward units:
+The last factor is an unnormalised potential, which need not be a probability (r may be positive). If the reward depends
+on the outcome, branch k has the potential exp(r(s,a,k)/α). After the end of an episode, in a terminal state or by a
+transition to index S, there are no more observations (factor 1). With a discount γ < 1 the episode ends after each
+decision with probability 1 − γ. Messages are stored as V_t(s) = α log β_t(s) and Q_t(s,a) = α log β_t(s,a), in units
+of reward:
 
     U(s)   = α log (γ exp(V_{t+1}(s)/α) + 1 − γ)                  survival, U = 0 after the end                (1)
     Q_t    = r + α log Σ_k p_k exp(U(s'_k)/α)                     β_t(s,a) = p(O_{t:T} | s_t, a_t)              (2)
     V_t(s) = α log Σ_a π₀(a|s) exp(Q_t(s,a)/α),   V_T = 0         β_t(s) = p(O_{t:T} | s_t)                     (3)
     log p(O_{0:T}) = log Σ_s p_0(s) β_0(s)                        the log evidence                             (4)
 
-(with r(s,a,k) inside the sum of (2) where rewards depend on the outcome). Equation (2) is a *soft* expectation: it
-leans towards lucky outcomes, as if the agent chose them. The best posterior that keeps the true dynamics, q(τ) = p_0 Π
-π(a|s) p(s'|s,a), is found by the same recursion with expectations instead, which is maximum-entropy control:
+If rewards depend on the outcome, r(s,a,k) is inside the sum of (2). Equation (2) is a *soft* expectation: it weights
+lucky outcomes more, as if the agent chose them. The best posterior with the true dynamics, q(τ) = p_0 Π π(a|s)
+p(s'|s,a), follows from the same recursion with plain expectations, which is maximum-entropy control:
 
     U = γ V_{t+1}                                                                                              (1')
     Q_t = r + Σ_k p_k U(s'_k)                                                                                  (2')
     log p(O_{0:T}) ≥ Σ_s p_0(s) V_0(s)/α                          the evidence lower bound                     (4')
 
-The bound is tight when V is constant over the support of p_0 and r(s,a,k) + U over the outcomes of each (s,a) that is
-used: deterministic dynamics suffice.
+The bound is tight if V is constant over the support of p_0 and r(s,a,k) + U is constant over the outcomes of each (s,a)
+that is used. With one initial state, deterministic dynamics without a discount are sufficient.
 
-**Time.** In a `FiniteHorizonMDP` r, p and π₀ may depend on t, and V_T is its final value: one more observation, of the
+**Time.** In a `FiniteHorizonMDP` r, p and π₀ may depend on t. Its final value V_T acts as one more observation, of the
 last state, with the potential exp(V_T/α).
 
-**Prior.** π₀ is normalised; without a prior it is uniform over the allowed actions. The entropy convention, a weight of
-1 for every action, is no distribution over actions and hence no generative model. Adding α log n(s) to the rewards of a
-state with n(s) allowed actions gives its messages: with n the same everywhere and no episode ending early or being
-discounted, the policies are the same and V_t is larger by (T − t) α log n.
+**Prior.** π₀ is normalised; without a prior it is uniform over the allowed actions. The entropy convention, π₀ = 1, is
+not a distribution and defines no generative model. Its messages result from adding α log n(s) to the rewards of a state
+with n(s) allowed actions. If n is the same in all states and no episode ends early, by itself or by a discount, both
+have the same policies, and V_t of the entropy convention is larger by (T − t) α log n.
 
-**Temperature** is positive. The limit 0 is refused: there log β diverges, and α log β would be the plan that believes
-in the luckiest outcome of every action. For classical optimality see planning.
+**Temperature** is positive. Temperature 0 is refused: log β diverges, and α log β would be the value of a plan that
+assumes the luckiest outcome of every action. For classical optimality use `plan`.
 
-Sums are taken in log space, in units of reward, so that no horizon or magnitude overflows before V/α itself does. V
-carries a relative rounding error near T × 1e-16, hence a probability an absolute one of that times |V|/α.
+Sums are computed in log space and in units of reward, so they do not overflow before V/α does. V has a relative
+rounding error near T × 1e-16, so a probability has an absolute error of that times |V|/α.
 
-Source: Levine (2018), arXiv:1805.00909, sections 2 and 3; Ziebart (2010), for (1')–(3).
+References:
+    Levine (2018), arXiv:1805.00909, sections 2 and 3.
+    Ziebart (2010), Modeling purposeful adaptive behavior with the principle of maximum causal entropy, for (1')–(3).
 """
 
 import equinox as eqx
@@ -51,15 +54,17 @@ from entrax.exact.finite_horizon import end_value
 from entrax.exact.graphical_model import ActionValue, GraphicalModel, Problem, TrajectoryModel, trajectory_model
 from entrax.soft import log_soft_policy, soft_max, soft_policy
 
-_LOG_OF_NOTHING = -800.0  # its exponential is 0, and so are its derivatives
+_LOG_ZERO = -800.0  # its exponential and the derivatives of that are 0
 
 StateValue = Float[Array, " state"]
 
 
 class Messages(eqx.Module):
-    """Backward messages in nats: log β_t(s), t = 0 … T (at T the final value over α), and log β_t(s,a), t = 0 … T−1.
+    """Backward messages, in nats.
 
-    An action that is not allowed has log β_t(s,a) = −∞; so have all actions of a terminal state, whose log β_t(s) is 0.
+    Attributes:
+        state: log β_t(s), t = 0 … T; the last one is the final value over α. 0 in terminal states.
+        state_action: log β_t(s,a), t = 0 … T−1; −∞ for actions that are not allowed and in terminal states.
     """
 
     state: Float[Array, "time_and_end state"]
@@ -67,24 +72,35 @@ class Messages(eqx.Module):
 
 
 def log_evidence(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
-    """log p(O_{0:T}) in nats, equation (4), in memory that does not grow with the horizon.
+    """Compute log p(O_{0:T}) in nats, equation (4), with memory independent of T.
 
-    Its gradient by r(s,a) is the expected number of visits Σ_t p(s_t=s, a_t=a | O_{0:T})/α where rewards don't depend
-    on the outcome. `horizon` overrides the problem's own. Raises EntraxError in 32-bit mode, without a horizon, and for
-    a temperature that is not positive and finite.
+    If rewards do not depend on the outcome, its gradient with respect to r(s,a) is the expected number of visits over
+    α, Σ_t p(s_t=s, a_t=a | O_{0:T})/α.
+
+    Args:
+        mdp: the problem.
+        temperature: α > 0, in units of reward.
+        horizon: T, the number of decisions; by default the problem's own.
+
+    Raises:
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
     """
     return _evidence(trajectory_model(mdp, temperature, horizon), exact=True)
 
 
 def evidence_lower_bound(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, ""]:
-    """The largest lower bound on `log_evidence` of a policy under the true dynamics, equation (4'); same arguments."""
+    """Compute the largest lower bound on `log_evidence` with the true dynamics, (4').
+
+    The result is in nats. Arguments and errors as for `log_evidence`.
+    """
     return _evidence(trajectory_model(mdp, temperature, horizon), exact=False)
 
 
 def backward_messages(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Messages:
-    """log β_t(s) and log β_t(s,a) of every time, equations (2) and (3). Arguments and errors as `log_evidence`.
+    """Compute log β_t(s) and log β_t(s,a) at all times, equations (2) and (3).
 
-    Takes memory T × S × (A + 1). `posterior` keeps T × S and gives the rest for the times that are asked for.
+    Memory is T × S × (A + 1) numbers. A `Posterior` stores T × S numbers and computes the rest on demand. Arguments
+    and errors as for `log_evidence`.
     """
     return _backward(trajectory_model(mdp, temperature, horizon))
 
@@ -92,16 +108,20 @@ def backward_messages(mdp: Problem, temperature: ScalarLike, horizon: int | None
 def forward_messages(
     mdp: Problem, temperature: ScalarLike, horizon: int | None = None
 ) -> Float[Array, "time_and_end state_and_end"]:
-    """log p(s_t, O_{0:t−1}) in nats, t = 0 … T. Arguments and errors as `log_evidence`.
+    """Compute log p(s_t, O_{0:t−1}) in nats, t = 0 … T.
 
-    Column S is an episode that is over; one that has reached a terminal state stays there. So at every t the sum over
-    columns of exp(forward) β_t, with β_t(S) = 1, is the evidence.
+    Column S stands for an episode that ended by a transition; an episode in a terminal state stays there. At every t
+    the sum over columns of exp(forward) β_t, with β_t(S) = 1, is the evidence. Arguments and errors as for
+    `log_evidence`.
     """
     return _forward(trajectory_model(mdp, temperature, horizon))
 
 
 def action_values(model: GraphicalModel, next_value: StateValue, exact: bool) -> ActionValue:
-    """Q_t from V_{t+1}: equations (1) and (2) of the exact posterior, or (1') and (2'). −∞ where not allowed."""
+    """Return Q_t from V_{t+1} by (1) and (2) if `exact`, else (1') and (2').
+
+    Actions that are not allowed have −∞.
+    """
     after = survival_values(model, next_value, exact)[model.successor]
     if not exact:
         q = model.reward + jnp.sum(model.probability * after, axis=-1)
@@ -113,20 +133,20 @@ def action_values(model: GraphicalModel, next_value: StateValue, exact: bool) ->
 
 
 def state_values(model: GraphicalModel, q: ActionValue) -> StateValue:
-    """V_t from Q_t, equation (3); 0 in terminal states."""
+    """Return V_t from Q_t, equation (3); 0 in terminal states."""
     value = jax.vmap(soft_max, (0, None, 0))(q, model.temperature, model.prior)
     return jnp.where(model.terminal, 0, value)
 
 
 def start_log_evidence(model: GraphicalModel, value: StateValue, exact: bool) -> Float[Array, ""]:
-    """log p(O_{0:T}) or its lower bound, in nats, from V_0: equation (4) or (4')."""
+    """Return log p(O_{0:T}), or its lower bound, in nats from V_0 by (4) or (4')."""
     if exact:
         return soft_max(value, model.temperature, model.initial) / model.temperature
     return jnp.sum(model.initial * value) / model.temperature
 
 
 def survival_values(model: GraphicalModel, next_value: StateValue, exact: bool) -> Float[Array, " state_and_end"]:
-    """U of every state and of the end, from V_{t+1}: equation (1) or (1')."""
+    """Return U of every state and of the end from V_{t+1} by (1) or (1')."""
     value = jnp.append(next_value, 0)
     if not exact:
         return model.discount * value
@@ -135,7 +155,10 @@ def survival_values(model: GraphicalModel, next_value: StateValue, exact: bool) 
 
 
 def survival_beliefs(model: GraphicalModel, next_value: StateValue) -> Float[Array, " state_and_end"]:
-    """γ exp((V_{t+1} − U)/α): how likely the exact posterior holds it that the discount spares a step to each state."""
+    """Return γ exp((V_{t+1} − U)/α), the posterior probability of survival.
+
+    It is the exact posterior's probability that the discount does not end the episode on a step to each state.
+    """
     value = jnp.append(next_value, 0)
     lives_or_not = jnp.stack([value, jnp.zeros_like(value)], axis=-1)
     return jax.vmap(soft_policy, (0, None, None))(lives_or_not, model.temperature, _survival_chances(model))[:, 0]
@@ -146,17 +169,17 @@ def _survival_chances(model: GraphicalModel) -> Float[Array, "2"]:
 
 
 def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action branch"]) -> ActionValue:
-    """α log Σ_k p_k exp(outcome_k/α); 0 where there is no branch, −∞ where every outcome is.
+    """Return α log Σ_k p_k exp(outcome_k/α); 0 without branches.
 
-    This is `soft_max` with the dynamics for a prior, written for speed: it is most of the work. Only at temperatures
-    far above all differences, where α times the rounding of 1 would swamp them, does it need expm1, which is slow.
+    This is `soft_max` with the dynamics as the prior, optimised because it dominates the cost. The slow expm1 is used
+    only at temperatures far above all differences, where α times the rounding error of 1 would swamp them.
     """
     real = model.probability > 0
     best = jax.lax.stop_gradient(jnp.max(jnp.where(real, outcome, -jnp.inf), axis=-1))
-    hopeless = jnp.any(real, axis=-1) & (best == -jnp.inf)
+    impossible = jnp.any(real, axis=-1) & (best == -jnp.inf)
     best = jnp.where(jnp.isfinite(best), best, 0)
-    gap = jnp.where(real & ~hopeless[..., None], outcome - best[..., None], 0) / model.temperature
-    gap = jnp.maximum(gap, _LOG_OF_NOTHING)
+    gap = jnp.where(real & ~impossible[..., None], outcome - best[..., None], 0) / model.temperature
+    gap = jnp.maximum(gap, _LOG_ZERO)
 
     def hot() -> ActionValue:
         return jnp.log1p(jnp.sum(model.probability * jnp.expm1(gap), axis=-1))
@@ -165,13 +188,16 @@ def _soft_expectation(model: GraphicalModel, outcome: Float[Array, "state action
         mass = jnp.sum(model.probability * jnp.exp(gap), axis=-1)
         return jnp.log(jnp.where(mass > 0, mass, 1))
 
-    found = best + model.temperature * jax.lax.cond(jnp.min(gap) > -0.25, hot, cold)
-    return jnp.where(hopeless, -jnp.inf, found)
+    value = best + model.temperature * jax.lax.cond(jnp.min(gap) > -0.25, hot, cold)
+    return jnp.where(impossible, -jnp.inf, value)
 
 
 @eqx.filter_jit
 def _evidence(model: TrajectoryModel, exact: bool) -> Float[Array, ""]:
-    """From V_0 alone. Differentiating it keeps T × S numbers: each step's arrays are made again on the way back."""
+    """Compute the evidence or its bound; differentiation stores T × S numbers.
+
+    Each step's arrays are recomputed in the backward pass.
+    """
 
     @jax.checkpoint
     def step(value: StateValue, arrays: dict[str, Array]) -> tuple[StateValue, None]:
@@ -190,7 +216,7 @@ def _backward(model: TrajectoryModel) -> Messages:
 
 @eqx.filter_jit
 def all_values(model: TrajectoryModel, exact: bool) -> Float[Array, "time_and_end state"]:
-    """V_0 … V_T."""
+    """Return V_0 … V_T."""
 
     def step(value: StateValue, arrays: dict[str, Array]) -> tuple[StateValue, StateValue]:
         return _value_before(model.stage(arrays), value, exact), value
@@ -204,7 +230,7 @@ def all_values(model: TrajectoryModel, exact: bool) -> Float[Array, "time_and_en
 def all_action_values(
     model: TrajectoryModel, value: Float[Array, "time_and_end state"], exact: bool
 ) -> Float[Array, "time state action"]:
-    """Q_0 … Q_{T−1} from V_0 … V_T."""
+    """Return Q_0 … Q_{T−1} from V_0 … V_T."""
     return jax.lax.map(
         lambda now: action_values(model.stage(now[0]), now[1], exact), (model.problem.varying, value[1:])
     )
@@ -234,7 +260,7 @@ def _forward(model: TrajectoryModel) -> Float[Array, "time_and_end state_and_end
 
 
 def _scatter_log_sum(log_mass: Array, place: Array, size: int) -> Float[Array, " place"]:
-    """log Σ exp(log_mass) over the entries that go to each place; −∞ where none does."""
+    """Return log Σ exp(log_mass) over the entries of each place; −∞ without entries."""
     log_mass, place = log_mass.ravel(), place.ravel()
     highest = jax.ops.segment_max(log_mass, place, size)
     highest = jnp.where(jnp.isfinite(highest), highest, 0)
@@ -242,5 +268,5 @@ def _scatter_log_sum(log_mass: Array, place: Array, size: int) -> Float[Array, "
 
 
 def log_policy(model: GraphicalModel, q: ActionValue) -> ActionValue:
-    """log π = log π₀ + (Q − V)/α; −∞ where not allowed and in terminal states."""
+    """Return log π = log π₀ + (Q − V)/α; −∞ where not allowed, in terminal states."""
     return jax.vmap(log_soft_policy, (0, None, 0))(q, model.temperature, model.prior)

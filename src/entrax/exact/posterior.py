@@ -1,21 +1,22 @@
-"""The posterior over trajectories given optimality, exact and variational: policies, dynamics, marginals, optimism.
+"""The exact and the variational posterior over trajectories given optimality.
 
-Both are Markov chains that follow from the values of `messages`, with Q_t and V_t of its equations (1)–(3) for the
-exact one and (1')–(3) for the variational one:
+Both are Markov chains computed from the values of `messages`, with Q_t and V_t of equations (1)–(3) for the exact
+posterior and (1')–(3) for the variational one:
 
     π_t(a|s) = π₀(a|s) exp((Q_t(s,a) − V_t(s))/α)                  p(a_t | s_t, O_{t:T})                        (5)
     p̂_t(k|s,a) = γ p_k exp((r(s,a,k) + V_{t+1}(s'_k) − Q_t)/α)      p(s_{t+1} | s_t, a_t, O_{t:T})              (6)
-    p̂_t(k|s,a) = γ p_k                                            the variational posterior's                  (6')
+    p̂_t(k|s,a) = γ p_k                                            variational posterior                        (6')
     optimism_t(s) = V_t(s) exact − V_t(s) variational ≥ 0                                                      (7)
 
-The exact posterior conditions on success and so believes in dynamics (6) that no action can bring about; acting by its
-policy in the true dynamics takes risks that don't pay. The variational posterior is the nearest one, in KL(q ‖ p(τ|O)),
-that keeps the dynamics as they are; p(O) exp(−KL) is its bound on the evidence. What separates them is the optimism,
-which is 0 where dynamics are deterministic.
+The exact posterior conditions on success, so its dynamics (6) differ from the true ones, and its policy takes risks
+that do not pay off under the true dynamics. The variational posterior is the closest distribution with the true
+dynamics, in KL(q ‖ p(τ|O)); its bound on the evidence is p(O) exp(−KL). Their difference is the optimism, which is 0
+for deterministic dynamics without a discount.
 
-What has the size of a policy for every time is computed when it is asked for, from the T × S values that are kept.
+A `Posterior` stores T × S values. Arrays with the size of a policy at every time are computed on demand.
 
-Source: Levine (2018), arXiv:1805.00909, sections 2.4 and 3.1.
+References:
+    Levine (2018), arXiv:1805.00909, sections 2.4 and 3.1.
 """
 
 import equinox as eqx
@@ -38,11 +39,16 @@ from entrax.soft import soft_policy
 
 
 class Posterior(eqx.Module):
-    """Beliefs about a trajectory in which every O_t = 1, made by `posterior` or `variational_posterior`.
+    """The posterior over trajectories given that every O_t = 1.
 
-    `value` is V_t(s) in units of reward, t = 0 … T (at T the final value), and `log_evidence` is log p(O_{0:T}) in
-    nats; in the variational posterior its lower bound. Times t count decisions from 0. Terminal states have no actions:
-    their value is 0, their rows of π are 0.
+    It is built by `posterior` or `variational_posterior`. Times t count decisions from 0. Terminal states have no
+    actions: their value is 0, and their rows of π are 0.
+
+    Attributes:
+        value: V_t(s) in units of reward, t = 0 … T; the last one is the final value.
+        log_evidence: log p(O_{0:T}) in nats, or its lower bound for the variational posterior.
+        model: the graphical model.
+        exact: whether this is the exact posterior.
     """
 
     value: Float[Array, "time_and_end state"]
@@ -56,69 +62,87 @@ class Posterior(eqx.Module):
         return self.model.horizon
 
     def action_value(self, t: int) -> Float[Array, "state action"]:
-        """Q_t(s,a) in units of reward; −∞ for an action that is not allowed. Raises EntraxError outside 0 … T−1."""
+        """Return Q_t(s,a) in units of reward; −∞ for actions that are not allowed.
+
+        Raises:
+            UsageError: t is not in 0 … T−1.
+        """
         return _q(*self._at(t), self.exact)
 
     def policy(self, t: int) -> Float[Array, "state action"]:
-        """π_t(a|s), equation (5). Raises EntraxError outside 0 … T−1."""
+        """Return π_t(a|s), equation (5).
+
+        Raises:
+            UsageError: t is not in 0 … T−1.
+        """
         return _policy(*self._at(t), self.exact)
 
     def dynamics(self, t: int) -> Float[Array, "state action branch"]:
-        """p̂_t(k|s,a) of every branch of the problem, equation (6) or (6'). Raises EntraxError outside 0 … T−1.
+        """Return p̂_t(k|s,a) of every branch of the problem, equation (6) or (6').
 
-        Without a discount rows of allowed actions sum to 1; with one, to the belief in surviving this step.
+        Rows of allowed actions sum to 1 without a discount, and to the probability of surviving this step with one.
+
+        Raises:
+            UsageError: t is not in 0 … T−1.
         """
         return _dynamics(*self._at(t), self.exact)
 
     def policies(self) -> Float[Array, "time state action"]:
-        """π_t(a|s) of every time."""
+        """Return π_t(a|s) at all times."""
         return _policies(self)
 
     def action_values(self) -> Float[Array, "time state action"]:
-        """Q_t(s,a) of every time, in units of reward."""
+        """Return Q_t(s,a) at all times, in units of reward."""
         return all_action_values(self.model, self.value, self.exact)
 
     def state_marginals(self) -> Float[Array, "time_and_end state_and_end"]:
-        """p(s_t = s | O_{0:T}), t = 0 … T; rows sum to 1.
+        """Return p(s_t = s | O_{0:T}), t = 0 … T; rows sum to 1.
 
-        Column S is an episode that is over; one that has reached a terminal state stays there.
+        Column S stands for an episode that ended by a transition; an episode in a terminal state stays there.
         """
         return _state_marginals(self)
 
     def marginals(self) -> Float[Array, "time state action"]:
-        """p(s_t = s, a_t = a | O_{0:T}); sums over s and a to the probability that decision t is made at all."""
+        """Return p(s_t = s, a_t = a | O_{0:T}).
+
+        The sum over s and a is the probability that the episode has not ended before decision t.
+        """
         return _marginals(self)
 
     def _at(self, t: int) -> tuple[GraphicalModel, Float[Array, " state"]]:
-        """The model of decision t and V_{t+1}."""
+        """Return the model of decision t and V_{t+1}."""
         if not 0 <= t < self.horizon:
-            raise UsageError(f"There is no decision {t}: times are 0 to {self.horizon - 1}.")
+            raise UsageError(f"`t` must be from 0 to {self.horizon - 1}, got {t}.")
         return self.model.at(t), self.value[t + 1]
 
 
 def posterior(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Posterior:
-    """The exact posterior p(τ | O_{0:T}).
+    """Compute the exact posterior p(τ | O_{0:T}).
 
     Args:
-        mdp: the problem; its prior is normalised over the allowed actions, and is uniform if there is none.
+        mdp: the problem; its prior is normalised over the allowed actions, and is uniform by default.
         temperature: α > 0, in units of reward.
-        horizon: the number of decisions T; by default the problem's own.
+        horizon: T, the number of decisions; by default the problem's own.
 
-    Raises EntraxError in 32-bit mode, without a horizon, and for a temperature that is not positive and finite.
+    Raises:
+        UsageError: JAX is in 32-bit mode, there is no horizon, or the temperature is not positive and finite.
     """
     return _infer(trajectory_model(mdp, temperature, horizon), exact=True)
 
 
 def variational_posterior(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Posterior:
-    """The best posterior with the true dynamics: the maximum-entropy policy. Arguments and errors as `posterior`."""
+    """Compute the best posterior with the true dynamics: the maximum-entropy policy.
+
+    Arguments and errors as for `posterior`.
+    """
     return _infer(trajectory_model(mdp, temperature, horizon), exact=False)
 
 
 def optimism(mdp: Problem, temperature: ScalarLike, horizon: int | None = None) -> Float[Array, "time_and_end state"]:
-    """How much more the exact posterior expects than the variational one, equation (7), in units of reward.
+    """Compute the optimism of the exact posterior, equation (7), in units of reward.
 
-    Its expectation over p_0 at t = 0, divided by α, is at most the gap between log evidence and bound, and is all of it
-    where there is one initial state. Arguments and errors as `posterior`.
+    Its expectation over p_0 at t = 0, divided by α, is at most the gap between log evidence and lower bound, and equals
+    the gap if there is one initial state. Arguments and errors as for `posterior`.
     """
     return _optimism(trajectory_model(mdp, temperature, horizon))
 
@@ -148,7 +172,10 @@ def _policy(model: GraphicalModel, after: Array, exact: bool) -> Array:
 
 @eqx.filter_jit
 def _dynamics(model: GraphicalModel, after: Array, exact: bool) -> Array:
-    """Equation (6): the belief in a branch times that in surviving it, each normalised whatever V/α is rounded to."""
+    """Compute (6) as the product of normalised beliefs in a branch and in survival.
+
+    Both stay normalised even if V/α is rounded.
+    """
     if not exact:
         return model.discount * model.probability
     outcome = survival_values(model, after, exact=True)[model.successor]
@@ -169,18 +196,21 @@ def _policies(posterior: Posterior) -> Array:
 
 @eqx.filter_jit
 def _state_marginals(posterior: Posterior) -> Array:
-    """The chain that starts at p(s_0 | O) and follows (5) and (6). Each step is normalised: rounding doesn't add up."""
+    """Follow the chain (5) and (6) from p(s_0 | O).
+
+    Each step is normalised, so that rounding does not accumulate.
+    """
     trajectory, exact = posterior.model, posterior.exact
     stays = jnp.append(trajectory.first.terminal, True)
 
-    def step(here: Array, now: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
+    def step(current: Array, now: tuple[dict[str, Array], Array]) -> tuple[Array, Array]:
         model, after = trajectory.stage(now[0]), now[1]
-        joint = here[:-1, None] * _policy(model, after, exact)
+        joint = current[:-1, None] * _policy(model, after, exact)
         moves = joint[..., None] * _dynamics(model, after, exact)
-        moved = jax.ops.segment_sum(moves.ravel(), model.successor.ravel(), len(here))
+        moved = jax.ops.segment_sum(moves.ravel(), model.successor.ravel(), len(current))
         stopped = jnp.sum(jnp.maximum(joint - jnp.sum(moves, axis=-1), 0))
-        there = moved.at[-1].add(stopped) + jnp.where(stays, here, 0)
-        return there / jnp.sum(there), here
+        following = moved.at[-1].add(stopped) + jnp.where(stays, current, 0)
+        return following / jnp.sum(following), current
 
     over_time = (trajectory.problem.varying, posterior.value[1:])
     last, rest = jax.lax.scan(step, jnp.append(_start(posterior), 0), over_time)
@@ -188,7 +218,7 @@ def _state_marginals(posterior: Posterior) -> Array:
 
 
 def _start(posterior: Posterior) -> Array:
-    """p(s_0 | O) ∝ p_0 exp(V_0/α) of the exact posterior; p_0 of the variational one."""
+    """Return p(s_0 | O) ∝ p_0 exp(V_0/α) if exact, and p_0 if variational."""
     model = posterior.model.first
     if not posterior.exact:
         return model.initial

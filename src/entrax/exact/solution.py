@@ -1,4 +1,4 @@
-"""What a planner returns, and how Q and policy are read off a value."""
+"""The result of a planner, and Q and policy computed from a value."""
 
 from typing import Any
 
@@ -13,19 +13,28 @@ Terminal = Bool[Array | np.ndarray, " state"]
 
 
 class Solution(eqx.Module):
-    """The answer of `plan`.
+    """The result of `plan`.
 
-    With a horizon T the arrays lead with time: `value[t]` has T − t decisions to go, t = 0, …, T; `q` and `policy`
-    have t < T. For an average reward `value` is relative: 0 at the first state.
+    With a horizon T the arrays have time as their first axis: T + 1 values, of which `value[t]` has T − t decisions
+    left, and T of `q` and `policy`.
 
-    `error_bound` is certified, rounding included: |value − exact| ≤ `error_bound` in the norm that `error_norm` names,
-    in units of reward; +∞ when nothing could be certified. `converged` says that it is at most the tolerance, and
-    nothing else. Where rewards are so large that 64-bit floats cannot meet the tolerance, it is False, however good
-    the answer; `state_bound` then shows which states are as good as was asked, for it bounds the error at each state.
-    A state that no episode visits counts for nothing in `error_bound`, and has a `state_bound` of its own.
-    `products` counts applications of P, in sweeps and linear solves together; `residual` is max|T V − V| over the
-    states that count.
-    An excluded action has q = −∞ and probability 0; a terminal state has q = 0 and takes any action.
+    Attributes:
+        value: V(s), in units of reward. For an average reward it is the relative value, 0 at the first state. NaN in
+            states that no episode visits and from which an undiscounted episode cannot end.
+        q: Q(s,a); −∞ for excluded actions, 0 in terminal states.
+        policy: π(a|s); 0 for excluded actions, uniform in terminal states.
+        iterations: the number of sweeps or Newton steps.
+        residual: max|T V − V| over the states that an episode can visit.
+        error_bound: a certified bound, including rounding, on the error in the norm `error_norm`; ∞ if nothing could be
+            certified.
+        converged: whether `error_bound` is at most the tolerance. It is False if rewards are so large that 64-bit
+            floats cannot meet the tolerance; `state_bound` then shows which states meet it.
+        products: the number of applications of P, in sweeps and linear solves.
+        average_reward: the gain, in units of reward per step; None for other objectives.
+        state_bound: a certified bound on |value − V*| at each state, also for states that no episode visits; ∞ where
+            nothing could be certified. None for a horizon and an average reward.
+        method: the method used.
+        error_norm: the norm of `error_bound`.
     """
 
     value: Float[Array, "*time state"]
@@ -43,17 +52,17 @@ class Solution(eqx.Module):
 
 
 @eqx.filter_jit
-def read_off(
+def q_and_policy(
     terminal: Terminal, sweep: Sweep, temperature: Scalar, value: ByState
 ) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
-    """Q and the soft policy of V, each (S, A), as `Solution` has them."""
+    """Return Q and the soft policy of V, each of shape (S, A), as in `Solution`."""
     q = action_values(sweep, value)
-    return finish(terminal, q, soft_maximiser(q, temperature, sweep.log_prior).T)
+    return with_terminal_rows(terminal, q, soft_maximiser(q, temperature, sweep.log_prior).T)
 
 
-def finish(
+def with_terminal_rows(
     terminal: Terminal, q: ByAction, policy: Float[Array, "state action"]
 ) -> tuple[Float[Array, "state action"], Float[Array, "state action"]]:
-    """Q with the state first, and both with what is said of terminal states."""
+    """Return Q with the state first, and the policy, with rows of terminal states."""
     ended = jnp.asarray(terminal)[:, None]
     return jnp.where(ended, 0.0, q.T), jnp.where(ended, 1.0 / q.shape[0], policy)

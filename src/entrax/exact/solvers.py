@@ -1,23 +1,26 @@
-"""Fixed points of the soft Bellman operator T, in compiled loops: value iteration and Newton's method.
+"""Fixed points of the soft Bellman operator T by value iteration and Newton's method.
 
-Newton's method on V = T V is soft policy iteration: T is convex with derivative γ P_π at V, π being the soft policy
-of V, so a step solves (I − γ P_π) d = T V − V and, solved exactly, lands on the value of π. Solved only as far as a
-forcing term η asks, |b − A d| ≤ η |b|, it is inexact policy iteration; η falls with the residual, which keeps the
-local convergence faster than linear, and is tightened whenever the residual stops falling, which makes the method
-policy iteration in the end.
+Newton's method on V = T V is soft policy iteration: T is convex with derivative γ P_π at V, where π is the soft policy
+of V. A step solves (I − γ P_π) d = T V − V; solved exactly, V + d is the value of π. Inexact policy iteration solves
+A d = b only to |b − A d| ≤ η |b| with a forcing term η. η decreases with the residual, which keeps the local
+convergence superlinear. It is also decreased whenever the residual stops falling, so that the method tends to exact
+policy iteration.
 
-Without a discount P_π may never end an episode: I − P_π is then singular, or so nearly that a solution is of any size.
-But where nothing is gained by staying for ever (see `finiteness`), V ≤ T V puts V below the optimum, and makes its
-policy one that ends. So the method starts from the value of a policy that ends (`proper_start`), solves for a little
-less than b, which leaves V ≤ T V, and accepts no step that does not: sweeps, which keep the order too, replace it.
+Without a discount P_π may never end an episode, and I − P_π is singular or nearly so. But if staying for ever is never
+profitable (see `finiteness`), V ≤ T V implies that V is below the optimum and that its policy ends. Therefore the
+method starts from the value of a policy that ends (`proper_start`), solves for slightly less than b, which keeps
+V ≤ T V, and rejects steps that violate it. A rejected step is replaced by sweeps, which also keep V ≤ T V.
 
-Every state has a residual to reach of its own, as small as its own numbers allow (`residual_target`). Residuals are
-counted in these units, and linear systems are scaled by them: a reward of −10¹⁸ somewhere costs no other state digits.
+Every state has its own target for the residual, as small as its own numbers allow (`residual_target`). Residuals are
+measured in units of the targets, and linear systems are scaled by them. A reward of −10¹⁸ in one state therefore costs
+no digits in other states.
 
-Sources: Puterman and Brumelle (1979), On the convergence of policy iteration in stationary dynamic programming;
-Eisenstat and Walker (1996), Choosing the forcing terms in an inexact Newton method; Gargiani, Liao-McPherson, Zanelli
-and Lygeros (2023), Inexact GMRES policy iteration for large-scale Markov decision processes, arXiv:2211.04299; without
-a discount, Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems.
+References:
+    Puterman and Brumelle (1979), On the convergence of policy iteration in stationary dynamic programming.
+    Eisenstat and Walker (1996), Choosing the forcing terms in an inexact Newton method.
+    Gargiani, Liao-McPherson, Zanelli and Lygeros (2023), Inexact GMRES policy iteration for large-scale Markov decision
+        processes, arXiv:2211.04299.
+    Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems, for problems without a discount.
 """
 
 from typing import NamedTuple
@@ -31,32 +34,34 @@ from entrax.exact.bellman import (
     ByState,
     Scalar,
     Sweep,
-    action_values,
     backup,
-    greedy_rows,
-    policy_rows,
+    greedy_transitions,
+    improved_policy,
+    propagated_scale,
     rounding,
-    soft_maximiser,
-    spread,
 )
-from entrax.exact.linear import positive, solve_scaled
+from entrax.exact.linear import positive, residual_operator, solve_scaled
 
-_PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is tightened
-_FORCING = 1e-2  # the first forcing term, and the largest
-_RETREAT = 20  # sweeps in place of the first Newton step that could not be made, twice as many for the next, ...
-_RETREATS = 8  # ... so many times
-_SLACK = 4  # units of rounding by which V ≤ T V may seem to fail
-_MAX_PRODUCTS = 4000  # of one linear solve; a slow one is better continued from a better policy
-_ROUND = 32  # sweeps before the targets are computed from the new value
-_GRADES = 2.0**16  # the ratio of the costs of one grade and the next
+_PATIENCE = 3  # Newton steps without a smaller residual before the forcing term is decreased
+_FORCING = 1e-2  # the first and largest forcing term
+_EXACT_FORCING = 1e-14
+_FALLBACK_SWEEPS = 20  # sweeps in place of the first rejected step; the number doubles with every rejection
+_DOUBLINGS = 8  # the most doublings
+_SLACK = 4  # V ≤ T V is tested with a slack of this many units of rounding
+_MAX_PRODUCTS = 4000  # of one linear solve; if it needs more, a better policy should come first
+_SWEEPS_PER_TARGET = 32  # sweeps of value iteration between updates of the targets
+_GRADES = 2.0**16  # the ratio of costs between successive grades
 _NO_COST = 1e-300
 _EPS = float(jnp.finfo(jnp.float64).eps)
-_TINY = 1e-100  # a residual that no tolerance asks for
+_TINY = 1e-100  # the smallest target of a residual
 Tolerance = Scalar | ByState
 
 
-class Found(NamedTuple):
-    """A value after `iterations`, and `products` with P in all, sweeps included; `certificate` says how good it is."""
+class FixedPoint(NamedTuple):
+    """An approximate fixed point, and the work done: iterations and products with P.
+
+    Its error is bounded by `certificate`.
+    """
 
     value: ByState
     iterations: Int[Array, ""]
@@ -64,14 +69,14 @@ class Found(NamedTuple):
 
 
 def residual_target(unit: ByState, v: ByState, tolerance: Tolerance, modulus: Scalar) -> ByState:
-    """The residual that shows |V* − V| ≤ `tolerance` if T contracts by `modulus`; at least what rounding allows.
+    """Return the residual that implies |V* − V| ≤ `tolerance`.
 
-    `unit` bounds the rounding of T V, see `rounding`.
+    The result is at least what rounding allows; `unit` bounds the rounding of T V, see `rounding`.
     """
-    # Value iteration measures the residual of the V before: T V has that times `modulus`, and two roundings.
-    asked = tolerance * (1 - modulus) - 3 * unit
+    # Value iteration measures the residual of the previous V. That of T V is smaller by `modulus`, plus two roundings.
+    required = tolerance * (1 - modulus) - 3 * unit
     possible = jnp.maximum(unit + _EPS * jnp.abs(v), jnp.maximum(_EPS * tolerance, _TINY))
-    return jnp.maximum(asked, possible)
+    return jnp.maximum(required, possible)
 
 
 class _Swept(NamedTuple):
@@ -89,60 +94,48 @@ def value_iteration(
     tolerance: Tolerance,
     modulus: Scalar,
     max_iterations: Int[Array, ""],
-) -> Found:
-    """V ← T V until the change of every state shows `tolerance`, see `residual_target`."""
+) -> FixedPoint:
+    """Iterate V ← T V until the change of every state meets its `residual_target`."""
 
     def unfinished(s: _Swept) -> Array:
         return jnp.any(s.change > s.target) & (s.iterations < max_iterations)
 
     def step(s: _Swept) -> _Swept:
         value = backup(sweep, temperature, s.value)
-        return _Swept(value, jnp.abs(value - s.value), s.target, s.iterations + 1)
+        return _Swept(value=value, change=jnp.abs(value - s.value), target=s.target, iterations=s.iterations + 1)
 
-    def many(s: _Swept) -> _Swept:
-        end = jnp.minimum(s.iterations + _ROUND, max_iterations)
+    def several_steps(s: _Swept) -> _Swept:
+        end = jnp.minimum(s.iterations + _SWEEPS_PER_TARGET, max_iterations)
         s = jax.lax.while_loop(lambda t: unfinished(t) & (t.iterations < end), step, s)
         unit = rounding(sweep, temperature, s.value)
         return s._replace(target=residual_target(unit, s.value, tolerance, modulus))
 
     zero = jnp.zeros_like(start)
-    s = jax.lax.while_loop(unfinished, many, _Swept(start, zero + jnp.inf, zero, jnp.asarray(0)))
-    return Found(s.value, s.iterations, s.iterations)
-
-
-class _Newton(NamedTuple):
-    value: ByState
-    backed_up: ByState
-    unit: ByState  # of rounding
-    target: ByState
-    residual: Scalar  # in units of `target`, as all that follows
-    best: Scalar
-    waited: Int[Array, ""]
-    forcing: Scalar
-    retreats: Int[Array, ""]
-    iterations: Int[Array, ""]
-    products: Int[Array, ""]
+    initial = _Swept(value=start, change=zero + jnp.inf, target=zero, iterations=jnp.asarray(0))
+    s = jax.lax.while_loop(unfinished, several_steps, initial)
+    return FixedPoint(value=s.value, iterations=s.iterations, products=s.iterations)
 
 
 @eqx.filter_jit
-def is_below(sweep: Sweep, temperature: Scalar, v: ByState) -> Bool[Array, ""]:
-    """Whether V ≤ T V, to rounding."""
+def is_subsolution(sweep: Sweep, temperature: Scalar, v: ByState) -> Bool[Array, ""]:
+    """Return whether V ≤ T V up to rounding."""
     slack = _SLACK * (rounding(sweep, temperature, v) + _EPS * jnp.abs(v))
     return jnp.all(backup(sweep, temperature, v) - v >= -slack)
 
 
 def cost_grade(reward: Array) -> Array:
-    """The size of a cost by orders of magnitude, from 0 for what costs nothing."""
+    """Return the order of magnitude of a cost, 0 for no cost."""
     cost = jnp.maximum(-reward, _NO_COST)
     return jnp.floor((jnp.log(cost) - jnp.log(_NO_COST)) / jnp.log(_GRADES))
 
 
 @eqx.filter_jit
 def proper_start(sweep: Sweep, temperature: Scalar, level: Int[Array, " state"]) -> ByState:
-    """A little less than the undiscounted value of a policy that gets to a lower `level`, 0 at the end.
+    """Return slightly less than the undiscounted value of a policy that ends.
 
-    Of the actions that may, it takes one whose cost is of the least grade, and most surely gets there. The result is
-    below T of it; V = 0 is returned where the solve shows otherwise.
+    The policy moves to a lower `level`, which is 0 at the end, with positive probability. Among such actions it
+    prefers the least cost grade and then the largest probability. The result is a subsolution; if the linear solve
+    fails, it is V = 0.
     """
     padded = jnp.append(level, 0)
     nearer = padded[sweep.successor] < level
@@ -154,12 +147,47 @@ def proper_start(sweep: Sweep, temperature: Scalar, level: Int[Array, " state"])
     reward = jnp.take_along_axis(cost, chosen, axis=0)[0]
     if sweep.log_prior is not None:
         reward += temperature * jnp.take_along_axis(sweep.log_prior, chosen, axis=0)[0]
-    rows = greedy_rows(sweep, preference)
-    size = spread(rows, jnp.abs(reward))
-    less, scale = 0.5 * _FORCING * size, positive(size)
-    solved = solve_scaled(rows, sweep.discount, reward - less, scale, 0.5 * _FORCING, _MAX_PRODUCTS)
+    rows = greedy_transitions(sweep, preference)
+    size = propagated_scale(rows, jnp.abs(reward))
+    margin = 0.5 * _FORCING * size
+    solved = solve_scaled(
+        lambda x: residual_operator(rows, sweep.discount, x),
+        reward - margin,
+        positive(size),
+        0.5 * _FORCING,
+        _MAX_PRODUCTS,
+    )
     good = (solved.residual <= 0.5 * _FORCING) & jnp.all(jnp.isfinite(solved.x))
     return jnp.where(good, solved.x, 0.0)
+
+
+class _Equation(eqx.Module):
+    """V = T V, its tolerance, and how Newton's method solves it."""
+
+    sweep: Sweep
+    temperature: Scalar
+    tolerance: Tolerance
+    modulus: Scalar
+    exact: Bool[Array, ""] | bool
+    greedy: bool = eqx.field(static=True)
+
+
+class _Iterate(NamedTuple):
+    value: ByState
+    backed_up: ByState
+    unit: ByState  # a bound on the rounding of `backed_up`
+    target: ByState
+    residual: Scalar  # the largest one, in units of `target`
+
+
+class _Newton(NamedTuple):
+    iterate: _Iterate
+    best: Scalar  # the smallest residual so far
+    stalled: Int[Array, ""]  # steps without progress
+    forcing: Scalar
+    rejections: Int[Array, ""]
+    iterations: Int[Array, ""]
+    products: Int[Array, ""]
 
 
 @eqx.filter_jit
@@ -173,93 +201,103 @@ def newton(
     warm_up: Int[Array, ""],
     exact: Bool[Array, ""] | bool = False,
     greedy: bool = False,
-) -> Found:
-    """Inexact Newton–Krylov policy iteration; with `exact` every policy is evaluated to rounding (policy iteration).
+) -> FixedPoint:
+    """Solve V = T V by inexact Newton–Krylov policy iteration.
 
-    At most `warm_up` sweeps come first, and are counted as iterations. A long way to the end of an episode asks for
-    them: from values that know of no end, a step of policy iteration improves hardly more than the next states along
-    the way. `greedy` follows the first best action
-    instead of the soft policy (for temperature 0, with fewer transitions).
+    Args:
+        sweep: the problem.
+        temperature: α, in units of reward.
+        start: the initial value.
+        tolerance: the largest error of the value, in units of reward.
+        modulus: the contraction modulus of T.
+        max_iterations: the most Newton steps.
+        warm_up: the most sweeps before the first step, counted as iterations. They are needed if the end of an episode
+            is many steps away: from values that do not reflect the end, a step of policy iteration improves only the
+            states next to it.
+        exact: evaluate every policy to rounding (policy iteration).
+        greedy: use the first best action instead of the soft policy; for temperature 0, with fewer transitions.
     """
-
+    equation = _Equation(
+        sweep=sweep, temperature=temperature, tolerance=tolerance, modulus=modulus, exact=exact, greedy=greedy
+    )
     warm = value_iteration(sweep, temperature, start, tolerance, modulus, warm_up)
-
-    def measured(value: ByState, backed_up: ByState) -> tuple[ByState, ByState, Scalar]:
-        unit = rounding(sweep, temperature, value)
-        target = residual_target(unit, value, tolerance, modulus)
-        return unit, target, jnp.max(jnp.abs(backed_up - value) / target)
-
-    def unfinished(s: _Newton) -> Array:
-        return (s.residual > 1) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(s.residual)
-
-    def accepted(s: _Newton, solves: Array, value: ByState, backed_up: ByState, unit: ByState) -> Array:
-        # At a value so large that rounding hides the residual there is nothing to be seen.
-        visible = jnp.all(unit <= s.target * jnp.maximum(1e-3 * s.residual, 2))
-        below = jnp.all(backed_up - value >= -_SLACK * (unit + _EPS * jnp.abs(value)))
-        return jnp.all(jnp.isfinite(value)) & ((modulus < 1) | (solves & below & visible))
-
-    def step(s: _Newton) -> _Newton:
-        q = action_values(sweep, s.value)
-        rows = greedy_rows(sweep, q) if greedy else policy_rows(sweep, soft_maximiser(q, temperature, sweep.log_prior))
-        scale = spread(rows, s.target)
-        wanted = jnp.maximum(jnp.where(exact, 1e-14, s.forcing) * s.residual, 0.2)
-        less = jnp.where(modulus < 1, 0.0, wanted / 2)
-        most = _MAX_PRODUCTS * 2**s.retreats
-        gap = s.backed_up - s.value - less * scale
-        solved = solve_scaled(rows, sweep.discount, gap, scale, wanted - less, most)
-        value = s.value + solved.x
-        backed_up = backup(sweep, temperature, value)
-        unit, target, residual = measured(value, backed_up)
-        solves = solved.residual <= 0.5 * jnp.max(jnp.abs(gap) / scale)  # or the policy never ends
-        good = accepted(s, solves, value, backed_up, unit)
-
-        def retreat() -> tuple:
-            swept = _sweeps(sweep, temperature, s.value, s.backed_up, _RETREAT * 2**s.retreats)
-            return *swept, *measured(*swept)
-
-        value, backed_up, unit, target, residual = jax.lax.cond(
-            good, lambda: (value, backed_up, unit, target, residual), retreat
-        )
-        progress = residual < 0.9 * s.best
-        waited = jnp.where(progress, 0, s.waited + 1)
-        stuck = waited >= _PATIENCE
-        eisenstat_walker = jnp.minimum(_FORCING, (residual / s.residual) ** 1.5)
-        forcing = jnp.where(progress, jnp.maximum(eisenstat_walker, 1e-6), s.forcing)
-        return _Newton(
-            value=value,
-            backed_up=backed_up,
-            unit=unit,
-            target=target,
-            residual=residual,
-            best=jnp.minimum(s.best, residual),
-            waited=jnp.where(stuck, 0, waited),
-            forcing=jnp.where(stuck, jnp.maximum(0.1 * s.forcing, 1e-12), forcing),
-            retreats=jnp.where(good, s.retreats, jnp.minimum(s.retreats + 1, _RETREATS)),
-            iterations=s.iterations + 1,
-            products=s.products + solved.products + 2 + jnp.where(good, 0, _RETREAT * 2**s.retreats),
-        )
-
-    backed_up = backup(sweep, temperature, warm.value)
-    unit, target, residual = measured(warm.value, backed_up)
-    begin = _Newton(
-        value=warm.value,
-        backed_up=backed_up,
-        unit=unit,
-        target=target,
-        residual=residual,
-        best=residual,
-        waited=jnp.asarray(0),
+    iterate = _measure(equation, warm.value, backup(sweep, temperature, warm.value))
+    initial = _Newton(
+        iterate=iterate,
+        best=iterate.residual,
+        stalled=jnp.asarray(0),
         forcing=jnp.asarray(_FORCING),
-        retreats=jnp.asarray(0),
+        rejections=jnp.asarray(0),
         iterations=warm.iterations,
         products=warm.products + 1,
     )
-    end = jax.lax.while_loop(unfinished, step, begin)
-    return Found(end.backed_up, end.iterations, end.products)
+
+    def unfinished(s: _Newton) -> Array:
+        residual = s.iterate.residual
+        return (residual > 1) & (s.iterations < max_iterations + warm.iterations) & jnp.isfinite(residual)
+
+    end = jax.lax.while_loop(unfinished, lambda s: _newton_step(equation, s), initial)
+    return FixedPoint(value=end.iterate.backed_up, iterations=end.iterations, products=end.products)
 
 
-def _sweeps(
-    sweep: Sweep, temperature: Scalar, v: ByState, backed_up: ByState, count: Int[Array, ""]
-) -> tuple[ByState, ByState]:
-    """V and T V, `count` sweeps later."""
-    return jax.lax.fori_loop(0, count, lambda _, pair: (pair[1], backup(sweep, temperature, pair[1])), (v, backed_up))
+def _measure(equation: _Equation, value: ByState, backed_up: ByState) -> _Iterate:
+    unit = rounding(equation.sweep, equation.temperature, value)
+    target = residual_target(unit, value, equation.tolerance, equation.modulus)
+    residual = jnp.max(jnp.abs(backed_up - value) / target)
+    return _Iterate(value=value, backed_up=backed_up, unit=unit, target=target, residual=residual)
+
+
+def _newton_step(equation: _Equation, s: _Newton) -> _Newton:
+    """Make a Newton step, or sweeps if it is rejected."""
+    candidate, accepted, products = _candidate(equation, s)
+    sweeps = _FALLBACK_SWEEPS * 2**s.rejections
+    iterate = jax.lax.cond(accepted, lambda: candidate, lambda: _measure(equation, *_sweeps(equation, s, sweeps)))
+    progress = iterate.residual < 0.9 * s.best
+    stalled = jnp.where(progress, 0, s.stalled + 1)
+    impatient = stalled >= _PATIENCE
+    eisenstat_walker = jnp.minimum(_FORCING, (iterate.residual / s.iterate.residual) ** 1.5)
+    forcing = jnp.where(progress, jnp.maximum(eisenstat_walker, 1e-6), s.forcing)
+    return _Newton(
+        iterate=iterate,
+        best=jnp.minimum(s.best, iterate.residual),
+        stalled=jnp.where(impatient, 0, stalled),
+        forcing=jnp.where(impatient, jnp.maximum(0.1 * s.forcing, 1e-12), forcing),
+        rejections=jnp.where(accepted, s.rejections, jnp.minimum(s.rejections + 1, _DOUBLINGS)),
+        iterations=s.iterations + 1,
+        products=s.products + products + 2 + jnp.where(accepted, 0, sweeps),
+    )
+
+
+def _candidate(equation: _Equation, s: _Newton) -> tuple[_Iterate, Bool[Array, ""], Int[Array, ""]]:
+    """Return the result of a Newton step, whether to accept it, and its products."""
+    sweep, temperature, before = equation.sweep, equation.temperature, s.iterate
+    rows = improved_policy(sweep, temperature, before.value, equation.greedy)
+    scale = propagated_scale(rows, before.target)
+    tolerance = jnp.maximum(jnp.where(equation.exact, _EXACT_FORCING, s.forcing) * before.residual, 0.2)
+    margin = jnp.where(equation.modulus < 1, 0.0, tolerance / 2)  # keeps V ≤ T V without a discount
+    b = before.backed_up - before.value - margin * scale
+    solved = solve_scaled(
+        lambda x: residual_operator(rows, sweep.discount, x),
+        b,
+        scale,
+        tolerance - margin,
+        _MAX_PRODUCTS * 2**s.rejections,
+    )
+    value = before.value + solved.x
+    candidate = _measure(equation, value, backup(sweep, temperature, value))
+    solves = solved.residual <= 0.5 * jnp.max(jnp.abs(b) / scale)  # otherwise the policy may never end
+    # Without a discount the step must keep V ≤ T V, and rounding must not hide the residual.
+    visible = jnp.all(candidate.unit <= before.target * jnp.maximum(1e-3 * before.residual, 2))
+    slack = _SLACK * (candidate.unit + _EPS * jnp.abs(value))
+    subsolution = jnp.all(candidate.backed_up - value >= -slack)
+    accepted = jnp.all(jnp.isfinite(value)) & ((equation.modulus < 1) | (solves & subsolution & visible))
+    return candidate, accepted, solved.products
+
+
+def _sweeps(equation: _Equation, s: _Newton, count: Int[Array, ""]) -> tuple[ByState, ByState]:
+    """Return V and T V after `count` sweeps."""
+
+    def step(_: object, pair: tuple[ByState, ByState]) -> tuple[ByState, ByState]:
+        return pair[1], backup(equation.sweep, equation.temperature, pair[1])
+
+    return jax.lax.fori_loop(0, count, step, (s.iterate.value, s.iterate.backed_up))

@@ -167,7 +167,7 @@ def settings(states: int, actions: int, options: Mapping[str, Any]) -> dict[str,
     """Convert the options of a constructor to fields of `FiniteMDP`, with defaults.
 
     Raises:
-        EntraxError: an option is unknown or has the wrong type, shape or range.
+        UsageError: an option is unknown or has the wrong type, shape or range.
     """
     for name in options:
         if name not in SETTINGS:

@@ -28,7 +28,7 @@ def check(mdp: Problem) -> None:
     """Check a problem: shapes, types and, if all arrays are NumPy, values.
 
     Raises:
-        EntraxError: the problem is not valid.
+        UsageError: the problem is not valid.
     """
     arrays = {name: getattr(mdp, name) for name in FIELDS}
     check_shapes({name: (array.shape, array.dtype) for name, array in arrays.items() if array is not None})

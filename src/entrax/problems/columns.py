@@ -33,7 +33,7 @@ class Columns:
         A single number is broadcast to all entries. A size that is None is the largest index plus 1.
 
         Raises:
-            EntraxError: a column has the wrong type or shape, or an index is out of range.
+            UsageError: a column has the wrong type or shape, or an index is out of range.
         """
         columns = broadcast({name: typed(column, name) for name, column in given.items()})
         largest = {name: int(columns[name].max()) for name in ("state", "next_state", "action")}

@@ -16,7 +16,7 @@ def bare_environment(env: Any) -> Any:
     """Remove wrappers that change neither steps nor episodes.
 
     Raises:
-        EntraxError: another wrapper was found, or `env` is not an environment.
+        UsageError: another wrapper was found, or `env` is not an environment.
     """
     import gymnasium
     from gymnasium import wrappers

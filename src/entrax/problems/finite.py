@@ -66,7 +66,7 @@ class FiniteMDP(eqx.Module):
         horizon: the number of decisions; None for no limit.
 
     Raises:
-        EntraxError: the problem is not valid; the message names the state and action. The values of JAX arrays are
+        UsageError: the problem is not valid; the message names the state and action. The values of JAX arrays are
             checked by `validate` only.
     """
 
@@ -90,7 +90,7 @@ class FiniteMDP(eqx.Module):
         Not for use inside a JAX transformation.
 
         Raises:
-            EntraxError: the problem is not valid.
+            UsageError: the problem is not valid.
         """
         checks.check_values(self)
 
@@ -121,7 +121,7 @@ class FiniteMDP(eqx.Module):
             **options: see `ProblemOptions`.
 
         Raises:
-            EntraxError: an argument is not valid.
+            UsageError: an argument is not valid.
         """
         from entrax.problems import tables
 
@@ -139,7 +139,7 @@ class FiniteMDP(eqx.Module):
             **options: see `ProblemOptions`.
 
         Raises:
-            EntraxError: an argument is not valid.
+            UsageError: an argument is not valid.
         """
         from entrax.problems import tables
 
@@ -167,7 +167,7 @@ class FiniteMDP(eqx.Module):
             **options: see `ProblemOptions`.
 
         Raises:
-            EntraxError: an argument is not valid.
+            UsageError: an argument is not valid.
         """
         from entrax.problems import tables
 
@@ -234,7 +234,7 @@ class FiniteMDP(eqx.Module):
             **options: see `ProblemOptions`.
 
         Raises:
-            EntraxError: an argument is not valid, or a state is entered but never left.
+            UsageError: an argument is not valid, or a state is entered but never left.
 
         References:
             Kumar and Varaiya (1986), Stochastic systems, on certainty equivalence.
@@ -265,7 +265,7 @@ class FiniteMDP(eqx.Module):
             **options: see `ProblemOptions`; `initial` is by default the environment's `initial_state_distrib`.
 
         Raises:
-            EntraxError: there is no table, or a wrapper or class may change steps or episodes.
+            UsageError: there is no table, or a wrapper or class may change steps or episodes.
         """
         from entrax.problems import toy_text
 

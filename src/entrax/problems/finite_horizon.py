@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 from numpy.typing import ArrayLike
 
-from entrax.errors import EntraxError, UsageError
+from entrax.errors import UsageError
 from entrax.problems import checks
 from entrax.problems.finite import FiniteMDP
 
@@ -42,7 +42,7 @@ class FiniteHorizonMDP(eqx.Module):
             must be 0 in terminal states.
 
     Raises:
-        EntraxError: the problem is not valid; the message names the decision, state and action.
+        UsageError: the problem is not valid; the message names the decision, state and action.
     """
 
     mdp: FiniteMDP
@@ -88,7 +88,7 @@ class FiniteHorizonMDP(eqx.Module):
             final_value: V_T(s), the value of each state after the last decision; 0 by default.
 
         Raises:
-            EntraxError: the stages do not fit together.
+            UsageError: the stages do not fit together.
         """
         if not stages:
             raise UsageError("`stages` must have one problem for each decision, got none.")
@@ -149,7 +149,7 @@ class FiniteHorizonMDP(eqx.Module):
         for t in range(self.horizon if concrete and self.varying else 1):
             try:
                 self.stage(t)
-            except EntraxError as error:
+            except UsageError as error:
                 raise UsageError(f"At decision {t}: {error}") from error
 
 

@@ -59,7 +59,7 @@ def matrix_game(row: ArrayLike, column: ArrayLike | None = None) -> MatrixGame:
         column: the column player's payoff; by default −`row`, a zero-sum game.
 
     Raises:
-        EntraxError: the payoffs are not finite matrices of one shape.
+        UsageError: the payoffs are not finite matrices of one shape.
     """
     row = np.array(row, float)
     column = -row if column is None else np.array(column, float)
@@ -93,7 +93,7 @@ def logit_equilibrium(
         max_iterations: the most Newton steps over the whole path.
 
     Raises:
-        EntraxError: `temperature` is not above 0.
+        UsageError: `temperature` is not above 0.
     """
     if not temperature > 0:
         raise UsageError(f"`temperature` must be above 0, got {temperature}.")
@@ -152,7 +152,7 @@ def remembering_opponent(
         discount: γ.
 
     Raises:
-        EntraxError: some `policy[own, other]` is not a distribution.
+        UsageError: some `policy[own, other]` is not a distribution.
     """
     rows, columns = game.row.shape
     policy = np.asarray(policy, float)

@@ -36,7 +36,7 @@ def gridworld(
         **options: see `ProblemOptions`; `terminal` follows from the map.
 
     Raises:
-        EntraxError: an argument is not valid.
+        UsageError: an argument is not valid.
     """
     if not 0 <= slip <= 1:
         raise UsageError(f"`slip` must lie in [0, 1], got {slip}.")
@@ -102,7 +102,7 @@ def two_passages(closed: str | None = None) -> Layout:
         closed: 'upper' or 'lower' to close a passage; None leaves both open.
 
     Raises:
-        EntraxError: `closed` is something else.
+        UsageError: `closed` is something else.
 
     References:
         Haarnoja et al. (2017), arXiv:1702.08165, whose maze this one resembles.

@@ -32,7 +32,7 @@ class Layout:
         """Parse a map; empty lines before and after it are ignored.
 
         Raises:
-            EntraxError: the map is not valid.
+            UsageError: the map is not valid.
         """
         lines = [line.rstrip("\r") for line in text.split("\n")]
         while lines and not lines[0].strip():

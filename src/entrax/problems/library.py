@@ -25,7 +25,7 @@ def garnet(states: int, actions: int, branches: int, *, seed: int, **options: Un
         **options: see `ProblemOptions`.
 
     Raises:
-        EntraxError: `branches` is not in 1 … `states`, or an option is not valid.
+        UsageError: `branches` is not in 1 … `states`, or an option is not valid.
 
     References:
         Archibald, McKinnon and Thomas (1995), On the generation of Markov decision processes.

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from entrax.exact.evaluation import evaluate
+from entrax.exact import evaluate
 from entrax.problems import FiniteMDP, random_walk
 from entrax.spec import Transition
 from entrax.studies.study import Numbers, Study, Verdict, decided, interval

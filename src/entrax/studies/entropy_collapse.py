@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from entrax.exact.evaluation import evaluate, policy_gradient
-from entrax.exact.plan import plan
+from entrax.exact import evaluate, plan, policy_gradient
 from entrax.problems import FiniteMDP, chain
 from entrax.studies.study import Numbers, Study, Verdict, decided, interval
 

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from entrax.estimators import soft_q_gradient
-from entrax.exact.evaluation import evaluate, policy_gradient
+from entrax.exact import evaluate, policy_gradient
 from entrax.problems import FiniteMDP, garnet
 from entrax.soft import kl_divergence, soft_max, soft_policy, soft_value
 from entrax.studies.study import Numbers, Study, Verdict, decided

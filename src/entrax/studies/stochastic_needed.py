@@ -17,11 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from entrax.exact.evaluation import evaluate
-from entrax.exact.plan import plan
-from entrax.problems import FiniteMDP, aliased_gridworld
-from entrax.problems.games import matrix_game, remembering_opponent, rock_paper_scissors
-from entrax.problems.grids import ALIASED_OBSERVATION
+from entrax.exact import evaluate, plan
+from entrax.problems import (
+    ALIASED_OBSERVATION,
+    FiniteMDP,
+    aliased_gridworld,
+    matrix_game,
+    remembering_opponent,
+    rock_paper_scissors,
+)
 from entrax.studies.study import Numbers, Study, Verdict, decided, interval
 from entrax.tabular import StepSize, q_learning, self_play
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from entrax.exact.evaluation import evaluate
-from entrax.exact.plan import plan
+from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
 from entrax.studies.study import Numbers, Study, Verdict, decided
 

@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import ScalarLike
 from scipy.optimize import minimize
 
-from entrax.exact.evaluation import evaluate
-from entrax.exact.plan import plan
+from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
 from entrax.studies.study import Numbers, Study, Verdict, decided
 

@@ -1,4 +1,4 @@
-"""Learners on finite problems, from samples: each is checked against the exact answer of the same problem."""
+"""Learners on finite problems, each tested against the exact answer."""
 
 from entrax import xla as xla
 from entrax.tabular.conditions import unmet_conditions
@@ -10,27 +10,34 @@ from entrax.tabular.control import (
     soft_q_learning,
     soft_sarsa,
 )
+from entrax.tabular.counterexamples import CounterExample, divergence, wrong_limit
 from entrax.tabular.data import sample_transitions
 from entrax.tabular.fitted import FittedQ, LeastSquares, Regressor, fitted_q_iteration, one_hot_actions, one_hot_pairs
-from entrax.tabular.learner import Learned
+from entrax.tabular.learner import LearnedTable, LearnerOptions
 from entrax.tabular.prediction import BatchSolution, batch_monte_carlo, batch_td, reward_process, td
 from entrax.tabular.schedules import Boltzmann, EpsilonGreedy, StepSize
 from entrax.tabular.selfplay import SelfPlay, self_play
+from entrax.tabular.simulator import Simulator, make_simulator
 
 __all__ = [
     "BatchSolution",
     "Boltzmann",
+    "CounterExample",
     "EpsilonGreedy",
     "FittedQ",
-    "Learned",
+    "LearnedTable",
+    "LearnerOptions",
     "LeastSquares",
     "Regressor",
     "SelfPlay",
+    "Simulator",
     "StepSize",
     "batch_monte_carlo",
     "batch_td",
+    "divergence",
     "expected_sarsa",
     "fitted_q_iteration",
+    "make_simulator",
     "one_hot_actions",
     "one_hot_pairs",
     "psi_learning",
@@ -43,4 +50,5 @@ __all__ = [
     "soft_sarsa",
     "td",
     "unmet_conditions",
+    "wrong_limit",
 ]

@@ -1,14 +1,18 @@
-"""When a tabular learner is sure to converge, checked: what theory asks of the steps, the behaviour and the problem.
+"""Conditions for the convergence of tabular learners with probability 1.
 
-    1. Σ η = ∞ and Σ η² < ∞ for every (state, action)                       [Robbins and Monro 1951]
-    2. every (state, action) is visited infinitely often: the behaviour explores for ever, and episodes keep coming back
-       to every state they can reach
-    3. the backup is a contraction: discount < 1, or at temperature 0 without discount every policy ends its episodes
-    4. rewards are bounded, as in a finite problem they are
+    1. Σ η = ∞ and Σ η² < ∞ for every (state, action)
+    2. Every (state, action) is visited infinitely often: the behaviour never stops exploring, and episodes return to
+       every state that they can reach.
+    3. The backup is a contraction: the discount is below 1, or the temperature is 0 and every policy ends its episodes.
+    4. Rewards are bounded, which is always true for a finite problem.
 
-Under these Q-learning, soft Q-learning and expected SARSA of a fixed behaviour converge with probability 1 [Jaakkola,
-Jordan and Singh 1994]. SARSA's limit is the optimum only if the behaviour turns greedy as well, see `EpsilonGreedy`.
-With observations that stand for several states none of this holds.
+Under these conditions Q-learning, soft Q-learning and expected SARSA with a fixed behaviour converge. The limit of
+SARSA is the optimum only if the behaviour also becomes greedy, see `EpsilonGreedy`. The conditions do not apply if
+several states share an observation.
+
+References:
+    Robbins and Monro (1951), A stochastic approximation method, for 1.
+    Jaakkola, Jordan and Singh (1994), On the convergence of stochastic iterative dynamic programming algorithms.
 """
 
 import numpy as np
@@ -21,24 +25,34 @@ from entrax.tabular.simulator import allowed_actions, make_simulator
 
 
 def unmet_conditions(mdp: FiniteMDP, step_size: StepSize, behaviour: Behaviour) -> tuple[str, ...]:
-    """One sentence for each condition that fails or cannot be shown; empty if convergence is certain."""
+    """Return one sentence for each condition that fails or cannot be shown.
+
+    An empty result means that the learner converges with probability 1.
+
+    Args:
+        mdp: the problem.
+        step_size: the learner's step sizes.
+        behaviour: the learner's behaviour.
+    """
     unmet = []
     if not step_size.sum_diverges:
-        unmet.append(f"The step sizes sum to a finite number: the power {step_size.power} is above 1.")
+        unmet.append(f"The step sizes must have an infinite sum; the power {step_size.power} is above 1.")
     if not step_size.squares_converge:
-        unmet.append(f"The squared step sizes sum to infinity: the power {step_size.power} is not above ½.")
+        unmet.append(f"The squared step sizes must have a finite sum; the power {step_size.power} is not above ½.")
     if not behaviour.explores_forever:
-        unmet.append("The behaviour gives some allowed actions probability 0.")
-    left = _left_behind(mdp)
-    if left.size:
-        unmet.append(f"Episodes can leave state {left[0]} and never come back to it: let them end, or start there.")
-    if not mdp.discount < 1 and _can_go_on(mdp):
-        unmet.append("The discount is 1 and some policy never ends its episodes, so that the backup is no contraction.")
+        unmet.append("The behaviour must give every allowed action a positive probability.")
+    transient = _transient_states(mdp)
+    if transient.size:
+        unmet.append(
+            f"Episodes can leave state {transient[0]} and never return to it. Let them end, or start in this state."
+        )
+    if not mdp.discount < 1 and _can_avoid_the_end(mdp):
+        unmet.append("The discount must be below 1, because some policy never ends its episodes.")
     return tuple(unmet)
 
 
 def _graph(mdp: FiniteMDP) -> tuple[sparse.csr_array, np.ndarray]:
-    """Edges between states under all allowed actions, the end as node S; and the states that episodes start in."""
+    """Return the graph of allowed transitions (node S: the end) and the start states."""
     simulator = make_simulator(mdp)
     possible = (np.asarray(mdp.probability) > 0) & allowed_actions(mdp)[..., None]
     source = np.nonzero(possible)[0]
@@ -47,13 +61,13 @@ def _graph(mdp: FiniteMDP) -> tuple[sparse.csr_array, np.ndarray]:
     return sparse.csr_array((np.ones(len(source)), (source, target)), (size, size)), np.flatnonzero(mdp.initial)
 
 
-def _left_behind(mdp: FiniteMDP) -> np.ndarray:
-    """States that can be reached from a start, but not from every state that can be reached."""
+def _transient_states(mdp: FiniteMDP) -> np.ndarray:
+    """Return reachable states that some other reachable state cannot reach."""
     edges, starts = _graph(mdp)
-    again = sparse.csr_array((np.ones(len(starts)), (np.full(len(starts), mdp.states), starts)), edges.shape)
-    edges = (edges + again).tocsr()
+    restarts = sparse.csr_array((np.ones(len(starts)), (np.full(len(starts), mdp.states), starts)), edges.shape)
+    edges = (edges + restarts).tocsr()
     reached = csgraph.breadth_first_order(edges, mdp.states, return_predecessors=False)
-    # The walk of a behaviour that tries everything settles in the classes that have no way out.
+    # An exploring behaviour ends up in the strongly connected components without an exit.
     _, component = csgraph.connected_components(edges, directed=True, connection="strong")
     rows, columns = edges.nonzero()
     has_exit = np.zeros(component.max() + 1, bool)
@@ -64,8 +78,8 @@ def _left_behind(mdp: FiniteMDP) -> np.ndarray:
     return np.sort(reached[reached < mdp.states])
 
 
-def _can_go_on(mdp: FiniteMDP) -> bool:
-    """Whether some policy can avoid the end for ever: in some set of states an action keeps all branches inside."""
+def _can_avoid_the_end(mdp: FiniteMDP) -> bool:
+    """Return whether some policy can stay inside a set of states for ever."""
     simulator = make_simulator(mdp)
     possible = np.asarray(mdp.probability) > 0
     target = np.where(np.asarray(simulator.ends), mdp.states, np.asarray(mdp.successor))

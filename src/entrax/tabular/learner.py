@@ -1,4 +1,4 @@
-"""The loop that every tabular learner shares: act, look at one transition, move one entry of the table by η δ."""
+"""The loop of all tabular learners, which changes one entry of a table per step."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypedDict
@@ -14,22 +14,25 @@ from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_max, soft_policy
 from entrax.tabular.schedules import Behaviour, StepSize
-from entrax.tabular.simulator import Simulator, allowed_actions, make_simulator
+from entrax.tabular.simulator import SampledTransition, Simulator, allowed_actions, make_simulator, sample_index
 
-CHUNK = 1024  # steps whose random numbers are drawn at once
+CHUNK = 1024  # steps whose random numbers are sampled at once
 
 Table = Float[Array, "obs action"]
 Row = Float[Array, " action"]
 Scalar = Float[Array, ""]
 
 
-class Options(TypedDict, total=False):
-    """What every learner takes besides the problem, the number of transitions `steps` and a random `key`.
+class LearnerOptions(TypedDict, total=False):
+    """The optional arguments of every learner.
 
-    `behaviour` chooses the actions; each learner names its default. `step_size` is `StepSize()` by default.
-    `observation[s]`, shape (state,), is what the learner sees of state s, by default s itself: states that look alike
-    share a row of the table. The table is kept `records` times, evenly spaced, in `Learned.history`. `convention` is as
-    in `exact.plan`: 'entropy' counts the actions (by default), 'kl' takes the problem's prior, uniform if it has none.
+    Attributes:
+        behaviour: chooses the actions; each learner documents its default.
+        step_size: η; by default `StepSize()`.
+        observation: `observation[s]` is the learner's observation of state s; by default s itself. States of the same
+            observation share a row of the table.
+        records: how many times the table is recorded, evenly spaced, in `LearnedTable.history`; by default 1.
+        convention: as in `exact.plan`: 'entropy' (default) has π₀ = 1; 'kl' uses the problem's prior, or a uniform one.
     """
 
     behaviour: Behaviour
@@ -39,11 +42,15 @@ class Options(TypedDict, total=False):
     convention: str
 
 
-class Learned(eqx.Module):
-    """What a learner found, by observation; those are the states unless told otherwise. `history[-1]` is `q`.
+class LearnedTable(eqx.Module):
+    """The result of a tabular learner, indexed by observation (by default the state).
 
-    `value` and `policy` are the soft ones of `q` at the learner's temperature, which is 0 for the hard learners, and 0
-    where no action is allowed, as in terminal states. Entries never visited hold 0, which `visits` tells.
+    Attributes:
+        q: the table; 0 for entries that were never visited.
+        visits: the number of visits of each entry.
+        value: the soft value of `q` at the learner's temperature (0 for hard learners); 0 in terminal states.
+        policy: the soft policy of `q` at the learner's temperature; 0 in terminal states.
+        history: the recorded tables; the last one is `q`.
     """
 
     q: Table
@@ -53,8 +60,11 @@ class Learned(eqx.Module):
     history: Float[Array, "record obs action"]
 
 
-class Step(NamedTuple):
-    """What an error δ may look at. `next_*` is of the state acted in next: of a new episode if `terminated`."""
+class ErrorInputs(NamedTuple):
+    """The inputs of a temporal-difference error δ.
+
+    `next_*` belongs to the state of the next action, which is the start of a new episode if `terminated`.
+    """
 
     q: Row
     action: Int[Array, ""]
@@ -71,16 +81,34 @@ class Step(NamedTuple):
     next_allowed: Bool[Array, " action"]
 
 
-Error = Callable[[Step], Scalar]
+Error = Callable[[ErrorInputs], Scalar]
 
 
-class Task(eqx.Module):
-    """A problem to learn: how it is sampled, what is seen of its states, and what is allowed in each observation."""
+class ObservedProblem(eqx.Module):
+    """A simulator with observations, and their allowed actions and priors."""
 
     simulator: Simulator
     observation: Int[Array, " state"]
     allowed: Bool[Array, "obs action"]
     prior: Table | None
+
+
+class _Learner(eqx.Module):
+    """A problem and a learner of it, which stay the same over a run."""
+
+    problem: ObservedProblem
+    error: Error
+    behaviour: Behaviour
+    step_size: StepSize
+    temperature: Scalar
+
+    def behave(self, carry: "_Carry", obs: Int[Array, ""]) -> Row:
+        """Return the probabilities of the actions in an observation."""
+        return self.behaviour(carry.q[obs], carry.visits[obs], self.prior(obs), self.problem.allowed[obs])
+
+    def prior(self, obs: Int[Array, ""]) -> Row | None:
+        """Return the weights of π₀ in an observation; None in the entropy convention."""
+        return None if self.problem.prior is None else self.problem.prior[obs]
 
 
 class _Carry(NamedTuple):
@@ -102,149 +130,163 @@ def learn(
     observation: Integer[np.ndarray, " state"] | None = None,
     records: int = 1,
     convention: str = "entropy",
-) -> Learned:
-    """Run `error`'s learner for at least `steps` transitions, rounded up to whole chunks of each record.
+) -> LearnedTable:
+    """Run the learner with temporal-difference error `error`.
 
-    Raises EntraxError for a negative temperature, a problem with a horizon, or numbers of steps or records below 1.
+    Args:
+        mdp: a problem without a horizon.
+        error: δ of one transition.
+        temperature: α ≥ 0, in units of reward.
+        steps: the number of transitions, rounded up to whole chunks of each record.
+        key: the key of all random numbers.
+        behaviour: see `LearnerOptions`, like the following arguments.
+        step_size: by default `StepSize()`.
+        observation: by default the state.
+        records: at least 1.
+        convention: 'entropy' or 'kl'.
+
+    Raises:
+        UsageError: the problem has a horizon, or an argument is not valid.
     """
     if steps < 1 or records < 1:
-        raise UsageError(f"A learner takes at least one step and one record, not {steps} and {records}.")
+        raise UsageError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
     if isinstance(temperature, int | float) and temperature < 0:
-        raise UsageError(f"The temperature is {temperature}: it must be at least 0.")
-    each = -(-steps // records)
-    chunk = min(CHUNK, each)
-    # As arrays the numbers are arguments of the compiled loop, so that another number doesn't compile it again.
+        raise UsageError(f"`temperature` must be at least 0, got {temperature}.")
+    per_record = -(-steps // records)
+    chunk = min(CHUNK, per_record)
+    # The numbers are converted to arrays, so that changing them does not recompile the loop.
     behaviour, step_size = jax.tree.map(lambda x: jnp.asarray(x, float), (behaviour, step_size or StepSize()))
-    temperature = jnp.asarray(temperature, float)
-    task = make_task(mdp, observation, convention)
-    return _run(task, error, behaviour, step_size, temperature, key, (records, -(-each // chunk), chunk))
+    learner = _Learner(
+        problem=observed_problem(mdp, observation, convention),
+        error=error,
+        behaviour=behaviour,
+        step_size=step_size,
+        temperature=jnp.asarray(temperature, float),
+    )
+    return _run(learner, key, (records, -(-per_record // chunk), chunk))
 
 
-def make_task(
+def observed_problem(
     mdp: FiniteMDP, observation: Integer[np.ndarray, " state"] | None = None, convention: str = "entropy"
-) -> Task:
-    """The problem with what is seen of it. Raises EntraxError if states that look alike differ in what is allowed."""
+) -> ObservedProblem:
+    """Combine a problem with the observations of its states.
+
+    Raises:
+        UsageError: states of one observation differ in their allowed actions or prior.
+    """
     prior = _prior(mdp, convention)
-    seen = np.arange(mdp.states) if observation is None else np.asarray(observation)
-    if seen.shape != (mdp.states,) or seen.min() < 0:
-        raise UsageError(f"`observation` needs one index of at least 0 for each of the {mdp.states} states.")
+    observation = np.arange(mdp.states) if observation is None else np.asarray(observation)
+    if observation.shape != (mdp.states,) or observation.min() < 0:
+        raise UsageError(f"`observation` must have one index of at least 0 for each of the {mdp.states} states.")
     allowed = allowed_actions(mdp)
     live = np.flatnonzero(allowed.any(axis=1))
-    first = np.zeros(seen.max() + 1, int)
-    first[seen[live][::-1]] = live[::-1]  # the first state of each observation stands for all of them
+    count = observation.max() + 1
+    first = np.zeros(count, int)
+    first[observation[live][::-1]] = live[::-1]  # the first state of each observation represents all of them
     tables = [allowed] + ([] if prior is None else [prior])
-    if any(np.any(table[live] != table[first[seen[live]]]) for table in tables):
-        raise UsageError("States that look alike must allow the same actions, with the same prior.")
-    met = np.isin(np.arange(seen.max() + 1), seen[live])
-    return Task(
+    if any(np.any(table[live] != table[first[observation[live]]]) for table in tables):
+        raise UsageError("States of the same `observation` must have the same allowed actions and prior.")
+    occurs = np.isin(np.arange(count), observation[live])
+    return ObservedProblem(
         simulator=make_simulator(mdp),
-        observation=jnp.asarray(seen, jnp.int32),
-        allowed=jnp.asarray(met[:, None] & allowed[first]),
+        observation=jnp.asarray(observation, jnp.int32),
+        allowed=jnp.asarray(occurs[:, None] & allowed[first]),
         prior=None if prior is None else jnp.asarray(prior[first]),
     )
 
 
 def _prior(mdp: FiniteMDP, convention: str) -> np.ndarray | None:
-    """Weights of π₀ in the KL convention; None in the entropy convention, which counts the allowed actions."""
+    """Return the weights of π₀ in the KL convention; None in the entropy convention."""
     if convention not in ("entropy", "kl"):
-        raise UsageError(f"The convention is 'entropy' or 'kl', not {convention!r}.")
+        raise UsageError(f"`convention` must be 'entropy' or 'kl', got {convention!r}.")
     if convention == "entropy":
         return None
     return np.ones(mdp.reward.shape) if mdp.prior is None else np.asarray(mdp.prior, float)
 
 
 @eqx.filter_jit
-def _run(
-    task: Task,
-    error: Error,
-    behaviour: Behaviour,
-    step_size: StepSize,
-    temperature: Scalar,
-    key: PRNGKeyArray,
-    sizes: tuple[int, int, int],
-) -> Learned:
+def _run(learner: _Learner, key: PRNGKeyArray, sizes: tuple[int, int, int]) -> LearnedTable:
     records, chunks, chunk = sizes
     start_key, run_key = jr.split(key)
-    first, choice = jr.uniform(start_key, (2,))
-    state = task.simulator.start(first)
-    table = jnp.zeros(task.allowed.shape)
-    carry = _Carry(state=state, action=jnp.int32(0), q=table, visits=jnp.zeros(table.shape, jnp.int32))
-    obs = task.observation[state]
-    prior = None if task.prior is None else task.prior[obs]
-    carry = carry._replace(action=_act(behaviour(table[obs], carry.visits[obs], prior, task.allowed[obs]), choice))
+    carry = _start(learner, start_key)
 
     def one_chunk(carry: _Carry, key: PRNGKeyArray) -> tuple[_Carry, None]:
         uniform = jr.uniform(key, (3, chunk))
-        drawn = (jax.vmap(task.simulator.start)(uniform[0]), uniform[1], uniform[2])
-        return jax.lax.scan(one_step, carry, drawn)[0], None
+        restarts = jax.vmap(learner.problem.simulator.start)(uniform[0])
+        return jax.lax.scan(one_step, carry, (restarts, uniform[1], uniform[2]))[0], None
 
-    def one_step(carry: _Carry, drawn: tuple[Array, Scalar, Scalar]) -> tuple[_Carry, None]:
-        return _advance(task, error, behaviour, step_size, temperature, carry, drawn), None
+    def one_step(carry: _Carry, random: tuple[Array, Scalar, Scalar]) -> tuple[_Carry, None]:
+        return _step(learner, carry, random), None
 
     def one_record(carry: _Carry, keys: Array) -> tuple[_Carry, Table]:
         carry = jax.lax.scan(one_chunk, carry, keys)[0]
         return carry, carry.q
 
     carry, history = jax.lax.scan(one_record, carry, jr.split(run_key, (records, chunks)))
-    return _summary(task, carry, history, temperature)
+    return _summary(learner.problem, carry, history, learner.temperature)
 
 
-def _advance(
-    task: Task,
-    error: Error,
-    behaviour: Behaviour,
-    step_size: StepSize,
-    temperature: Scalar,
-    carry: _Carry,
-    drawn: tuple[Array, Scalar, Scalar],
-) -> _Carry:
-    restart, branch, choice = drawn
-    outcome = task.simulator.step(carry.state, carry.action, branch)
+def _start(learner: _Learner, key: PRNGKeyArray) -> _Carry:
+    """Return the initial state and action and a table of zeros."""
+    first, choice = jr.uniform(key, (2,))
+    state = learner.problem.simulator.start(first)
+    table = jnp.zeros(learner.problem.allowed.shape)
+    carry = _Carry(state=state, action=jnp.int32(0), q=table, visits=jnp.zeros(table.shape, jnp.int32))
+    probability = learner.behave(carry, learner.problem.observation[state])
+    return carry._replace(action=sample_index(probability, choice))
+
+
+def _step(learner: _Learner, carry: _Carry, random: tuple[Array, Scalar, Scalar]) -> _Carry:
+    """Make one transition, choose the next action and update one entry of the table."""
+    restart, branch, choice = random
+    outcome = learner.problem.simulator.step(carry.state, carry.action, branch)
     next_state = jnp.where(outcome.terminated, restart, outcome.next_state)
-    obs, next_obs = task.observation[carry.state], task.observation[next_state]
-    q, next_q = carry.q[obs], carry.q[next_obs]
-    next_prior = None if task.prior is None else task.prior[next_obs]
-    next_behaviour = behaviour(next_q, carry.visits[next_obs], next_prior, task.allowed[next_obs])
-    next_action = _act(next_behaviour, choice)
-    delta = error(
-        Step(
-            q=q,
-            action=carry.action,
-            reward=outcome.reward,
-            discount=task.simulator.discount,
-            terminated=outcome.terminated,
-            next_q=next_q,
-            next_action=next_action,
-            next_behaviour=next_behaviour,
-            temperature=temperature,
-            prior=None if task.prior is None else task.prior[obs],
-            next_prior=next_prior,
-            allowed=task.allowed[obs],
-            next_allowed=task.allowed[next_obs],
-        )
-    )
+    obs, next_obs = learner.problem.observation[carry.state], learner.problem.observation[next_state]
+    next_behaviour = learner.behave(carry, next_obs)
+    next_action = sample_index(next_behaviour, choice)
+    delta = learner.error(_error_inputs(learner, carry, outcome, (obs, next_obs), (next_action, next_behaviour)))
     visit = carry.visits[obs, carry.action] + 1
     return _Carry(
         state=next_state,
         action=next_action,
-        q=carry.q.at[obs, carry.action].add(step_size(visit) * delta),
+        q=carry.q.at[obs, carry.action].add(learner.step_size(visit) * delta),
         visits=carry.visits.at[obs, carry.action].set(visit),
     )
 
 
-def _act(probability: Row, uniform: Scalar) -> Int[Array, ""]:
-    """The first action whose cumulative probability exceeds u; one of probability 0 never does."""
-    cumulative = jnp.cumsum(probability)
-    below = jnp.minimum(uniform * cumulative[-1], jnp.nextafter(cumulative[-1], 0))
-    return jnp.argmax(cumulative > below).astype(jnp.int32)
+def _error_inputs(
+    learner: _Learner,
+    carry: _Carry,
+    outcome: SampledTransition,
+    observations: tuple[Array, Array],
+    next_choice: tuple[Array, Row],
+) -> ErrorInputs:
+    (obs, next_obs), (next_action, next_behaviour) = observations, next_choice
+    return ErrorInputs(
+        q=carry.q[obs],
+        action=carry.action,
+        reward=outcome.reward,
+        discount=learner.problem.simulator.discount,
+        terminated=outcome.terminated,
+        next_q=carry.q[next_obs],
+        next_action=next_action,
+        next_behaviour=next_behaviour,
+        temperature=learner.temperature,
+        prior=learner.prior(obs),
+        next_prior=learner.prior(next_obs),
+        allowed=learner.problem.allowed[obs],
+        next_allowed=learner.problem.allowed[next_obs],
+    )
 
 
-def _summary(task: Task, carry: _Carry, history: Float[Array, "record obs action"], temperature: Scalar) -> Learned:
-    live = jnp.any(task.allowed, axis=1)
-    by_row = (0, None, None if task.prior is None else 0, 0)
-    value = jax.vmap(soft_max, by_row)(carry.q, temperature, task.prior, task.allowed)
-    policy = jax.vmap(soft_policy, by_row)(carry.q, temperature, task.prior, task.allowed)
-    return Learned(
+def _summary(
+    problem: ObservedProblem, carry: _Carry, history: Float[Array, "record obs action"], temperature: Scalar
+) -> LearnedTable:
+    live = jnp.any(problem.allowed, axis=1)
+    by_row = (0, None, None if problem.prior is None else 0, 0)
+    value = jax.vmap(soft_max, by_row)(carry.q, temperature, problem.prior, problem.allowed)
+    policy = jax.vmap(soft_policy, by_row)(carry.q, temperature, problem.prior, problem.allowed)
+    return LearnedTable(
         q=carry.q,
         visits=carry.visits,
         value=jnp.where(live, value, 0),

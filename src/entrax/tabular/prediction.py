@@ -1,12 +1,16 @@
-"""Learning V of a given policy: TD(0) step by step, and batch TD and Monte Carlo from a fixed set of transitions.
+"""Learning V of a given policy: TD(0), batch TD and Monte Carlo.
 
     TD(0)         V(s) ← V(s) + η (r − α log(π/π₀) + γ V(s') − V(s))                                         (1)
-    batch TD      V ← V + η Σ_data (r + γ V(s') − V(s)) e_s, again and again, to its fixed point             (2)
-    Monte Carlo   V(s) = the mean of the returns seen from s on                                              (3)
+    batch TD      V ← V + η Σ_data (r + γ V(s') − V(s)) e_s, iterated to its fixed point                     (2)
+    Monte Carlo   V(s) = the mean of the observed returns from s                                             (3)
 
-(2) tends to the value of the model that the data estimate, the certainty equivalent: that of
-`FiniteMDP.from_data`. (3) has the least squared error on the data, and makes no use of states being Markov. On finite
-data they differ [Sutton 1988; Sutton and Barto 2018, section 6.3].
+(2) converges to the value of the model estimated from the data (certainty equivalence), which `FiniteMDP.from_data`
+builds. (3) has the least squared error on the data and does not assume that states are Markov. On finite data the two
+differ.
+
+References:
+    Sutton (1988), Learning to predict by the methods of temporal differences.
+    Sutton and Barto (2018), Reinforcement learning, section 6.3.
 """
 
 from typing import NamedTuple, Unpack
@@ -18,17 +22,22 @@ from entrax.errors import UsageError
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Transition
-from entrax.tabular.learner import Learned, Options, Step, learn
+from entrax.tabular.learner import ErrorInputs, LearnedTable, LearnerOptions, learn
 from entrax.tabular.schedules import EpsilonGreedy
+from entrax.tabular.simulator import check_policy
 
 Policy = Float[Array | np.ndarray, "state action"]
 Scalar = Float[Array, ""]
 
 
 class BatchSolution(NamedTuple):
-    """`value[s]` in float64, NaN for states without data; `residual` is the largest |mean δ| of a state that has some.
+    """The result of batch TD.
 
-    `error_bound` bounds, in the maximum norm, the distance to the fixed point: residual / (1 − γ), infinite at γ = 1.
+    Attributes:
+        value: V of each state, in units of reward; NaN for states without data.
+        iterations: the number of sweeps over the data.
+        residual: the largest |mean δ| of a state.
+        error_bound: a bound on the distance to the fixed point in the maximum norm, residual / (1 − γ); ∞ at γ = 1.
     """
 
     value: Float[np.ndarray, " state"]
@@ -44,32 +53,42 @@ def td(
     *,
     steps: int,
     key: PRNGKeyArray,
-    **options: Unpack[Options],
-) -> Learned:
-    """TD(0), equation (1), for `steps` transitions of `policy[s, a]`; V is in `value`, and `q` has one column.
+    **options: Unpack[LearnerOptions],
+) -> LearnedTable:
+    """Run TD(0), equation (1), which learns the soft value of a policy.
 
-    At a temperature above 0 V is the soft value of the policy, with its entropy; `options` as for the other learners,
-    but for the behaviour, which is the policy, and with 'kl' as the convention −α KL(π ‖ π₀) in its place.
+    Args:
+        mdp: a problem without a horizon.
+        policy: `policy[s, a]`, the probability of action a in state s.
+        temperature: α ≥ 0, in units of reward, the weight of the entropy, or of −KL(π ‖ π₀) in the 'kl' convention.
+        steps: the number of transitions, rounded up to whole chunks of each record.
+        key: the key of all random numbers.
+        **options: see `LearnerOptions`; `behaviour` is ignored, because actions follow the policy.
+
+    Returns:
+        A table whose `value` is V and whose `q` has one column.
+
+    Raises:
+        UsageError: a row of the policy is not a distribution over allowed actions, or another argument is not valid.
     """
     convention = options.get("convention", "entropy")
     process = reward_process(mdp, policy, temperature, convention)
-    settled = Options(**{**options, "behaviour": EpsilonGreedy(1.0), "convention": "entropy"})
-    return learn(process, _td_error, 0.0, steps=steps, key=key, **settled)
+    settings = LearnerOptions(**{**options, "behaviour": EpsilonGreedy(1.0), "convention": "entropy"})
+    return learn(process, _td_error, 0.0, steps=steps, key=key, **settings)
 
 
 def reward_process(mdp: FiniteMDP, policy: Policy, temperature: float = 0.0, convention: str = "entropy") -> FiniteMDP:
-    """The problem that is left when `policy` chooses: one action, whose branches are those of all actions.
+    """Build the Markov reward process of a policy.
 
-    Its outcome rewards hold −α log(π/π₀) of the action taken, so its value is the policy's soft value.
-    Raises EntraxError if a row of the policy is no distribution over allowed actions.
+    It has one action, whose branches are those of all actions of `mdp`. Outcome rewards include −α log(π/π₀) of the
+    action, so that the value of the process is the policy's soft value. Arguments and errors as for `td`.
     """
     policy = np.asarray(policy, float)
+    check_policy(mdp, policy)
     live = ~np.asarray(mdp.terminal)
     possible = np.any(np.asarray(mdp.probability) > 0, axis=-1)
-    if policy.shape != mdp.reward.shape or np.any(np.abs(policy[live].sum(axis=1) - 1) > 1e-6):
-        raise UsageError(f"The policy needs shape {mdp.reward.shape} and a distribution over actions in every state.")
-    if np.any(policy < 0) or np.any(policy[live] > possible[live]):
-        raise UsageError("The policy takes actions that the problem doesn't allow.")
+    if np.any(policy[live] > possible[live]):
+        raise UsageError("`policy` must give probability 0 to actions that the problem does not allow.")
     weights = np.ones(policy.shape)
     if convention == "kl":
         weights = np.where(possible, 1.0 if mdp.prior is None else np.asarray(mdp.prior), 0)
@@ -94,10 +113,20 @@ def reward_process(mdp: FiniteMDP, policy: Policy, temperature: float = 0.0, con
 def batch_td(
     data: Transition, *, states: int, discount: float, tolerance: float = 1e-10, max_iterations: int = 1_000_000
 ) -> BatchSolution:
-    """Batch TD(0), equation (2): sweeps over the data until the mean δ of every state is below `tolerance`.
+    """Run batch TD(0), equation (2).
 
-    The step is 1 over the most visits a state has, the largest for which every sweep is a contraction if γ < 1.
-    Successors without data of their own are worth 0. Raises EntraxError for data that are no states of the problem.
+    The step size is 1 over the largest number of visits of a state: the largest for which every sweep is a contraction
+    if γ < 1. Successors without data have value 0.
+
+    Args:
+        data: transitions between state indices.
+        states: S.
+        discount: γ.
+        tolerance: the largest |mean δ| of a state at convergence, in units of reward.
+        max_iterations: the most sweeps over the data.
+
+    Raises:
+        UsageError: the data are empty or hold other states.
     """
     state, following, terminated = _checked(data, states)
     reward = np.asarray(data.reward, float)
@@ -112,18 +141,28 @@ def batch_td(
         value[:-1] += step * total
         iteration += 1
     bound = residual / (1 - discount) if discount < 1 else np.inf
-    return BatchSolution(np.where(visits > 0, value[:-1], np.nan), iteration, residual, bound)
+    value = np.where(visits > 0, value[:-1], np.nan)
+    return BatchSolution(value=value, iterations=iteration, residual=residual, error_bound=bound)
 
 
 def batch_monte_carlo(data: Transition, *, states: int, discount: float) -> Float[np.ndarray, " state"]:
-    """Equation (3), every visit counted, NaN for states without data. An unfinished last episode is left out.
+    """Compute equation (3) over every visit of each state.
 
-    `data` are in the order of time. Raises EntraxError if no episode ends.
+    Args:
+        data: transitions between state indices, in the order of time. An unfinished last episode is ignored.
+        states: S.
+        discount: γ.
+
+    Returns:
+        V of each state; NaN for states without data.
+
+    Raises:
+        UsageError: no episode ends, or the data hold other states.
     """
     state, _, terminated = _checked(data, states)
     ended = terminated | np.asarray(data.truncated)
     if not ended.any():
-        raise UsageError("Monte Carlo needs whole episodes: none ends in these data.")
+        raise UsageError("`data` must hold at least one whole episode; none ends.")
     last = int(np.flatnonzero(ended)[-1]) + 1
     returns, total = np.zeros(last), 0.0
     for time in range(last - 1, -1, -1):
@@ -133,14 +172,14 @@ def batch_monte_carlo(data: Transition, *, states: int, discount: float) -> Floa
     return np.where(visits > 0, np.bincount(state[:last], returns, minlength=states) / np.maximum(visits, 1), np.nan)
 
 
-def _td_error(step: Step) -> Scalar:
+def _td_error(step: ErrorInputs) -> Scalar:
     return soft_bellman_backup(step.reward, step.discount, step.next_q[0], step.terminated) - step.q[0]
 
 
 def _checked(data: Transition, states: int) -> tuple[np.ndarray, np.ndarray, Bool[np.ndarray, " sample"]]:
-    """States and successors as indices (S where an episode ended), and the terminated flags."""
+    """Return states, successors (S where terminated) and the terminated flags."""
     state, terminated = np.asarray(data.obs), np.asarray(data.terminated)
     following = np.where(terminated, states, np.asarray(data.next_obs))
     if state.size == 0 or state.min() < 0 or state.max() >= states or following.min() < 0 or following.max() > states:
-        raise UsageError(f"The data need at least one transition, with states from 0 to {states - 1}.")
+        raise UsageError(f"`data` must hold at least one transition, with states from 0 to {states - 1}.")
     return state, following, terminated

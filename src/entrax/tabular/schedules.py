@@ -1,4 +1,4 @@
-"""Step sizes, and behaviours: how a tabular learner moves its table and how it chooses actions meanwhile."""
+"""Step sizes and behaviours of tabular learners."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,13 +12,23 @@ Scalar = Float[Array, ""]
 
 
 class StepSize(eqx.Module):
-    """η(n) = scale · (offset / (offset + n − 1))^power at the n-th visit of a (state, action).
+    """The step size η(n) = scale · (offset / (offset + n − 1))^power at visit n.
 
-    Stochastic approximation converges if Σ η = ∞ and Σ η² < ∞ [Robbins and Monro 1951]: here exactly for powers in
-    (½, 1]. Power 0 is a constant step, which keeps following noise. With power 1 and discount γ the error may fall as
-    slowly as n^{−(1−γ)} [Even-Dar and Mansour 2003]; powers of 0.6 to 0.85 are quicker and as safe.
+    n counts the visits of one (state, action). Stochastic approximation converges if Σ η = ∞ and Σ η² < ∞, which holds
+    for powers in (½, 1]. Power 0 is a constant step size, with which the table keeps fluctuating. With power 1 and
+    discount γ the error may decrease as slowly as n^{−(1−γ)}; powers from 0.6 to 0.85 converge faster.
 
-    Raises EntraxError for a scale outside (0, 1], an offset ≤ 0 or a negative power.
+    Attributes:
+        power: at least 0.
+        offset: above 0.
+        scale: in (0, 1].
+
+    Raises:
+        UsageError: a number is out of range.
+
+    References:
+        Robbins and Monro (1951), A stochastic approximation method.
+        Even-Dar and Mansour (2003), Learning rates for Q-learning.
     """
 
     power: float = 0.75
@@ -28,30 +38,42 @@ class StepSize(eqx.Module):
     def __check_init__(self) -> None:
         if not (0 < self.scale <= 1 and self.offset > 0 and self.power >= 0):
             raise UsageError(
-                f"A step size needs a scale in (0, 1], an offset above 0 and a power of at least 0, not {self.scale}, "
-                f"{self.offset} and {self.power}."
+                "`scale` must lie in (0, 1], `offset` be above 0 and `power` be at least 0, "
+                f"got {self.scale}, {self.offset} and {self.power}."
             )
 
     def __call__(self, visit: Int[Array, ""]) -> Scalar:
-        """η at the n-th visit, n from 1."""
+        """Return η at the n-th visit, n from 1."""
         return self.scale * (self.offset / (self.offset + visit.astype(float) - 1)) ** self.power
 
     @property
     def sum_diverges(self) -> bool:
-        """Whether Σ η = ∞, so that no start is too far away."""
+        """Whether Σ η = ∞, so that the table can reach any value."""
         return self.power <= 1
 
     @property
     def squares_converge(self) -> bool:
-        """Whether Σ η² < ∞, so that the noise averages out."""
+        """Whether Σ η² < ∞, so that the noise averages to 0."""
         return self.power > 0.5
 
 
 class EpsilonGreedy(eqx.Module):
-    """The best action, and with probability ε any allowed one; equal ones share. ε = 1 explores uniformly.
+    """Take the best action, or with probability ε a uniformly random allowed action.
 
-    With `decay`, ε(n) = ε · decay / (decay + n) at a state that was visited n times: every action is still taken
-    infinitely often and the limit is greedy (GLIE), which SARSA needs to find the optimum [Singh et al. 2000].
+    Best actions of equal Q are equally likely. ε = 1 explores uniformly.
+
+    Attributes:
+        epsilon: ε in [0, 1].
+        decay: None for a constant ε. Otherwise ε(n) = ε · decay / (decay + n) in a state that was visited n times.
+            Every action is then still taken infinitely often and the limit is greedy (GLIE), as SARSA requires to find
+            the optimum.
+
+    Raises:
+        UsageError: a number is out of range.
+
+    References:
+        Singh, Jaakkola, Littman and Szepesvári (2000), Convergence results for single-step on-policy
+            reinforcement-learning algorithms.
     """
 
     epsilon: float = 0.1
@@ -59,12 +81,14 @@ class EpsilonGreedy(eqx.Module):
 
     def __check_init__(self) -> None:
         if not 0 <= self.epsilon <= 1 or (self.decay is not None and self.decay <= 0):
-            raise UsageError(f"ε must lie in [0, 1] and its decay be above 0, not {self.epsilon} and {self.decay}.")
+            raise UsageError(
+                f"`epsilon` must lie in [0, 1] and `decay` be above 0 or None, got {self.epsilon} and {self.decay}."
+            )
 
     def __call__(
         self, q: Row, visits: Int[Array, " action"], prior: Row | None, allowed: Bool[Array, " action"]
     ) -> Row:
-        """Probabilities of the actions. The prior plays no part."""
+        """Return the probabilities of the actions; `prior` is ignored."""
         epsilon = jnp.asarray(self.epsilon, q.dtype)
         if self.decay is not None:
             epsilon = epsilon * self.decay / (self.decay + jnp.sum(visits))
@@ -72,28 +96,32 @@ class EpsilonGreedy(eqx.Module):
 
     @property
     def explores_forever(self) -> bool:
-        """Whether every allowed action of a state visited infinitely often is taken infinitely often."""
+        """Whether each allowed action is taken infinitely often in recurring states."""
         return self.epsilon > 0
 
 
 class Boltzmann(eqx.Module):
-    """π₀ exp(Q/α) normalised: the soft policy of the table at a temperature above 0."""
+    """Follow the soft policy of the table, π ∝ π₀ exp(Q/α), at `temperature` α > 0.
+
+    Raises:
+        UsageError: `temperature` is not above 0.
+    """
 
     temperature: ScalarLike
 
     def __check_init__(self) -> None:
         if isinstance(self.temperature, int | float) and not self.temperature > 0:
-            raise UsageError(f"A Boltzmann behaviour needs a temperature above 0, not {self.temperature}.")
+            raise UsageError(f"`temperature` must be above 0, got {self.temperature}.")
 
     def __call__(
         self, q: Row, visits: Int[Array, " action"], prior: Row | None, allowed: Bool[Array, " action"]
     ) -> Row:
-        """Probabilities of the actions."""
+        """Return the probabilities of the actions."""
         return soft_policy(q, self.temperature, prior, allowed)
 
     @property
     def explores_forever(self) -> bool:
-        """Bounded values keep every probability away from 0."""
+        """True, because bounded values have probabilities bounded away from 0."""
         return True
 
 

@@ -1,16 +1,17 @@
-"""Self-play in a matrix game: two learners who see nothing but what their own actions paid.
+"""Self-play in a matrix game by two learners that observe their own payoffs.
 
-Each keeps a Q of its actions and plays the soft policy of it. After every round, with η the step size of the round,
+Each learner has a table Q of its actions and plays its soft policy. After every round, with η the step size of the
+round, it updates the action a that it played:
 
-    Q(a) ← Q(a) + min(1, η/π(a)) (r − Q(a))    for the action a it played                                    (1)
+    Q(a) ← Q(a) + min(1, η/π(a)) (r − Q(a))                                                                  (1)
 
-Dividing by the probability moves every action's Q at the same mean rate, so that on average the pair follows the
-smooth best-response dynamics. In zero-sum games these end in the logit equilibrium of the temperature [Leslie and
-Collins 2005; Hofbauer and Hopkins 2005]; in others they may circle. At temperature 0 both are greedy and play no
-equilibrium: each repeats what paid last, and is exploited.
+Division by the probability makes the mean rate equal for all actions, so the mean of the pair follows the smooth
+best-response dynamics. In zero-sum games these converge to the logit equilibrium at the temperature; in other games
+they may cycle. At temperature 0 both learners are greedy and exploitable, and do not reach an equilibrium.
 
-Sources: Leslie and Collins (2005), Individual Q-learning in normal form games, equation (9); Hofbauer and Hopkins
-(2005), Learning in perturbed asymmetric games.
+References:
+    Leslie and Collins (2005), Individual Q-learning in normal form games, equation (9).
+    Hofbauer and Hopkins (2005), Learning in perturbed asymmetric games.
 """
 
 from typing import NamedTuple
@@ -26,13 +27,14 @@ from entrax.errors import UsageError
 from entrax.problems.games import MatrixGame
 from entrax.soft import soft_policy
 from entrax.tabular.schedules import StepSize
+from entrax.tabular.simulator import sample_index
 
 Row = Float[Array, " action"]
 Scalar = Float[Array, ""]
 
 
 class SelfPlay(eqx.Module):
-    """Both players' Q and strategies at the end, and the strategies after each of the records."""
+    """The final Q and strategies of self-play, and the recorded strategies."""
 
     row_q: Row
     column_q: Row
@@ -58,14 +60,24 @@ def self_play(
     start: tuple[np.ndarray, np.ndarray] | None = None,
     records: int = 1,
 ) -> SelfPlay:
-    """Play `steps` rounds, equation (1), rounded up to whole records; both Q begin at 0, or at `start`.
+    """Run self-play, equation (1); use `jax.vmap` over keys for many pairs.
 
-    Raises EntraxError for a negative temperature and for steps or records below 1. Vmap over keys for many pairs.
+    Args:
+        game: the game.
+        temperature: α ≥ 0, in units of payoff.
+        steps: the number of rounds, rounded up to whole records.
+        key: the key of all random numbers.
+        step_size: η of each round; by default `StepSize()`.
+        start: the initial Q of the row player and the column player; by default 0.
+        records: how many times the strategies are recorded, evenly spaced.
+
+    Raises:
+        UsageError: `temperature` is negative, or `steps` or `records` is below 1.
     """
-    if steps < 1 or records < 1 or (isinstance(temperature, int | float) and temperature < 0):
-        raise UsageError(
-            f"Self-play needs a step, a record and a temperature of at least 0: {steps}, {records}, {temperature}."
-        )
+    if steps < 1 or records < 1:
+        raise UsageError(f"`steps` and `records` must be at least 1, got {steps} and {records}.")
+    if isinstance(temperature, int | float) and temperature < 0:
+        raise UsageError(f"`temperature` must be at least 0, got {temperature}.")
     step_size = jax.tree.map(lambda x: jnp.asarray(x, float), step_size or StepSize())
     row, column = (np.zeros(size) for size in game.row.shape) if start is None else start
     players = _Players(row=jnp.asarray(row, float), column=jnp.asarray(column, float), round=jnp.int32(0))
@@ -84,11 +96,11 @@ def _play(
 ) -> SelfPlay:
     def one_round(players: _Players, uniform: Float[Array, "2"]) -> tuple[_Players, None]:
         row, column = strategies(players)
-        a, b = _draw(row, uniform[0]), _draw(column, uniform[1])
+        a, b = sample_index(row, uniform[0]), sample_index(column, uniform[1])
         eta = step_size(players.round + 1)
         return _Players(
-            row=_moved(players.row, a, payoffs[0][a, b], eta / row[a]),
-            column=_moved(players.column, b, payoffs[1][a, b], eta / column[b]),
+            row=_updated(players.row, a, payoffs[0][a, b], eta / row[a]),
+            column=_updated(players.column, b, payoffs[1][a, b], eta / column[b]),
             round=players.round + 1,
         ), None
 
@@ -110,11 +122,5 @@ def _play(
     )
 
 
-def _draw(probability: Row, uniform: Scalar) -> Int[Array, ""]:
-    cumulative = jnp.cumsum(probability)
-    below = jnp.minimum(uniform * cumulative[-1], jnp.nextafter(cumulative[-1], 0))
-    return jnp.argmax(cumulative > below).astype(jnp.int32)
-
-
-def _moved(q: Row, action: Int[Array, ""], reward: Scalar, rate: Scalar) -> Row:
+def _updated(q: Row, action: Int[Array, ""], reward: Scalar, rate: Scalar) -> Row:
     return q.at[action].add(jnp.minimum(1, rate) * (reward - q[action]))

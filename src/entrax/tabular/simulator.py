@@ -1,4 +1,4 @@
-"""Sampling from a `FiniteMDP`: one transition from uniform numbers, by cumulative probability, inside compiled code."""
+"""Sampling of transitions of a `FiniteMDP` in compiled code."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ Scalar = Float[Array, ""]
 Index = Int[Array, ""]
 
 
-class Outcome(NamedTuple):
-    """Where a transition led. When `terminated`, `next_state` means nothing: the episode is over."""
+class SampledTransition(NamedTuple):
+    """The result of one step; if `terminated`, `next_state` has no meaning."""
 
     reward: Scalar
     next_state: Index
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
 
 
 class Simulator(eqx.Module):
-    """A finite problem as tables to sample from, in JAX's default floating-point type."""
+    """Tables for sampling from a finite problem, in JAX's default float type."""
 
     successor: Int[Array, "state action branch"]
     cumulative: Float[Array, "state action branch"]
@@ -33,17 +33,17 @@ class Simulator(eqx.Module):
     discount: Scalar
 
     def start(self, uniform: Scalar) -> Index:
-        """A first state, from a number uniform in [0, 1)."""
+        """Sample an initial state, from a uniform number in [0, 1)."""
         return jnp.searchsorted(self.initial, uniform, side="right").astype(jnp.int32)
 
     def branch(self, state: Index, action: Index, uniform: Scalar) -> Index:
-        """Which branch is taken, from a number uniform in [0, 1)."""
+        """Sample a branch, from a uniform number in [0, 1)."""
         return jnp.sum(uniform >= self.cumulative[state, action], dtype=jnp.int32)
 
-    def step(self, state: Index, action: Index, uniform: Scalar) -> Outcome:
-        """A transition, from a number uniform in [0, 1)."""
+    def step(self, state: Index, action: Index, uniform: Scalar) -> SampledTransition:
+        """Sample a transition, from a uniform number in [0, 1)."""
         branch = self.branch(state, action, uniform)
-        return Outcome(
+        return SampledTransition(
             reward=self.reward[state, action, branch],
             next_state=self.successor[state, action, branch],
             terminated=self.ends[state, action, branch],
@@ -51,22 +51,23 @@ class Simulator(eqx.Module):
 
 
 def make_simulator(mdp: FiniteMDP) -> Simulator:
-    """The simulator of a problem without a horizon; its episodes end by termination only.
+    """Build the simulator of a problem; its episodes end by termination only.
 
-    Raises EntraxError for a horizon (values would depend on time), or if an episode can start where it has ended.
+    Raises:
+        UsageError: the problem has a horizon, a reward of −∞, or episodes that start in a terminal state.
     """
     if mdp.horizon is not None:
         raise UsageError(
-            "Tabular learners keep one value for a state whatever the time: give a problem without horizon."
+            f"`horizon` must be None for tabular learners, whose values do not depend on time, got {mdp.horizon}."
         )
     terminal = np.append(np.asarray(mdp.terminal), True)
     probability = np.asarray(mdp.probability, float)
     if np.any(np.asarray(mdp.initial)[terminal[:-1]] > 0):
-        raise UsageError("An episode would start in a terminal state: give them probability 0 in `initial`.")
+        raise UsageError("Terminal states must have probability 0 in `initial`.")
     successor = np.asarray(mdp.successor)
     reward = mdp.reward[..., None] if mdp.outcome_reward is None else mdp.outcome_reward
     if np.any(np.isneginf(np.asarray(reward))):
-        raise UsageError("Tabular learners need finite rewards: forbid actions by a mask, not by a reward of -inf.")
+        raise UsageError("Rewards must be finite for tabular learners. Forbid actions by `mask` instead of -inf.")
     return Simulator(
         successor=jnp.asarray(np.where(terminal[successor], 0, successor), jnp.int32),
         cumulative=jnp.asarray(_thresholds(probability)),
@@ -78,16 +79,33 @@ def make_simulator(mdp: FiniteMDP) -> Simulator:
 
 
 def allowed_actions(mdp: FiniteMDP) -> Bool[np.ndarray, "state action"]:
-    """What can be taken: not what the mask or a prior of 0 excludes, and nothing in a terminal state."""
+    """Return which actions are neither masked nor of prior 0 nor in terminal states."""
     allowed = np.any(np.asarray(mdp.probability) > 0, axis=-1)
-    for also in (mdp.mask, mdp.prior):
-        if also is not None:
-            allowed = allowed & (np.asarray(also) > 0)
+    for weight in (mdp.mask, mdp.prior):
+        if weight is not None:
+            allowed = allowed & (np.asarray(weight) > 0)
     return allowed
 
 
+def check_policy(mdp: FiniteMDP, policy: Float[np.ndarray, "state action"]) -> None:
+    """Raise UsageError unless rows of live states are distributions over actions."""
+    live = ~np.asarray(mdp.terminal)
+    if policy.shape != mdp.reward.shape or np.any(policy < 0) or np.any(np.abs(policy[live].sum(axis=1) - 1) > 1e-6):
+        raise UsageError(f"`policy` must have shape {mdp.reward.shape} and a distribution over actions in each row.")
+
+
+def sample_index(probability: Float[Array, " index"], uniform: Scalar) -> Index:
+    """Sample an index with these probabilities, from a uniform number in [0, 1)."""
+    cumulative = jnp.cumsum(probability)
+    threshold = jnp.minimum(uniform * cumulative[-1], jnp.nextafter(cumulative[-1], 0))
+    return jnp.argmax(cumulative > threshold).astype(jnp.int32)
+
+
 def _thresholds(probability: Float[np.ndarray, "*rows outcome"]) -> Float[np.ndarray, "*rows outcome"]:
-    """Cumulative probabilities, +∞ from the last possible outcome on: as many as u reaches is the outcome's index."""
+    """Return cumulative probabilities, +∞ from the last possible outcome on.
+
+    The number of thresholds ≤ u is the index of the sampled outcome.
+    """
     cumulative = np.cumsum(probability, axis=-1)
     later = np.cumsum(probability[..., ::-1], axis=-1)[..., ::-1] - probability
     return np.where(later > 0, cumulative, np.inf)

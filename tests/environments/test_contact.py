@@ -180,7 +180,7 @@ LEARNERS = {
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_wrapper_that_learns_is_named(name: str) -> None:
     source = EnvSource(id="learns", factory=lambda: LEARNERS[name](gymnasium.make("Pendulum-v1")))
-    (warning,) = check_environment(source, 0).warnings
+    (warning,) = check_environment(source, 0, workers=0).warnings
     assert name.split()[0] in warning
     assert "`normalise_obs`" in warning
 
@@ -207,15 +207,15 @@ class Remembers(gymnasium.Wrapper):
 
 def test_memory_of_earlier_episodes_is_noticed_by_what_it_does() -> None:
     source = EnvSource(id="remembers", factory=lambda: Remembers(gymnasium.make("Pendulum-v1")))
-    (warning,) = check_environment(source, 0).warnings
+    (warning,) = check_environment(source, 0, workers=0).warnings
     assert "remembers earlier episodes" in warning
 
 
 def test_an_unknown_time_limit_is_said() -> None:
     unlimited = EnvSource(id="CartPole", factory=lambda: gymnasium.make("CartPole-v1").unwrapped)
-    (warning,) = check_environment(unlimited, 0).warnings
+    (warning,) = check_environment(unlimited, 0, workers=0).warnings
     assert "`max_episode_steps`" in warning
-    assert check_environment(replace(unlimited, max_episode_steps=30), 0).warnings == ()
+    assert check_environment(replace(unlimited, max_episode_steps=30), 0, workers=0).warnings == ()
     assert check_environment(EnvSource(id="CartPole-v1"), 0).warnings == ()
 
 

@@ -124,4 +124,5 @@ def publish(run: Run, *, video: bool) -> None:
 def film(run: Run) -> str | None:
     """Film the policy's mode; why there is no film, or None."""
     act = act_in_episodes(jax.device_get(run.controller), sample=False, seed=run.config["seed"])
-    return record(run.source(), act, run.directory.video, run.config["seed"])
+    source, seed = run.source(), run.config["seed"]
+    return record(source, act, run.directory.video, seed, step_timeout=run.step_timeout(source, None))

@@ -80,7 +80,7 @@ def test_seeds_are_compared_at_steps_that_all_of_them_have():
     assert group.scores("final").tolist() == [3.0, 7.0]
     assert group.scores("area").tolist() == [2.0, 6.0]
     assert curves([group])["Pendulum-v1"]["sac"]["value"] == [3.0, 5.0]
-    with pytest.raises(EntraxError, match="at no step in common"):
+    with pytest.raises(EntraxError, match="no common step"):
         grouped([run("a", {50: 1.0}, 0), run("b", {60: 1.0}, 1)])
     with pytest.raises(EntraxError, match="b and a have the same configuration and seed"):
         grouped([run("a", flat(1.0), 0), run("b", flat(2.0), 0)])
@@ -97,10 +97,11 @@ def test_methods_of_one_task_are_compared_at_the_same_steps_and_it_is_said_what_
         assert [(g["step"], g["scores"]) for g in found["groups"]][:2] == [(100.0, ours), (100.0, theirs)]
         [said] = found["warnings"]
         assert said.startswith("Pendulum-v1 is compared up to step 100, ")
-        assert said.endswith(": b ends at 100, others go on to 200.")
+        assert "b ends at 100" in said
+        assert said.endswith("200.")
     assert curves(groups)["Pendulum-v1"]["td3"]["steps"] == [50, 75, 100, 200]
     assert compare_groups(groups[1:])["warnings"] == []
-    with pytest.raises(EntraxError, match="methods on Pendulum-v1 were evaluated at no step in common"):
+    with pytest.raises(EntraxError, match=r"methods on Pendulum-v1 .*no common step"):
         compare_groups([groups[0], *grouped([run("t", {60: 1.0}, 0, agent="td3")])])
 
 
@@ -193,7 +194,7 @@ def test_it_prints_a_table_or_json_and_draws(runs, tmp_path, capsys):
     ("flags", "words"),
     [
         (["nowhere"], "nowhere: no such directory"),
-        (["--score", "finl"], "--score takes final or area, not 'finl'"),
+        (["--score", "finl"], "--score must be final or area, got 'finl'"),
         (["--figure", "curves.xyz"], "curves.xyz cannot be written"),
         (["never"], "never has no evaluations to compare"),
     ],

@@ -119,11 +119,11 @@ def loggers(directory: RunDirectory, tensorboard: bool, project: str | None) -> 
     """The further places that rows are shown."""
     chosen: list[Any] = []
     if tensorboard:
-        from entrax.runs.tensorboard import TensorBoardView
+        from entrax.runs.tensorboard import TensorBoardLogger
 
-        chosen.append(TensorBoardView(directory.path / "tensorboard"))
+        chosen.append(TensorBoardLogger(directory.path / "tensorboard"))
     if project is not None:
-        from entrax.runs.wandb import WandbView
+        from entrax.runs.wandb import WandbLogger
 
-        chosen.append(WandbView(directory, project))
+        chosen.append(WandbLogger(directory, project))
     return chosen

@@ -186,7 +186,7 @@ def drop_others(run: RunDirectory, name: str, *, earlier: bool) -> None:
         _clear(run.checkpoints)
 
 
-def keep_aside(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+def save_fault(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     """Write arrays that are evidence rather than a checkpoint to faults/<name>.safetensors; where they are."""
     place = run.path / "faults" / f"{name}.safetensors"
     data = save_arrays({key: _storable(key, array) for key, array in arrays.items()})

@@ -160,7 +160,7 @@ def apply_data_constraints(options: TrainingOptions, data: Data, settings: Mappi
     Raises EntraxError when `settings` has one of these, when others don't suit the data, or when one chunk would
     overflow the replay.
     """
-    fixed = data.loop(options.steps, options.envs, options.learning_starts or 0)
+    fixed = data.fixed_options(options.steps, options.envs, options.learning_starts or 0)
     for name in sorted(fixed.keys() & settings.keys()):
         raise UsageError(f"`{name}` is fixed for on-policy agents; remove it.")
     options = replace(options, **fixed)  # type: ignore[arg-type]

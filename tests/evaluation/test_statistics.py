@@ -6,6 +6,7 @@ from entrax.errors import EntraxError
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
+    estimate_improvement,
     interquartile_mean,
     performance_profile,
     pooled_interquartile_mean,
@@ -95,6 +96,29 @@ def test_the_interval_of_one_task_is_that_of_scipy():
 
 def interquartile_mean_of(values, axis):
     return interquartile_mean(np.moveaxis(values, axis, -1))
+
+
+def test_the_interval_of_improvement_is_the_bca_of_scipy():
+    rng = np.random.default_rng(6)
+    ours, theirs = [rng.normal(1.0, 1.0, 4), rng.normal(1.0, 1.0, 5)], [rng.normal(size=3), rng.normal(size=6)]
+
+    def by_pairs(a, b, c, d, axis):
+        pairs = [np.mean(x[..., :, None] > y[..., None, :], axis=(-2, -1)) for x, y in ((a, c), (b, d))]
+        return np.mean(pairs, axis=0)
+
+    expected = stats.bootstrap([*ours, *theirs], by_pairs, n_resamples=500, method="BCa", rng=0).confidence_interval
+    found = estimate_improvement(ours, theirs, resamples=500)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]), ([1.0, 1.0], [1.0, 1.0]), ([2.0], [1.0, 3.0]), ([2.0], [1.0])],
+)
+def test_where_bca_is_not_defined_the_percentile_interval_counts(ours, theirs):
+    ours, theirs = [np.array(ours)], [np.array(theirs)]
+    assert estimate_improvement(ours, theirs) == estimate(probability_of_improvement, ours, theirs)
 
 
 def test_scores_that_all_tie_improve_on_nothing():

@@ -94,7 +94,7 @@ def test_the_film_obeys_the_limit_of_a_step(tmp_path):
     stuck = EnvSource("report_toys:Painter", {"fault": "hang"})
     why = record(stuck, brighten, tmp_path / "film.mp4", seed=0, max_seconds=0.2, step_timeout=1.0)
     assert why is not None
-    assert re.search(r"cannot be filmed: .*within 1 s at step 1", why), why
+    assert re.search("cannot be filmed: .*within 1 s", why), why
     assert not (tmp_path / "film.mp4").exists()
 
 

@@ -2,7 +2,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from entrax.runs.versions import versions
 CONFIG = {"agent": "sac", "seed": 3, "agent_config": {"layers": (256, 256), "target_entropy": float("nan")}}
 
 CLAIM = """
-import sys, time
+import sys
 from entrax.runs.directory import RunDirectory
-time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 for _ in range(50):
     print(RunDirectory.unused_path(sys.argv[1], "Hopper-v5_sac_0").name)
 """
@@ -105,8 +105,15 @@ def test_unused_paths_count_up_and_hold_no_separators(tmp_path):
 
 
 def test_processes_that_start_at_once_never_get_the_same_path(tmp_path):
-    command = [sys.executable, "-c", CLAIM, str(tmp_path), str(time.time() + 1.5)]
-    claims = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    command = [sys.executable, "-c", CLAIM, str(tmp_path)]
+    claims = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for claim in claims:
+        assert claim.stdout is not None
+        assert claim.stdout.readline() == "ready\n"
+    for claim in claims:
+        assert claim.stdin is not None
+        claim.stdin.write("go\n")
+        claim.stdin.flush()
     names = [name for claim in claims for name in claim.communicate(timeout=50)[0].split()]
     assert [claim.returncode for claim in claims] == [0, 0]
     assert sorted(names) == sorted(f"Hopper-v5_sac_0_{n}" for n in range(1, 101))

@@ -17,9 +17,9 @@ from entrax.errors import UsageError
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
+    estimate_improvement,
     performance_profile,
     pooled_interquartile_mean,
-    probability_of_improvement,
     summarise,
 )
 
@@ -173,7 +173,7 @@ def _improvements(
         shared = [task for task, method in scores if method == ours and (task, theirs) in scores]
         if shared:
             pair = [[scores[task, method] for task in shared] for method in (ours, theirs)]
-            improvement = estimate(probability_of_improvement, *pair, resamples=resamples)
+            improvement = estimate_improvement(*pair, resamples=resamples)
             rows.append({"method": ours, "over": theirs, "tasks": shared} | improvement.to_json())
     return rows
 

@@ -186,7 +186,7 @@ def estimate_improvement(
     def improvement(*drawn: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
         return probability_of_improvement(drawn[: len(ours)], drawn[len(ours) :])
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         low, high = stats.bootstrap(
             [*ours, *theirs], improvement, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=seed

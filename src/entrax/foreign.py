@@ -41,13 +41,18 @@ FOREIGN: dict[str, tuple[str, ...]] = {
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the sentence about an unknown setting: its name in entrax, or the closest of the `known` names."""
+    """Return the sentence about an unknown setting.
+
+    It has the setting's name in entrax, or the closest of the `known` names.
+    """
     known = list(known)
     return called(name, {ours: f"`{ours}`" for ours in known}) or f"There is no setting {name!r}{closest(name, known)}"
 
 
 def called(name: str, known: Mapping[str, str], shown: str | None = None) -> str | None:
-    """Return the sentence with the name in entrax of a setting of other libraries; None if there is no such setting.
+    """Return the sentence with the name in entrax of a setting of other libraries.
+
+    Returns None if there is no such setting.
 
     Args:
         name: the name in another library.

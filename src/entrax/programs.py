@@ -21,7 +21,10 @@ _others = 0
 
 
 def memory_maps() -> int:
-    """Return the number of memory maps of this process; 0 where the system does not list them."""
+    """Return the number of memory maps of this process.
+
+    Returns 0 where the system does not list them.
+    """
     try:
         return _MAPS.read_bytes().count(b"\n")
     except OSError:

@@ -28,7 +28,10 @@ def absolute(reference: str) -> str:
 
 
 def from_anywhere(reference: str) -> str:
-    """Return a reference by file, unless its module is in the working directory or a package."""
+    """Return a reference that works in any working directory.
+
+    It is by file, unless the module is in the working directory or a package.
+    """
     module, _, name = reference.rpartition(":")
     file = getattr(sys.modules.get(module), "__file__", None)
     if "." in module or file is None or not is_file(file) or Path(file).name == "__init__.py":
@@ -37,7 +40,10 @@ def from_anywhere(reference: str) -> str:
 
 
 def import_named(module: str) -> ModuleType:
-    """Import a module by its name or its file. Raises EntraxError with the reason if that fails."""
+    """Import a module by its name or its file.
+
+    Raises EntraxError with the reason if that fails.
+    """
     try:
         return _import_file(Path(module)) if is_file(module) else importlib.import_module(module)
     except EntraxError:
@@ -66,7 +72,10 @@ def resolve(reference: str) -> Any:
 
 
 def reference_of(value: Any) -> str | None:
-    """Return a reference by which another process can import a function or class; None if it cannot."""
+    """Return a reference by which another process can import a function or class.
+
+    Returns None if it cannot.
+    """
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     known = sys.modules.get(module) if isinstance(module, str) else None
     if known is None or module == "__main__" or not isinstance(name, str) or getattr(known, "__spec__", None) is None:

@@ -60,7 +60,7 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Continuous:
-    """Continuous actions in a box with finite bounds, one for each entry of the flat action."""
+    """Continuous actions in a box, with bounds for each entry of the flat action."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -75,7 +75,7 @@ class Continuous:
 
 @dataclass(frozen=True)
 class Discrete:
-    """Discrete actions `start, …, start + n - 1` of the environment, which are 0, …, n-1 for an agent."""
+    """Discrete actions `start, …, start + n - 1`, which are 0, …, n-1 for an agent."""
 
     n: int
     start: int = 0
@@ -88,9 +88,10 @@ class Discrete:
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """Several discrete actions at once, with `nvec[i]` choices for entry i of the flat action, from 0 for an agent.
+    """Several discrete actions at once.
 
-    In the environment they start at `start` (empty: 0) and form an array of `shape` (empty: a vector) and `dtype`.
+    Entry i of the flat action has `nvec[i]` choices, from 0 for an agent. In the environment they start at `start`
+    (empty: 0) and form an array of `shape` (empty: a vector) and `dtype`.
     """
 
     nvec: tuple[int, ...]
@@ -130,7 +131,7 @@ class Spec:
 
     @property
     def scaled_size(self) -> int:
-        """The number of entries that a normaliser scales: all of a vector, none of an image."""
+        """The number of entries that a normaliser scales; 0 for an image."""
         return self.obs_size if self.image is None else 0
 
     @property
@@ -140,7 +141,9 @@ class Spec:
 
 
 def spec_from_json(record: dict[str, Any]) -> Spec:
-    """Read a spec from the JSON data of `dataclasses.asdict`, with lists for tuples and null for infinite bounds.
+    """Read a spec from the JSON data of `dataclasses.asdict`.
+
+    The data have lists for tuples and null for infinite bounds.
 
     Raises TypeError or ValueError if fields are missing, unknown, or do not fit each other.
     """
@@ -177,9 +180,10 @@ def _check_sizes(spec: Spec) -> None:
 
 
 class Transition(NamedTuple):
-    """One step, or a batch of steps with the same leading axes. `next_obs` is the true successor, never a reset.
+    """One step, or a batch of steps with the same leading axes.
 
-    `action` is that of the agent, in [-1, 1] for continuous actions. Only `terminated` stops bootstrapping.
+    `next_obs` is the true successor, never a reset. `action` is that of the agent, in [-1, 1] for continuous actions.
+    Only `terminated` stops bootstrapping.
     """
 
     obs: Any  # [..., obs] float32, or uint8 of an image
@@ -191,7 +195,7 @@ class Transition(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The progress of a run: the environment steps taken, over all environments, and the horizon of its schedules."""
+    """The progress of a run: its environment steps and the horizon of its schedules."""
 
     step: Any  # [] int32
     horizon: Any  # [] int32

@@ -20,7 +20,10 @@ TESTED = {"0.10.2", "0.11.0", "0.11.1", "0.11.2", "0.12.0", "0.12.0.1"}
 
 
 def guard() -> None:
-    """Switch the fusion off for this process and its children; if JAX already runs, only check it."""
+    """Switch the fusion off for this process and its children.
+
+    If JAX already runs, only check it.
+    """
     if _started_before:
         check()
     elif version("jaxlib") in TESTED and not _flag_given():
@@ -29,7 +32,10 @@ def guard() -> None:
 
 @cache
 def check() -> None:
-    """Warn once if the fusion is on and computes a small sum of products wrongly. This starts JAX."""
+    """Warn once if the fusion is on and computes a small sum of products wrongly.
+
+    This starts JAX.
+    """
     if not _flag_given() or _started_before:
         warn_if_wrong()
 

@@ -16,7 +16,7 @@ EXTENT = 10.0
 
 
 class Wall(NamedTuple):
-    """A box on the ground: centre and half sides in metres, rotated by `angle` radians."""
+    """A box on the ground: centre and half sides in metres, `angle` in radians."""
 
     centre: tuple[float, float]
     half: tuple[float, float]
@@ -25,10 +25,11 @@ class Wall(NamedTuple):
 
 
 class Ant(AntEnv, ABC):
-    """The ant. Observes posture and velocities (27 float64) and the entries of `sense`, without contact forces.
+    """The ant of Gymnasium's Ant-v5.
 
-    With `see_place` the position of the torso in the plane comes first. The entries of `sense` lie between `low` and
-    `high`. A subclass defines the reward. A fall ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
+    Observes posture and velocities (27 float64) and the entries of `sense`, without contact forces. With `see_place`
+    the position of the torso in the plane comes first. The entries of `sense` lie between `low` and `high`. A subclass
+    defines the reward. A fall ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
     `terminate_when_unhealthy` is False.
     """
 
@@ -94,14 +95,17 @@ class Ant(AntEnv, ABC):
 
 
 def compiled(spec: Any, width: int, height: int) -> tuple[Any, Any]:
-    """Compile a `mujoco.MjSpec` into model and data, for pictures of this size in pixels."""
+    """Compile a `mujoco.MjSpec` into model and data, for pictures of this size."""
     model = spec.compile()
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     return model, mujoco.MjData(model)
 
 
 def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:
-    """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates; it collides with the ant."""
+    """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates.
+
+    It collides with the ant.
+    """
     parent.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
         pos=(*wall.centre, wall.height / 2),
@@ -115,7 +119,10 @@ def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None
 def add_ground(
     spec: Any, shape: Any, centre: Float[np.ndarray, " 2"], size: Sequence[float], angle: float = 0.0
 ) -> None:
-    """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size; nothing collides with it."""
+    """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size.
+
+    Nothing collides with it.
+    """
     spec.worldbody.add_geom(
         type=shape,
         pos=(*centre, 0.0),

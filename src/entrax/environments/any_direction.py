@@ -39,7 +39,10 @@ def observe(motion: Motion, nearness: Float[Any, "*batch 4"]) -> Float[Any, "*ba
 
 
 class PointAnyDirection(PointEnv):
-    """Observes the velocity and four entries for walls (6 float32); not the position, on which nothing depends."""
+    """Observes the velocity and four entries for walls (6 float32).
+
+    The position, on which nothing depends, is not observed.
+    """
 
     observation_space = spaces.Box(
         np.array([-TOP_SPEED] * 2 + [0.0] * WALLS, np.float32), np.array([TOP_SPEED] * 2 + [1.0] * WALLS, np.float32)
@@ -55,7 +58,10 @@ class PointAnyDirection(PointEnv):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 6"], float, bool, bool, dict[str, Any]]:
-        """Take one step; never terminates. `info` holds the position, as for Gymnasium's ant."""
+        """Take one step; never terminates.
+
+        `info` holds the position, as for Gymnasium's ant.
+        """
         motion, reward = self.advance(np.asarray(action, np.float64))
         self.go(motion)
         x, y = motion.position.tolist()
@@ -80,9 +86,9 @@ class PointAnyDirection(PointEnv):
 
 
 class AntAnyDirection(Ant):
-    """Observes posture and velocities and four entries for walls (31 float64), not the position or contact forces.
+    """Observes posture and velocities and four entries for walls (31 float64).
 
-    See `Ant` for the end of an episode.
+    The position and contact forces are not observed. See `Ant` for the end of an episode.
     """
 
     def __init__(self, terminate_when_unhealthy: bool = True, render_mode: str | None = None):

@@ -25,7 +25,10 @@ class NotRecordable(TypeError):
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as JSON data. Raises NotRecordable, naming the type that cannot be recorded."""
+    """Return `value` as JSON data.
+
+    Raises NotRecordable, naming the type that cannot be recorded.
+    """
     try:
         return _encode(value)
     except RecursionError as error:
@@ -62,7 +65,10 @@ def recordable(value: Any) -> bool:
 
 
 def record(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments as JSON data for a file, with {"$lost": type} for one that cannot be recorded."""
+    """Return arguments as JSON data for a file.
+
+    An argument that cannot be recorded becomes {"$lost": type}.
+    """
     recorded = {}
     for name, value in arguments.items():
         try:
@@ -73,7 +79,7 @@ def record(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_copy(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a deep copy of the arguments, except for those that cannot be recorded, which are shared."""
+    """Return a deep copy of the arguments that can be recorded; share the others."""
     return {name: copy.deepcopy(value) if recordable(value) else value for name, value in arguments.items()}
 
 

@@ -13,7 +13,10 @@ GREEN, BLUE, RED, ORANGE = (150, 205, 165), (90, 130, 190), (200, 60, 70), (235,
 
 
 class Canvas:
-    """A picture of the rectangle between the corners `low` and `high`, with `scale` pixels to a unit of length."""
+    """A picture of a rectangle of the plane.
+
+    `low` and `high` are its corners; `scale` is the number of pixels to a unit of length.
+    """
 
     def __init__(self, low: Point, high: Point, scale: float):
         self.low, self.scale = np.asarray(low, np.float64), scale
@@ -35,7 +38,10 @@ class Canvas:
         self.picture[int(first[1]) : int(last[1]), int(first[0]) : int(last[0])] = colour
 
     def stroke(self, start: Point, end: Point, radius: float, colour: Colour) -> None:
-        """Draw all points within `radius` of a segment, with a smooth edge; a disc if the ends coincide."""
+        """Draw all points within `radius` of a segment, with a smooth edge.
+
+        Draws a disc if the ends coincide.
+        """
         rows, columns = self.picture.shape[:2]
         edge = radius + 1.0 / self.scale
         first = np.floor((np.minimum(start, end) - edge - self.low) * self.scale).clip(0, (columns, rows)).astype(int)

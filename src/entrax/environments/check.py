@@ -29,9 +29,10 @@ class CheckedEnvironment(NamedTuple):
 def check_environment(
     source: EnvSource, seed: int, *, workers: int | None = None, step_timeout: float | None = None
 ) -> CheckedEnvironment:
-    """Reset an environment twice with one seed, take at most 200 random steps, and repeat the first 20 of them.
+    """Check an environment by two short random episodes.
 
-    The environment runs in a worker process, where it can crash or hang without harm, unless it cannot be made there.
+    Resets it twice with one seed, takes at most 200 random steps, and repeats the first 20 of them. The environment
+    runs in a worker process, where it can crash or hang without harm, unless it cannot be made there.
 
     Args:
         source: the environment.

@@ -13,9 +13,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class EnvironmentFault(EntraxError):
-    """Environment `index` misbehaved at `step` of the episode with `seed`; `cause` is a clause.
+    """Environment `index` misbehaved at `step` of the episode with `seed`.
 
-    `step` is 0 for a fault in the reset, and `seed` is None for a fault before the first reset.
+    `cause` is a clause. `step` is 0 for a fault in the reset, and `seed` is None for a fault before the first reset.
     """
 
     exit_code = 3
@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def exits_caught() -> Iterator[None]:
-    """Make `os._exit` raise SystemExit inside, as `sys.exit` does, so that an environment cannot end the process.
+    """Make `os._exit` raise SystemExit, so that an environment cannot end the process.
 
     The handlers of SIGINT and SIGTERM are protected, too. A process forked inside can still end itself, and so can
     another thread, but not with status 0.

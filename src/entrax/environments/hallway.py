@@ -34,13 +34,19 @@ Width = float | Float[Any, ""]
 
 
 def frame(direction: float) -> Float[np.ndarray, "2 2"]:
-    """Return unit vectors along the hallway and, a quarter turn to the left, across it; `direction` in degrees."""
+    """Return unit vectors along the hallway and, a quarter turn left, across it.
+
+    `direction` is in degrees.
+    """
     along = np.array([math.cos(math.radians(direction)), math.sin(math.radians(direction))])
     return np.stack([along, np.array([-along[1], along[0]])])
 
 
 def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: Width) -> tuple[Motion, Float[Any, "*batch"]]:
-    """Return the next motion of points in the hallway, and their rewards. `axes` is the result of `frame`."""
+    """Return the next motion of points in the hallway, and their rewards.
+
+    `axes` is the result of `frame`.
+    """
     xp = action.__array_namespace__()
     moved = free(motion, action)
     along, free_across = moved.position @ axes[0], moved.position @ axes[1]
@@ -56,9 +62,10 @@ def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: Width)
 
 
 def nearness(position: Vectors, axes: Float[Any, "2 2"], width: Width) -> Float[Any, "*batch 4"]:
-    """Return the nearness of the walls towards +x, -x, +y and -y: 1 - distance / width, or 0 beyond the width.
+    """Return the nearness of the walls towards +x, -x, +y and -y.
 
-    The nearer wall is always visible: its distance along one of the four directions is at most √½ of the width.
+    It is 1 - distance / width, or 0 beyond the width. The nearer wall is always visible: its distance along one of the
+    four directions is at most √½ of the width.
     """
     xp = position.__array_namespace__()
     across = position @ axes[1]
@@ -107,7 +114,10 @@ class PointHallway(PointAnyDirection):
 
 
 class AntHallway(AntAnyDirection):
-    """The ant in a hallway; `direction`, in degrees, is rewarded, and its ground is green."""
+    """The ant in a hallway.
+
+    `direction`, in degrees, is rewarded, and its ground is green.
+    """
 
     def __init__(
         self,

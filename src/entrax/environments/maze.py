@@ -52,7 +52,7 @@ PLUGS = np.array([[(side * SIDE - HALF_WIDTH, PLUG[0]), (side * SIDE + HALF_WIDT
 
 
 class Trial(NamedTuple):
-    """The state of an episode: the motion, and for each passage, left and right, whether it is open and known.
+    """The state of an episode: the motion, and the left and the right passage.
 
     `passable` is 1 for an open passage and -1 for a closed one; `seen` is the same once its inside has been seen,
     and 0 before.
@@ -64,7 +64,7 @@ class Trial(NamedTuple):
 
 
 def step(trial: Trial, action: Vectors) -> tuple[Trial, Float[Any, "*batch"], Any]:
-    """Return the next states of points, their rewards, and whether they reached the goal, which ends the episode."""
+    """Return the next states of points, their rewards, and whether they are done."""
     xp = action.__array_namespace__()
     boxes = xp.asarray(np.concatenate([WALLS, PLUGS]))
     walls = xp.ones((*trial.passable.shape[:-1], len(WALLS)), dtype=bool)
@@ -86,14 +86,17 @@ def look(position: Vectors, passable: Vectors, seen: Vectors) -> Vectors:
 def progress(
     position: Vectors, seen: Vectors, next_position: Vectors, next_seen: Vectors
 ) -> tuple[Float[Any, "*batch"], Any]:
-    """Return how much shorter the way to the goal became, and whether the goal is reached."""
+    """Return how much shorter the way to the goal became, and whether it is reached."""
     xp = position.__array_namespace__()
     gain = way(position, seen) - way(next_position, next_seen)
     return gain, distance(next_position - xp.asarray(GOAL)) < REACH
 
 
 def way(position: Vectors, seen: Vectors) -> Float[Any, "*batch"]:
-    """Return the length of the shortest way to the goal through a passage that is not known to be closed."""
+    """Return the length of the shortest way to the goal.
+
+    The way leads through a passage that is not known to be closed.
+    """
     xp = position.__array_namespace__()
     mirrored = xp.stack([-position[..., 0], position[..., 0]], axis=-1)
     return xp.min(_way_right(mirrored, position[..., 1:]) + xp.where(seen < 0, xp.inf, 0.0), axis=-1)

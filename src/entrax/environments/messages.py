@@ -17,7 +17,10 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 
 class Shared(NamedTuple):
-    """Shared memory of a pool: the pool writes actions, each worker writes the rows of its environments."""
+    """Memory that a pool shares with its workers.
+
+    The pool writes actions; each worker writes the rows of its environments.
+    """
 
     action: Float[np.ndarray, "env action"]
     next_obs: Num[np.ndarray, "env obs"]  # also the first observation after a reset
@@ -64,7 +67,10 @@ def send_picture(connection: socket.socket, picture: Picture) -> None:
 
 
 def receive(connection: socket.socket) -> tuple[bytes, Any]:
-    """Return the next message: its kind and its content. Raises EOFError if the other side has closed."""
+    """Return the next message: its kind and its content.
+
+    Raises EOFError if the other side has closed.
+    """
     kind = _exactly(connection, 1)
     if kind == PICTURE:
         height, width = (int.from_bytes(_exactly(connection, 4), "little") for _ in range(2))

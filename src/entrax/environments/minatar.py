@@ -55,7 +55,10 @@ class MinAtar(gymnasium.Env):
         return self.game.state().astype(np.bool_), float(reward), bool(ended), False, {}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """Draw one colour for each plane, the last on top; None unless made with "rgb_array"."""
+        """Draw one colour for each plane, the last on top.
+
+        Returns None unless made with "rgb_array".
+        """
         if self.render_mode is None:
             return None
         state = self.game.state()

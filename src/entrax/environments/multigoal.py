@@ -32,7 +32,10 @@ Point = Float[np.ndarray, " 2"]
 
 
 class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
-    """Observes the position (2 float32). `info["goal"]` is the index in `GOALS` of the goal reached, else -1."""
+    """Observes the position (2 float32).
+
+    `info["goal"]` is the index in `GOALS` of the goal reached, else -1.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # Gymnasium's own declaration
     observation_space = spaces.Box(-WALL, WALL, (2,), np.float32)
@@ -66,7 +69,10 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
         return position.astype(np.float32), float(reward), reached, False, {"goal": nearest if reached else -1}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """Draw the plane from above: walls, goals, path and point; None unless made with "rgb_array"."""
+        """Draw the plane from above: walls, goals, path and point.
+
+        Returns None unless made with "rgb_array".
+        """
         if self.render_mode is None:
             return None
         picture = np.full((PIXELS, PIXELS, 3), GREY, np.float64)

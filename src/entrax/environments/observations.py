@@ -16,9 +16,10 @@ Node = Leaf | dict[Any, Any] | list[Any]
 
 
 class Flattener:
-    """Flattens observations into float32 vectors: leaves in their order, discrete ones one-hot. Images stay uint8.
+    """Flattens observations into vectors.
 
-    The methods raise ValueError with a clause about the value ("returned …") if it does not fit the leaves.
+    Vectors are float32, with the leaves in their order and discrete leaves one-hot. Images stay uint8. The methods
+    raise ValueError with a clause about the value ("returned …") if it does not fit the leaves.
     """
 
     def __init__(self, leaves: Sequence[Leaf]):

@@ -32,7 +32,7 @@ from entrax.errors import UsageError, closest
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of perturbation: what it acts on, and its effect at severity 1 (proportional in between)."""
+    """A family of perturbations: what it acts on, and its effect at severity 1."""
 
     acts_on: Literal["body", "action", "sensor", "ground"]
     severe: str
@@ -65,7 +65,7 @@ CONDITION_SEEDS = 2**31
 
 
 def perturb(env: gymnasium.Env | str, /, **severities: float) -> "Perturbed":
-    """Wrap an environment, or that of an id, in perturbations: `perturb(env, push=0.5, slope_up=1)`.
+    """Wrap an environment in perturbations: `perturb(env, push=0.5, slope_up=1)`.
 
     Args:
         env: any environment; families of the body and the ground require an unchanged MuJoCo environment of Gymnasium.
@@ -83,7 +83,10 @@ def inapplicable(env: gymnasium.Env) -> dict[str, str]:
 
 
 def family_named(name: str) -> str:
-    """Return the name of a family, hyphens allowed. Raises UsageError with the closest name for an unknown one."""
+    """Return the name of a family, hyphens allowed.
+
+    Raises UsageError with the closest name for an unknown one.
+    """
     plain = name.strip().replace("-", "_")
     if plain not in FAMILIES:
         known = ", ".join(FAMILIES)
@@ -92,7 +95,10 @@ def family_named(name: str) -> str:
 
 
 class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
-    """The wrapper that `perturb` returns. `restore` returns the unperturbed environment."""
+    """The wrapper that `perturb` returns.
+
+    `restore` returns the unperturbed environment.
+    """
 
     def __init__(self, env: gymnasium.Env, **severities: float):
         RecordConstructorArgs.__init__(self, _disable_deepcopy=False, **severities)
@@ -135,7 +141,10 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         return self._observed(obs), reward, terminated, truncated, info
 
     def restore(self) -> gymnasium.Env:
-        """Remove the perturbations of body and ground; the environment must be reset before its next step."""
+        """Remove the perturbations of body and ground.
+
+        The environment must be reset before its next step.
+        """
         if self._height is not None:
             self._height.remove()
         if self._body is not None and self._body.model is not self._own_model:
@@ -210,7 +219,7 @@ class Conditions(gymnasium.Env):
 
 
 def conditions(source: dict[str, Any], conditions: list[dict[str, Any]]) -> Conditions:
-    """Make `Conditions` from the result of `EnvSource.to_process`, in a worker process."""
+    """Make `Conditions` in a worker process, from `EnvSource.to_process`."""
     return Conditions(EnvSource.from_process(source), conditions)
 
 

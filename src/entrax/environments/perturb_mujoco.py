@@ -45,7 +45,10 @@ def mujoco_body(env: gymnasium.Env) -> Any:
 
 
 def root(model: Any) -> int:
-    """Return the body that pushes act on: the child of the world with most motors below it, then the heaviest."""
+    """Return the body that pushes act on.
+
+    It is the child of the world with most motors below it; among equals the heaviest.
+    """
     import mujoco
 
     of_joints = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
@@ -102,7 +105,7 @@ def _scale_motors(model: Any, by: float) -> None:
 
 
 def install(body: Any, model: Any, data: Any) -> None:
-    """Make a MuJoCo environment simulate `model` in `data`, of the same sizes, from its next reset on."""
+    """Make a MuJoCo environment simulate `model` in `data` from its next reset on."""
     body.model, body.data = model, data
     renderer = body.mujoco_renderer
     if renderer is not None:
@@ -112,10 +115,10 @@ def install(body: Any, model: Any, data: Any) -> None:
 
 
 class Pushes:
-    """Constant forces on the root body, `PUSH_SECONDS` long, at random times and in random horizontal directions.
+    """Pushes on the root body at random times, in random horizontal directions.
 
-    A body that can only slide along one line is pushed along it. The impulse of every push is severity · `PUSH_SPEED` ·
-    mass, in N s, with the unperturbed mass.
+    A push is a constant force for `PUSH_SECONDS`. A body that can only slide along one line is pushed along it. The
+    impulse of every push is severity · `PUSH_SPEED` · mass, in N s, with the unperturbed mass.
     """
 
     def __init__(self, body: Any, severity: float):
@@ -133,7 +136,7 @@ class Pushes:
 
     @contextmanager
     def during_step(self) -> Iterator[None]:
-        """Add the force of one step to the body's external forces, and restore them afterwards."""
+        """Add the force of one step to the external forces; restore them afterwards."""
         force = self._body.data.xfrc_applied[self._root]
         before = force.copy()
         force[:2] += self._next()

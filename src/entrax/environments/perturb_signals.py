@@ -38,7 +38,10 @@ class Signal(Protocol):
 
 
 class ActionNoise:
-    """Gaussian noise on continuous actions, clipped to the bounds; some discrete actions are drawn uniformly."""
+    """Gaussian noise on continuous actions, clipped to the bounds.
+
+    Some discrete actions are drawn uniformly.
+    """
 
     def __init__(self, space: spaces.Space, severity: float):
         self._space, self._severity = space, ACTION_NOISE * severity
@@ -64,7 +67,10 @@ class ActionNoise:
 
 
 class ActionDelay:
-    """Carries out the action of step t in step t + `steps`; before the first, 0 or the action nearest to it."""
+    """Carries out the action of step t in step t + `steps`.
+
+    Before the first action arrives it is 0, or the action nearest to 0.
+    """
 
     def __init__(self, space: spaces.Space, severity: float):
         self.steps = int(np.ceil(DELAY * severity))
@@ -87,7 +93,10 @@ class ActionDelay:
 
 
 class Sensors:
-    """Changes every array of floats in an observation, clipped to its space; discrete parts are unchanged."""
+    """Changes every array of floats in an observation, clipped to its space.
+
+    Discrete parts are unchanged.
+    """
 
     def __init__(self, space: spaces.Space, change: Callable[[spaces.Box], Change]):
         self._apply = _over_floats(space, change)
@@ -117,7 +126,10 @@ def sensor_dropout(space: spaces.Space, severity: float) -> Sensors:
 
 
 def unsupported_action(env: gymnasium.Env) -> str | None:
-    """Return the reason why the actions of an environment cannot be perturbed; None if they can."""
+    """Return the reason why the actions of an environment cannot be perturbed.
+
+    Returns None if they can.
+    """
     match env.action_space:
         case spaces.Box() as box if np.issubdtype(box.dtype, np.floating) and box.is_bounded():
             return None
@@ -128,7 +140,10 @@ def unsupported_action(env: gymnasium.Env) -> str | None:
 
 
 def unsupported_sensors(env: gymnasium.Env) -> str | None:
-    """Return the reason why the observations of an environment cannot be perturbed; None if they can."""
+    """Return the reason why the observations of an environment cannot be perturbed.
+
+    Returns None if they can.
+    """
     return None if _has_floats(env.observation_space) else "it observes no real numbers"
 
 

@@ -47,7 +47,7 @@ def free(motion: Motion, action: Vectors) -> Motion:
 
 
 def stopped(motion: Motion, moved: Motion, boxes: Float[Any, "box 2 2"], solid: Bool[Any, "*batch box"]) -> Motion:
-    """Limit the step from `motion` to `moved` by the solid ones among axis-aligned boxes.
+    """Limit the step from `motion` to `moved` by solid axis-aligned boxes.
 
     The body slides along boxes and loses the speed towards them. It moves along x and then along y, and never jumps
     across a box, however thin.
@@ -79,7 +79,10 @@ def distance(difference: Vectors) -> Float[Any, "*batch"]:
 
 
 class PointEnv(gymnasium.Env[np.ndarray, np.ndarray], ABC):
-    """The base of the point's environments: the start of an episode and the picture. A subclass steps and draws."""
+    """The base of the point's environments: the start of an episode and the picture.
+
+    A subclass steps and draws.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}  # noqa: RUF012  # Gymnasium's declaration
     action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -106,7 +109,7 @@ class PointEnv(gymnasium.Env[np.ndarray, np.ndarray], ABC):
         self.path.append(motion.position)
 
     def drawn_start(self) -> Motion:
-        """Draw a start near the origin and nearly at rest, never faster than the top speed."""
+        """Draw a start near the origin and nearly at rest, at most at the top speed."""
         position, velocity = self.np_random.normal(0.0, START_STD, (2, 2))
         return Motion(position, velocity * min(1.0, TOP_SPEED / float(distance(velocity))))
 
@@ -115,7 +118,10 @@ class PointEnv(gymnasium.Env[np.ndarray, np.ndarray], ABC):
         """Draw the surroundings."""
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """Draw the plane from above with path and point; None unless made with "rgb_array"."""
+        """Draw the plane from above with path and point.
+
+        Returns None unless made with "rgb_array".
+        """
         if self.render_mode is None:
             return None
         canvas = self.draw()

@@ -32,7 +32,10 @@ THICKNESS, PIXELS = 0.3, 50.0  # of the drawn walls; pixels to a unit of length
 
 
 def step(motion: Motion, action: Vectors, weights: Float[Any, " 2"]) -> tuple[Motion, Float[Any, "*batch"]]:
-    """Return the next motion of points in the room, and their rewards; `weights` is a value of `WEIGHTS`."""
+    """Return the next motion of points in the room, and their rewards.
+
+    `weights` is a value of `WEIGHTS`.
+    """
     xp = action.__array_namespace__()
     moved = free(motion, action)
     position = xp.clip(moved.position, RADIUS - ROOM, ROOM - RADIUS)
@@ -41,7 +44,10 @@ def step(motion: Motion, action: Vectors, weights: Float[Any, " 2"]) -> tuple[Mo
 
 
 class PointLines(PointEnv):
-    """Observes position and velocity (4 float32). `info` holds the distances `x` and `y` from the lines."""
+    """Observes position and velocity (4 float32).
+
+    `info` holds the distances `x` and `y` from the lines.
+    """
 
     observation_space = spaces.Box(
         np.array([-ROOM, -ROOM, -TOP_SPEED, -TOP_SPEED], np.float32),

@@ -16,7 +16,10 @@ from entrax.spec import Spec
 
 
 class PoolStep(NamedTuple):
-    """One step of every environment, in new arrays. `next_obs` is the true successor, also at the end of an episode."""
+    """One step of every environment, in new arrays.
+
+    `next_obs` is the true successor, also at the end of an episode.
+    """
 
     next_obs: Num[np.ndarray, "env obs"]
     reward: Float[np.ndarray, " env"]
@@ -27,10 +30,10 @@ class PoolStep(NamedTuple):
 
 @runtime_checkable
 class Pool(Protocol):
-    """`count` environments of `source`. Nothing resets automatically: the caller gives every episode its seed.
+    """`count` environments of `source`.
 
-    Actions are flat and in the environment's own bounds. All methods raise EnvironmentFault when an environment
-    misbehaves.
+    Nothing resets automatically: the caller gives every episode its seed. Actions are flat and in the environment's own
+    bounds. All methods raise EnvironmentFault when an environment misbehaves.
     """
 
     source: EnvSource
@@ -55,7 +58,7 @@ class Pool(Protocol):
         ...
 
     def replay(self, index: int, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
-        """Repeat the episode of `seed` under these actions, so that it can continue from there."""
+        """Repeat the episode of `seed` under these actions, to continue from there."""
         ...
 
     def render(self, index: int) -> Picture:

@@ -41,8 +41,10 @@ so soft that the arm passes through it: a sweep of 0.5 m moved it by 2 cm."""
 
 
 class Pusher(MujocoEnv):
-    """Observes the arm's angles and angular velocities (7 and 7), the tip (3), and the disc's position and velocity in
-    the plane (2 and 2): 21 float64. `info` holds the distances `x` and `y` of the disc from the target, in metres.
+    """The arm, the table and the disc.
+
+    Observes the arm's angles and angular velocities (7 and 7), the tip (3), and the disc's position and velocity in the
+    plane (2 and 2): 21 float64. `info` holds the distances `x` and `y` of the disc from the target, in metres.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 20}  # noqa: RUF012

@@ -36,10 +36,11 @@ HEIGHT, FIELD = 1.0, 26.0
 
 
 class Reacher(MujocoEnv):
-    """Observes cosine and sine of both angles, the target (2), both angular velocities and the fingertip relative to
-    the target (2), 10 float64; or three RGB pictures [64, 64, 9] uint8, the newest last.
+    """The arm, observed by its state or by pictures.
 
-    `info` holds the `distance` of fingertip and target in metres, and the current `success`.
+    Observes cosine and sine of both angles, the target (2), both angular velocities and the fingertip relative to the
+    target (2), 10 float64; or three RGB pictures [64, 64, 9] uint8, the newest last. `info` holds the `distance` of
+    fingertip and target in metres, and the current `success`.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 25}  # noqa: RUF012

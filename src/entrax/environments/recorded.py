@@ -30,7 +30,7 @@ LONGEST = 200
 def recorded_source(
     record: Any, env: Given | None = None, env_args: Mapping[str, Any] | None = None, *, file: object = "config.json"
 ) -> EnvSource:
-    """Return the source of the environment that `record` describes, or `env` with the arguments in `record`.
+    """Return the source of a recorded environment.
 
     Args:
         record: the result of `EnvSource.to_json`, not trusted.
@@ -75,7 +75,10 @@ def recorded_source(
 
 
 def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
-    """Raise UsageError if `source` differs from the environment in `record`; files and modules may have moved."""
+    """Raise UsageError if `source` differs from the environment in `record`.
+
+    Files and modules may have moved.
+    """
     current = source.to_json()
     if _is_known(record["id"]) and record["travels"] and current["id"] != record["id"]:
         raise UsageError(f"{run} was trained in {record['id']}, not in {shown(current['id'])}: fine-tune it instead.")
@@ -93,7 +96,10 @@ def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
 
 
 def flags_again(record: Mapping[str, Any]) -> list[str] | None:
-    """Return the flags that name again what `recorded_source` refuses; None if no flags can."""
+    """Return the flags that name again what `recorded_source` refuses.
+
+    Returns None if no flags can.
+    """
     id, kwargs = record["id"], record["kwargs"]
     flags: list[str] = []
     if not record["travels"] or any(isinstance(value, dict) and "$lost" in value for value in kwargs.values()):
@@ -160,7 +166,10 @@ def _is_harmless_argument(id: str, name: str, value: Any, beside: Mapping[str, A
 
 
 def harmless(value: Any, depth: int = 0) -> bool:
-    """Return whether a value consists of numbers and of words that name no environment, module or file."""
+    """Return whether a value holds only numbers and harmless words.
+
+    A harmless word names no environment, module or file.
+    """
     if depth > DEEPEST:
         return False
     match value:
@@ -197,7 +206,10 @@ def _is_json(text: str) -> bool:
 
 
 def quoted(text: Any) -> str:
-    """Return a text quoted for a shell, for a message; an ellipsis if it is long or has control characters."""
+    """Return a text quoted for a shell, for a message.
+
+    Returns an ellipsis if it is long or has control characters.
+    """
     text = str(text)
     return shlex.quote(text) if text.isprintable() and len(text) <= LONGEST else "…"
 

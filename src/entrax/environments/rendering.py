@@ -9,9 +9,10 @@ from entrax.environments.messages import Picture
 
 
 def keep_in_view(env: gymnasium.Env) -> None:
-    """Make the camera follow a MuJoCo body: Gymnasium's default view of HalfCheetah, Ant and Swimmer does not move.
+    """Make the camera follow a MuJoCo body.
 
-    Their models have a camera that follows; it is used unless the environment was given one or already tracks a body.
+    Gymnasium's default view of HalfCheetah, Ant and Swimmer does not move. Their models have a camera that follows; it
+    is used unless the environment was given one or already tracks a body.
     """
     import mujoco
     from gymnasium.envs.mujoco import MujocoEnv

@@ -9,6 +9,9 @@ Stream = Literal["training", "evaluation", "selection", "check", "video"]
 
 
 def episode_seed(run_seed: int, env_index: int, episode: int, stream: Stream) -> int:
-    """Return the seed of an episode, in [0, 2³¹); different streams have different seeds except by chance."""
+    """Return the seed of an episode, in [0, 2³¹).
+
+    Different streams have different seeds except by chance.
+    """
     sequence = np.random.SeedSequence((run_seed, STREAMS[stream], env_index, episode))
     return int(sequence.generate_state(1)[0] >> 1)

@@ -23,7 +23,7 @@ SlotStep = tuple[Num[np.ndarray, " obs"], float, bool, bool, float]
 
 
 class Replayed(NamedTuple):
-    """Digests of an episode so far: of its last flat observation and of all its rewards."""
+    """Digests of an episode so far: of its last observation and of all its rewards."""
 
     obs: str
     rewards: str
@@ -35,12 +35,18 @@ def obs_digest(obs: Num[np.ndarray, " obs"]) -> str:
 
 
 def rewards_digest(before: str, reward: float | np.floating) -> str:
-    """Return the SHA-256, in hex, of the rewards' digest `before` (empty at the start) and one more reward."""
+    """Return the digest of an episode's rewards after one more reward.
+
+    It is the SHA-256, in hex, of the digest `before` (empty at the start) and the reward in float32.
+    """
     return hashlib.sha256(before.encode() + np.float32(reward).tobytes()).hexdigest()
 
 
 class Slot:
-    """Environment number `index` of a pool. Every method raises EnvironmentFault when the environment misbehaves."""
+    """Environment number `index` of a pool.
+
+    Every method raises EnvironmentFault when the environment misbehaves.
+    """
 
     def __init__(self, source: EnvSource, index: int, render_mode: str | None = None):
         self.source, self.index, self.render_mode = source, index, render_mode

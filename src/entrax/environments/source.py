@@ -28,9 +28,10 @@ NESTED = {"entrax/Perturbed-v0": ("env", "env_args")}
 
 @dataclass(frozen=True)
 class EnvSource:
-    """An environment by `id` (Gymnasium's, `module:EnvId` or `module:function`) or by a `factory` of this process.
+    """How to make an environment.
 
-    A file can take the place of a module, as in `cart.py:Cart`.
+    The environment has an `id` (Gymnasium's, `module:EnvId` or `module:function`) or a `factory` of this process. A
+    file can take the place of a module, as in `cart.py:Cart`.
     """
 
     id: str
@@ -43,7 +44,10 @@ class EnvSource:
 
     @property
     def importable(self) -> bool:
-        """Whether another process can make it, unlike a lambda, a closure or a function of the user's script."""
+        """Whether another process can make the environment.
+
+        It cannot make a lambda, a closure or a function of the user's script.
+        """
         return self.local_reason is None
 
     @property
@@ -120,7 +124,10 @@ class EnvSource:
         return {"id": self.id, "kwargs": record(self.kwargs), "travels": importable}
 
     def to_process(self) -> dict[str, Any]:
-        """Return the description for a worker process. Raises NotRecordable if only this process can make it."""
+        """Return the description for a worker process.
+
+        Raises NotRecordable if only this process can make it.
+        """
         needed = self._registrations()
         # A function may make any registered environment. Registrations that need an import are left to that function.
         others = [record(fields_of(spec)) for spec in gymnasium.registry.values() if isinstance(spec.entry_point, str)]
@@ -130,7 +137,10 @@ class EnvSource:
 
     @classmethod
     def from_process(cls, sent: Mapping[str, Any]) -> "EnvSource":
-        """Return the source that `to_process` described. It can import anything: never call it on data of a file."""
+        """Return the source that `to_process` described.
+
+        It can import anything: never call it on data of a file.
+        """
         for spec in sent["registrations"]:
             register(decode(spec))
         return cls(id=sent["id"], kwargs=decode(sent["kwargs"]), max_episode_steps=sent["max_episode_steps"])
@@ -158,7 +168,10 @@ class EnvSource:
 
 
 def registered(id: str) -> EnvSpec | None:
-    """Return Gymnasium's registration of an id, by default of its newest version; None if it is not registered."""
+    """Return Gymnasium's registration of an id, by default of its newest version.
+
+    Returns None if it is not registered.
+    """
     if id in gymnasium.registry:
         return gymnasium.registry[id]
     try:
@@ -182,7 +195,7 @@ def register(given: Mapping[str, Any]) -> None:
 
 
 def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> EnvSource:
-    """Return the source for an id, or for a function or other object that makes the environment when called."""
+    """Return the source for an id, or for a callable that makes the environment."""
     if isinstance(env, EnvSource):
         return env
     given = own_copy(kwargs)
@@ -211,7 +224,10 @@ def _with_absolute_files(id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse `key=value` texts into a dictionary; a value is JSON, as `encode` writes it, or else a text."""
+    """Parse `key=value` texts into a dictionary.
+
+    A value is JSON, as `encode` writes it, or else a text.
+    """
     parsed: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -228,7 +244,10 @@ def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide warnings that a user cannot act on: Gymnasium's about versions and precision, MuJoCo's about its models."""
+    """Hide warnings that a user cannot act on.
+
+    These are Gymnasium's about versions and precision, and MuJoCo's about its models.
+    """
     _silence_mujoco()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -20,7 +20,10 @@ Path = tuple[tuple[str, str | int], ...]
 
 
 def spec_of(env: gymnasium.Env) -> Spec:
-    """Return the spec of an environment. Raises UsageError for spaces that are not supported."""
+    """Return the spec of an environment.
+
+    Raises UsageError for spaces that are not supported.
+    """
     leaves = leaves_of(env.observation_space)
     if len(leaves) > 1 and any(leaf.is_image for leaf in leaves):
         raise UsageError(
@@ -31,18 +34,27 @@ def spec_of(env: gymnasium.Env) -> Spec:
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], ObsVector]:
-    """Return a function that flattens an observation of `space`; see `entrax.environments.observations`."""
+    """Return a function that flattens an observation of `space`.
+
+    See `entrax.environments.observations`.
+    """
     return Flattener(leaves_of(space)).one
 
 
 def leaves_of(space: spaces.Space) -> tuple[Leaf, ...]:
-    """Return the parts of an observation. Raises UsageError for a part that is not supported."""
+    """Return the parts of an observation.
+
+    Raises UsageError for a part that is not supported.
+    """
     parts = [("/".join(["observation", *(str(at) for _, at in path)]), path, part) for path, part in _parts(space)]
     return tuple(replace(_leaf(name, part), path=path) for name, path, part in parts)
 
 
 def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.ndarray, " action"]) -> Any:
-    """Convert a flat action for `env.step`: clip it to its bounds, in the shape and dtype of the space."""
+    """Convert a flat action for `env.step`.
+
+    The action is clipped to its bounds, in the shape and dtype of the space.
+    """
     if isinstance(action, Continuous):
         return np.clip(flat, action.low, action.high).astype(action.dtype).reshape(action.shape)
     return as_env_actions(action, flat[None])[0]
@@ -51,7 +63,10 @@ def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.
 def as_env_actions(
     action: Continuous | Discrete | MultiDiscrete, flat: Num[np.ndarray, "batch action"]
 ) -> Num[np.ndarray, "batch *shape"]:
-    """Convert a batch of flat actions to the shape of the space, with integers for discrete actions."""
+    """Convert a batch of flat actions to the shape of the space.
+
+    Discrete actions become integers.
+    """
     match action:
         case Continuous():
             return flat.reshape(len(flat), *action.shape)
@@ -65,7 +80,7 @@ def as_env_actions(
 def agent_integers(
     action: Discrete | MultiDiscrete, taken: Num[np.ndarray, "batch action"]
 ) -> Int32[np.ndarray, "batch action"]:
-    """Convert discrete flat actions of the environment to those of an agent: integers from 0."""
+    """Convert the environment's discrete actions to those of an agent, from 0."""
     start = (action.start,) if isinstance(action, Discrete) else action.start or (0,)
     return (taken - np.array(start)).astype(np.int32)
 
@@ -84,7 +99,7 @@ def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
 def random_actions(
     action: Continuous | Discrete | MultiDiscrete, rng: np.random.Generator, count: int
 ) -> Num[np.ndarray, "count action"]:
-    """Draw uniform actions of an agent: float32 in [-1, 1], or int32 from 0 for discrete actions."""
+    """Draw uniform actions of an agent: float32 in [-1, 1], or int32 from 0."""
     match action:
         case Continuous():
             return rng.uniform(-1.0, 1.0, (count, action.size)).astype(np.float32)

@@ -53,14 +53,20 @@ class HasSpecification(Protocol):
 
 @dataclass(frozen=True)
 class Terrain:
-    """Ground that changes from x = `start` (m); `rise` is a gradient, or the height of a stair or a hurdle (m)."""
+    """Ground that changes from x = `start` (m).
+
+    `rise` is a gradient, or the height of a stair or a hurdle (m).
+    """
 
     family: str
     rise: float
     start: float
 
     def height(self, x: float) -> float:
-        """Return the height in m of the ground at x; for stairs, of the line through the middles of the treads."""
+        """Return the height in m of the ground at x.
+
+        For stairs it is that of the line through the middles of the treads.
+        """
         beyond = x - self.start
         match self.family:
             case "slope_up" | "slope_down":
@@ -85,7 +91,10 @@ def terrain(body: Any, family: str, severity: float) -> Terrain:
 
 
 def unsupported_ground(body: Any) -> str | None:
-    """Return the reason why the ground of a MuJoCo environment cannot be changed; None if it can."""
+    """Return the reason why the ground of a MuJoCo environment cannot be changed.
+
+    Returns None if it can.
+    """
     import mujoco
 
     model = body.model
@@ -128,7 +137,10 @@ def _compiled(spec: Any, ground: Terrain | None) -> Any:
 
 
 def on_ground(body: Any, ground: Terrain) -> Any:
-    """Return a model of a MuJoCo environment on this ground; `unsupported_ground` must have returned None."""
+    """Return a model of a MuJoCo environment on this ground.
+
+    `unsupported_ground` must have returned None.
+    """
     model = copy.copy(_original_model(body, ground))
     for name in ("offwidth", "offheight"):  # picture sizes, set after reading
         setattr(model.vis.global_, name, getattr(body.model.vis.global_, name))
@@ -140,7 +152,7 @@ def on_ground(body: Any, ground: Terrain) -> Any:
 
 
 class RelativeHeight:
-    """Measures the height of a MuJoCo body from the ground below it, between simulations.
+    """Measures the height of a MuJoCo body from the ground below it.
 
     Replaces `do_simulation` on the instance, after which all of Gymnasium's environments compute reward, health and
     observation.

@@ -12,7 +12,7 @@ STATISTICS = {"mean", "var", "count"}
 
 
 class Traits(NamedTuple):
-    """The traits of an environment and its layers: wrappers, and environments inside them."""
+    """The traits of an environment, its wrappers and the environments inside them."""
 
     time_limit: int | None
     """The steps after which an episode is truncated; None if no limit is known."""

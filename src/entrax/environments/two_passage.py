@@ -35,7 +35,10 @@ BURIED = -10.0
 
 
 def two_passage(body: str = "point", closed: str = "random", render_mode: str | None = None) -> gymnasium.Env:
-    """Make the environment for the body "point" or "ant". Raises UsageError for an unknown `body` or `closed`."""
+    """Make the environment for the body "point" or "ant".
+
+    Raises UsageError for an unknown `body` or `closed`.
+    """
     bodies = {"point": PointTwoPassage, "ant": AntTwoPassage}
     if body not in bodies:
         raise UsageError(f"`body` must be point or ant, got {body!r}{closest(body, bodies)}")
@@ -53,7 +56,9 @@ def _checked(closed: str) -> None:
 
 
 class PointTwoPassage(PointEnv):
-    """Observes position and velocity, and for the left and the right passage 1 if seen to be open, -1 if seen to be
+    """The point between two passages.
+
+    Observes position and velocity, and for the left and the right passage 1 if seen to be open, -1 if seen to be
     closed, 0 if not seen: 6 float32. `info` holds the `closed` passage and the `success` of reaching the goal.
     """
 
@@ -104,7 +109,7 @@ class PointTwoPassage(PointEnv):
 
 
 class AntTwoPassage(Ant):
-    """Observes the torso's position, posture and velocities, and the passages as for the point: 31 float64.
+    """The ant. Observes position, posture, velocities and the passages (31 float64).
 
     The episode ends at the goal and when the ant falls.
     """

@@ -59,7 +59,10 @@ class Worker:
         send_json(self.socket, setup | {"indices": indices})
 
     def answer(self, timeout: float | None) -> tuple[bytes, Any]:
-        """Return the next message. Raises TimeoutError, or EOFError if the process has ended."""
+        """Return the next message.
+
+        Raises TimeoutError, or EOFError if the process has ended.
+        """
         if timeout is not None and not select.select([self.socket], [], [], timeout)[0]:
             raise TimeoutError
         return receive(self.socket)
@@ -69,7 +72,10 @@ class Worker:
         return self.socket.fileno() >= 0 and self.process.poll() is None
 
     def exit_status(self) -> int:
-        """Return the exit status of a process whose socket is closed; kill it if it does not end."""
+        """Return the exit status of a process whose socket is closed.
+
+        Kill it if it does not end.
+        """
         self.socket.close()
         try:
             return self.process.wait(timeout=5.0)

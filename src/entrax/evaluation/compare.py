@@ -34,7 +34,7 @@ THRESHOLDS = np.linspace(0.0, 1.0, 101)
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run's configuration, as in config.json, and its mean return at every evaluation, by environment steps."""
+    """A run's configuration, as in config.json, and its mean returns by steps."""
 
     name: str
     config: Mapping[str, Any]
@@ -43,7 +43,7 @@ class EvaluatedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method on one task, at the evaluation steps that all of them have.
+    """The runs of one method on one task, at their common evaluation steps.
 
     `last` holds the last evaluation step of each run.
     """
@@ -57,7 +57,10 @@ class Group:
     returns: Float[np.ndarray, "step seed"]
 
     def scores(self, score: str) -> Float[np.ndarray, " seed"]:
-        """Return one score per seed: the return at the last step ("final") or its mean over the steps ("area")."""
+        """Return one score for each seed.
+
+        The score is the return at the last step ("final") or its mean over the steps ("area").
+        """
         if score == "final" or len(self.steps) == 1:
             return self.returns[-1]
         return np.asarray(np.trapezoid(self.returns, self.steps, axis=0) / (self.steps[-1] - self.steps[0]))
@@ -126,9 +129,10 @@ def compare_groups(groups: Sequence[Group], score: str = "final", resamples: int
 
 
 def curves(groups: Sequence[Group], resamples: int = 2000) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return, by task and method, the interquartile mean over seeds at every step: steps, value, low, high.
+    """Return learning curves by task and method, with their intervals.
 
-    Each bootstrap sample takes the same seeds at every step. The intervals hold pointwise, not for the whole curve.
+    A curve has `steps` and the interquartile mean over seeds at each: `value`, `low` and `high`. Each bootstrap sample
+    takes the same seeds at every step. The intervals hold pointwise, not for the whole curve.
     """
     bands: dict[str, dict[str, dict[str, list[float]]]] = {}
     for group in groups:

@@ -33,7 +33,10 @@ GREATEST_LIMIT = 100_000
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Undiscounted returns and lengths in the order of the episodes; `std` is the population standard deviation."""
+    """Undiscounted returns and lengths in the order of the episodes.
+
+    `std` is the population standard deviation.
+    """
 
     mean: float
     std: float
@@ -44,7 +47,10 @@ class EvaluationResult:
     """The share of episodes that end in success by `info["is_success"]` or `info["success"]`; None if not reported."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data: mean, std, episodes, returns, lengths, policy, and success_rate if it is known."""
+        """Return plain data, with the number of `episodes`.
+
+        `success_rate` is left out if it is not known.
+        """
         record = asdict(self)
         record |= {"returns": list(self.returns), "lengths": list(self.lengths), "episodes": len(self.returns)}
         return {name: value for name, value in record.items() if name != "success_rate" or value is not None}

@@ -39,14 +39,17 @@ class Summary:
 
 
 def interquartile_mean(values: Float[np.ndarray, "... seed"]) -> Float[np.ndarray, "..."]:
-    """Return the mean of the middle half: a quarter of the values, rounded down, is cut off at either end."""
+    """Return the mean of the middle half of the values.
+
+    A quarter of the values, rounded down, is cut off at either end.
+    """
     from scipy import stats  # takes a second to import
 
     return np.asarray(stats.trim_mean(values, 0.25, axis=-1))
 
 
 def summarise(values: Float[np.ndarray, " seed"], *, confidence: float = 0.95, resamples: int = 2000) -> Summary:
-    """Return location and spread of one result per seed, with an interval of the interquartile mean.
+    """Return location and spread of one result for each seed, with an interval.
 
     The resampling is seeded: the same values always give the same interval.
 
@@ -91,9 +94,9 @@ def pooled_interquartile_mean(scores: TaskScores) -> Float[np.ndarray, "..."]:
 
 
 def probability_of_improvement(ours: TaskScores, theirs: TaskScores) -> Float[np.ndarray, "..."]:
-    """Return P(X > Y) + ½ P(X = Y) for a seed X of `ours` and a seed Y of `theirs`, the mean over tasks.
+    """Return P(X > Y) + ½ P(X = Y) for seeds X of `ours` and Y of `theirs`.
 
-    On one task this is the Mann-Whitney statistic divided by the number of pairs.
+    Over several tasks it is the mean. On one task this is the Mann-Whitney statistic divided by the number of pairs.
     """
     from scipy import stats  # takes a second to import
 
@@ -108,7 +111,7 @@ def probability_of_improvement(ours: TaskScores, theirs: TaskScores) -> Float[np
 def performance_profile(
     scores: TaskScores, thresholds: Float[np.ndarray, " threshold"]
 ) -> Float[np.ndarray, "... threshold"]:
-    """Return the share of seeds that score more than each threshold, the mean over tasks."""
+    """Return the share of seeds above each threshold, the mean over tasks."""
     shares = [np.mean(values[..., :, None] > thresholds, axis=-2) for values in scores]
     return np.asarray(np.mean(shares, axis=0))
 
@@ -126,7 +129,7 @@ def bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Return a statistic of the samples and its stratified percentile bootstrap interval.
+    """Return a statistic and its stratified percentile bootstrap interval.
 
     For the interquartile mean of three seeds these intervals hold the truth more often than SciPy's BCa intervals, and
     for more seeds as often; see benchmarks/coverage.py. Unlike SciPy's bootstrap this one accepts tasks of one seed.
@@ -163,7 +166,7 @@ def estimate(statistic: Callable[..., Float[np.ndarray, "..."]], *samples: TaskS
 def estimate_improvement(
     ours: TaskScores, theirs: TaskScores, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """Return the probability of improvement and its stratified BCa interval, from SciPy.
+    """Return the probability of improvement and its stratified BCa interval.
 
     For few seeds BCa intervals hold the truth more often than percentile intervals; see benchmarks/coverage.py. Where
     they are not defined, for a task of one seed or scores that do not overlap, the percentile interval is returned.

@@ -48,7 +48,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ConditionResult(Interval):
-    """The mean undiscounted return under one condition, and returns and lengths of its episodes."""
+    """Returns and lengths of the episodes under one condition, and the mean return."""
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]

@@ -21,7 +21,10 @@ class Source(Protocol):
         ...
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Draw transitions uniformly with replacement: fields of shape [batches, batch_size, ...]."""
+        """Draw transitions uniformly: fields of shape [batches, batch_size, ...].
+
+        Transitions are drawn with replacement.
+        """
         ...
 
 
@@ -45,7 +48,7 @@ class MixedSource:
         return sum(len(source) for source, _ in self.parts)
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Draw [batches, batch_size, ...], one source after the other along the second axis.
+        """Draw [batches, batch_size, ...], one source after the other.
 
         Raises ValueError if all sources are empty.
         """

@@ -6,9 +6,10 @@ from entrax.spec import Continuous, Spec, Transition
 
 
 class UniformReplay:
-    """A ring buffer of `capacity // envs` times of `envs` transitions each, one array [time, env, ...] for each field.
+    """A ring buffer of `capacity // envs` times of `envs` transitions each.
 
-    The system allocates its memory as it is written, up to the bytes of `capacity` transitions.
+    Each field is one array [time, env, ...]. The system allocates its memory as it is written, up to the bytes of
+    `capacity` transitions.
     """
 
     def __init__(self, spec: Spec, capacity: int, envs: int):
@@ -45,7 +46,10 @@ class UniformReplay:
             self.rows.truncated[last] |= ~self.rows.terminated[last]
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Draw transitions uniformly with replacement: fields of shape [batches, batch_size, ...]."""
+        """Draw transitions uniformly: fields of shape [batches, batch_size, ...].
+
+        Transitions are drawn with replacement.
+        """
         if len(self) == 0:
             raise ValueError("the replay is empty")
         index = rng.integers(len(self), size=(batches, batch_size))
@@ -54,7 +58,7 @@ class UniformReplay:
     def sample_windows(
         self, rng: np.random.Generator, batches: int, batch_size: int, length: int, ends: bool = False
     ) -> Transition:
-        """Draw windows of `length` consecutive steps of one environment, uniformly with replacement.
+        """Draw windows of `length` consecutive steps of one environment, uniformly.
 
         Returns fields of shape [batches, batch_size, length, ...]; with `ends`, the observations have length 1, see
         `Sequences`. Raises ValueError if fewer times are stored.
@@ -95,7 +99,7 @@ class UniformReplay:
         return np.dtype([(name, rows.dtype, rows.shape[1:]) for name, rows in self.rows._asdict().items()])
 
     def last(self, times: int) -> Transition:
-        """Return copies of the last `times` steps, oldest first: fields of shape [times, env, ...].
+        """Return copies of the last `times` steps, oldest first, [times, env, ...].
 
         Raises ValueError if fewer are stored.
         """

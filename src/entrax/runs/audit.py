@@ -13,7 +13,7 @@ from entrax.runs.directory import RunDirectory
 
 
 class Finding(NamedTuple):
-    """The verdict on a checkpoint, with its part of the log and the metrics, or on the start file.
+    """The verdict on a checkpoint and its part of the logs, or on the start file.
 
     `damage` is None if everything is intact.
     """
@@ -23,7 +23,9 @@ class Finding(NamedTuple):
 
 
 def verify(run: RunDirectory) -> list[Finding]:
-    """Check every checkpoint of a run: its hashes and arrays, its transitions and its metrics.
+    """Check the files of every checkpoint of a run.
+
+    These are its hashes and arrays, its transitions and its metrics.
 
     Returns the findings, oldest first; that of the start file comes first, if there is one.
     """

@@ -36,7 +36,10 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run on disk, made by `create` or `open`; `config` is the content of config.json."""
+    """A run on disk, made by `create` or `open`.
+
+    `config` is the content of config.json.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -146,11 +149,14 @@ class RunDirectory:
         append_line(self.path / "metrics.jsonl", row)
 
     def metrics_record(self) -> dict[str, Any]:
-        """Flush metrics.jsonl to the disk and return its length and SHA-256, for a checkpoint."""
+        """Flush metrics.jsonl to the disk and return its length and SHA-256."""
         return log_record(self.path / "metrics.jsonl")
 
     def check_metrics(self, record: Mapping[str, Any], checkpoint: str) -> None:
-        """Raise EntraxError if the part of metrics.jsonl that `record` of the checkpoint describes has changed."""
+        """Raise EntraxError if the rows of metrics.jsonl before `record` have changed.
+
+        `record` is that of the checkpoint.
+        """
         path = self.path / "metrics.jsonl"
         if not log_is_whole(path, record):
             raise EntraxError(f"{path} is damaged: its rows have changed since {checkpoint} was saved.")
@@ -160,7 +166,7 @@ class RunDirectory:
         cut_log(self.path / "metrics.jsonl", record)
 
     def salvage_metrics(self, step: int) -> int:
-        """Keep the readable rows of a damaged metrics.jsonl up to `step`, and return their number."""
+        """Keep the readable rows of metrics.jsonl up to `step`; return their number."""
 
         def belongs(row: Mapping[str, Any]) -> bool:
             return row.get("step", step + 1) <= step
@@ -172,12 +178,18 @@ class RunDirectory:
         salvage_log(self.path / "events.jsonl", EVENT, lambda row: True)
 
     def config_digest(self) -> str:
-        """Return the SHA-256 of the configuration without `steps` and `device`, which a resumed run can change."""
+        """Return the SHA-256 of the configuration without `steps` and `device`.
+
+        A resumed run can change these two.
+        """
         training = {k: v for k, v in self.config["training"].items() if k not in ("steps", "device")}
         return hashlib.sha256(dumps(self.config | {"training": training}).encode()).hexdigest()
 
     def with_training(self, **settings: Any) -> "RunDirectory":
-        """Return the run with other settings under `training`; `publish_config` writes them."""
+        """Return the run with other settings under `training`.
+
+        `publish_config` writes them.
+        """
         config = self.config | {"training": self.config["training"] | settings}
         return RunDirectory(path=self.path, config=checked(to_json(config), CONFIG, self.path / "config.json"))
 
@@ -187,7 +199,10 @@ class RunDirectory:
             publish_json(self.path / "config.json", self.config)
 
     def append_event(self, row: Mapping[str, Any]) -> None:
-        """Append one row to events.jsonl, such as {"kind": "warning", "step": 0, "message": "…"}."""
+        """Append one row to events.jsonl.
+
+        A row is like {"kind": "warning", "step": 0, "message": "…"}.
+        """
         append_line(self.path / "events.jsonl", row)
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -23,7 +23,10 @@ class Logger(Protocol):
 
 
 class MetricsWriter:
-    """Writes each row to the run and to the loggers. A logger that fails is dropped; training continues."""
+    """Writes each row to the run and to the loggers.
+
+    A logger that fails is dropped; training continues.
+    """
 
     def __init__(self, run: RunDirectory, loggers: Sequence[Logger] = ()) -> None:
         self.run = run
@@ -54,7 +57,10 @@ class MetricsWriter:
 
 
 def scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a row by slash-separated names ("evaluation/mean"), without lists, texts and nulls."""
+    """Return the numbers of a row by slash-separated names ("evaluation/mean").
+
+    Lists, texts and nulls are left out.
+    """
     numbers: dict[str, float] = {}
     for key, value in row.items():
         if isinstance(value, Mapping):

@@ -19,7 +19,9 @@ ROOT = "."  # the name of a tree that is a single array
 
 
 def flatten(tree: Any) -> dict[str, np.ndarray]:
-    """Return every array of a pytree by the name of its path, as a NumPy array of the same shape and dtype.
+    """Return every array of a pytree by the name of its path, as a NumPy array.
+
+    Shapes and dtypes are unchanged.
 
     Raises EntraxError if two paths have the same name, as in a mapping with the keys 1 and "1".
     """
@@ -35,10 +37,11 @@ def flatten(tree: Any) -> dict[str, np.ndarray]:
 
 
 def unflatten(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Return `template` with its arrays replaced by `arrays`, which must have the same names, shapes and dtypes.
+    """Return `template` with its arrays replaced by `arrays`.
 
-    Arrays of the template can be `jax.ShapeDtypeStruct`s, except random keys, whose implementation is needed. NumPy
-    arrays stay NumPy arrays. Raises EntraxError, naming the first array that is missing, unexpected or different.
+    Names, shapes and dtypes must be the same. Arrays of the template can be `jax.ShapeDtypeStruct`s, except random
+    keys, whose implementation is needed. NumPy arrays stay NumPy arrays. Raises EntraxError, naming the first array
+    that is missing, unexpected or different.
     """
     leaves, structure = tree_util.tree_flatten_with_path(template)
     expected = {path_name(path) for path, leaf in leaves if _is_array(leaf)}
@@ -69,9 +72,10 @@ def subtree(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """Return the name of a path of `jax.tree_util.tree_flatten_with_path`, such as "opt_state/0/mu".
+    """Return the name of a path, such as "opt_state/0/mu".
 
-    In the key of a mapping "/" becomes "~1" and "~" becomes "~0", so that different paths have different names.
+    Paths are those of `jax.tree_util.tree_flatten_with_path`. In the key of a mapping "/" becomes "~1" and "~" becomes
+    "~0", so that different paths have different names.
     """
     return "/".join(_segment(entry) for entry in path) if path else ROOT
 

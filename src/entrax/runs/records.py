@@ -50,7 +50,9 @@ def open_plain(path: Path) -> Iterator[BufferedReader]:
 
 
 def to_json(value: Any) -> Any:
-    """Convert a value to JSON data: arrays and tuples become lists, and numbers that are not finite None.
+    """Convert a value to JSON data.
+
+    Arrays and tuples become lists, and numbers that are not finite None.
 
     Raises TypeError for other types than numbers, strings, None, arrays, mappings and sequences.
     """
@@ -83,7 +85,10 @@ def dumps(value: Any, indent: int | None = None) -> str:
 
 
 def sync_directory(path: Path) -> None:
-    """Flush creations, renames and removals in a directory to the disk, where the system allows it."""
+    """Flush changes of a directory to the disk, where the system allows it.
+
+    These are creations, renames and removals.
+    """
     if os.name != "posix":
         return  # other systems cannot open a directory
     descriptor = os.open(path, os.O_RDONLY)
@@ -102,7 +107,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def publish_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: a reader sees the old content or the new one. Raises CannotWrite."""
+    """Write a file atomically: a reader sees the old content or the new one.
+
+    Raises CannotWrite.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with write_faults(path, len(data)):
         try:
@@ -143,12 +151,18 @@ def read_whole(path: Path, largest: int = LARGEST_JSON) -> bytes:
 
 
 def read_json(path: Path, schema: Schema = OBJECT) -> Any:
-    """Read the JSON object in a file and check it by a schema. Raises EntraxError if the file is damaged."""
+    """Read the JSON object in a file and check it by a schema.
+
+    Raises EntraxError if the file is damaged.
+    """
     return checked(parse(read_whole(path), path), schema, path)
 
 
 def parse(text: bytes, file: object) -> dict[str, Any]:
-    """Parse an object in strict JSON. Raises EntraxError, naming `file`, for other text."""
+    """Parse an object in strict JSON.
+
+    Raises EntraxError, naming `file`, for other text.
+    """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
         if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(value, DEEPEST):
@@ -188,7 +202,7 @@ def _is_deep(value: Any, levels: int) -> bool:
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Append `row` as one line, after removing an incomplete last line that a crash left."""
+    """Append `row` as one line, after removing an incomplete last line."""
     line = (dumps(row) + "\n").encode()
     with write_faults(path, len(line)), open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -212,7 +226,10 @@ def _remove_incomplete_line(file: Any, end: int) -> None:
 
 
 def log_record(path: Path) -> dict[str, Any]:
-    """Flush a log to the disk and return its length and SHA-256, for `cut_log` and `log_is_whole`."""
+    """Flush a log to the disk and return its length and SHA-256.
+
+    The result is for `cut_log` and `log_is_whole`.
+    """
     if not path.exists():
         return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
     with write_faults(path), open(path, "r+b") as file:
@@ -222,7 +239,7 @@ def log_record(path: Path) -> dict[str, Any]:
 
 
 def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
-    """Return whether the part of a log that `record` of `log_record` describes is unchanged."""
+    """Return whether the part of a log that `record` describes is unchanged."""
     if record["bytes"] == 0:
         return True
     digest, left = hashlib.sha256(), record["bytes"]
@@ -234,9 +251,9 @@ def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
 
 
 def salvage_log(path: Path, schema: Schema, keep: Callable[[Mapping[str, Any]], bool]) -> int:
-    """Replace a damaged log by those of its readable rows that `keep` accepts, and return their number.
+    """Replace a damaged log by its readable rows and return their number.
 
-    The damaged file is kept beside it as `<name>.damaged`.
+    Rows that `keep` rejects are left out. The damaged file is kept beside it as `<name>.damaged`.
     """
     try:
         with open_plain(path) as file:
@@ -266,7 +283,9 @@ def cut_log(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path, schema: Schema = OBJECT) -> list[Any]:
-    """Read the rows of a log, oldest first, without an incomplete last line; a missing file has no rows.
+    """Read the rows of a log, oldest first, without an incomplete last line.
+
+    A missing file has no rows.
 
     Raises EntraxError, naming the line that is damaged.
     """

@@ -32,7 +32,10 @@ Schema = Any
 
 
 class Record(dict[str, Any]):
-    """An object of a file. Looking up a missing field raises EntraxError with the names of file and field."""
+    """An object of a file.
+
+    Looking up a missing field raises EntraxError with the names of file and field.
+    """
 
     def __init__(self, fields: Mapping[str, Any], file: str, place: str):
         super().__init__(fields)

@@ -15,12 +15,18 @@ FILE = "start.safetensors"
 
 
 def start_record(run: RunDirectory) -> dict[str, Any] | None:
-    """Return the record of the start file in config.json (`ancestor` of a fine-tuned run, or `start`), or None."""
+    """Return the record of the start file in config.json, or None.
+
+    It is under `ancestor` for a fine-tuned run, under `start` for others.
+    """
     return run.config.get("ancestor") or run.config.get("start")
 
 
 def read_start_file(run: RunDirectory) -> dict[str, np.ndarray]:
-    """Read the arrays of the start file. Raises EntraxError if the file has changed since the run was created."""
+    """Read the arrays of the start file.
+
+    Raises EntraxError if the file has changed since the run was created.
+    """
     path = run.path / FILE
     with open_plain(path) as file:
         data = file.read()

@@ -12,7 +12,7 @@ from entrax.runs.records import to_json
 
 
 class TensorBoardLogger:
-    """Writes event files into `folder`: every number of a row is a scalar at the row's step."""
+    """Writes every number of a row to event files in `folder`, at the row's step."""
 
     name = "TensorBoard"
 

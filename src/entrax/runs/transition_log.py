@@ -21,7 +21,10 @@ SEGMENT_BYTES = 8 * 2**20
 
 
 class TransitionLog:
-    """A log that is being written. `rows` counts all rows ever appended, including those of removed segments."""
+    """A log that is being written.
+
+    `rows` counts all rows ever appended, including those of removed segments.
+    """
 
     def __init__(self, folder: Path, row_bytes: int):
         """Start an empty log in `folder` and remove the segments of an earlier one."""
@@ -37,7 +40,10 @@ class TransitionLog:
 
     @classmethod
     def resume(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
-        """Continue from `record` and remove later rows. Raises EntraxError first if a segment is damaged."""
+        """Continue from `record` and remove later rows.
+
+        Raises EntraxError first if a segment is damaged.
+        """
         check(folder, record)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
@@ -54,7 +60,10 @@ class TransitionLog:
 
     @classmethod
     def after(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
-        """Start a new segment after those of `record`, which stay until `drop_before`, for salvaged rows."""
+        """Start a new segment after those of `record`, for salvaged rows.
+
+        The segments of `record` stay until `drop_before`.
+        """
         _check_record(folder, record)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
@@ -79,7 +88,10 @@ class TransitionLog:
                 self._seal()
 
     def record(self, window: int = 0) -> dict[str, Any]:
-        """Flush the rows to the disk and return the record for a checkpoint that needs the rows from `window` on."""
+        """Flush the rows to the disk and return the record for a checkpoint.
+
+        The checkpoint needs the rows from `window` on.
+        """
         with write_faults(self.folder):
             os.fsync(self._file.fileno())
             sync_directory(self.folder)
@@ -137,7 +149,7 @@ def segment_name(number: int) -> str:
 
 
 def check(folder: Path, record: Mapping[str, Any]) -> None:
-    """Raise EntraxError for the first segment of `record` that is missing, too short or changed."""
+    """Raise EntraxError for the first segment of `record` that is damaged."""
     _check_record(folder, record)
     for number, rows, expected in _segments(record):
         _check_segment(folder / segment_name(number), rows * record["row_bytes"], expected)
@@ -153,7 +165,7 @@ def damage(folder: Path, record: Mapping[str, Any]) -> str | None:
 
 
 def whole_spans(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
-    """Yield the rows [start, stop) of each intact segment of `record`, from its window on."""
+    """Yield the rows [start, stop) of each intact segment in the window of `record`."""
     for number, rows, expected in _segments(record):
         start = number * record["segment_rows"]
         try:

@@ -10,7 +10,10 @@ from entrax.runs.records import to_json
 
 
 class WandbLogger:
-    """Logs every number of a row at the row's step, in a Weights & Biases run with the name of the run's directory."""
+    """Logs every number of a row at the row's step.
+
+    The Weights & Biases run has the name of the run's directory.
+    """
 
     name = "Weights & Biases"
 

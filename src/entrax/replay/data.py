@@ -155,7 +155,7 @@ class Rollout:
         return Transition(*(x[None] for x in padded))
 
     def recent(self, replay: UniformReplay) -> Transition | None:
-        """Return the available context of the next rollout, [time, env, ...]; None without one."""
+        """Return the available context of the next rollout, [time, env, ...], or None."""
         if self.context is None:
             return None
         return replay.last(min(self.steps * self.context, len(replay)) // replay.envs)

@@ -1,5 +1,5 @@
 """Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|policy|minutes|
-sample-efficiency|deterministic|all] [its options]`.
+sample-efficiency|deterministic|coverage|all] [its options]`.
 
 Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
 """
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "minutes": "minutes.py",
     "sample-efficiency": "sample_efficiency.py",
     "deterministic": "deterministic.py",
+    "coverage": "coverage.py",
 }
 NEED_RIVALS = {"speed", "discrete", "tabular", "minutes", "deterministic"}
 REQUIREMENTS = HERE / "requirements-rivals.txt"

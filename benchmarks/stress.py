@@ -16,7 +16,7 @@ from harness import save, say, show, spread
 
 import entrax
 from entrax.environments import terrain
-from entrax.evaluation.stress import stress
+from entrax.evaluation.stress import stress_test
 from entrax.policies.controller import act_in_episodes
 
 UNTRAINED = {"steps": 40, "learning_starts": 20, "eval_every": 0}
@@ -48,7 +48,7 @@ def compare(env: str, rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
 
         def test() -> int:
             terrain.compiled.cache_clear()
-            return stress(act, source, seed=0, policy="mode", workers=0, **settings).steps
+            return stress_test(act, source, seed=0, policy="mode", workers=0, **settings).steps
 
         def evaluation() -> int:
             return sum(run.evaluate(workers=0).lengths)

@@ -31,10 +31,10 @@ def plain(text: str) -> str:
 
 
 class EntraxError(Exception):
-    """Base of all errors that a user can act on: wrong arguments, faults of files, environments and training.
+    """Base of all errors that a user can act on.
 
-    The message is one line of plain text, also where it quotes a file or an environment. `exit_code` is the exit status
-    of the command line.
+    These are wrong arguments, and faults of files, environments and training. The message is one line of plain text,
+    also where it quotes a file or an environment. `exit_code` is the exit status of the command line.
     """
 
     exit_code = 2
@@ -45,7 +45,10 @@ class EntraxError(Exception):
 
 
 class UsageError(EntraxError, ValueError):
-    """An argument, setting or name is wrong: the caller can mend it. Also a ValueError, as in other libraries."""
+    """An argument, setting or name is wrong: the caller can mend it.
+
+    It is also a ValueError, as in other libraries.
+    """
 
 
 class FileFault(EntraxError):
@@ -65,7 +68,10 @@ class CannotWrite(FileFault):
 
 @contextmanager
 def damage_of(what: object) -> Iterator[None]:
-    """Re-raise EntraxErrors, and errors of missing or misshapen arrays, as an EntraxError that `what` is damaged."""
+    """Re-raise errors as an EntraxError that `what` is damaged.
+
+    These are EntraxErrors and the errors of missing or misshapen arrays.
+    """
     try:
         yield
     except (EntraxError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
@@ -75,7 +81,10 @@ def damage_of(what: object) -> Iterator[None]:
 
 @contextmanager
 def write_faults(path: Path, size: int = 0) -> Iterator[None]:
-    """Re-raise an OSError as CannotWrite; `size` is the number of bytes that the file needs."""
+    """Re-raise an OSError as CannotWrite.
+
+    `size` is the number of bytes that the file needs.
+    """
     try:
         yield
     except OSError as error:
@@ -83,7 +92,10 @@ def write_faults(path: Path, size: int = 0) -> Iterator[None]:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence: ", did you mean …?" with the known name closest to `name`, or "." if none is."""
+    """Return the end of a sentence about an unknown name.
+
+    It is ", did you mean …?" with the known name closest to `name`, or "." if none is close.
+    """
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else "."
 
@@ -98,18 +110,24 @@ def say(message: str) -> None:
 
 
 def show(text: str, *, err: bool = False) -> None:
-    """Print text without control characters: it may quote a file or an environment. All printing goes through here."""
+    """Print text without control characters: it may quote a file or an environment.
+
+    All printing goes through here.
+    """
     print(plain(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def require_posix(what: str) -> None:
-    """Raise EntraxError unless the system is POSIX; `what`, the subject of the message, requires it."""
+    """Raise EntraxError unless the system is POSIX.
+
+    `what`, the subject of the message, requires it.
+    """
     if not POSIX:
         raise EntraxError(f"{what} needs Linux or macOS, not {sys.platform}. On Windows, use entrax inside WSL.")
 
 
 def require(condition: bool, name: str, meaning: str, value: object) -> None:
-    """Raise UsageError "`name` must be `meaning`, got `value`." unless the condition holds.
+    """Raise UsageError "`name` must be `meaning`, got `value`." unless `condition`.
 
     For limits that depend on the environment or on other settings; a field's own range is part of its definition.
     """

@@ -1,4 +1,4 @@
-"""What other libraries call settings, for an answer to somebody who comes from there."""
+"""The names of settings in other libraries, for messages about unknown settings."""
 
 from collections.abc import Iterable, Mapping
 
@@ -37,16 +37,27 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("logdir", "log_dir", "exp_name"), ("run",)),
     "track": ("wandb",),
 }
-"""By the name elsewhere, what entrax calls it, in one agent or another."""
+"""The names in entrax, of one agent or another, by the name in other libraries."""
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """The sentence about a setting `name` that is not among those `known`: what it is called here, or what is near."""
+    """Return the sentence about an unknown setting.
+
+    It has the setting's name in entrax, or the closest of the `known` names.
+    """
     known = list(known)
     return called(name, {ours: f"`{ours}`" for ours in known}) or f"There is no setting {name!r}{closest(name, known)}"
 
 
 def called(name: str, known: Mapping[str, str], shown: str | None = None) -> str | None:
-    """The sentence that says what `name` is called in entrax, in the words of `known`; None if it is not known."""
+    """Return the sentence with the name in entrax of a setting of other libraries.
+
+    Returns None if there is no such setting.
+
+    Args:
+        name: the name in another library.
+        known: how to show each setting of entrax.
+        shown: how to show `name`.
+    """
     ours = [known[ours] for ours in FOREIGN.get(name, ()) if ours in known]
     return f"{shown or f'`{name}`'} is called {' or '.join(ours)} in entrax." if ours else None

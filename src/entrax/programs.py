@@ -1,7 +1,7 @@
-"""Compiled programs: when to release those that a long-lived process has gathered.
+"""Release of JAX's compiled programs in long-lived processes.
 
-XLA maps every compiled program into memory piece by piece, several hundred maps for one agent's update, and JAX keeps
-all of them. Linux allows a process some 65,000 maps; beyond that, XLA's compiler crashes.
+XLA maps every compiled program into memory, several hundred maps for one agent's update, and JAX keeps all programs.
+Linux allows a process about 65,000 maps; beyond that, XLA's compiler crashes.
 """
 
 import ctypes
@@ -14,14 +14,17 @@ _MAPS = Path("/proc/self/maps")
 _LIMIT = Path("/proc/sys/vm/max_map_count")
 _USUAL_LIMIT = 65_530
 SHARE = 1 / 16
-"""Programs are released when they hold more than this share of the maps that the system allows."""
+"""Programs are released when they use more than this share of the allowed maps."""
 
 _others = 0
-"""The maps that were left when programs were last released: they belong to something else."""
+"""The maps that remained after the last release, which belong to other things than programs."""
 
 
 def memory_maps() -> int:
-    """The memory maps of this process; 0 where the system does not list them."""
+    """Return the number of memory maps of this process.
+
+    Returns 0 where the system does not list them.
+    """
     try:
         return _MAPS.read_bytes().count(b"\n")
     except OSError:
@@ -29,7 +32,7 @@ def memory_maps() -> int:
 
 
 def memory_map_limit() -> int:
-    """The memory maps that the system allows a process."""
+    """Return the number of memory maps that the system allows a process."""
     try:
         return int(_LIMIT.read_text())
     except (OSError, ValueError):
@@ -37,23 +40,23 @@ def memory_map_limit() -> int:
 
 
 def release_programs(*, always: bool = False) -> None:
-    """Release JAX's compiled programs if they are many, or `always`.
+    """Release JAX's compiled programs if they use many memory maps, or `always`.
 
-    Functions stay usable: what is called again is compiled again, or read from the compilation cache. Call this between
-    pieces of work.
+    Functions stay usable: a later call compiles again, or reads from the compilation cache. Call this between pieces of
+    work.
     """
     global _others
     if always or memory_maps() - _others > SHARE * memory_map_limit():
         import jax
 
         jax.clear_caches()
-        gc.collect()  # a program also dies with the function it was compiled for, which may lie in a cycle
+        gc.collect()  # a program is kept by its function, which may be part of a cycle
         _return_freed_memory()
         _others = memory_maps()
 
 
 def _return_freed_memory() -> None:
-    """Hand freed memory back to the system: after many compilations glibc keeps hundreds of megabytes of it."""
+    """Return freed memory to the system: after many compilations glibc keeps hundreds of megabytes."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
-"""What an agent knows of its environment, and the records that travel between the rooms.
+"""The spec of an environment, and the records that packages exchange.
 
-Nothing here needs JAX: environment workers import this module too. `Transition` and `Progress` are named tuples,
-which JAX treats as pytrees.
+Nothing here needs JAX, since worker processes import this module. `Transition` and `Progress` are named tuples, which
+JAX treats as pytrees.
 """
 
 import math
@@ -13,12 +13,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Leaf:
-    """One named part of an observation as the environment declares it: `size` entries of the flat vector.
+    """One named part of an observation: `size` entries of the flat vector.
 
-    `low` and `high` hold one bound for each entry of the flat part, or one for all entries of an image. What follows
-    says how to find and flatten the part; no network depends on it, so it is not compared. `path` leads to the part
-    through ("key", name) and ("place", number) of dictionaries and tuples; None in records of older versions. Of
-    integers that become one-hot, `options` holds how many values each has and `start` the least.
+    `low` and `high` hold one bound for each entry of the flat part, or one for all entries of an image. The other
+    fields say how to find and flatten the part; no network depends on them, and they are not compared. `path` leads to
+    the part through ("key", name) and ("place", number) of dictionaries and tuples; it is None in records of older
+    versions. For integers that become one-hot, `options` holds the number of values of each and `start` the smallest.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Leaf:
 
     @property
     def is_image(self) -> bool:
-        """Whether the part is an image, height × width × channels."""
+        """Whether the part is an image, [height, width, channels]."""
         return len(self.shape) == 3 and self.dtype in IMAGE_DTYPES
 
     @property
     def is_plain(self) -> bool:
-        """Whether a record without `path` says all: the observation is a Box, and nothing is around it."""
+        """Whether a record without `path` suffices: the observation is a single Box."""
         return "/" not in self.name and self.size == int(np.prod(self.shape)) and self.shape != ()
 
 
@@ -46,7 +46,7 @@ IMAGE_DTYPES = ("uint8", "bool")
 
 
 class Image(NamedTuple):
-    """An image, channels last; its entries are from 0 to `greatest`."""
+    """An image, channels last, with entries from 0 to `greatest`."""
 
     height: int
     width: int
@@ -60,7 +60,7 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Continuous:
-    """A box of actions with finite bounds, one for each entry of the flattened action."""
+    """Continuous actions in a box, with bounds for each entry of the flat action."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -69,28 +69,29 @@ class Continuous:
 
     @property
     def size(self) -> int:
-        """Number of entries of the flattened action."""
+        """The number of entries of the flat action."""
         return int(np.prod(self.shape))
 
 
 @dataclass(frozen=True)
 class Discrete:
-    """Actions `start, …, start + n - 1` in the environment, 0 … n-1 for an agent."""
+    """Discrete actions `start, …, start + n - 1`, which are 0, …, n-1 for an agent."""
 
     n: int
     start: int = 0
 
     @property
     def size(self) -> int:
-        """Number of entries of the flattened action."""
+        """The number of entries of the flat action."""
         return 1
 
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """Several discrete actions at once, with `nvec[i]` choices in place i of the flat action, from 0 for an agent.
+    """Several discrete actions at once.
 
-    In the environment they start at `start` (empty: 0) and are an array of `shape` (empty: a vector) and `dtype`.
+    Entry i of the flat action has `nvec[i]` choices, from 0 for an agent. In the environment they start at `start`
+    (empty: 0) and form an array of `shape` (empty: a vector) and `dtype`.
     """
 
     nvec: tuple[int, ...]
@@ -100,15 +101,15 @@ class MultiDiscrete:
 
     @property
     def size(self) -> int:
-        """Number of entries of the flattened action."""
+        """The number of entries of the flat action."""
         return len(self.nvec)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """An environment's observation leaves, concatenated in this order into one float32 vector, and its actions.
+    """The observations and actions of an environment.
 
-    An image is the only leaf, and its flat vector is of uint8.
+    The leaves are concatenated in this order into one float32 vector. An image is the only leaf, with a uint8 vector.
     """
 
     observation: tuple[Leaf, ...]
@@ -116,12 +117,12 @@ class Spec:
 
     @property
     def obs_size(self) -> int:
-        """Length of the flat observation vector."""
+        """The length of the flat observation vector."""
         return sum(leaf.size for leaf in self.observation)
 
     @property
     def image(self) -> Image | None:
-        """What the flat vector is if an image is all that is observed, else None."""
+        """The observed image; None if vectors are observed."""
         leaf = self.observation[0]
         if len(self.observation) > 1 or not leaf.is_image:
             return None
@@ -130,19 +131,21 @@ class Spec:
 
     @property
     def scaled_size(self) -> int:
-        """Length of what a normaliser scales: the flat vector, but nothing of an image."""
+        """The number of entries that a normaliser scales; 0 for an image."""
         return self.obs_size if self.image is None else 0
 
     @property
     def obs_dtype(self) -> type[np.generic]:
-        """Of the flat observation vector."""
+        """The dtype of the flat observation vector."""
         return np.float32 if self.image is None else np.uint8
 
 
 def spec_from_json(record: dict[str, Any]) -> Spec:
-    """The spec that `dataclasses.asdict` turned into JSON data: tuples are lists there, and infinite bounds null.
+    """Read a spec from the JSON data of `dataclasses.asdict`.
 
-    Raises TypeError or ValueError when fields are missing, unknown, or do not fit each other.
+    The data have lists for tuples and null for infinite bounds.
+
+    Raises TypeError or ValueError if fields are missing, unknown, or do not fit each other.
     """
 
     def bounds(values: list[float | None], missing: float) -> tuple[float, ...]:
@@ -163,9 +166,9 @@ def spec_from_json(record: dict[str, Any]) -> Spec:
 
 
 def _check_sizes(spec: Spec) -> None:
-    """Raises ValueError unless there is a bound for each entry."""
+    """Raise ValueError unless there is a bound for each entry."""
     if not spec.observation:
-        raise ValueError("nothing is observed")
+        raise ValueError("there are no observations")
     for leaf in spec.observation:
         entries = 1 if leaf.is_image and len(leaf.low) == 1 and leaf.size == math.prod(leaf.shape) else leaf.size
         if not len(leaf.low) == len(leaf.high) == entries:
@@ -177,9 +180,10 @@ def _check_sizes(spec: Spec) -> None:
 
 
 class Transition(NamedTuple):
-    """One step, or any batch of steps under the same leading axes. `next_obs` is the true successor, never a reset.
+    """One step, or a batch of steps with the same leading axes.
 
-    `action` is the agent's, in [-1, 1] for continuous actions. Only `terminated` stops bootstrapping.
+    `next_obs` is the true successor, never a reset. `action` is that of the agent, in [-1, 1] for continuous actions.
+    Only `terminated` stops bootstrapping.
     """
 
     obs: Any  # [..., obs] float32, or uint8 of an image
@@ -191,7 +195,7 @@ class Transition(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where a run stands: single environment steps taken, and the horizon its schedules are laid out for."""
+    """The progress of a run: its environment steps and the horizon of its schedules."""
 
     step: Any  # [] int32
     horizon: Any  # [] int32

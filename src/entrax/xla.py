@@ -1,7 +1,7 @@
-"""Keeps XLA's CPU compiler from a fusion that computes wrong numbers.
+"""A guard against a fusion of XLA's CPU compiler that computes wrong numbers.
 
-`sum(dot(E, full(c)) * E)` comes out wrong by any factor at some sizes, such as 64×64, in the versions of jaxlib below.
-Every package of entrax that computes with JAX imports this module, which switches the fusion off.
+`sum(dot(E, full(c)) * E)` is wrong by any factor at some sizes, such as 64×64, in the versions of jaxlib below. Every
+package of entrax that computes with JAX imports this module, which switches the fusion off.
 """
 
 import os
@@ -16,11 +16,14 @@ import numpy as np
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 WITHOUT_REDUCTIONS = f"{FLAG}=-reduce"
 TESTED = {"0.10.2", "0.11.0", "0.11.1", "0.11.2", "0.12.0", "0.12.0.1"}
-"""The versions of jaxlib that have the fault and know the flag. XLA ends a process that gives it an unknown flag."""
+"""The versions of jaxlib that have the fault and know the flag. XLA ends the process for an unknown flag."""
 
 
 def guard() -> None:
-    """Switch the fusion off for this process and its children, unless JAX is running already."""
+    """Switch the fusion off for this process and its children.
+
+    If JAX already runs, only check it.
+    """
     if _started_before:
         check()
     elif version("jaxlib") in TESTED and not _flag_given():
@@ -29,7 +32,10 @@ def guard() -> None:
 
 @cache
 def check() -> None:
-    """Warn, once, if the fusion is on and computes a small sum of products wrongly. This starts JAX."""
+    """Warn once if the fusion is on and computes a small sum of products wrongly.
+
+    This starts JAX.
+    """
     if not _flag_given() or _started_before:
         warn_if_wrong()
 
@@ -57,7 +63,7 @@ def _sums(x: jax.Array, c: jax.Array) -> jax.Array:
 
 
 def _backend_started() -> bool:
-    """Whether JAX's backend is up: from then on, flags are ignored and the number of devices cannot be changed."""
+    """Return whether JAX's backend runs, after which flags are ignored and the number of devices is fixed."""
     before = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]
     try:
         jax.config.update("jax_num_cpu_devices", 2 if before != 2 else 3)

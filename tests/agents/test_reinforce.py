@@ -283,5 +283,5 @@ def test_values_that_do_not_go_together_are_refused(fields, words):
 
 def test_the_mean_of_others_needs_others():
     data = reinforce.data(configured(baseline="mean"))
-    with pytest.raises(EntraxError, match="`envs` of at least 2, as it is set, not 1"):
-        data.loop(steps=1000, envs=1, learning_starts=0)
+    with pytest.raises(EntraxError, match=r"`envs` must be at least 2\b.*got 1"):
+        data.fixed_options(steps=1000, envs=1, learning_starts=0)

@@ -94,8 +94,8 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
         (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "discrete"]),
         (["train", "Pendulum-v1", "--resume"], ["--resume needs --run"]),
-        (["resume", "nowhere"], ["no run at", "nowhere: no such directory"]),
-        (["evaluate", "nowhere"], ["no run at", "nowhere: no such directory"]),
+        (["resume", "nowhere"], ["nowhere is not a run", "no such directory"]),
+        (["evaluate", "nowhere"], ["nowhere is not a run", "no such directory"]),
         (["trian"], ["'trian'", "did you mean 'train'"]),
     ],
 )

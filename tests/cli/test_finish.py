@@ -8,11 +8,11 @@ import pytest
 
 from entrax.cli import main
 from entrax.cli.finish import better, lines
-from entrax.evaluation.episodes import Evaluation
+from entrax.evaluation.episodes import EvaluationResult
 
 
 def evaluation(*returns, policy="mode", success_rate=None):
-    return Evaluation(
+    return EvaluationResult(
         mean=float(np.mean(returns)),
         std=float(np.std(returns)),
         returns=tuple(map(float, returns)),

@@ -8,7 +8,7 @@ import pytest
 import entrax
 from entrax.cli import main
 from entrax.cli.stress import table
-from entrax.evaluation.stress import Interval, Outcome, Stress
+from entrax.evaluation.stress import ConditionResult, Interval, StressResult
 
 SMALL = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
 
@@ -57,11 +57,11 @@ def test_a_figure_that_cannot_be_written_loses_no_results(run: Path, capsys: pyt
 
 
 def test_the_table() -> None:
-    def outcome(mean: float, half: float) -> Outcome:
-        return Outcome(mean=mean, low=mean - half, high=mean + half, returns=(mean,), lengths=(1,))
+    def outcome(mean: float, half: float) -> ConditionResult:
+        return ConditionResult(mean=mean, low=mean - half, high=mean + half, returns=(mean,), lengths=(1,))
 
     none, worse = outcome(2000.0, 30.0), outcome(12.345, 2.0)
-    result = Stress(
+    result = StressResult(
         policy="mode",
         episodes=1,
         levels=(0.0, 1.0),

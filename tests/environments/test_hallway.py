@@ -107,13 +107,13 @@ def test_the_ant_sees_the_walls_that_stop_it():
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "words"),
     [
-        (lambda: PointHallway(width=1.0), "for the point is at least 1.5 wide, not 1.0"),
-        (lambda: AntHallway(width=2.0), "for the ant is at least 2.5 wide, not 2.0"),
-        (lambda: PointHallway(direction=float("nan")), "a number of degrees, not nan"),
+        (lambda: PointHallway(width=1.0), r"`width`.*1\.5 for the point.*1\.0"),
+        (lambda: AntHallway(width=2.0), r"`width`.*2\.5 for the ant.*2\.0"),
+        (lambda: PointHallway(direction=float("nan")), "`direction`.*nan"),
     ],
 )
-def test_impossible_hallways_are_refused(make, sentence):
-    with pytest.raises(EntraxError, match=sentence):
+def test_impossible_hallways_are_refused(make, words):
+    with pytest.raises(EntraxError, match=words):
         make()

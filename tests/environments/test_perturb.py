@@ -325,7 +325,7 @@ def ground_below(env: Perturbed, x: float) -> float:
 @pytest.mark.parametrize("family", ["slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"])
 def test_the_ground_is_where_the_formula_says(family):
     env = perturb(make("Hopper-v5"), **{family: 0.5})
-    start = env._lowered._ground.start
+    start = env._height._ground.start
     assert 0.25 < start < 0.7  # just beyond the foot
     sign = -1.0 if family.endswith("down") else 1.0
     for x in (-5.0, -0.2, start + 0.04, start + 1.3, start + 30.05):
@@ -345,7 +345,7 @@ def test_a_box_comes_to_rest_on_the_slope(tmp_path, family, sign):
     tilt = np.radians(STEEPEST)
     plain = free_body(tmp_path, geoms, z=0.2 + sign * np.tan(tilt), x=1.0)
     env = perturb(plain, **{family: 1.0})
-    start = env._lowered._ground.start
+    start = env._height._ground.start
     env.reset(seed=0)
     for _ in range(150):
         obs, *_ = env.step(np.zeros(0))
@@ -377,7 +377,7 @@ def test_altitude_is_no_matter_of_health():
     body = env.unwrapped
     qpos = body.data.qpos.copy()
     qpos[0] = 50.0
-    qpos[1] -= np.tan(np.radians(STEEPEST)) * (50.0 - env._lowered._ground.start) - 0.3
+    qpos[1] -= np.tan(np.radians(STEEPEST)) * (50.0 - env._height._ground.start) - 0.3
     body.set_state(qpos, np.zeros(6))
     obs, _, terminated, *_ = env.step(np.zeros(3))
     assert not terminated
@@ -394,12 +394,12 @@ def test_observations_keep_their_size_where_all_bodies_are_observed():
 @pytest.mark.parametrize(
     ("name", "severities", "words"),
     [
-        ("Pendulum-v1", {"mass": 0.5}, "mass does not apply to this environment: it has no MuJoCo model"),
+        ("Pendulum-v1", {"mass": 0.5}, "mass does not apply.*no MuJoCo model"),
         ("InvertedPendulum-v5", {"slope_up": 0.5}, "no level ground plane"),
-        ("Hopper-v5", {"slope_up": 0.5, "stairs_up": 0.5}, "one way at a time, not by slope_up and stairs_up"),
+        ("Hopper-v5", {"slope_up": 0.5, "stairs_up": 0.5}, "at a time.*slope_up and stairs_up"),
         ("Hopper-v5", {"mas": 0.5}, "did you mean 'mass'"),
-        ("Hopper-v5", {"mass": 1.5}, "from 0 .none. to 1 .severe., not 1.5"),
-        ("Hopper-v5", {"mass": float("nan")}, "not nan"),
+        ("Hopper-v5", {"mass": 1.5}, r"severity of mass.*from 0.*to 1.*1\.5"),
+        ("Hopper-v5", {"mass": float("nan")}, "severity of mass.*nan"),
     ],
 )
 def test_what_cannot_be_perturbed_is_a_sentence(name, severities, words):

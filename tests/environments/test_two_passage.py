@@ -227,13 +227,13 @@ def test_it_takes_too_long_by_truncation():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "words"),
     [
-        ({"closed": "lfet"}, "closed is one of random, left, right, none, not 'lfet', did you mean 'left'?"),
-        ({"body": "antt"}, "bodies point and ant, not 'antt', did you mean 'ant'?"),
-        ({"body": "ant", "closed": "both"}, "not 'both'"),
+        ({"closed": "lfet"}, "`closed`.*random, left, right, none.*'lfet', did you mean 'left'"),
+        ({"body": "antt"}, "`body`.*point or ant.*'antt', did you mean 'ant'"),
+        ({"body": "ant", "closed": "both"}, "`closed`.*'both'"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, sentence):
-    with pytest.raises(EntraxError, match=sentence.replace("?", "[?]")):
+def test_wrong_arguments_are_named(arguments, words):
+    with pytest.raises(EntraxError, match=words):
         two_passage(**arguments)

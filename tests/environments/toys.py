@@ -69,7 +69,7 @@ class Toy(gymnasium.Env):
             case "leave":
                 os._exit(0)
             case "slow":
-                time.sleep(0.4)
+                time.sleep(1.0)
             case "note":
                 Path(self.note).write_text(f"{os.getpid()}\n{'jax' in sys.modules}\n{os.environ['OMP_NUM_THREADS']}")
         wrong = {

@@ -1,16 +1,20 @@
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
+from entrax.cli.flags import with_flags
 from entrax.environments.make import make_pool
 from entrax.environments.seeds import episode_seed
-from entrax.environments.source import EnvSource
+from entrax.environments.source import EnvSource, parse_env_args
 from entrax.errors import EntraxError
 from entrax.evaluation import episodes
 from entrax.evaluation.episodes import evaluate
@@ -104,7 +108,20 @@ def test_an_endless_episode_is_cut_off_with_a_warning(envs):
     assert (result.lengths, result.returns) == ((4, 4), (64.0, 64.0))
     [sentence] = said
     assert "cut off after 4 steps" in sentence
-    assert "`max_episode_steps=1000`" in sentence
+
+
+def test_the_advice_on_endless_episodes_works_where_the_environment_is_given(monkeypatch, capsys):
+    """`entrax evaluate` and `entrax stress` take --env-arg, and have no flag of their own for a limit."""
+    monkeypatch.setattr(episodes, "UNKNOWN_LIMIT", 5)
+    monkeypatch.setitem(gymnasium.registry, "Endless-v0", EnvSpec("Endless-v0", partial(toys.Countdown, endless=True)))
+    ones = lambda obs, e, t: np.ones((len(obs), 1))  # noqa: E731
+    evaluate(ones, EnvSource("Endless-v0"), episodes=1, seed=0, policy="mode", workers=0)
+    advised = re.search(r"--env-arg (\w+=\d+)", with_flags(capsys.readouterr().err))
+    assert advised is not None
+    limited = EnvSource("Endless-v0", parse_env_args([advised[1]]))
+    result = evaluate(ones, limited, episodes=1, seed=0, policy="mode", workers=0)
+    assert result.lengths == (1000,)
+    assert "cut off" not in capsys.readouterr().err
 
 
 def test_without_a_known_limit_episodes_are_cut_off_in_the_end(monkeypatch, capsys):

@@ -6,6 +6,7 @@ from entrax.errors import EntraxError
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
+    estimate_improvement,
     interquartile_mean,
     performance_profile,
     pooled_interquartile_mean,
@@ -42,7 +43,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 @pytest.mark.parametrize("values", [[], [1.0, np.nan], [np.inf]])
 def test_what_cannot_be_summarised_is_a_sentence(values):
-    with pytest.raises(EntraxError, match="one finite number for each"):
+    with pytest.raises(EntraxError, match="one finite number"):
         summarise(np.array(values))
 
 
@@ -84,6 +85,48 @@ def test_the_bootstrap_of_two_seeds_by_enumeration():
     assert (found.low, found.high) == (0.0, 1.0)
 
 
+def test_the_interval_of_one_task_is_that_of_scipy():
+    """Two bootstraps by other random draws: their ends agree within the noise of 20,000 resamples."""
+    values = np.random.default_rng(4).normal(size=9)
+    mine = estimate(pooled_interquartile_mean, [values], resamples=20_000)
+    theirs = stats.bootstrap([values], interquartile_mean_of, n_resamples=20_000, method="percentile", rng=5)
+    interval = theirs.confidence_interval
+    assert (mine.low, mine.high) == pytest.approx((interval.low, interval.high), abs=0.02 * values.std())
+
+
+def interquartile_mean_of(values, axis):
+    return interquartile_mean(np.moveaxis(values, axis, -1))
+
+
+def test_the_interval_of_improvement_is_the_bca_of_scipy():
+    rng = np.random.default_rng(6)
+    ours, theirs = [rng.normal(1.0, 1.0, 4), rng.normal(1.0, 1.0, 5)], [rng.normal(size=3), rng.normal(size=6)]
+
+    def by_pairs(a, b, c, d, axis):
+        pairs = [np.mean(x[..., :, None] > y[..., None, :], axis=(-2, -1)) for x, y in ((a, c), (b, d))]
+        return np.mean(pairs, axis=0)
+
+    expected = stats.bootstrap([*ours, *theirs], by_pairs, n_resamples=500, method="BCa", rng=0).confidence_interval
+    found = estimate_improvement(ours, theirs, resamples=500)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]), ([1.0, 1.0], [1.0, 1.0]), ([2.0], [1.0, 3.0]), ([2.0], [1.0])],
+)
+def test_where_bca_is_not_defined_the_percentile_interval_counts(ours, theirs):
+    ours, theirs = [np.array(ours)], [np.array(theirs)]
+    assert estimate_improvement(ours, theirs) == estimate(probability_of_improvement, ours, theirs)
+
+
+def test_scores_that_all_tie_improve_on_nothing():
+    ties = [np.ones(3), np.ones(2)]
+    found = estimate(probability_of_improvement, ties, ties)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
 def test_the_bootstrap_is_stratified():
     """Tasks far apart with seeds that agree: drawn within tasks nothing varies, drawn over all of them it would."""
     found = estimate(pooled_interquartile_mean, [np.zeros(4), np.full(4, 100.0)])
@@ -117,5 +160,5 @@ def test_the_band_of_a_curve_draws_the_same_seeds_at_every_step():
 
 @pytest.mark.parametrize("scores", [[], [np.array([])], [np.array([1.0]), np.array([np.nan])]])
 def test_no_interval_without_scores(scores):
-    with pytest.raises(EntraxError, match="one finite score"):
+    with pytest.raises(EntraxError, match="finite scores"):
         estimate(pooled_interquartile_mean, scores)

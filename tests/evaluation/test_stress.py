@@ -12,7 +12,7 @@ from entrax.environments.perturb import FAMILIES
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError
 from entrax.evaluation.episodes import evaluate
-from entrax.evaluation.stress import stress
+from entrax.evaluation.stress import stress_test
 from entrax.report.stress_figure import stress_figure
 
 STEPS = 8
@@ -50,7 +50,7 @@ def repeat(obs, episodes, t):
 
 
 def run(env: EnvSource, **settings):
-    return stress(repeat, env, **({"seed": 0, "policy": "mode", "episodes": 4} | settings))
+    return stress_test(repeat, env, **({"seed": 0, "policy": "mode", "episodes": 4} | settings))
 
 
 @pytest.mark.parametrize("bonus", [0.0, -3.0])
@@ -102,7 +102,7 @@ def test_the_policy_is_told_the_episode_within_its_condition():
         seen.update(episodes.tolist())
         return obs
 
-    stress(act, source(), seed=0, policy="sampled", families=["action_delay"], episodes=3)
+    stress_test(act, source(), seed=0, policy="sampled", families=["action_delay"], episodes=3)
     assert seen == {0, 1, 2}
 
 
@@ -114,7 +114,7 @@ def steady(obs, episodes, t):
 @pytest.fixture(scope="module")
 def hopper():
     env = EnvSource("Hopper-v5", {"max_episode_steps": 20})
-    return stress(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, envs=4, workers=0), env
+    return stress_test(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, envs=4, workers=0), env
 
 
 def test_all_families_apply_to_a_hopper(hopper):
@@ -130,7 +130,7 @@ def test_all_families_apply_to_a_hopper(hopper):
 def test_results_do_not_depend_on_how_many_run_at_once_nor_where(hopper):
     result, env = hopper
     for settings in ({"envs": 1, "workers": 0}, {"envs": 3, "workers": 1}):
-        again = stress(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, **settings)
+        again = stress_test(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, **settings)
         assert again == result
 
 

@@ -42,7 +42,7 @@ def test_the_draw_follows_from_the_generator():
 def test_an_empty_source_leaves_its_share_to_the_others():
     mixed = MixedSource([(filled([]), 0.5), (filled([3.0]), 0.5)])
     assert (mixed.sample(np.random.default_rng(0), 1, 4).reward == 3.0).all()
-    with pytest.raises(ValueError, match="stored"):
+    with pytest.raises(ValueError, match="empty"):
         MixedSource([(filled([]), 1.0)]).sample(np.random.default_rng(0), 1, 4)
 
 

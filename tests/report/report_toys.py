@@ -1,5 +1,7 @@
 """Environments that are drawn in known colours."""
 
+import threading
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -21,6 +23,8 @@ class Painter(gymnasium.Env):
         return np.zeros(1, np.float32), {}
 
     def step(self, action):
+        if self.fault == "hang":
+            threading.Event().wait()
         self.taken, self.brightness = self.taken + 1, float(action[0])
         return np.array([self.taken], np.float32), 0.0, self.taken == self.length, False, {}
 

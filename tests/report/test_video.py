@@ -8,6 +8,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from entrax.environments.rendering import keep_in_view
 from entrax.environments.source import EnvSource
 from entrax.report import video
 from entrax.report.video import record
@@ -53,8 +54,8 @@ def test_large_pictures_are_made_smaller(tmp_path):
     [
         ({"fault": "raise"}, "does not render here .*RuntimeError: the brush is broken"),
         ({"fault": "die"}, "died of signal 6"),
-        ({"fault": "late"}, "rendering failed: RuntimeError: the paint ran out"),
-        ({"fault": "none"}, "cannot be filmed: render"),
+        ({"fault": "late"}, "cannot be filmed: .*RuntimeError: the paint ran out"),
+        ({"fault": "none"}, "cannot be filmed: .*no image from render"),
         ({"colour": "red"}, "does not render here .*unexpected keyword argument 'colour'"),
     ],
 )
@@ -83,6 +84,20 @@ def test_an_environment_of_the_users_process_is_filmed_too(tmp_path, monkeypatch
     assert len(decoded(tmp_path / "film.mp4")[2]) == 6
 
 
+def test_the_film_obeys_the_limit_of_a_step(tmp_path):
+    """A step that never ends, in a worker process that can be killed; without the fault the film is the same."""
+    source = EnvSource("report_toys:Painter", {"length": 10})
+    for name, limit in (("here", None), ("there", 60.0)):
+        path = tmp_path / f"{name}.mp4"
+        assert record(source, brighten, path, seed=0, max_seconds=0.2, step_timeout=limit) is None
+    assert np.array_equal(*(decoded(tmp_path / f"{name}.mp4")[2] for name in ("here", "there")))
+    stuck = EnvSource("report_toys:Painter", {"fault": "hang"})
+    why = record(stuck, brighten, tmp_path / "film.mp4", seed=0, max_seconds=0.2, step_timeout=1.0)
+    assert why is not None
+    assert re.search("cannot be filmed: .*within 1 s", why), why
+    assert not (tmp_path / "film.mp4").exists()
+
+
 def test_the_users_environment_variables_stay_as_they_were(tmp_path, monkeypatch):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
@@ -94,7 +109,7 @@ def test_the_users_environment_variables_stay_as_they_were(tmp_path, monkeypatch
 def test_the_camera_follows_a_runner_unless_it_was_chosen():
     for kwargs, follows in (({}, True), ({"camera_id": -1}, False)):
         env = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
-        video._follow(env)
+        keep_in_view(env)
         assert (env.unwrapped.mujoco_renderer.camera_id >= 0) == follows
         env.close()
-    video._follow(EnvSource("report_toys:Painter").make())  # what has no MuJoCo camera is left alone
+    keep_in_view(EnvSource("report_toys:Painter").make())  # an environment without a MuJoCo camera is unchanged

@@ -155,9 +155,9 @@ def test_many_values_in_many_places(copy, verb):
 
 def test_a_field_of_another_type_is_named_with_its_file(copy):
     for file, path, words in [
-        (CONFIG, ("training", "steps"), "training.steps should be an integer"),
-        (CONFIG, ("spec", "observation"), "spec.observation should be a list"),
-        (META, ("meta", "replay", "rows"), "meta.replay.rows should be an integer"),
+        (CONFIG, ("training", "steps"), "training.steps must be an integer"),
+        (CONFIG, ("spec", "observation"), "spec.observation must be a list"),
+        (META, ("meta", "replay", "rows"), "meta.replay.rows must be an integer"),
     ]:
         run = copy()
         target = run / CONFIG if file == CONFIG else meta_of(run)

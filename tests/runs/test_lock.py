@@ -9,12 +9,12 @@ from entrax.errors import EntraxError
 from entrax.runs.lock import writing
 
 HOLD = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from entrax.runs.lock import writing
 with writing(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 
@@ -34,13 +34,13 @@ def test_a_second_holder_is_refused_and_the_lock_dies_with_the_first(tmp_path):
 
 
 FORK = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from entrax.runs.lock import writing
 with writing(Path(sys.argv[1])):
     if os.fork() == 0:  # as an environment may do
         print("held", flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 

@@ -6,8 +6,8 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter, scalars
-from entrax.runs.tensorboard import TensorBoardView
-from entrax.runs.wandb import WandbView
+from entrax.runs.tensorboard import TensorBoardLogger
+from entrax.runs.wandb import WandbLogger
 
 ROW = {
     "step": 7,
@@ -49,7 +49,7 @@ def test_a_view_that_fails_is_dropped_with_an_event_and_the_rest_goes_on(run):
     (event,) = run.events()
     assert event["kind"] == "warning"
     assert event["step"] == 1
-    assert "bad shows nothing from here on: ConnectionError: the network is gone" in event["message"]
+    assert "bad was dropped: ConnectionError: the network is gone" in event["message"]
     assert good.closed
     assert not bad.closed
 
@@ -66,7 +66,7 @@ def test_scalars_are_the_numbers_by_path():
 def test_tensorboard_shows_each_finite_number_at_its_step(tmp_path):
     event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
     for row in (ROW | {"step": 99}, ROW):  # the second view is of the same run, taken up again before step 99
-        view = TensorBoardView(tmp_path)
+        view = TensorBoardLogger(tmp_path)
         view.begin([row])
         view.close()
     (file,) = tmp_path.iterdir()
@@ -83,6 +83,6 @@ def test_what_is_not_installed_is_a_sentence(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
     with pytest.raises(EntraxError, match="pip install wandb"):
-        WandbView(run, project="p")
+        WandbLogger(run, project="p")
     with pytest.raises(EntraxError, match="pip install tensorboard"):
-        TensorBoardView(run.path)
+        TensorBoardLogger(run.path)

@@ -116,22 +116,22 @@ def test_a_template_of_shapes_is_enough():
 
 
 @pytest.mark.parametrize(
-    ("stored", "sentence"),
+    ("stored", "words"),
     [
-        ({"a": np.zeros(2, np.float32)}, "The array 'b' is missing"),
-        ({"a": np.zeros(2, np.float32), "b": np.int32(0), "c": np.zeros(1)}, "The array 'c' has no place"),
-        ({"a": np.zeros(3, np.float32), "b": np.zeros((), np.int32)}, r"'a' has shape \(3,\) where \(2,\) is needed"),
-        ({"a": np.zeros(2, np.float64), "b": np.zeros((), np.int32)}, "'a' has dtype float64 where float32 is needed"),
-        ({"a": np.zeros(2, np.float32), "b": np.zeros(1, np.int32)}, r"'b' has shape \(1,\) where \(\) is needed"),
+        ({"a": np.zeros(2, np.float32)}, "'b' is missing"),
+        ({"a": np.zeros(2, np.float32), "b": np.int32(0), "c": np.zeros(1)}, "'c' is unexpected"),
+        ({"a": np.zeros(3, np.float32), "b": np.zeros((), np.int32)}, r"'a' .*shape \(2,\), got \(3,\)"),
+        ({"a": np.zeros(2, np.float64), "b": np.zeros((), np.int32)}, "'a' .*dtype float32, got float64"),
+        ({"a": np.zeros(2, np.float32), "b": np.zeros(1, np.int32)}, r"'b' .*shape \(\), got \(1,\)"),
     ],
 )
-def test_the_first_difference_is_named(stored, sentence):
-    with pytest.raises(EntraxError, match=sentence):
+def test_the_first_difference_is_named(stored, words):
+    with pytest.raises(EntraxError, match=words):
         unflatten({"a": jnp.zeros(2), "b": jnp.int32(0)}, {name: np.asarray(array) for name, array in stored.items()})
 
 
 def test_a_key_of_another_kind_is_refused():
-    with pytest.raises(EntraxError, match=r"'key' has shape \(4,\) where \(2,\) is needed"):
+    with pytest.raises(EntraxError, match=r"'key' .*shape \(2,\), got \(4,\)"):
         unflatten({"key": jax.random.key(0)}, flatten({"key": jax.random.key(0, impl="rbg")}))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import entrax
 from entrax.environments.recorded import recorded_source
 from entrax.errors import EntraxError
-from entrax.evaluation.stress import stress
+from entrax.evaluation.stress import stress_test
 from entrax.report.html import write_report
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.checkpoint import META, STATE, SUMS
@@ -103,7 +103,7 @@ VERBS: dict[str, Callable[[Path], Any]] = {
     "evaluate": lambda run: entrax.load(run).evaluate(1, workers=0),
     "resume": lambda run: entrax.resume(run, steps=61),
     "finetune": lambda run: entrax.finetune(run, steps=4, run=run.with_name("tuned"), eval_every=0),
-    "stress": lambda run: stress(lambda *_: None, entrax.load(run).source(), seed=0, policy="mode", episodes=1),
+    "stress": lambda run: stress_test(lambda *_: None, entrax.load(run).source(), seed=0, policy="mode", episodes=1),
     "report": lambda run: write_report(RunDirectory.open(run), no_video="not asked for"),
     "prior": lambda run: entrax.train("Pendulum-v1", "ppo", prior=run, steps=4, run=run.with_name("new")),
     "data": lambda run: entrax.transitions(run),

@@ -21,7 +21,7 @@ from entrax.replay import Uniform
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
-from entrax.runs.start import read_start
+from entrax.runs.start_file import read_start_file
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
 from entrax.training.dataset import Dataset, check_data, in_order_of
@@ -142,7 +142,7 @@ def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, t
     record = whole.config["data"]
     assert (record["transitions"], record["environment"]["id"], record["step"]) == (300, "CartPole-v1", 400)
     if settings:
-        mean = read_start(whole.directory)["normaliser/mean"]
+        mean = read_start_file(whole.directory)["normaliser/mean"]
         np.testing.assert_allclose(mean, data.obs.mean(axis=0), rtol=1e-5)
         last, _ = checkpoint.load(RunDirectory.open(whole.path))
         np.testing.assert_array_equal(last["normaliser/mean"], mean)

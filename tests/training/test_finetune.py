@@ -13,7 +13,7 @@ from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
-from entrax.runs.start import read_start
+from entrax.runs.start_file import read_start_file
 from entrax.spec import Continuous, Discrete, Leaf, Spec
 from entrax.training import initial_state
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
@@ -37,7 +37,7 @@ def prints(path):
 
 def started(path):
     """The arrays that a fine-tuned run began with, by their paths."""
-    return read_start(RunDirectory.open(path))
+    return read_start_file(RunDirectory.open(path))
 
 
 def same(arrays, others, prefix):

@@ -16,12 +16,11 @@ from carts import Cart, Maker, Roomy, without_render_mode
 
 import entrax
 from entrax.agents import sac
-from entrax.environments import make
 from entrax.environments.perturb import perturbed
 from entrax.errors import EntraxError
 from entrax.policies.controller import act_in_episodes
 from entrax.report.video import record
-from entrax.training.run import command_again
+from entrax.training.from_record import command_again
 
 SMALL = {"steps": 12, "envs": 2, "workers": 2, "learning_starts": 4, "hidden": (4,), "batch_size": 2, "eval_every": 0}
 
@@ -69,10 +68,11 @@ def lived(env: Any, path: Path) -> entrax.Run:
 
 @pytest.mark.parametrize("kind", STAY)
 def test_what_no_worker_can_make_stays_here_and_one_line_says_so(kind, registered, tmp_path, capsys):
-    make._say_once.cache_clear()
-    lived(STAY[kind], tmp_path)
+    run = lived(STAY[kind], tmp_path)
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "process" in line)
     assert "stays in this process" in line
+    (event,) = (row for row in run.directory.events() if row["kind"] == "warning" and "process" in row["message"])
+    assert event["message"] in line
 
 
 @pytest.mark.parametrize("kind", GO)

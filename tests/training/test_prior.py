@@ -13,7 +13,7 @@ from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
-from entrax.runs.start import read_start
+from entrax.runs.start_file import read_start_file
 
 SMALL = {"learning_starts": 32, "chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0, "log_every": 16}
 ROLLOUT = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}
@@ -98,7 +98,7 @@ def test_a_prior_that_had_a_prior_and_fine_tuning_near_oneself(old, tmp_path):
     near = entrax.finetune(second.path, steps=32, run=tmp_path / "near", prior=second.path, eval_every=0)
     assert near.config["ancestor"]["carried"] == ["params/policy", "params/value", "prior", "normaliser"]
     assert "prior" not in near.config["ancestor"]["reset"]
-    begun = read_start(near.directory)
+    begun = read_start_file(near.directory)
     policy = {
         n.removeprefix("state/params/policy/"): a for n, a in begun.items() if n.startswith("state/params/policy")
     }

@@ -8,7 +8,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.errors import UsageError, show
-from entrax.evaluation.compare import SCORES, Learned, compare, curves, grouped
+from entrax.evaluation.compare import SCORES, EvaluatedRun, compare_groups, curves, grouped
 from entrax.runs.checkpoint import check_config
 from entrax.runs.directory import RunDirectory
 
@@ -31,7 +31,7 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
     and, over several environments, pooled scores and performance profiles (Agarwal et al. 2021).
     """
     groups = grouped([learned(path) for path in runs])
-    found = compare(groups, score)
+    found = compare_groups(groups, score)
     if figure is not None:
         from entrax.report.compare_figure import compare_figure
 
@@ -43,7 +43,7 @@ def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: boo
         show(f"figure  {figure}", err=as_json)
 
 
-def learned(path: str) -> Learned:
+def learned(path: str) -> EvaluatedRun:
     """What the run at `path` came to. Raises EntraxError when it was never evaluated or its config.json is damaged."""
     run = RunDirectory.open(path)
     check_config(run)
@@ -51,7 +51,7 @@ def learned(path: str) -> Learned:
     evaluations = {step: mean for step, mean in evaluations.items() if mean is not None}
     if not evaluations:
         raise UsageError(f"{path} has no evaluations to compare: it was trained with --eval-every 0, or not at all.")
-    return Learned(name=str(path), config=run.config, evaluations=evaluations)
+    return EvaluatedRun(name=str(path), config=run.config, evaluations=evaluations)
 
 
 def text(found: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from entrax.runs.directory import RunDirectory
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from entrax.evaluation.episodes import Evaluation
+    from entrax.evaluation.episodes import EvaluationResult
 
 NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
 
@@ -99,7 +99,7 @@ def evaluated(row: Mapping[str, Any]) -> str:
     return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']}{rate})"
 
 
-def successes(result: "Evaluation") -> str:
+def successes(result: "EvaluationResult") -> str:
     """The share of successful episodes at the end of a line; nothing where the environment does not say."""
     return "" if result.success_rate is None else f", {result.success_rate:.0%} successful"
 
@@ -119,11 +119,11 @@ def loggers(directory: RunDirectory, tensorboard: bool, project: str | None) -> 
     """The further places that rows are shown."""
     chosen: list[Any] = []
     if tensorboard:
-        from entrax.runs.tensorboard import TensorBoardView
+        from entrax.runs.tensorboard import TensorBoardLogger
 
-        chosen.append(TensorBoardView(directory.path / "tensorboard"))
+        chosen.append(TensorBoardLogger(directory.path / "tensorboard"))
     if project is not None:
-        from entrax.runs.wandb import WandbView
+        from entrax.runs.wandb import WandbLogger
 
-        chosen.append(WandbView(directory, project))
+        chosen.append(WandbLogger(directory, project))
     return chosen

@@ -8,7 +8,7 @@ import numpy as np
 from entrax.cli.display import successes
 from entrax.cli.output import print_json
 from entrax.errors import EntraxError, say, show
-from entrax.evaluation.episodes import Evaluation
+from entrax.evaluation.episodes import EvaluationResult
 from entrax.policies.controller import act_in_episodes
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
@@ -38,7 +38,7 @@ def published(directory: RunDirectory) -> bool:
     return kinds[-1:] == ["published"]
 
 
-def evaluated(run: Run, episodes: int) -> dict[str, Evaluation]:
+def evaluated(run: Run, episodes: int) -> dict[str, EvaluationResult]:
     """The returns of the policy's mode, of sampled actions, and of the best checkpoint unless it is the last.
 
     All play the same episodes. What came out is appended to the run's events.
@@ -66,7 +66,7 @@ def _best(run: Run) -> Run | None:
         return None
 
 
-def lines(results: dict[str, Evaluation], best: str) -> list[str]:
+def lines(results: dict[str, EvaluationResult], best: str) -> list[str]:
     """The evaluations, and what to do where they differ by more than chance; `best` evaluates the best checkpoint."""
     mode = results["mode"]
     what = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
@@ -82,14 +82,14 @@ def lines(results: dict[str, Evaluation], best: str) -> list[str]:
     return said
 
 
-def better(one: Evaluation, other: Evaluation) -> bool:
+def better(one: EvaluationResult, other: EvaluationResult) -> bool:
     """Whether the mean return of `one` is higher by more than two standard errors of the difference."""
     count = len(one.returns)
     difference = np.array(one.returns) - np.array(other.returns)  # of the same episodes
     return count > 1 and float(difference.mean()) > 2 * float(difference.std(ddof=1)) / count**0.5
 
 
-def _shown(result: Evaluation) -> str:
+def _shown(result: EvaluationResult) -> str:
     return f"{result.mean:.1f} ± {result.std:.1f}"
 
 
@@ -124,4 +124,5 @@ def publish(run: Run, *, video: bool) -> None:
 def film(run: Run) -> str | None:
     """Film the policy's mode; why there is no film, or None."""
     act = act_in_episodes(jax.device_get(run.controller), sample=False, seed=run.config["seed"])
-    return record(run.source(), act, run.directory.video, run.config["seed"])
+    source, seed = run.source(), run.config["seed"]
+    return record(source, act, run.directory.video, seed, step_timeout=run.step_timeout(source, None))

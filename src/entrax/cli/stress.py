@@ -11,7 +11,7 @@ from entrax.cli.values import AgentName, Whole, agent_again
 from entrax.errors import UsageError, show
 
 if TYPE_CHECKING:
-    from entrax.evaluation.stress import Interval, Stress
+    from entrax.evaluation.stress import Interval, StressResult
 
 
 @click.command("stress")
@@ -54,7 +54,7 @@ def command(
     docs/robustness.md says what each family does at severity 1. A variant is played beside them, unperturbed.
     """
     from entrax.environments.source import parse_env_args
-    from entrax.evaluation.stress import stress
+    from entrax.evaluation.stress import stress_test
     from entrax.policies.controller import act_in_episodes
     from entrax.training.run import load
 
@@ -62,7 +62,7 @@ def command(
     loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
     seed = loaded.config["seed"] if seed is None else seed
     source = loaded.source()
-    result = stress(
+    result = stress_test(
         act_in_episodes(loaded.controller, sample=sample, seed=seed),
         source,
         seed=seed,
@@ -90,7 +90,7 @@ def _draw(record: dict[str, Any], config: dict[str, Any], figure: Path) -> None:
     stress_figure({config["agent"]: record}, figure, f"{named}: return as the world changes")
 
 
-def table(result: "Stress") -> str:
+def table(result: "StressResult") -> str:
     """The result as text: a line for each family and variant, and what was skipped and why."""
     how = "sampled actions" if result.policy == "sampled" else "the policy's mode"
     width = max(map(len, ["unperturbed", *result.families, *result.variants])) + 2

@@ -12,11 +12,11 @@ from jaxtyping import Float
 
 WALL_RGBA, GROUND_RGBA = (0.42, 0.44, 0.5, 1.0), (0.2, 0.8, 0.35, 0.3)
 EXTENT = 10.0
-"""What MuJoCo takes for the size of the scene, in metres: walls of hundreds would spoil its shadows."""
+"""The size of the scene for MuJoCo, in metres; that of the long walls would spoil its shadows."""
 
 
 class Wall(NamedTuple):
-    """A box that stands on the ground: centre and half its sides in metres, turned by `angle` radians."""
+    """A box on the ground: centre and half sides in metres, `angle` in radians."""
 
     centre: tuple[float, float]
     half: tuple[float, float]
@@ -25,10 +25,11 @@ class Wall(NamedTuple):
 
 
 class Ant(AntEnv, ABC):
-    """Observes posture and velocities (27 float64), after the torso's place in the plane where `see_place`, before what
-    `sense` says of the surroundings, entries between `low` and `high`. Contact forces are left out.
+    """The ant of Gymnasium's Ant-v5.
 
-    A subclass says what is paid. Falling ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
+    Observes posture and velocities (27 float64) and the entries of `sense`, without contact forces. With `see_place`
+    the position of the torso in the plane comes first. The entries of `sense` lie between `low` and `high`. A subclass
+    defines the reward. A fall ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
     `terminate_when_unhealthy` is False.
     """
 
@@ -53,14 +54,14 @@ class Ant(AntEnv, ABC):
 
     @property
     def place(self) -> Float[np.ndarray, " 2"]:
-        """Of the torso in the plane, in metres."""
+        """The position of the torso in the plane, in metres."""
         return self.data.qpos[:2].copy()
 
     def specification(self) -> Any:
-        """The `mujoco.MjSpec` of the model, to compile or to change."""
+        """Return a new `mujoco.MjSpec` of the model, to compile or to change."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
         spec.stat.extent = EXTENT
-        spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn without end, in squares of a metre, without reflections
+        spec.geom("floor").size = (0.0, 0.0, 40.0)  # drawn to the horizon, in squares of a metre
         ground = spec.material("MatPlane")
         ground.texuniform, ground.texrepeat = True, (1.0, 1.0)
         ground.reflectance = ground.specular = 0.0
@@ -69,14 +70,14 @@ class Ant(AntEnv, ABC):
         return spec
 
     def furnish(self, spec: Any) -> None:
-        """Add what stands around to the `mujoco.MjSpec`."""
+        """Add the surroundings to the `mujoco.MjSpec`."""
 
     @abstractmethod
     def sense(self) -> Float[np.ndarray, " sense"]:
-        """What the ant knows of its surroundings."""
+        """Return the observation of the surroundings."""
 
     def advance(self, action: Float[np.ndarray, " 8"]) -> Float[np.ndarray, " 2"]:
-        """Simulate one step; the displacement of the torso in the plane."""
+        """Simulate one step and return the displacement of the torso in the plane."""
         before = self.place
         self.do_simulation(action, self.frame_skip)
         return self.place - before
@@ -94,14 +95,17 @@ class Ant(AntEnv, ABC):
 
 
 def compiled(spec: Any, width: int, height: int) -> tuple[Any, Any]:
-    """Model and data of a `mujoco.MjSpec`, for pictures of this size in pixels."""
+    """Compile a `mujoco.MjSpec` into model and data, for pictures of this size."""
     model = spec.compile()
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     return model, mujoco.MjData(model)
 
 
 def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:
-    """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates; it collides with the ant."""
+    """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates.
+
+    It collides with the ant.
+    """
     parent.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
         pos=(*wall.centre, wall.height / 2),
@@ -115,7 +119,10 @@ def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None
 def add_ground(
     spec: Any, shape: Any, centre: Float[np.ndarray, " 2"], size: Sequence[float], angle: float = 0.0
 ) -> None:
-    """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size; nothing collides with it."""
+    """Colour the ground of a `mujoco.MjSpec` with a flat geom of this shape and size.
+
+    Nothing collides with it.
+    """
     spec.worldbody.add_geom(
         type=shape,
         pos=(*centre, 0.0),

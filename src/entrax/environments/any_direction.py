@@ -1,11 +1,11 @@
-"""Move, in whatever direction: the task for a policy that is to be fine-tuned to a direction later.
+"""Motion in any direction: the pretraining task for a policy that is later fine-tuned to one direction.
 
-    r = |x' - x| / dt,  the planar speed of the body over the step; no cost of actions, nothing for being alive
+    r = |x' - x| / dt,  the planar speed of the body over the step; no cost of actions, no reward for being alive
 
-Registered as `entrax/PointAnyDirection-v0` (100 steps of 0.1 s) and `entrax/AntAnyDirection-v0` (1000 of 0.05 s). No
-direction is better than another, so that the best policy at temperature 0 may keep to one, and a soft one takes all.
-The last four entries of an observation are for walls, of which there are none here: 0. They are there because
-`entrax/PointHallway-v0` and `entrax/AntHallway-v0` have the same observations.
+Registered as `entrax/PointAnyDirection-v0` (100 steps of 0.1 s) and `entrax/AntAnyDirection-v0` (1000 of 0.05 s). All
+directions are equally good: an optimal policy at temperature 0 may always take the same one, a soft one takes them all.
+The last four entries of an observation are for walls and always 0 here, since `entrax/PointHallway-v0` and
+`entrax/AntHallway-v0` have the same observations.
 
 Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.2 (the "swimming snake" and "quadruped" pretraining).
 """
@@ -22,24 +22,27 @@ from entrax.environments.canvas import Canvas
 from entrax.environments.point import DT, TOP_SPEED, Motion, PointEnv, Vectors, distance, free
 
 WALLS = 4
-"""Entries for walls: how near one is towards +x, -x, +y and -y, from 0 (none in sight) to 1 (touching)."""
+"""The number of entries for walls: the nearness towards +x, -x, +y and -y, from 0 (not visible) to 1 (touching)."""
 VIEW = 6.0
-"""How far the picture shows the point's surroundings."""
+"""Half of the side of the picture, in units of length."""
 
 
 def step(motion: Motion, action: Vectors) -> tuple[Motion, Float[Any, "*batch"]]:
-    """The next motion of points, and their rewards."""
+    """Return the next motion of points, and their rewards."""
     moved = free(motion, action)
     return moved, distance(moved.position - motion.position) / DT
 
 
 def observe(motion: Motion, nearness: Float[Any, "*batch 4"]) -> Float[Any, "*batch 6"]:
-    """Velocity, then how near walls are."""
+    """Return the observation: velocity, then the nearness of walls."""
     return motion.velocity.__array_namespace__().concat([motion.velocity, nearness], axis=-1)
 
 
 class PointAnyDirection(PointEnv):
-    """Observes the velocity and four entries for walls (6 float32); the place is left out, nothing depends on it."""
+    """Observes the velocity and four entries for walls (6 float32).
+
+    The position, on which nothing depends, is not observed.
+    """
 
     observation_space = spaces.Box(
         np.array([-TOP_SPEED] * 2 + [0.0] * WALLS, np.float32), np.array([TOP_SPEED] * 2 + [1.0] * WALLS, np.float32)
@@ -55,22 +58,25 @@ class PointAnyDirection(PointEnv):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 6"], float, bool, bool, dict[str, Any]]:
-        """One step; never terminates. `info` says where the point is, as Gymnasium's ant does."""
+        """Take one step; never terminates.
+
+        `info` holds the position, as for Gymnasium's ant.
+        """
         motion, reward = self.advance(np.asarray(action, np.float64))
         self.go(motion)
         x, y = motion.position.tolist()
         return self._observe(), float(reward), False, False, {"x_position": x, "y_position": y}
 
     def advance(self, action: Float[np.ndarray, " 2"]) -> tuple[Motion, Any]:
-        """The next motion and the reward."""
+        """Return the next motion and the reward."""
         return step(self.motion, action)
 
     def nearness(self) -> Float[np.ndarray, " 4"]:
-        """How near walls are."""
+        """Return the nearness of walls."""
         return np.zeros(WALLS)
 
     def draw(self) -> Canvas:
-        """The plane around the point."""
+        """Draw the plane around the point."""
         canvas = Canvas(self.motion.position - VIEW, self.motion.position + VIEW, 400 / (2 * VIEW))
         canvas.grid()
         return canvas
@@ -80,8 +86,9 @@ class PointAnyDirection(PointEnv):
 
 
 class AntAnyDirection(Ant):
-    """Observes the ant's posture and velocities and four entries for walls (31 float64); see `Ant` for what ends an
-    episode. Left out are the place, on which nothing depends, and the forces of contacts.
+    """Observes posture and velocities and four entries for walls (31 float64).
+
+    The position and contact forces are not observed. See `Ant` for the end of an episode.
     """
 
     def __init__(self, terminate_when_unhealthy: bool = True, render_mode: str | None = None):
@@ -97,14 +104,14 @@ class AntAnyDirection(Ant):
     def step(
         self, action: Float[np.ndarray, " 8"]
     ) -> tuple[Float[np.ndarray, " 31"], np.float64, bool, bool, dict[str, Any]]:
-        """One step; `info` says where the torso is."""
+        """Take one step; `info` holds the position of the torso."""
         reward = self.reward(self.advance(action) / self.dt)
         if self.render_mode == "human":
             self.render()
         return self._get_obs(), reward, self.fell, False, self._get_reset_info()
 
     def reward(self, velocity: Float[np.ndarray, " 2"]) -> np.float64:
-        """What the mean planar velocity over a step earns."""
+        """Return the reward of the mean planar velocity over a step."""
         return distance(velocity)
 
     def sense(self) -> Float[np.ndarray, " 4"]:

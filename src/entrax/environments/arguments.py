@@ -1,8 +1,8 @@
-"""An environment's arguments as JSON, exactly: what comes out is what went in, of the same types.
+"""Exact JSON for an environment's arguments: decoding returns equal values of the same types.
 
-JSON knows no infinity, no tuple, no array and no key that is not a string. Each of these is an object with one key
-that begins with "$", such as {"$tuple": [0.7, {"$float": "inf"}]}. A function or a class that can be imported is
-recorded by its name. What else there is, such as a lambda, cannot be recorded.
+JSON has no infinity, tuples, arrays or keys other than strings. Each of these becomes an object with one key that
+begins with "$", such as {"$tuple": [0.7, {"$float": "inf"}]}. A function or class that can be imported is recorded by
+its name. Other objects, such as a lambda, cannot be recorded.
 """
 
 import base64
@@ -17,7 +17,7 @@ import numpy as np
 from entrax.references import reference_of, resolve
 
 LARGEST = 10**4000
-"""Python's JSON reads integers of no more than 4,300 digits."""
+"""The limit of integers: Python's JSON reads at most 4,300 digits."""
 
 
 class NotRecordable(TypeError):
@@ -25,17 +25,25 @@ class NotRecordable(TypeError):
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as JSON data. Raises NotRecordable naming the type of what cannot be recorded."""
+    """Return `value` as JSON data.
+
+    Raises NotRecordable, naming the type that cannot be recorded.
+    """
     try:
         return _encode(value)
     except RecursionError as error:
-        raise NotRecordable(f"a {type(value).__name__} that is nested too deep") from error
+        raise NotRecordable(f"a {type(value).__name__} that is nested too deeply") from error
 
 
 def decode(data: Any, named: Callable[[str], Any] = resolve) -> Any:
-    """Return what `encode` was given. `named` finds a function or class; by default it imports.
+    """Return the value that `encode` turned into `data`.
 
-    Raises ValueError, TypeError or KeyError for data that `encode` does not return.
+    Args:
+        data: JSON data.
+        named: finds a function or class by its name; by default it imports.
+
+    Raises:
+        ValueError, TypeError, KeyError: for data that `encode` does not return.
     """
     if isinstance(data, list):
         return [decode(item, named) for item in data]
@@ -48,7 +56,7 @@ def decode(data: Any, named: Callable[[str], Any] = resolve) -> Any:
 
 
 def recordable(value: Any) -> bool:
-    """Return whether `encode` takes the value."""
+    """Return whether `encode` can record the value."""
     try:
         encode(value)
     except NotRecordable:
@@ -57,7 +65,10 @@ def recordable(value: Any) -> bool:
 
 
 def record(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments as JSON data for a file, with {"$lost": what it was} for one that cannot be recorded."""
+    """Return arguments as JSON data for a file.
+
+    An argument that cannot be recorded becomes {"$lost": type}.
+    """
     recorded = {}
     for name, value in arguments.items():
         try:
@@ -68,12 +79,12 @@ def record(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_copy(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments that later changes of the given ones don't reach; what cannot be recorded is shared."""
+    """Return a deep copy of the arguments that can be recorded; share the others."""
     return {name: copy.deepcopy(value) if recordable(value) else value for name, value in arguments.items()}
 
 
 def _encode(value: Any) -> Any:
-    kind = type(value)  # exactly: a subclass may behave in another way
+    kind = type(value)  # a subclass may behave differently
     if value is None or kind is bool:
         return value
     if kind is int and abs(value) < LARGEST:
@@ -115,12 +126,12 @@ def _encode_array(value: Any) -> dict[str, Any]:
 
 
 def _is_exact(dtype: np.dtype) -> bool:
-    """Whether Python's numbers and texts hold the values exactly."""
+    """Return whether Python's numbers and texts represent the values exactly."""
     return dtype.kind in "biuU" or dtype in (np.float16, np.float32, np.float64)
 
 
 def _is_text(value: str) -> bool:
-    """Whether a file can hold the text: not so with one half of a surrogate pair."""
+    """Return whether a file can hold the text, unlike half of a surrogate pair."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
@@ -148,7 +159,7 @@ def _decode_tagged(tag: str, content: Any, named: Callable[[str], Any]) -> Any:
             return _decode_array(content)
         case "$name" if isinstance(content, str):
             return named(content)
-    raise ValueError(f"{tag} is no kind of argument")
+    raise ValueError(f"unknown kind of argument {tag}")
 
 
 def _decode_array(content: Mapping[str, Any]) -> np.ndarray:
@@ -159,5 +170,5 @@ def _decode_array(content: Mapping[str, Any]) -> np.ndarray:
 def _dtype(text: Any) -> np.dtype:
     dtype = np.dtype(text)
     if dtype.kind not in "biufU":
-        raise ValueError(f"{text!r} is no type of numbers or texts")
+        raise ValueError(f"{text!r} is not a type of numbers or texts")
     return dtype

@@ -1,10 +1,10 @@
-"""Atari games as agents see them, preprocessed as is usual (Mnih et al. 2015; Machado et al. 2018, arXiv:1709.06009).
+"""Atari games with the usual preprocessing (Mnih et al. 2015; Machado et al. 2018, arXiv:1709.06009).
 
-The games are those of `ale-py`, whose package carries them (the extra `atari`, `pip install "entrax[atari]"`). An
-action is held for four frames, and sticks: at every frame the emulator repeats the one before with probability 0.25,
-which is all the chance there is besides the seed. The picture is the brighter of the last two frames at every place, in
-grey, 84×84 by the mean over areas, and what is observed are the last four of them, the newest last. Rewards are cut to
-their signs if `clip_rewards`; a life lost does not end an episode, 27,000 steps (108,000 frames, half an hour) do.
+The games come with `ale-py` (`pip install "entrax[atari]"`). An action is held for four frames and is sticky: at every
+frame the emulator repeats the one before with probability 0.25, which is the only randomness besides the seed. A
+picture is the maximum of the last two frames at every pixel, in grey, 84×84 by the mean over areas. The observation is
+the last four pictures, the newest last. `clip_rewards` reduces rewards to their signs. Losing a life does not end an
+episode; 27,000 steps (108,000 frames, half an hour) do.
 Registered as `entrax/Atari-v0`, with the argument `game`: Pong, Breakout, …
 """
 
@@ -19,26 +19,26 @@ from entrax.errors import EntraxError, UsageError, closest
 
 SIDE, FRAMES, SKIP = 84, 4, 4
 STICKY = 0.25
-"""The probability that a frame repeats the action of the one before."""
+"""The probability that a frame repeats the previous action."""
 
 
 class Atari(gymnasium.Env):
-    """Observes [84, 84, 4] uint8. Actions are those that do something in the game."""
+    """Observes [84, 84, 4] uint8. The actions are those with an effect in the game."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(self, game: str = "Pong", clip_rewards: bool = False, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise UsageError(f"Atari renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"`render_mode` must be 'rgb_array' or None, got {render_mode!r}.")
         try:
             import ale_py
         except ImportError as error:
-            raise EntraxError('Atari is not installed: pip install "entrax[atari]".') from error
+            raise EntraxError('Atari is not installed: run `pip install "entrax[atari]"`.') from error
         self.render_mode, self.clip_rewards = render_mode, clip_rewards
         games, name = ale_py.roms.get_all_rom_ids(), _file_name(game)
         rom = ale_py.roms.get_rom_path(name) if name in games else None
         if rom is None:
-            raise UsageError(f"ale-py has no game called {game!r}{closest(name, games)}")
+            raise UsageError(f"ale-py has no game {game!r}{closest(name, games)}")
         self.rom = rom
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ale_py.ALEInterface()
@@ -56,7 +56,7 @@ class Atari(gymnasium.Env):
     ) -> tuple[UInt8[np.ndarray, "84 84 4"], dict[str, Any]]:
         super().reset(seed=seed)
         self.ale.setInt("random_seed", int(self.np_random.integers(2**31)))
-        self.ale.loadROM(self.rom)  # which is when the emulator takes its seed
+        self.ale.loadROM(self.rom)  # the emulator reads its seed when it loads
         self.pictures[:] = self._picture(self.ale.getScreenGrayscale())[..., None]
         return self.pictures.copy(), {}
 
@@ -72,7 +72,7 @@ class Atari(gymnasium.Env):
         return self.pictures.copy(), reward, bool(self.ale.game_over()), False, {"lives": self.ale.lives()}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """The emulator's screen in colour; None unless made with "rgb_array"."""
+        """Return the emulator's screen in colour; None unless made with "rgb_array"."""
         return None if self.render_mode is None else self.ale.getScreenRGB()
 
     def _picture(self, screen: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "84 84"]:
@@ -81,7 +81,7 @@ class Atari(gymnasium.Env):
 
 
 def _areas(size: int) -> Float[np.ndarray, "84 size"]:
-    """The part of each of `size` pixels that lies in each of 84 over the same length, in 1/84: whole numbers."""
+    """Return the overlap of each of `size` pixels with each of 84 over the same length, in 1/84: whole numbers."""
     ends = np.arange(SIDE + 1) * size / SIDE
     low, high = ends[:-1, None], ends[1:, None]
     covered = np.minimum(high, np.arange(size) + 1.0) - np.maximum(low, np.arange(size))
@@ -89,5 +89,5 @@ def _areas(size: int) -> Float[np.ndarray, "84 size"]:
 
 
 def _file_name(game: str) -> str:
-    """What ale-py calls a game: SpaceInvaders is space_invaders."""
+    """Return ale-py's name of a game: space_invaders for SpaceInvaders."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in game).lstrip("_")

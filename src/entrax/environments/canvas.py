@@ -1,4 +1,4 @@
-"""Pictures of the plane from above, drawn with NumPy alone so that they need neither a screen nor OpenGL."""
+"""Pictures of the plane from above, drawn with NumPy alone: no screen and no OpenGL are required."""
 
 import itertools
 
@@ -13,7 +13,10 @@ GREEN, BLUE, RED, ORANGE = (150, 205, 165), (90, 130, 190), (200, 60, 70), (235,
 
 
 class Canvas:
-    """A picture of the rectangle between the corners `low` and `high`, `scale` pixels to a unit of length."""
+    """A picture of a rectangle of the plane.
+
+    `low` and `high` are its corners; `scale` is the number of pixels to a unit of length.
+    """
 
     def __init__(self, low: Point, high: Point, scale: float):
         self.low, self.scale = np.asarray(low, np.float64), scale
@@ -21,7 +24,7 @@ class Canvas:
         self.picture = np.full((rows, columns, 3), WHITE, np.float64)
 
     def grid(self, spacing: float = 1.0) -> None:
-        """Faint lines at the multiples of `spacing`: what moves past them is seen to move."""
+        """Draw faint lines at the multiples of `spacing`, which make motion visible."""
         high = self.low + np.array(self.picture.shape[1::-1]) / self.scale
         for axis in range(2):
             for at in spacing * np.arange(np.ceil(self.low[axis] / spacing), high[axis] / spacing):
@@ -35,7 +38,10 @@ class Canvas:
         self.picture[int(first[1]) : int(last[1]), int(first[0]) : int(last[0])] = colour
 
     def stroke(self, start: Point, end: Point, radius: float, colour: Colour) -> None:
-        """Draw all points within `radius` of a segment, with a smooth edge; a disc if its ends coincide."""
+        """Draw all points within `radius` of a segment, with a smooth edge.
+
+        Draws a disc if the ends coincide.
+        """
         rows, columns = self.picture.shape[:2]
         edge = radius + 1.0 / self.scale
         first = np.floor((np.minimum(start, end) - edge - self.low) * self.scale).clip(0, (columns, rows)).astype(int)
@@ -50,10 +56,10 @@ class Canvas:
         area += opacity * (np.asarray(colour) - area)
 
     def path(self, points: Float[np.ndarray, "t 2"], radius: float, colour: Colour) -> None:
-        """Strokes from each point to the next."""
+        """Draw strokes from each point to the next."""
         for start, end in itertools.pairwise(points):
             self.stroke(start, end, radius, colour)
 
     def pixels(self) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture; its rows go down where y goes up."""
+        """Return the picture; its first row is the largest y."""
         return self.picture[::-1].round().astype(np.uint8)

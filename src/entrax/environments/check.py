@@ -1,11 +1,11 @@
-"""One random episode before training: what is wrong with an environment is better known before the first update."""
+"""The check of an environment before training: two short random episodes."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from entrax.environments.make import make_pool
-from entrax.environments.pool import Pool, Step
+from entrax.environments.pool import Pool, PoolStep
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import random_actions, rescale
@@ -15,10 +15,10 @@ MOST_STEPS = 200
 REPEATED_STEPS = 20
 
 
-class Checked(NamedTuple):
-    """The environment's spec, and what training can live with but the user should know.
+class CheckedEnvironment(NamedTuple):
+    """The environment's spec, and warnings of what does not prevent training.
 
-    `source` makes the environment where it could be made.
+    `source` records whether only this process can make the environment.
     """
 
     source: EnvSource
@@ -28,20 +28,29 @@ class Checked(NamedTuple):
 
 def check_environment(
     source: EnvSource, seed: int, *, workers: int | None = None, step_timeout: float | None = None
-) -> Checked:
-    """Reset twice with one seed, take at most 200 random steps, and repeat the first 20 of them.
+) -> CheckedEnvironment:
+    """Check an environment by two short random episodes.
 
-    The environment is met in a worker process, where it can crash or hang without harm, unless it cannot be made there
-    or `workers` is 0. `step_timeout` is its limit in seconds, as for training.
+    Resets it twice with one seed, takes at most 200 random steps, and repeats the first 20 of them. The environment
+    runs in a worker process, where it can crash or hang without harm, unless it cannot be made there.
 
-    Raises EntraxError when the environment cannot be made or its spaces cannot be taken, EnvironmentFault when it
-    misbehaves.
+    Args:
+        source: the environment.
+        seed: seed of the episode and the actions.
+        workers: as for `make_pool`; 0 keeps the environment in this process.
+        step_timeout: seconds that a reset or a step may take.
+
+    Raises:
+        EntraxError: if the environment cannot be made or its spaces are not supported.
+        EnvironmentFault: if the environment misbehaves.
     """
-    with make_pool(source, 1, 0 if workers == 0 else 1, step_timeout) as pool:
-        return _checked(pool, seed)
+    warnings: list[str] = []
+    with make_pool(source, 1, 0 if workers == 0 else 1, step_timeout, warn=warnings.append) as pool:
+        warnings += _warnings(pool, seed)
+        return CheckedEnvironment(pool.source, pool.spec, tuple(warnings))
 
 
-def _checked(pool: Pool, seed: int) -> Checked:
+def _warnings(pool: Pool, seed: int) -> list[str]:
     episode = episode_seed(seed, 0, 0, stream="check")
     rng = np.random.default_rng(seed)
     actions = rescale(pool.spec.action, random_actions(pool.spec.action, rng, MOST_STEPS))
@@ -51,14 +60,14 @@ def _checked(pool: Pool, seed: int) -> Checked:
     warnings = []
     if pool.traits.learners:
         warnings.append(
-            f"{' and '.join(pool.traits.learners)} in the environment learns from what it sees. Evaluation uses a new "
-            "one, so its returns and the best checkpoint are wrong. Remove it; `normalise_obs` learns in training only "
-            "and is kept with the policy."
+            f"{' and '.join(pool.traits.learners)} in the environment keeps running statistics. Evaluation starts with "
+            "new ones, so its returns and the best checkpoint are wrong. Remove it; `normalise_obs` learns in training "
+            "only and is saved with the policy."
         )
     elif not np.array_equal(first, again):
         warnings.append(
             "reset(seed) gave two different observations for one seed: runs will not be reproducible. If a wrapper "
-            "learns from what it sees, evaluations and the best checkpoint are wrong, too: use `normalise_obs` instead."
+            "keeps running statistics, evaluations and the best checkpoint are wrong, too: use `normalise_obs` instead."
         )
     elif not all(map(_same, steps, repeated)):
         warnings.append(
@@ -67,14 +76,14 @@ def _checked(pool: Pool, seed: int) -> Checked:
         )
     if pool.traits.time_limit is None and not steps[-1].truncated[0]:
         warnings.append(
-            "The environment has no known time limit. An episode of an evaluation is cut off when it gets very long; "
-            "`max_episode_steps` sets the limit for training and evaluation."
+            "The environment has no known time limit. Evaluation cuts off very long episodes; "
+            "`max_episode_steps` sets a limit for training and evaluation."
         )
-    return Checked(pool.source, pool.spec, tuple(warnings))
+    return warnings
 
 
-def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, list[Step]]:
-    """The first observation of the episode of `seed`, and its steps by these actions until it ends."""
+def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, list[PoolStep]]:
+    """Return the first observation of the episode of `seed`, and its steps under these actions until it ends."""
     first, steps = pool.reset_many({0: seed})[0], []
     for action in actions:
         steps.append(pool.step(action[None]))
@@ -83,5 +92,5 @@ def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, li
     return first, steps
 
 
-def _same(one: Step, other: Step) -> bool:
+def _same(one: PoolStep, other: PoolStep) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))

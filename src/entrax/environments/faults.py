@@ -1,4 +1,4 @@
-"""What can go wrong in an environment while it is made, reset, stepped or closed."""
+"""Faults of environments, and protection of the process from them."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class EnvironmentFault(EntraxError):
-    """Environment `index` misbehaved at `step` of the episode with `seed`; `cause` is a clause.
+    """Environment `index` misbehaved at `step` of the episode with `seed`.
 
-    `step` is 0 when it failed in the reset, and `seed` None when it failed before the first reset.
+    `cause` is a clause. `step` is 0 for a fault in the reset, and `seed` is None for a fault before the first reset.
     """
 
     exit_code = 3
@@ -28,42 +28,42 @@ class EnvironmentFault(EntraxError):
 
 
 _LEAVE = os._exit
-_insiders: list[tuple[int, threading.Thread]] = []
-"""Process and thread of each `exits_caught` that has not ended. A thread's number would not do: it is used again."""
+_protected: list[tuple[int, threading.Thread]] = []
+"""Process and thread inside each open `exits_caught`. Threads are kept as objects, since their numbers are reused."""
 _lock = threading.Lock()
 
 
 @contextmanager
 def exits_caught() -> Iterator[None]:
-    """Inside, `os._exit` raises SystemExit as `sys.exit` does: an environment must not end the process of its run.
+    """Make `os._exit` raise SystemExit, so that an environment cannot end the process.
 
-    Nor does it change what SIGINT and SIGTERM do. A process that is forked inside can still end itself, and so can
+    The handlers of SIGINT and SIGTERM are protected, too. A process forked inside can still end itself, and so can
     another thread, but not with status 0.
     """
-    insider = os.getpid(), threading.current_thread()
+    entry = os.getpid(), threading.current_thread()
     with _lock:
-        _insiders.append(insider)
+        _protected.append(entry)
         os._exit = _refuse  # type: ignore[assignment]
     try:
         with _signals_kept():
             yield
     finally:
         with _lock:
-            _insiders.remove(insider)
-            if not _insiders:
+            _protected.remove(entry)
+            if not _protected:
                 os._exit = _LEAVE
 
 
 def _refuse(status: int) -> None:
     process, thread = os.getpid(), threading.current_thread()
-    if (process, thread) in _insiders:
+    if (process, thread) in _protected:
         raise SystemExit(status)
-    _LEAVE(status or any(process == other for other, _ in _insiders))
+    _LEAVE(status or any(process == other for other, _ in _protected))
 
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Inside, `signal.signal` leaves SIGINT and SIGTERM alone; what changed them in another way is undone."""
+    """Make `signal.signal` ignore SIGINT and SIGTERM inside, and undo other changes of their handlers afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -83,5 +83,5 @@ def _signals_kept() -> Iterator[None]:
 
 
 def exit_cause(error: SystemExit) -> str:
-    """The clause about an environment that called `sys.exit` or `os._exit`."""
+    """Return the clause about an environment that called `sys.exit` or `os._exit`."""
     return f"tried to end the process (exit status {error.code or 0})"

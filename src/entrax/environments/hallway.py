@@ -1,12 +1,11 @@
-"""A straight hallway between two walls, in which one direction pays: what a policy of any direction is fine-tuned to.
+"""A straight hallway between two walls with a rewarded direction: the task for fine-tuning a policy of any direction.
 
-    r = d · (x' - x) / dt,  the speed along the paying direction d
+    r = d · (x' - x) / dt,  the speed along the rewarded direction d
 
-The hallway goes on in both directions for longer than an episode can last, and the body starts on its centre line.
-Registered as `entrax/PointHallway-v0` and `entrax/AntHallway-v0`, with `direction` in degrees, counted from +x to +y,
-and `width` in the body's units of length. Bodies, spaces and limits are those of `entrax/PointAnyDirection-v0` and
-`entrax/AntAnyDirection-v0`; the four entries for walls say how near the hallway's walls are, which with the
-velocities is all that matters.
+The hallway is longer than a body can move in an episode. The body starts on its centre line. Registered as
+`entrax/PointHallway-v0` and `entrax/AntHallway-v0`, with `direction` in degrees from +x to +y and `width` in the body's
+units of length. Bodies, spaces and limits are those of `entrax/PointAnyDirection-v0` and `entrax/AntAnyDirection-v0`.
+The four entries for walls are their nearness, which with the velocities determines all rewards.
 
 Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.2.
 """
@@ -26,27 +25,33 @@ from entrax.environments.point import DT, RADIUS, Motion, Vectors, free
 from entrax.errors import UsageError
 
 LENGTH = 400.0
-"""Half of the length of the ant's walls: nothing walks as far in an episode."""
+"""Half of the length of the ant's walls, more than it can walk in an episode."""
 HEIGHT, THICKNESS = 1.5, 0.5
 NARROWEST = {"point": 1.5, "ant": 2.5}
-"""A point has a radius of 0.2, an ant with stretched legs one of 1.13 m."""
+"""The least width. A point has a radius of 0.2, an ant with stretched legs one of 1.13 m."""
 
 Width = float | Float[Any, ""]
 
 
 def frame(direction: float) -> Float[np.ndarray, "2 2"]:
-    """Unit vectors along the hallway and, a quarter turn to the left, across it; `direction` in degrees."""
+    """Return unit vectors along the hallway and, a quarter turn left, across it.
+
+    `direction` is in degrees.
+    """
     along = np.array([math.cos(math.radians(direction)), math.sin(math.radians(direction))])
     return np.stack([along, np.array([-along[1], along[0]])])
 
 
 def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: Width) -> tuple[Motion, Float[Any, "*batch"]]:
-    """The next motion of points in the hallway, and their rewards. `axes` are those of `frame`."""
+    """Return the next motion of points in the hallway, and their rewards.
+
+    `axes` is the result of `frame`.
+    """
     xp = action.__array_namespace__()
     moved = free(motion, action)
-    along, wished = moved.position @ axes[0], moved.position @ axes[1]
-    across = xp.clip(wished, RADIUS - width / 2, width / 2 - RADIUS)
-    hit = across != wished
+    along, free_across = moved.position @ axes[0], moved.position @ axes[1]
+    across = xp.clip(free_across, RADIUS - width / 2, width / 2 - RADIUS)
+    hit = across != free_across
     position = along[..., None] * axes[0] + across[..., None] * axes[1]
     forward = (moved.velocity @ axes[0])[..., None] * axes[0]
     stopped = Motion(
@@ -57,13 +62,16 @@ def step(motion: Motion, action: Vectors, axes: Float[Any, "2 2"], width: Width)
 
 
 def nearness(position: Vectors, axes: Float[Any, "2 2"], width: Width) -> Float[Any, "*batch 4"]:
-    """How near the hallway's walls are towards +x, -x, +y and -y: 1 - distance / width, 0 beyond the width.
+    """Return the nearness of the walls towards +x, -x, +y and -y.
 
-    The nearer wall is always in sight: its distance along one of the four is at most √½ of the width.
+    It is 1 - distance / width, or 0 beyond the width. The nearer wall is always visible: its distance along one of the
+    four directions is at most √½ of the width.
     """
     xp = position.__array_namespace__()
     across = position @ axes[1]
-    rays = xp.asarray([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) @ axes[1]  # how fast each goes across
+    rays = (
+        xp.asarray([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) @ axes[1]
+    )  # component of each across the hallway
     left, right = width / 2 - across[..., None], width / 2 + across[..., None]
     room = xp.where(rays > 0, left, right)
     return xp.clip(1.0 - room / (width * xp.maximum(xp.abs(rays), 1e-9)), 0.0, 1.0)
@@ -71,13 +79,13 @@ def nearness(position: Vectors, axes: Float[Any, "2 2"], width: Width) -> Float[
 
 def _checked(body: str, direction: float, width: float) -> None:
     if not math.isfinite(direction):
-        raise UsageError(f"The direction of a hallway is a number of degrees, not {direction}.")
+        raise UsageError(f"`direction` must be a finite number of degrees, got {direction}.")
     if not NARROWEST[body] <= width < math.inf:
-        raise UsageError(f"A hallway for the {body} is at least {NARROWEST[body]} wide, not {width}.")
+        raise UsageError(f"`width` must be finite and at least {NARROWEST[body]} for the {body}, got {width}.")
 
 
 class PointHallway(PointAnyDirection):
-    """The point in a hallway; `direction` in degrees is the one that pays."""
+    """The point in a hallway; `direction`, in degrees, is rewarded."""
 
     def __init__(self, direction: float = 0.0, width: float = 2.0, render_mode: str | None = None):
         _checked("point", direction, width)
@@ -91,7 +99,7 @@ class PointHallway(PointAnyDirection):
         return nearness(self.motion.position, self.axes, self.width)
 
     def draw(self) -> Canvas:
-        """The plane around the point, with arrow heads in the direction that pays."""
+        """Draw the plane around the point, with arrow heads in the rewarded direction."""
         canvas = super().draw()
         along, across = self.axes
         first = round(float(self.motion.position @ along))
@@ -106,7 +114,10 @@ class PointHallway(PointAnyDirection):
 
 
 class AntHallway(AntAnyDirection):
-    """The ant in a hallway; `direction` in degrees is the one that pays, and its ground is green."""
+    """The ant in a hallway.
+
+    `direction`, in degrees, is rewarded, and its ground is green.
+    """
 
     def __init__(
         self,

@@ -1,16 +1,16 @@
-"""The plan of `entrax/TwoPassage-v0` and what is known of it on the way: pure functions of arrays, NumPy's or JAX's.
+"""The plan of `entrax/TwoPassage-v0` and its dynamics, as pure functions of NumPy or JAX arrays.
 
     goal          G
            ┌─────────────┐
-           │             │      Two passages lead through a wall of some depth. A plug may close one of them further in,
-           ├─┐ ┌─────┐ ┌─┤      where it is seen only from `NOTICE` on: from outside both look alike.
+           │             │      Two passages lead through a thick wall. A plug may close one of them further in, visible
+           ├─┐ ┌─────┐ ┌─┤      only from `NOTICE` on: from outside both passages look the same.
            │ │▓│     │ │ │
            │ │ │     │ │ │
            ├─┘ └─────┘ └─┤
            │      S      │
            └─────────────┘
 
-Lengths are the point's; the ant's plan is `ANT_SCALE` times as large. Left is -x, right +x, and the goal lies at +y.
+Lengths are for the point; the ant's plan is `ANT_SCALE` times as large. Left is -x, right is +x, the goal is at +y.
 """
 
 from typing import Any, NamedTuple
@@ -21,20 +21,20 @@ from jaxtyping import Float
 from entrax.environments.point import DT, RADIUS, Motion, Vectors, distance, free, stopped
 
 SIDE, HALF_WIDTH = 2.0, 0.75
-"""Of the passages: how far their middle lies from the plan's, and half of their width."""
+"""The distance of a passage's middle from the plan's, and half of its width."""
 ENTRANCE, NOTICE, PLUG, EXIT = 1.5, 2.6, (3.3, 3.6), 4.0
-"""Heights: where passages begin, from where on a plug is seen, where it stands, and where passages end."""
+"""Heights: the start of the passages, the first view of a plug, the plug, and the end of the passages."""
 GOAL = (0.0, 5.5)
 REACH = 0.5
-"""How near the goal ends an episode."""
+"""The distance from the goal that ends an episode."""
 LOW, HIGH = (-3.5, -1.5), (3.5, 6.5)
-"""Corners of the plan."""
+"""The corners of the plan."""
 BONUS = 50.0
-"""For reaching the goal."""
+"""The reward for reaching the goal."""
 ANT_SCALE = 2.0
 
 INNER, OUTER = SIDE - HALF_WIDTH, SIDE + HALF_WIDTH
-_T = 0.3  # how thick the outer walls are drawn and built
+_T = 0.3  # thickness of the outer walls
 WALLS = np.array(
     [
         [(-INNER, ENTRANCE), (INNER, EXIT)],
@@ -46,16 +46,16 @@ WALLS = np.array(
         [(LOW[0], HIGH[1]), (HIGH[0], HIGH[1] + _T)],
     ]
 )
-"""Lower and upper corners."""
+"""Lower and upper corners of the walls."""
 PLUGS = np.array([[(side * SIDE - HALF_WIDTH, PLUG[0]), (side * SIDE + HALF_WIDTH, PLUG[1])] for side in (-1, 1)])
-"""Of the left and of the right passage."""
+"""Lower and upper corners of the plugs, left and right."""
 
 
 class Trial(NamedTuple):
-    """An attempt: the motion, and for the left and the right passage what is so and what is known.
+    """The state of an episode: the motion, and the left and the right passage.
 
-    `passable` is 1 where a passage is open and -1 where it is closed; `seen` is the same once its inside has been
-    seen, and 0 before.
+    `passable` is 1 for an open passage and -1 for a closed one; `seen` is the same once its inside has been seen,
+    and 0 before.
     """
 
     motion: Motion
@@ -64,7 +64,7 @@ class Trial(NamedTuple):
 
 
 def step(trial: Trial, action: Vectors) -> tuple[Trial, Float[Any, "*batch"], Any]:
-    """The next of points' trials, their rewards, and whether they reached the goal, which ends them."""
+    """Return the next states of points, their rewards, and whether they are done."""
     xp = action.__array_namespace__()
     boxes = xp.asarray(np.concatenate([WALLS, PLUGS]))
     walls = xp.ones((*trial.passable.shape[:-1], len(WALLS)), dtype=bool)
@@ -76,7 +76,7 @@ def step(trial: Trial, action: Vectors) -> tuple[Trial, Float[Any, "*batch"], An
 
 
 def look(position: Vectors, passable: Vectors, seen: Vectors) -> Vectors:
-    """What is known of the passages from `position` on."""
+    """Return what is known of the passages after being at `position`."""
     xp = position.__array_namespace__()
     x, y = position[..., :1], position[..., 1:]
     inside = (y >= NOTICE) & (y < EXIT) & (xp.abs(x - SIDE * xp.asarray([-1.0, 1.0])) < HALF_WIDTH)
@@ -86,21 +86,24 @@ def look(position: Vectors, passable: Vectors, seen: Vectors) -> Vectors:
 def progress(
     position: Vectors, seen: Vectors, next_position: Vectors, next_seen: Vectors
 ) -> tuple[Float[Any, "*batch"], Any]:
-    """By how much the way to the goal became shorter, and whether the goal is reached."""
+    """Return how much shorter the way to the goal became, and whether it is reached."""
     xp = position.__array_namespace__()
     gain = way(position, seen) - way(next_position, next_seen)
     return gain, distance(next_position - xp.asarray(GOAL)) < REACH
 
 
 def way(position: Vectors, seen: Vectors) -> Float[Any, "*batch"]:
-    """Length of the shortest way to the goal through a passage that is not known to be closed."""
+    """Return the length of the shortest way to the goal.
+
+    The way leads through a passage that is not known to be closed.
+    """
     xp = position.__array_namespace__()
     mirrored = xp.stack([-position[..., 0], position[..., 0]], axis=-1)
     return xp.min(_way_right(mirrored, position[..., 1:]) + xp.where(seen < 0, xp.inf, 0.0), axis=-1)
 
 
 def _way_right(x: Vectors, y: Float[Any, "*batch 1"]) -> Vectors:
-    """Length of the shortest way to the goal through the right passage for a body of the point's radius."""
+    """Return the length of the shortest way to the goal through the right passage for a body of the point's radius."""
     xp = x.__array_namespace__()
     inner = INNER + RADIUS
     last = float(np.hypot(GOAL[0] - inner, GOAL[1] - EXIT))  # from the inner corner at the exit
@@ -116,7 +119,7 @@ def _way_right(x: Vectors, y: Float[Any, "*batch 1"]) -> Vectors:
 
 
 def _crossing(x: Vectors, y: Float[Any, "*batch 1"], to: tuple[float, float], height: float) -> Vectors:
-    """Where the shortest way up to a place beyond it crosses the right passage's end at this height."""
+    """Return x where the shortest way to the place `to` beyond it crosses the right passage's end at this height."""
     xp = x.__array_namespace__()
     share = xp.clip((height - y) / xp.maximum(to[1] - y, 1e-9), 0.0, 1.0)
     return xp.clip(x + share * (to[0] - x), INNER + RADIUS, OUTER - RADIUS)

@@ -1,6 +1,7 @@
-"""What a pool and its workers say to each other over a socket, and the arrays they share.
+"""The messages between a pool and its workers, and the arrays they share.
 
-A message is one byte for its kind; b"j" is followed by a length and JSON, b"s" (step) and b"k" (done) by nothing.
+A message starts with one byte for its kind: b"j" is followed by a length and JSON, b"p" by the height and width of a
+picture and its bytes, b"s" (step) and b"k" (done) by nothing.
 """
 
 import json
@@ -9,30 +10,34 @@ import socket
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Num, UInt8
 
-STEP, DONE, JSON = b"s", b"k", b"j"
+STEP, DONE, JSON, PICTURE = b"s", b"k", b"j", b"p"
+Picture = UInt8[np.ndarray, "height width 3"]
 
 
 class Shared(NamedTuple):
-    """One page range for all environments of a pool: the pool writes actions, each worker the rows of its own."""
+    """Memory that a pool shares with its workers.
+
+    The pool writes actions; each worker writes the rows of its environments.
+    """
 
     action: Float[np.ndarray, "env action"]
-    next_obs: Num[np.ndarray, "env obs"]  # also what a reset observes
+    next_obs: Num[np.ndarray, "env obs"]  # also the first observation after a reset
     reward: Float[np.ndarray, " env"]
     success: Float[np.ndarray, " env"]
     terminated: Bool[np.ndarray, " env"]
     truncated: Bool[np.ndarray, " env"]
-    busy: Bool[np.ndarray, " env"]  # set during a reset or a step, to tell which environment took its worker down
+    busy: Bool[np.ndarray, " env"]  # during a reset or a step: names the environment at fault if the worker dies
 
 
 def shared_bytes(count: int, obs_size: int, obs_dtype: str, action_size: int) -> int:
-    """Bytes that `shared_arrays` lays out."""
+    """Return the number of bytes of `shared_arrays`."""
     return count * (4 * (action_size + 2) + np.dtype(obs_dtype).itemsize * obs_size + 3)
 
 
 def shared_arrays(file: int, count: int, obs_size: int, obs_dtype: str, action_size: int) -> Shared:
-    """The arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
+    """Map the arrays in the file descriptor `file`, which has `shared_bytes` bytes."""
     memory = mmap.mmap(file, shared_bytes(count, obs_size, obs_dtype, action_size))
     floats = np.frombuffer(memory, np.float32, count * (action_size + 2))
     obs = np.frombuffer(memory, obs_dtype, count * obs_size, offset=floats.nbytes)
@@ -55,22 +60,35 @@ def send_json(connection: socket.socket, content: Any) -> None:
     connection.sendall(JSON + len(data).to_bytes(4, "little") + data)
 
 
+def send_picture(connection: socket.socket, picture: Picture) -> None:
+    """Send one picture."""
+    size = b"".join(length.to_bytes(4, "little") for length in picture.shape[:2])
+    connection.sendall(PICTURE + size + picture.tobytes())
+
+
 def receive(connection: socket.socket) -> tuple[bytes, Any]:
-    """The next message: its kind, and the content of a JSON one. Raises EOFError when the other side is gone."""
+    """Return the next message: its kind and its content.
+
+    Raises EOFError if the other side has closed.
+    """
     kind = _exactly(connection, 1)
+    if kind == PICTURE:
+        height, width = (int.from_bytes(_exactly(connection, 4), "little") for _ in range(2))
+        data = _exactly(connection, height * width * 3)
+        return kind, np.frombuffer(data, np.uint8).reshape(height, width, 3)
     if kind != JSON:
         return kind, None
     return kind, json.loads(_exactly(connection, int.from_bytes(_exactly(connection, 4), "little")))
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < count:
         try:
             more = connection.recv(count - len(data))
         except ConnectionError as error:
-            raise EOFError("The other side is gone.") from error
+            raise EOFError("the other side has closed") from error
         if not more:
-            raise EOFError("The other side is gone.")
+            raise EOFError("the other side has closed")
         data += more
-    return data
+    return bytes(data)

@@ -1,11 +1,10 @@
-"""MinAtar: five Atari games made small, seen as 10×10 binary planes (Young and Tian 2019, arXiv:1903.03176).
+"""MinAtar: five small Atari games, observed as 10×10 binary planes (Young and Tian 2019, arXiv:1903.03176).
 
-The games are those of the package `minatar` (the extra of that name: `pip install "entrax[minatar]"`), with its sticky
-actions (an action is replaced by the one before it with probability 0.1) and its difficulty that rises along an
-episode. Ours is what stands between it and Gymnasium: an episode depends on its seed and its actions only, where the
-package lets the last action of one episode stick into the next.
+The games come with the package `minatar` (`pip install "entrax[minatar]"`), with its sticky actions (the previous
+action is repeated with probability 0.1) and its difficulty that rises along an episode. This wrapper makes an episode
+depend on its seed and its actions only; in the package the last action of one episode can stick into the next.
 Registered as `MinAtar/Asterix-v1`, `MinAtar/Breakout-v1`, `MinAtar/Freeway-v1`, `MinAtar/Seaquest-v1` and
-`MinAtar/SpaceInvaders-v1`, with the actions that do something in the game, and as `-v0` with all six; at most 10,000
+`MinAtar/SpaceInvaders-v1`, with the actions that have an effect in the game, and as `-v0` with all six; at most 10,000
 steps.
 """
 
@@ -19,23 +18,23 @@ from jaxtyping import Bool, UInt8
 from entrax.errors import EntraxError, UsageError
 
 PIXELS = 16
-"""The side of a place in a picture."""
+"""The side of a cell in a picture, in pixels."""
 GOLDEN = 0.618
-"""From one plane's hue to the next, as a part of the circle: neighbours differ, and no two are the same."""
+"""The step from one plane's hue to the next, as a share of the circle: neighbours differ and no two are equal."""
 
 
 class MinAtar(gymnasium.Env):
-    """Observes which of the game's planes are set at which place: [10, 10, planes] bool, planes from 4 to 10."""
+    """Observes the game's planes, [10, 10, planes] bool, with 4 to 10 planes."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(self, game: str, minimal_actions: bool = True, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise UsageError(f"MinAtar renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"`render_mode` must be 'rgb_array' or None, got {render_mode!r}.")
         try:
             from minatar import Environment
         except ImportError as error:
-            raise EntraxError('MinAtar is not installed: pip install "entrax[minatar]".') from error
+            raise EntraxError('MinAtar is not installed: run `pip install "entrax[minatar]"`.') from error
         self.render_mode = render_mode
         self.game = Environment(game)
         self.actions = self.game.minimal_action_set() if minimal_actions else list(range(self.game.num_actions()))
@@ -56,7 +55,10 @@ class MinAtar(gymnasium.Env):
         return self.game.state().astype(np.bool_), float(reward), bool(ended), False, {}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """One colour for each plane, the last of them on top; None unless made with "rgb_array"."""
+        """Draw one colour for each plane, the last on top.
+
+        Returns None unless made with "rgb_array".
+        """
         if self.render_mode is None:
             return None
         state = self.game.state()

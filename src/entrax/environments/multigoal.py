@@ -1,10 +1,10 @@
-"""Four goals around a point: the task on which a policy that keeps every good way differs most from one that keeps one.
+"""Four equal goals around a point: a soft policy reaches all of them, a deterministic one reaches one.
 
     x₀ ~ N(0, 0.1²),  x' = x + a within [-7, 7]²,  a in [-1, 1]²
     r  = -30 |a|² - min_g |x' - g|², and 10 more when |x' - g| < 1, which ends the episode
     goals g: (5, 0), (-5, 0), (0, 5), (0, -5)
 
-Steps are costly and the goals alike, so that the best policy at temperature 0 may walk to any of them, and that at a
+Steps are costly and the goals equal: an optimal policy at temperature 0 may walk to any of them, and that at a
 temperature around 10 walks to all of them equally often. Registered as `entrax/MultiGoal-v0`, with at most 30 steps.
 
 Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.1 and appendix.
@@ -25,14 +25,17 @@ REACH = 1.0
 REWARD_OF_GOAL, COST_OF_ACTION = 10.0, 30.0
 START_STD = 0.1
 
-PIXELS, MARGIN = 400, 0.5  # of the picture: its side, and how much it shows beyond the walls
+PIXELS, MARGIN = 400, 0.5  # the picture's side, and the margin around the walls
 WHITE, GREY, GREEN, BLUE, RED = (255, 255, 255), (205, 205, 210), (150, 205, 165), (90, 130, 190), (200, 60, 70)
 
 Point = Float[np.ndarray, " 2"]
 
 
 class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
-    """Observes the position, two float32. `info["goal"]` is the place in `GOALS` of the goal reached, else -1."""
+    """Observes the position (2 float32).
+
+    `info["goal"]` is the index in `GOALS` of the goal reached, else -1.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # Gymnasium's own declaration
     observation_space = spaces.Box(-WALL, WALL, (2,), np.float32)
@@ -40,10 +43,10 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __init__(self, render_mode: str | None = None):
         if render_mode not in (None, "rgb_array"):
-            raise UsageError(f"MultiGoal renders as 'rgb_array', not {render_mode!r}.")
+            raise UsageError(f"`render_mode` must be 'rgb_array' or None, got {render_mode!r}.")
         self.render_mode = render_mode
         self.path: list[Point] = [np.zeros(2)]
-        """Positions since the episode began."""
+        """The positions of the episode so far."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -55,7 +58,7 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 2"], float, bool, bool, dict[str, Any]]:
-        """One step; an action beyond [-1, 1] counts as the nearest within."""
+        """Take one step; actions are clipped to [-1, 1]."""
         action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
         position = np.clip(self.path[-1] + action, -WALL, WALL)
         self.path.append(position)
@@ -66,7 +69,10 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
         return position.astype(np.float32), float(reward), reached, False, {"goal": nearest if reached else -1}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
-        """The plane from above: walls, goals, the path so far and the point; None unless made with "rgb_array"."""
+        """Draw the plane from above: walls, goals, path and point.
+
+        Returns None unless made with "rgb_array".
+        """
         if self.render_mode is None:
             return None
         picture = np.full((PIXELS, PIXELS, 3), GREY, np.float64)
@@ -77,7 +83,7 @@ class MultiGoal(gymnasium.Env[np.ndarray, np.ndarray]):
         for start, end in zip(self.path[:-1], self.path[1:], strict=True):
             _stroke(picture, start, end, 0.05, BLUE)
         _stroke(picture, self.path[-1], self.path[-1], 0.2, RED)
-        return picture[::-1].round().astype(np.uint8)  # rows go down, y goes up
+        return picture[::-1].round().astype(np.uint8)  # the first row is the largest y
 
 
 def _pixel(coordinate: float) -> float:
@@ -87,7 +93,7 @@ def _pixel(coordinate: float) -> float:
 def _stroke(
     picture: Float[np.ndarray, "height width 3"], start: Point, end: Point, radius: float, colour: tuple[int, int, int]
 ) -> None:
-    """Draw all points within `radius` of a segment, with a smooth edge; a disc if its ends coincide."""
+    """Draw all points within `radius` of a segment, with a smooth edge; a disc if the ends coincide."""
     per_pixel = 2 * (WALL + MARGIN) / PIXELS
     low, high = np.minimum(start, end) - radius - per_pixel, np.maximum(start, end) + radius + per_pixel
     columns, rows = (slice(max(0, int(_pixel(low[i]))), int(_pixel(high[i])) + 1) for i in range(2))

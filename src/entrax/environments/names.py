@@ -1,4 +1,4 @@
-"""Our environments' names in Gymnasium's registry, as strings: nothing of them is imported before one is made."""
+"""The ids of our environments in Gymnasium's registry. Their modules are imported when one is made."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "entrax/Atari-v0": {"entry_point": "entrax.environments.atari:Atari", "max_episode_steps": 27_000},
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
-"""Arguments of `gymnasium.register` by id."""
+"""The arguments of `gymnasium.register` by id."""
 
 NAMES |= {
     f"MinAtar/{game.title().replace('_', '')}-v{version}": {
@@ -45,7 +45,7 @@ NAMES |= {
 
 
 def register_names() -> None:
-    """Make the names known to Gymnasium."""
+    """Register the ids with Gymnasium."""
     for name, arguments in NAMES.items():
         if name not in registry:
             register(id=name, **arguments)

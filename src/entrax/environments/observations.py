@@ -1,4 +1,4 @@
-"""Observations as the flat vectors that agents take, one or a batch: the leaves of a Spec say all that it needs."""
+"""Conversion of observations, one or a batch, to the flat vectors of agents, by the leaves of a Spec."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,35 +9,36 @@ from jaxtyping import Float, Num, UInt8
 
 from entrax.spec import Leaf
 
-Vector = Float[np.ndarray, " obs"] | UInt8[np.ndarray, " obs"]
-Rows = Num[np.ndarray, "batch obs"]
+ObsVector = Float[np.ndarray, " obs"] | UInt8[np.ndarray, " obs"]
+ObsRows = Num[np.ndarray, "batch obs"]
 Node = Leaf | dict[Any, Any] | list[Any]
-"""A leaf, or what a dictionary or a tuple has inside it."""
+"""A leaf, or the contents of a dictionary or a tuple."""
 
 
 class Flattener:
-    """Observations to float32 vectors: leaves in their order, discrete ones one-hot. An image becomes uint8.
+    """Flattens observations into vectors.
 
-    The methods raise ValueError with a clause about the value ("returned …") when it does not fit the leaves.
+    Vectors are float32, with the leaves in their order and discrete leaves one-hot. Images stay uint8. The methods
+    raise ValueError with a clause about the value ("returned …") if it does not fit the leaves.
     """
 
     def __init__(self, leaves: Sequence[Leaf]):
         self.leaves = leaves
         self.size = sum(leaf.size for leaf in leaves)
 
-    def one(self, value: Any) -> Vector:
-        """One observation as a fresh vector."""
+    def one(self, value: Any) -> ObsVector:
+        """Return one observation as a new vector."""
         arrays = self._arrays(value)
         for leaf, array in zip(self.leaves, arrays, strict=True):
             if array.shape != leaf.shape:
                 raise _misfit(leaf, array)
         return self._rows([array[None] for array in arrays])[0]
 
-    def rows(self, value: Any) -> tuple[Rows, bool]:
-        """One observation or a batch of them as fresh rows, and whether it was one.
+    def rows(self, value: Any) -> tuple[ObsRows, bool]:
+        """Return one observation or a batch of them as new rows, and whether it was one.
 
         A batch is an array [batch, *shape], a dictionary or tuple of such arrays, a list of observations, or an array
-        of flat vectors [batch, obs]. The shape decides, and where it fits both, it is what the environment returns.
+        of flat vectors [batch, obs]. The shape decides; one that fits both is an observation of the environment.
         """
         flat = self._as_flat(value)
         if flat is not None:
@@ -60,16 +61,16 @@ class Flattener:
         return _tree([(leaf, leaf.path or ()) for leaf in self.leaves])
 
     def _arrays(self, value: Any) -> list[np.ndarray]:
-        found: list[np.ndarray] = []
-        _collect(self._tree, value, found)
-        return found
+        arrays: list[np.ndarray] = []
+        _collect(self._tree, value, arrays)
+        return arrays
 
-    def _rows(self, arrays: Sequence[np.ndarray]) -> Rows:
+    def _rows(self, arrays: Sequence[np.ndarray]) -> ObsRows:
         parts = [_leaf_rows(leaf, array) for leaf, array in zip(self.leaves, arrays, strict=True)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def _as_flat(self, value: Any) -> tuple[Rows, bool] | None:
-        """The rows of an array of flat vectors; None if it is no such array, or may be something else."""
+    def _as_flat(self, value: Any) -> tuple[ObsRows, bool] | None:
+        """Return the rows of an array of flat vectors; None if it is no such array or its shape is ambiguous."""
         if isinstance(value, dict | tuple | list):
             return None
         array = _array(value)
@@ -87,7 +88,7 @@ class Flattener:
 
 
 def _tree(placed: Sequence[tuple[Leaf, tuple[tuple[str, Any], ...]]]) -> Node:
-    """The leaves, each with what is left of its path, as nested dictionaries and lists."""
+    """Return the leaves, each with the rest of its path, as nested dictionaries and lists."""
     if not placed[0][1]:
         return placed[0][0]
     parts: dict[Any, list[Any]] = {}
@@ -97,26 +98,26 @@ def _tree(placed: Sequence[tuple[Leaf, tuple[tuple[str, Any], ...]]]) -> Node:
     return inside if placed[0][1][0][0] == "key" else list(inside.values())
 
 
-def _collect(node: Node, value: Any, found: list[np.ndarray]) -> None:
-    """Append the arrays of `value` to `found`, in the order of the leaves."""
+def _collect(node: Node, value: Any, arrays: list[np.ndarray]) -> None:
+    """Append the arrays of `value` to `arrays`, in the order of the leaves."""
     if isinstance(node, Leaf):
-        found.append(_array(value))
+        arrays.append(_array(value))
     elif isinstance(node, dict):
         if not isinstance(value, dict) or value.keys() != node.keys():
             raise ValueError(f"returned {kind_of(value)} where its space has the entries {', '.join(map(str, node))}")
         for key, part in node.items():
-            _collect(part, value[key], found)
+            _collect(part, value[key], arrays)
     else:
         if not isinstance(value, tuple) or len(value) != len(node):
             raise ValueError(f"returned {kind_of(value)} where its space is a tuple of {len(node)}")
         for part, inside in zip(node, value, strict=True):
-            _collect(part, inside, found)
+            _collect(part, inside, arrays)
 
 
 def _array(value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:  # a ragged list, say
+    except (TypeError, ValueError) as error:  # such as a ragged list
         raise ValueError(f"returned {kind_of(value)} that is no array of numbers") from error
     if array.dtype.kind not in "fiub":
         raise ValueError(f"returned {kind_of(value)} where its space has numbers")
@@ -124,7 +125,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _count(leaf: Leaf, array: np.ndarray) -> int | None:
-    """How many observations the array holds; None if it is one by itself."""
+    """Return the number of observations in the array; None if it is a single one."""
     if array.shape == leaf.shape:
         return None
     if array.ndim == len(leaf.shape) + 1 and array.shape[1:] == leaf.shape:
@@ -138,25 +139,25 @@ def _misfit(leaf: Leaf, array: np.ndarray) -> ValueError:
     return ValueError(f"returned an observation of shape {array.shape} where its space has {leaf.shape}")
 
 
-def _leaf_rows(leaf: Leaf, array: np.ndarray) -> Rows:
+def _leaf_rows(leaf: Leaf, array: np.ndarray) -> ObsRows:
     return _one_hots(leaf, array) if leaf.options else _numbers(leaf, array, images=leaf.is_image)
 
 
-def _numbers(leaf: Leaf, array: np.ndarray, *, images: bool) -> Rows:
+def _numbers(leaf: Leaf, array: np.ndarray, *, images: bool) -> ObsRows:
     if images:
         if array.dtype != leaf.dtype:
             raise ValueError(f"returned an image of dtype {array.dtype} where its space has {leaf.dtype}")
         return array.astype(np.uint8).reshape(len(array), leaf.size)
     if array.dtype.kind == "f" and np.dtype(leaf.dtype).kind != "f":
         raise ValueError(f"returned an observation of dtype {array.dtype} where its space has {leaf.dtype}")
-    with np.errstate(over="ignore"):  # refused below
+    with np.errstate(over="ignore"):  # checked below
         rows = array.astype(np.float32).reshape(len(array), leaf.size)  # a copy: the environment may reuse its buffer
     if not np.isfinite(rows).all():
         raise ValueError("returned an observation with NaN or infinity")
     return rows
 
 
-def _one_hots(leaf: Leaf, array: np.ndarray) -> Rows:
+def _one_hots(leaf: Leaf, array: np.ndarray) -> ObsRows:
     if array.dtype.kind not in "iu":
         raise ValueError(
             f"returned {kind_of(array)} of {array.dtype} where its space has integers of shape {leaf.shape}"
@@ -173,5 +174,5 @@ def _one_hots(leaf: Leaf, array: np.ndarray) -> Rows:
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a value, in words."""
+    """Return the type of a value, in words."""
     return f"a {type(value).__name__}"

@@ -1,9 +1,8 @@
-"""A changed world around an environment that is left as it is: `perturb(env, mass=0.5, action_delay=1.0)`.
+"""Perturbations of an environment by a wrapper: `perturb(env, mass=0.5, action_delay=1.0)`.
 
-Each family of perturbation has a scale from 0 (none) to 1 (severe), whose physical meaning `FAMILIES` gives. All
-randomness follows from the seed of reset, each family drawing from a stream of its own, so that two families together
-see the same noise as each alone, and two severities of one family the same noise at another size. A perturbation of a
-perturbed environment adds to what is there, with randomness of its own.
+The severity of each family goes from 0 (none) to 1 (severe); `FAMILIES` gives its physical meaning. All randomness
+follows from the seed of reset. Each family has its own random stream, so that families do not change each other's
+noise, and the severity only scales it. Perturbations of a perturbed environment add up, with different randomness.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,17 +22,17 @@ from entrax.environments.perturb_signals import (
     Signal,
     sensor_dropout,
     sensor_noise,
-    unfit_action,
-    unfit_sensors,
+    unsupported_action,
+    unsupported_sensors,
 )
 from entrax.environments.source import EnvSource, as_source
-from entrax.environments.terrain import GROUND, Lowered, on_ground, terrain, unfit_ground
+from entrax.environments.terrain import GROUND, RelativeHeight, on_ground, terrain, unsupported_ground
 from entrax.errors import UsageError, closest
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of perturbation: what it acts on, and what it does at severity 1 (in between in proportion)."""
+    """A family of perturbations: what it acts on, and its effect at severity 1."""
 
     acts_on: Literal["body", "action", "sensor", "ground"]
     severe: str
@@ -47,7 +46,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "gravity": Family("body", "gravity doubled"),
         "motor_strength": Family("body", "motors with a quarter of their force"),
         "action_noise": Family("action", "Gaussian noise of half of the half range; half of discrete actions random"),
-        "action_delay": Family("action", "actions carried out four steps late (every quarter of severity one step)"),
+        "action_delay": Family(
+            "action", "actions carried out four steps late (one step for every quarter of severity)"
+        ),
         "sensor_noise": Family("sensor", "Gaussian noise of 0.2 half ranges, or of 0.2 where a reading is unbounded"),
         "sensor_dropout": Family("sensor", "every reading lost (0) in half of the steps"),
         "slope_up": Family("ground", "a slope of 15 degrees up, from just beyond the body's front"),
@@ -57,42 +58,47 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "obstacles": Family("ground", "hurdles across the way, 0.2 m high, every 2 m"),
     }
 )
-"""What can be perturbed, by name."""
+"""The families of perturbation, by name."""
 
 CONDITION_SEEDS = 2**31
-"""A `Conditions` environment reads its reset seed as condition · 2³¹ + seed of the episode."""
+"""The reset seed of a `Conditions` environment is condition · 2³¹ + seed of the episode."""
 
 
 def perturb(env: gymnasium.Env | str, /, **severities: float) -> "Perturbed":
-    """Wrap an environment, or the one of that id, so that the world is changed: `perturb(env, push=0.5, slope_up=1)`.
+    """Wrap an environment in perturbations: `perturb(env, push=0.5, slope_up=1)`.
 
     Args:
-        env: any environment; families of the body and the ground need one of Gymnasium's MuJoCo kind, unchanged.
-        **severities: from 0 to 1 for each family of `FAMILIES`. With nothing above 0, every step is the environment's
-            own to the last bit.
+        env: any environment; families of the body and the ground require an unchanged MuJoCo environment of Gymnasium.
+        **severities: from 0 to 1 for each family of `FAMILIES`. If all are 0, every step is bitwise that of `env`.
 
-    Raises EntraxError, in one sentence, for an unknown family, a severity out of range, a family that does not apply
-    to this environment, and two grounds at once.
+    Raises:
+        UsageError: for an unknown family, a severity out of range, a family that does not apply, or two grounds.
     """
     return Perturbed(as_source(env, {}).make() if isinstance(env, str) else env, **severities)
 
 
 def inapplicable(env: gymnasium.Env) -> dict[str, str]:
-    """Why each family that cannot be applied to this environment cannot; families that can are left out."""
-    return {name: reason for name in FAMILIES if (reason := _unfit(env, name)) is not None}
+    """Return the reason for each family that does not apply to this environment."""
+    return {name: reason for name in FAMILIES if (reason := _unsupported(env, name)) is not None}
 
 
 def family_named(name: str) -> str:
-    """The family of this name, hyphens allowed. Raises EntraxError with the nearest when there is none."""
+    """Return the name of a family, hyphens allowed.
+
+    Raises UsageError with the closest name for an unknown one.
+    """
     plain = name.strip().replace("-", "_")
     if plain not in FAMILIES:
-        known = f"There are {', '.join(FAMILIES)}"
-        raise UsageError(f"There is no family of perturbation {name!r}{closest(plain, FAMILIES)} {known}.")
+        known = ", ".join(FAMILIES)
+        raise UsageError(f"Unknown family of perturbations {name!r}{closest(plain, FAMILIES)} Families are {known}.")
     return plain
 
 
 class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
-    """What `perturb` makes. `restore` gives the environment back as it was."""
+    """The wrapper that `perturb` returns.
+
+    `restore` returns the unperturbed environment.
+    """
 
     def __init__(self, env: gymnasium.Env, **severities: float):
         RecordConstructorArgs.__init__(self, _disable_deepcopy=False, **severities)
@@ -100,11 +106,11 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         given = _checked(env, severities)
         self.severities = given
         self._body = mujoco_body(env)
-        self._lowered: Lowered | None = None
+        self._height: RelativeHeight | None = None
         self._pushes: Pushes | None = None
         if self._body is not None:
             self._change_body(self._body, given)
-        # In this order: a late action is carried out noisily, and a lost reading has no noise.
+        # The order matters: a late action is carried out with noise, and a lost reading has no noise.
         action, observation = env.action_space, env.observation_space
         makers: dict[str, Callable[..., Signal]] = {"action_delay": ActionDelay, "action_noise": ActionNoise}
         self._actions = {name: make(action, given[name]) for name, make in makers.items() if name in given}
@@ -114,20 +120,20 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         self._streams = _streams(given, None, self._depth)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; with a `seed`, everything random of the perturbations too follows from it."""
+        """Start an episode; a `seed` also seeds the perturbations."""
         if seed is not None:
             self._streams = _streams(self.severities, seed, self._depth)
         for name, signal in (self._actions | self._sensors).items():
             signal.begin(self._streams[name])
         if self._pushes is not None:
             self._pushes.begin(self._streams["push"])
-        if self._lowered is not None:
-            self._lowered.begin()
+        if self._height is not None:
+            self._height.begin()
         obs, info = self.env.reset(seed=seed, options=options)
         return self._observed(obs), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """One step in the changed world."""
+        """Take one step under the perturbations."""
         for change in self._actions.values():
             action = change(action)
         with nullcontext() if self._pushes is None else self._pushes.during_step():
@@ -135,15 +141,18 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
         return self._observed(obs), reward, terminated, truncated, info
 
     def restore(self) -> gymnasium.Env:
-        """Take the perturbations of the body and the ground away; the environment must be reset before it is used."""
-        if self._lowered is not None:
-            self._lowered.remove()
+        """Remove the perturbations of body and ground.
+
+        The environment must be reset before its next step.
+        """
+        if self._height is not None:
+            self._height.remove()
         if self._body is not None and self._body.model is not self._own_model:
             install(self._body, self._own_model, self._own_data)
         return self.env
 
     def __reduce__(self) -> Any:
-        """Pickled like Gymnasium's own MuJoCo environments: made anew, to be reset."""
+        """Pickle by construction, like Gymnasium's MuJoCo environments; the copy must be reset."""
         return _wrap, (self.env, self.severities)
 
     def _observed(self, obs: Any) -> Any:
@@ -156,13 +165,13 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
 
         self._own_model, self._own_data = body.model, body.data
         model, data = body.model, body.data
-        if "push" in given:  # before the mass changes: the same push, whatever it meets
+        if "push" in given:  # before the mass changes, so that pushes do not depend on it
             self._pushes = Pushes(body, given["push"])
         for family in given.keys() & set(GROUND):
             ground = terrain(body, family, given[family])
             model = on_ground(body, ground)
-            data = mujoco.MjData(model)  # of other sizes; scaling keeps them
-            self._lowered = Lowered(body, ground)
+            data = mujoco.MjData(model)  # the sizes differ from those of the old model
+            self._height = RelativeHeight(body, ground)
         fields = {family: given[family] for family in MODEL_FIELDS if family in given}
         if fields:
             model = scaled(model, fields)
@@ -171,10 +180,10 @@ class Perturbed(gymnasium.Wrapper, RecordConstructorArgs):
 
 
 class Conditions(gymnasium.Env):
-    """One environment under many conditions, so that all of them can be played in one pool.
+    """One environment under many conditions, so that one pool can play all of them.
 
-    `reset(seed=condition * CONDITION_SEEDS + seed)` starts the episode of `seed` under the condition of that number:
-    a dictionary with `severities` by family and the `env_args` that differ.
+    `reset(seed=condition * CONDITION_SEEDS + seed)` starts the episode of `seed` under the condition of that number. A
+    condition is a dictionary with `severities` by family and the `env_args` that differ.
     """
 
     def __init__(self, source: EnvSource, conditions: Sequence[Mapping[str, Any]]):
@@ -200,7 +209,7 @@ class Conditions(gymnasium.Env):
             env.close()
 
     def _under(self, number: int) -> gymnasium.Env:
-        """The environment of a condition; those without arguments of their own share one."""
+        """Return the environment of a condition; conditions without `env_args` share one."""
         env_args = self._conditions[number].get("env_args", {})
         key = number if env_args else None
         if key not in self._made:
@@ -210,12 +219,12 @@ class Conditions(gymnasium.Env):
 
 
 def conditions(source: dict[str, Any], conditions: list[dict[str, Any]]) -> Conditions:
-    """`Conditions` of the environment that `EnvSource.to_process` described, for a worker process."""
+    """Make `Conditions` in a worker process, from `EnvSource.to_process`."""
     return Conditions(EnvSource.from_process(source), conditions)
 
 
 def perturbed(env: str, env_args: Mapping[str, Any] | None = None, **arguments: Any) -> gymnasium.Env:
-    """`entrax/Perturbed-v0`: the environment of id `env`, perturbed, for training by the name alone.
+    """Make `entrax/Perturbed-v0`: the environment of id `env` under perturbations.
 
     `arguments` are severities by family, and `render_mode`.
     """
@@ -228,27 +237,27 @@ def _wrap(env: gymnasium.Env, severities: dict[str, float]) -> Perturbed:
 
 
 def _checked(env: gymnasium.Env, severities: Mapping[str, Any]) -> dict[str, float]:
-    """The severities above 0, by family in the order of `FAMILIES`."""
+    """Check the severities; return those above 0, in the order of `FAMILIES`."""
     named = {family_named(name): severity for name, severity in severities.items()}
     for name, severity in named.items():
         if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0.0 <= severity <= 1.0:
-            raise UsageError(f"The severity of {name} is a number from 0 (none) to 1 (severe), not {severity!r}.")
+            raise UsageError(f"The severity of {name} must be a number from 0 (none) to 1 (severe), got {severity!r}.")
     given = {name: float(named[name]) for name in FAMILIES if named.get(name, 0.0) > 0.0}
     for name in given:
-        if (reason := _unfit(env, name)) is not None:
+        if (reason := _unsupported(env, name)) is not None:
             raise UsageError(f"{name} does not apply to this environment: {reason}.")
     if len(grounds := [name for name in GROUND if name in given]) > 1:
-        raise UsageError(f"The ground can be changed in one way at a time, not by {' and '.join(grounds)}.")
+        raise UsageError(f"Only one family can change the ground at a time, got {' and '.join(grounds)}.")
     return given
 
 
-def _unfit(env: gymnasium.Env, name: str) -> str | None:
-    """Why this family cannot be applied; None when it can."""
+def _unsupported(env: gymnasium.Env, name: str) -> str | None:
+    """Return the reason why this family does not apply; None if it does."""
     match FAMILIES[name].acts_on:
         case "action":
-            return unfit_action(env)
+            return unsupported_action(env)
         case "sensor":
-            return unfit_sensors(env)
+            return unsupported_sensors(env)
     body = mujoco_body(env)
     if body is None:
         return "it has no MuJoCo model"
@@ -256,11 +265,11 @@ def _unfit(env: gymnasium.Env, name: str) -> str | None:
         return "its model has no gravity"
     if name == "motor_strength" and body.model.nu == 0:
         return "its model has no motors"
-    return unfit_ground(body) if name in GROUND else None
+    return unsupported_ground(body) if name in GROUND else None
 
 
 def _depth(env: gymnasium.Env) -> int:
-    """How many perturbations the environment is in already."""
+    """Return the number of perturbation wrappers around the environment."""
     depth = 0
     while isinstance(env, gymnasium.Wrapper):
         depth, env = depth + isinstance(env, Perturbed), env.env
@@ -268,7 +277,7 @@ def _depth(env: gymnasium.Env) -> int:
 
 
 def _streams(given: Mapping[str, float], seed: int | None, depth: int) -> dict[str, np.random.Generator]:
-    """One generator for each family, which depends on the seed, the family and the depth only."""
+    """Return one generator for each family, determined by the seed, the family and the depth."""
     places = {name: place for place, name in enumerate(FAMILIES)}
     if seed is None:
         return {name: np.random.default_rng() for name in given}

@@ -1,7 +1,7 @@
-"""What can be perturbed of a MuJoCo body: fields of its model, and pushes.
+"""Perturbations of a MuJoCo body: fields of its model, and pushes.
 
-A perturbed model is always a changed copy: the environment's own is put back untouched when the perturbation ends.
-Works on any `gymnasium.envs.mujoco.MujocoEnv`, which is told apart without importing MuJoCo for those that are none.
+A perturbed model is a changed copy; the original is put back when the perturbation ends. Works on any
+`gymnasium.envs.mujoco.MujocoEnv`. MuJoCo is not imported for other environments.
 """
 
 import copy
@@ -14,17 +14,17 @@ import gymnasium
 import numpy as np
 
 HEAVIER = 1.0
-"""Mass and inertia of every body grow by this part at severity 1: they double."""
+"""The growth of mass and inertia at severity 1: they double."""
 SLIPPERIER = 0.9
-"""The part of all friction that severity 1 takes away."""
+"""The share of friction that severity 1 removes."""
 STRONGER_GRAVITY = 1.0
-"""Gravity grows by this part at severity 1: it doubles."""
+"""The growth of gravity at severity 1: it doubles."""
 WEAKER = 0.75
-"""The part of every motor's force that severity 1 takes away."""
+"""The share of every motor's force that severity 1 removes."""
 PUSH_SPEED = 1.0
-"""Speed in m/s that one push of severity 1 gives to the whole body: its impulse is this times the body's mass."""
+"""The impulse of a push of severity 1, divided by the body's mass: the speed it gives to the whole body, in m/s."""
 PUSH_SECONDS = 0.1
-"""How long a push lasts, to the next whole step."""
+"""The length of a push, rounded to whole steps."""
 PUSH_GAP = (0.5, 1.5)
 """Seconds from the end of a push to the next one, drawn uniformly."""
 
@@ -34,18 +34,21 @@ MODEL_FIELDS = {
     "gravity": ("opt.gravity",),
     "motor_strength": ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"),
 }
-"""The fields of `mjModel` that a family scales. What MuJoCo derives from masses is derived again."""
+"""The fields of `mjModel` that a family scales. MuJoCo's constants that depend on masses are computed again."""
 
 
 def mujoco_body(env: gymnasium.Env) -> Any:
-    """The unwrapped environment when it is Gymnasium's kind of MuJoCo environment, else None."""
-    module = sys.modules.get("gymnasium.envs.mujoco.mujoco_env")  # no instance can be without it
+    """Return the unwrapped environment if it is a `MujocoEnv` of Gymnasium, else None."""
+    module = sys.modules.get("gymnasium.envs.mujoco.mujoco_env")  # imported if there is an instance
     body = env.unwrapped
     return body if module is not None and isinstance(body, module.MujocoEnv) else None
 
 
 def root(model: Any) -> int:
-    """The body that pushes act on: a child of the world, the one with most motors below it, then the heaviest."""
+    """Return the body that pushes act on.
+
+    It is the child of the world with most motors below it; among equals the heaviest.
+    """
     import mujoco
 
     of_joints = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
@@ -56,7 +59,7 @@ def root(model: Any) -> int:
 
 
 def factor(family: str, severity: float) -> float:
-    """What the fields of a family of `MODEL_FIELDS` are multiplied by."""
+    """Return the factor of the fields of a family of `MODEL_FIELDS`."""
     match family:
         case "mass":
             return 1.0 + HEAVIER * severity
@@ -69,7 +72,7 @@ def factor(family: str, severity: float) -> float:
 
 
 def scaled(model: Any, severities: dict[str, float]) -> Any:
-    """A copy of an mjModel with the fields of each of these families scaled."""
+    """Return a copy of an mjModel with the fields of each of these families scaled."""
     import mujoco
 
     model = copy.copy(model)
@@ -90,7 +93,7 @@ def _field(model: Any, name: str) -> np.ndarray:
 
 
 def _scale_motors(model: Any, by: float) -> None:
-    """The force of fixed and affine motors is linear in these parameters; a muscle's in its peak force and scale."""
+    """Scale the force of motors: linear in these parameters for fixed and affine ones, in peak force for muscles."""
     import mujoco
 
     muscle = model.actuator_gaintype == int(mujoco.mjtGain.mjGAIN_MUSCLE)
@@ -102,20 +105,20 @@ def _scale_motors(model: Any, by: float) -> None:
 
 
 def install(body: Any, model: Any, data: Any) -> None:
-    """Have a MuJoCo environment simulate `model` in `data`, of the same sizes, from its next reset on."""
+    """Make a MuJoCo environment simulate `model` in `data` from its next reset on."""
     body.model, body.data = model, data
     renderer = body.mujoco_renderer
     if renderer is not None:
         renderer.close()
         renderer.model, renderer.data, renderer.viewer = body.model, body.data, None
-        renderer._viewers.clear()  # close() leaves the closed ones to be drawn with again
+        renderer._viewers.clear()  # close() keeps the closed ones, which would be used again
 
 
 class Pushes:
-    """Constant forces on the root body, `PUSH_SECONDS` long, at random times and in random horizontal directions.
+    """Pushes on the root body at random times, in random horizontal directions.
 
-    A body that can only slide along one line is pushed along it. Every push has the impulse severity · `PUSH_SPEED` ·
-    mass, in N s, of the mass that the model had unperturbed.
+    A push is a constant force for `PUSH_SECONDS`. A body that can only slide along one line is pushed along it. The
+    impulse of every push is severity · `PUSH_SPEED` · mass, in N s, with the unperturbed mass.
     """
 
     def __init__(self, body: Any, severity: float):
@@ -127,13 +130,13 @@ class Pushes:
         self.begin(np.random.default_rng())
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Start an episode with its randomness."""
+        """Start an episode with this generator."""
         self._rng, self._left = rng, 0
         self._wait = self._gap()
 
     @contextmanager
     def during_step(self) -> Iterator[None]:
-        """Add the force of one step to what acts on the body already; afterwards that is left as it was."""
+        """Add the force of one step to the external forces; restore them afterwards."""
         force = self._body.data.xfrc_applied[self._root]
         before = force.copy()
         force[:2] += self._next()
@@ -143,7 +146,7 @@ class Pushes:
             force[:] = before
 
     def _next(self) -> np.ndarray:
-        """The horizontal force of the next step, in N."""
+        """Return the horizontal force of the next step, in N."""
         if self._wait > 0:
             self._wait -= 1
             return np.zeros(2)
@@ -165,7 +168,7 @@ class Pushes:
 
 
 def _line(model: Any, body: int) -> np.ndarray | None:
-    """The horizontal unit vector that a planar body can slide along; None for one that is not held to a line."""
+    """Return the horizontal unit vector along which a planar body slides; None for other bodies."""
     import mujoco
 
     joints = range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body])

@@ -1,6 +1,6 @@
-"""Perturbations between an agent and any environment: of its actions, and of what it observes.
+"""Perturbations of actions and observations, for any environment.
 
-Each is called with the value on its way and takes its randomness from the generator that `begin` was given.
+Each is called with an action or an observation and uses the generator given to `begin`.
 """
 
 import copy
@@ -13,13 +13,13 @@ import numpy as np
 from gymnasium import spaces
 
 ACTION_NOISE = 0.5
-"""Standard deviation at severity 1, in half ranges of each action; of discrete actions, the part that is random."""
+"""Standard deviation at severity 1 in half ranges of each action; the probability of a random discrete action."""
 DELAY = 4
-"""Steps that actions are late at severity 1."""
+"""Steps of delay at severity 1."""
 SENSOR_NOISE = 0.2
-"""Standard deviation at severity 1, in half ranges of an entry whose space is bounded, else in the entry's own unit."""
+"""Standard deviation at severity 1, in half ranges of a bounded entry, or in the unit of an unbounded one."""
 DROPOUT = 0.5
-"""The probability at severity 1 that an entry of an observation is lost: it reads 0 in that step."""
+"""The probability at severity 1 that an entry of an observation is lost: 0 in that step."""
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Apply = Callable[[Any, np.random.Generator], Any]
@@ -29,16 +29,19 @@ class Signal(Protocol):
     """A perturbation of actions, or of observations."""
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Start an episode with its randomness."""
+        """Start an episode with this generator."""
         ...
 
     def __call__(self, value: Any) -> Any:
-        """What arrives when `value` is sent."""
+        """Return the perturbed value."""
         ...
 
 
 class ActionNoise:
-    """Gaussian noise on each action, clipped to the bounds; of discrete actions, some drawn uniformly instead."""
+    """Gaussian noise on continuous actions, clipped to the bounds.
+
+    Some discrete actions are drawn uniformly.
+    """
 
     def __init__(self, space: spaces.Space, severity: float):
         self._space, self._severity = space, ACTION_NOISE * severity
@@ -46,7 +49,7 @@ class ActionNoise:
             self._std = self._severity * (space.high - space.low) / 2.0
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Start an episode with its randomness."""
+        """Start an episode with this generator."""
         self._rng = rng
 
     def __call__(self, value: Any) -> Any:
@@ -64,7 +67,10 @@ class ActionNoise:
 
 
 class ActionDelay:
-    """The action of step t is carried out in step t + `steps`; until the first arrives, 0 or the action nearest it."""
+    """Carries out the action of step t in step t + `steps`.
+
+    Before the first action arrives it is 0, or the action nearest to 0.
+    """
 
     def __init__(self, space: spaces.Space, severity: float):
         self.steps = int(np.ceil(DELAY * severity))
@@ -78,7 +84,7 @@ class ActionDelay:
                 self._before = space.start.copy()
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Start an episode; nothing is random here."""
+        """Start an episode; the delay uses no randomness."""
         self._waiting = deque([self._before] * self.steps)
 
     def __call__(self, value: Any) -> Any:
@@ -87,13 +93,16 @@ class ActionDelay:
 
 
 class Sensors:
-    """Changes every array of floats in an observation, clipped to its space; discrete parts stay as they are."""
+    """Changes every array of floats in an observation, clipped to its space.
+
+    Discrete parts are unchanged.
+    """
 
     def __init__(self, space: spaces.Space, change: Callable[[spaces.Box], Change]):
         self._apply = _over_floats(space, change)
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Start an episode with its randomness."""
+        """Start an episode with this generator."""
         self._rng = rng
 
     def __call__(self, value: Any) -> Any:
@@ -101,7 +110,7 @@ class Sensors:
 
 
 def sensor_noise(space: spaces.Space, severity: float) -> Sensors:
-    """Gaussian noise on every entry."""
+    """Add Gaussian noise to every entry."""
 
     def change(box: spaces.Box) -> Change:
         low, high = box.low.astype(float), box.high.astype(float)
@@ -112,12 +121,15 @@ def sensor_noise(space: spaces.Space, severity: float) -> Sensors:
 
 
 def sensor_dropout(space: spaces.Space, severity: float) -> Sensors:
-    """Entries lost at random, each on its own and in each step anew."""
+    """Set random entries to 0, independently in each step."""
     return Sensors(space, lambda box: lambda value, rng: value * (rng.random(value.shape) >= DROPOUT * severity))
 
 
-def unfit_action(env: gymnasium.Env) -> str | None:
-    """Why the actions of an environment cannot be perturbed; None when they can."""
+def unsupported_action(env: gymnasium.Env) -> str | None:
+    """Return the reason why the actions of an environment cannot be perturbed.
+
+    Returns None if they can.
+    """
     match env.action_space:
         case spaces.Box() as box if np.issubdtype(box.dtype, np.floating) and box.is_bounded():
             return None
@@ -127,8 +139,11 @@ def unfit_action(env: gymnasium.Env) -> str | None:
             return f"its actions are a {type(other).__name__} that is neither bounded floats nor discrete"
 
 
-def unfit_sensors(env: gymnasium.Env) -> str | None:
-    """Why the observations of an environment cannot be perturbed; None when they can."""
+def unsupported_sensors(env: gymnasium.Env) -> str | None:
+    """Return the reason why the observations of an environment cannot be perturbed.
+
+    Returns None if they can.
+    """
     return None if _has_floats(env.observation_space) else "it observes no real numbers"
 
 

@@ -1,11 +1,11 @@
-"""A point in a square room and two lines; two goals of one line each, and the two together.
+"""A point in a square room with two lines: one goal for each line, and one for both.
 
     r_x    = -|x - 1|,  r_y = -|y + 1|,  r_both = (r_x + r_y) / 2    after the step
 
-`goal="x"` leaves y free and `goal="y"` leaves x free; `goal="both"` is exactly their mean, of which policies for the
-two can be composed without learning: all three have the same spaces, dynamics and starts. What couples them is the
-force, bounded by the unit disc: a full one along x leaves none along y, so that where both are wanted neither line is
-approached as it would be alone. The point starts anywhere in the room, nearly at rest.
+`goal="x"` leaves y free and `goal="y"` leaves x free. `goal="both"` is exactly their mean, for which the policies of
+the two can be composed without learning: all three have the same spaces, dynamics and starts. The force couples them:
+it is bounded by the unit disc, so that a full force along x leaves none along y. The point starts anywhere in the room,
+nearly at rest.
 Registered as `entrax/PointLines-v0`, with at most 50 steps of 0.1 s.
 
 Source of the idea: Haarnoja et al. (2018), arXiv:1803.06773, section V, with an arm; see `entrax.environments.pusher`.
@@ -22,17 +22,20 @@ from entrax.environments.point import RADIUS, TOP_SPEED, Motion, PointEnv, Vecto
 from entrax.errors import UsageError, closest
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
-"""Of the two coordinates' distances, by goal."""
+"""The weights of the two coordinates' distances, by goal."""
 AIM = np.array([1.0, -1.0])
-"""Where the lines x = 1 and y = -1 cross."""
+"""The crossing of the lines x = 1 and y = -1."""
 ROOM = 4.0
 """Half of the room's side."""
 SPEED_STD = 0.1
-THICKNESS, PIXELS = 0.3, 50.0  # of the drawn walls, and to a unit of length
+THICKNESS, PIXELS = 0.3, 50.0  # of the drawn walls; pixels to a unit of length
 
 
 def step(motion: Motion, action: Vectors, weights: Float[Any, " 2"]) -> tuple[Motion, Float[Any, "*batch"]]:
-    """The next motion of points in the room, and their rewards; `weights` are of `WEIGHTS`."""
+    """Return the next motion of points in the room, and their rewards.
+
+    `weights` is a value of `WEIGHTS`.
+    """
     xp = action.__array_namespace__()
     moved = free(motion, action)
     position = xp.clip(moved.position, RADIUS - ROOM, ROOM - RADIUS)
@@ -41,7 +44,10 @@ def step(motion: Motion, action: Vectors, weights: Float[Any, " 2"]) -> tuple[Mo
 
 
 class PointLines(PointEnv):
-    """Observes position and velocity, four float32. `info` holds the distances `x` and `y` from the lines."""
+    """Observes position and velocity (4 float32).
+
+    `info` holds the distances `x` and `y` from the lines.
+    """
 
     observation_space = spaces.Box(
         np.array([-ROOM, -ROOM, -TOP_SPEED, -TOP_SPEED], np.float32),
@@ -50,7 +56,7 @@ class PointLines(PointEnv):
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
         if goal not in WEIGHTS:
-            raise UsageError(f"PointLines has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
+            raise UsageError(f"`goal` must be one of {', '.join(WEIGHTS)}, got {goal!r}{closest(goal, WEIGHTS)}")
         self.weights = np.array(WEIGHTS[goal])
         super().__init__(render_mode)
 
@@ -66,7 +72,7 @@ class PointLines(PointEnv):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 4"], float, bool, bool, dict[str, Any]]:
-        """One step; never terminates."""
+        """Take one step; never terminates."""
         motion, reward = step(self.motion, np.asarray(action, np.float64), self.weights)
         self.go(motion)
         return self._observed(), float(reward), False, False, self._offsets()
@@ -79,7 +85,7 @@ class PointLines(PointEnv):
         return {"x": x, "y": y}
 
     def draw(self) -> Canvas:
-        """The room, with the lines that count in green."""
+        """Draw the room, with the rewarded lines in green."""
         edge = ROOM + THICKNESS
         canvas = Canvas(np.full(2, -edge), np.full(2, edge), PIXELS)
         canvas.grid()

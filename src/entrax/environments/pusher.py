@@ -1,12 +1,12 @@
-"""An arm that pushes a disc to where a goal wants it; two goals of one coordinate each, and the two together.
+"""An arm that pushes a disc to a goal: one goal for each coordinate, and one for both.
 
     r_x    = -|x - 0.45| - c,  r_y = -|y + 0.05| - c,  c = |tip - disc| / 2 + |u|² / 10
     r_both = (r_x + r_y) / 2
 
-`goal="x"` leaves y free and `goal="y"` leaves x free, so that each has many solutions; `goal="both"` is their mean, of
-which policies for the two can be composed without learning: all three have the same spaces, arm and start. The model
+`goal="x"` leaves y free and `goal="y"` leaves x free, so that each has many solutions. `goal="both"` is their mean, for
+which the policies of the two can be composed without learning: all three have the same spaces, arm and start. The model
 is that of Gymnasium's Pusher-v5 without its goal body, with a disc of 79 g, which the arm can push (see `DENSITY`), and
-with motors scaled to [-1, 1] (as strong as there at ±2).
+with motors scaled to [-1, 1] (±1 here is ±2 there).
 Registered as `entrax/Pusher-v0`, with at most 100 steps of 0.05 s.
 
 Source of the task: Haarnoja et al. (2018), Composable Deep Reinforcement Learning for Robotic Manipulation,
@@ -25,31 +25,33 @@ from entrax.environments.ant import compiled
 from entrax.errors import UsageError, closest
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
-"""Of the two coordinates' distances, by goal."""
+"""The weights of the two coordinates' distances, by goal."""
 AIM = np.array([0.45, -0.05])
-"""Where the disc is to be, in metres; also where its slides have their zero."""
+"""The target of the disc, in metres, which is also the zero of its slides."""
 START_LOW, START_HIGH = np.array([-0.2, -0.3]), np.array([0.2, 0.0])
-"""The disc's place at the start, from the aim."""
+"""Bounds of the disc's initial position, relative to the target."""
 NEAREST = 0.17
-"""The disc does not start nearer to the aim."""
+"""The least initial distance of the disc from the target."""
 NEAR_WEIGHT, CONTROL_WEIGHT = 0.5, 0.1
 STRENGTH = 2.0
 JOINTS = 7
 DENSITY = 100.0
-"""Of the disc, in kg/m³. At Gymnasium's 0.01 it weighs 8 mg, and MuJoCo makes contacts with so light a body so soft
-that the arm passes through it: a sweep of 0.5 m moved it by 2 cm."""
+"""The density of the disc, in kg/m³. At Gymnasium's 0.01 it weighs 8 mg, and MuJoCo makes contacts with so light a body
+so soft that the arm passes through it: a sweep of 0.5 m moved it by 2 cm."""
 
 
 class Pusher(MujocoEnv):
-    """Observes the arm's angles and angular velocities (7 and 7), the tip (3), and the disc's place and velocity in the
-    plane (2 and 2): 21 float64. `info` holds the distances `x` and `y` of the disc from the aim, in metres.
+    """The arm, the table and the disc.
+
+    Observes the arm's angles and angular velocities (7 and 7), the tip (3), and the disc's position and velocity in the
+    plane (2 and 2): 21 float64. `info` holds the distances `x` and `y` of the disc from the target, in metres.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
         if goal not in WEIGHTS:
-            raise UsageError(f"Pusher has the goals {', '.join(WEIGHTS)}, not {goal!r}{closest(goal, WEIGHTS)}")
+            raise UsageError(f"`goal` must be one of {', '.join(WEIGHTS)}, got {goal!r}{closest(goal, WEIGHTS)}")
         self.weights = np.array(WEIGHTS[goal])
         camera: dict[str, Any] = {
             "lookat": np.array([0.35, -0.25, -0.3]),
@@ -68,9 +70,9 @@ class Pusher(MujocoEnv):
     def step(
         self, action: Float[np.ndarray, " 7"]
     ) -> tuple[Float[np.ndarray, " 21"], np.float64, bool, bool, dict[str, Any]]:
-        """One step; never terminates."""
+        """Take one step; never terminates."""
         self.do_simulation(action, self.frame_skip)
-        mujoco.mj_kinematics(self.model, self.data)  # a step leaves bodies where they were before its last part
+        mujoco.mj_kinematics(self.model, self.data)  # a step does not update positions after its last substep
         offset = np.abs(self.disc)
         near = np.linalg.norm(self.data.body("object").xpos - self.data.body("tips_arm").xpos)
         cost = NEAR_WEIGHT * near + CONTROL_WEIGHT * np.sum(np.square(action, dtype=np.float64))
@@ -80,7 +82,7 @@ class Pusher(MujocoEnv):
 
     @property
     def disc(self) -> Float[np.ndarray, " 2"]:
-        """The disc's place in the plane from the aim, x and y."""
+        """The disc's position in the plane relative to the target, x and y."""
         return self.data.qpos[: JOINTS - 1 : -1].copy()
 
     def reset_model(self) -> Float[np.ndarray, " 21"]:
@@ -102,16 +104,16 @@ class Pusher(MujocoEnv):
         return {"x": x, "y": y}
 
     def specification(self) -> Any:
-        """The `mujoco.MjSpec` of the model, to compile or to change."""
+        """Return a new `mujoco.MjSpec` of the model, to compile or to change."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
         spec.delete(spec.body("goal"))
         for actuator in spec.actuators:
             actuator.ctrlrange, actuator.gear = (-1.0, 1.0), (STRENGTH, 0.0, 0.0, 0.0, 0.0, 0.0)
         table = spec.geom("table")
-        table.size, table.rgba = (0.0, 0.0, 0.1), (0.8, 0.8, 0.83, 1.0)  # drawn without end
+        table.size, table.rgba = (0.0, 0.0, 0.1), (0.8, 0.8, 0.83, 1.0)  # drawn to the horizon
         disc = spec.body("object").first_geom()
         disc.density, disc.rgba = DENSITY, (0.92, 0.59, 0.27, 1.0)
-        # Stripes, flat on the table, where a coordinate is right; they collide with nothing.
+        # Flat stripes on the table mark the target coordinates; they collide with nothing.
         for weight, half in zip(self.weights, ((0.012, 0.5), (0.5, 0.012)), strict=True):
             if weight:
                 spec.worldbody.add_geom(

@@ -1,15 +1,15 @@
-"""A planar arm of two links that reaches for a target, by its state or by what a camera sees of it and nothing else.
+"""A planar arm of two links that reaches for a target, observed by its state or by a camera only.
 
     r = -|fingertip - target| - |u|²
 
-as in Gymnasium's Reacher-v5, whose model, start, target and second of time these are, in 25 steps of 0.04 s in place of
-50, and with actions u of at most ¼ in place of 1: enough to reach any target, and better to explore with. The
-pictures' arena has no walls, and fingertip and target are drawn larger, with no part in the dynamics. An episode is a
-success if the fingertip is within 3 cm of the target when it ends.
+as in Gymnasium's Reacher-v5, with its model, start, target and one second of time, but in 25 steps of 0.04 s instead of
+50, and with actions u of at most ¼ instead of 1: enough to reach any target, and better for exploration. The arena has
+no walls, and fingertip and target are drawn larger, without influence on the dynamics. An episode is a success if the
+fingertip is within 3 cm of the target when it ends.
 Registered as `entrax/ReacherPixels-v0`, which observes the last three pictures (`blank=True`: black ones), and as
 `entrax/Reacher-v0`, which observes the state and is the same task otherwise.
 
-The pictures need OpenGL: MUJOCO_GL=egl where there is no screen.
+Pictures require OpenGL: MUJOCO_GL=egl without a screen.
 """
 
 from typing import Any
@@ -25,28 +25,29 @@ from entrax.errors import EntraxError, UsageError
 
 SIDE, FRAMES = 64, 3
 NEAR = 0.03
-"""Of the fingertip to the target at an episode's end, in metres, for a success."""
+"""The distance of the fingertip from the target that counts as success, in metres."""
 TORQUE = 0.25
-"""Greatest action of each joint; 1 is 200 N m."""
+"""The largest action of each joint; 1 is 200 N m."""
 REACH = 0.2
-"""Radius of the disc that targets are drawn from, in metres."""
+"""The radius of the disc from which targets are drawn, in metres."""
 TARGET_RADIUS, FINGERTIP_RADIUS = 0.02, 0.015
 HEIGHT, FIELD = 1.0, 26.0
-"""Of the camera above the arm, in metres, and its field of view, in degrees: it sees 23 cm in each direction."""
+"""The camera's height above the arm in metres and field of view in degrees: it sees 23 cm in each direction."""
 
 
 class Reacher(MujocoEnv):
-    """Observes cosine and sine of both angles, the target (2), both angular velocities and the fingertip from the
-    target (2), 10 float64; or [64, 64, 9] uint8, three pictures of 3 colours, the newest last.
+    """The arm, observed by its state or by pictures.
 
-    `info` holds the `distance` of fingertip and target in metres, and whether it is a `success` by now.
+    Observes cosine and sine of both angles, the target (2), both angular velocities and the fingertip relative to the
+    target (2), 10 float64; or three RGB pictures [64, 64, 9] uint8, the newest last. `info` holds the `distance` of
+    fingertip and target in metres, and the current `success`.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 25}  # noqa: RUF012
 
     def __init__(self, pixels: bool = False, blank: bool = False, render_mode: str | None = None):
         if blank and not pixels:
-            raise UsageError("Only pictures can be blank: entrax/ReacherPixels-v0 takes blank=true.")
+            raise UsageError("`blank` requires pictures: use it with entrax/ReacherPixels-v0.")
         self.pixels, self.blank = pixels, blank
         self.pictures = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8)
         self._camera: mujoco.Renderer | None = None
@@ -60,9 +61,9 @@ class Reacher(MujocoEnv):
         )
 
     def step(self, action: Float[np.ndarray, " 2"]) -> tuple[Num[np.ndarray, "..."], np.float64, bool, bool, dict]:
-        """One step; never terminates. The reward is of the place after it."""
+        """Take one step; never terminates. The reward is that of the position after it."""
         self.do_simulation(action, self.frame_skip)
-        mujoco.mj_kinematics(self.model, self.data)  # a step leaves bodies where they were before its last part
+        mujoco.mj_kinematics(self.model, self.data)  # a step does not update positions after its last substep
         reward = -np.linalg.norm(self.offset) - np.sum(np.square(action, dtype=np.float64))
         if self.pixels:
             self.pictures = np.concatenate([self.pictures[1:], self._picture()[None]])
@@ -72,7 +73,7 @@ class Reacher(MujocoEnv):
 
     @property
     def offset(self) -> Float[np.ndarray, " 2"]:
-        """The fingertip from the target, in metres."""
+        """The fingertip's position relative to the target, in metres."""
         return (self.data.body("fingertip").xpos - self.data.body("target").xpos)[:2]
 
     def reset_model(self) -> Num[np.ndarray, "..."]:
@@ -112,12 +113,12 @@ class Reacher(MujocoEnv):
         super().close()
 
     def specification(self) -> Any:
-        """The `mujoco.MjSpec` of the model."""
+        """Return a new `mujoco.MjSpec` of the model."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
         for side in "SENW":
             spec.delete(spec.geom(f"side{side}"))
         spec.geom("target").size, spec.geom("fingertip").size = (TARGET_RADIUS, 0, 0), (FINGERTIP_RADIUS, 0, 0)
-        # The model takes masses from geometry: the fingertip keeps that of Gymnasium's, of 1 cm.
+        # Masses follow from geometry: this density keeps the mass of Gymnasium's fingertip, whose radius is 1 cm.
         spec.geom("fingertip").density = spec.geom("fingertip").density * (0.01 / FINGERTIP_RADIUS) ** 3
         for motor in spec.actuators:
             motor.ctrlrange = (-TORQUE, TORQUE)
@@ -131,11 +132,11 @@ class Reacher(MujocoEnv):
 
 
 def _camera(model: Any) -> Any:
-    """What draws the pictures. Raises EntraxError where there is no OpenGL."""
+    """Make the renderer of the pictures. Raises EntraxError without OpenGL."""
     try:
         camera = mujoco.Renderer(model, SIDE, SIDE)
-    except Exception as error:  # each OpenGL fails in its own way
-        raise EntraxError(f"No picture can be drawn here, try MUJOCO_GL=egl or osmesa: {error}") from error
+    except Exception as error:  # OpenGL libraries can raise anything
+        raise EntraxError(f"Pictures cannot be drawn; try MUJOCO_GL=egl or osmesa: {error}") from error
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         camera.scene.flags[flag] = 0
     return camera

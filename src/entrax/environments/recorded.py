@@ -1,7 +1,7 @@
-"""Environments described by a run's config.json, which a stranger may have written.
+"""Environments described by a run's config.json, which may come from a stranger.
 
-Only what is known to do no harm is made of such a description: environments of entrax and Gymnasium, with arguments
-that are numbers and plain words. A module, another environment or a file is used only if the user names it again.
+Such a description can make environments of entrax and Gymnasium only, with arguments that are numbers and plain words.
+Other environments, modules and files are used only if the user names them again.
 """
 
 import json
@@ -22,7 +22,7 @@ from entrax.references import from_anywhere
 Given = str | EnvSource | Callable[..., gymnasium.Env]
 
 HARMLESS = ("entrax.environments.", "gymnasium.envs.", "ale_py.")
-"""Where the code of an environment lies that may be made because a file names its id."""
+"""The packages whose environments may be made because a file names their id."""
 DEEPEST = 16
 LONGEST = 200
 
@@ -30,16 +30,17 @@ LONGEST = 200
 def recorded_source(
     record: Any, env: Given | None = None, env_args: Mapping[str, Any] | None = None, *, file: object = "config.json"
 ) -> EnvSource:
-    """Return how to make the environment that `record` describes, or `env` with the arguments in `record`.
+    """Return the source of a recorded environment.
 
     Args:
-        record: what `EnvSource.to_json` returned, perhaps changed by a stranger.
-        env: the environment, named by the user. It takes the place of the record's.
-        env_args: arguments given by the user. Each takes the place of the record's.
-        file: where the record comes from, for messages.
+        record: the result of `EnvSource.to_json`, not trusted.
+        env: the environment, named by the user; replaces that of the record.
+        env_args: arguments given by the user; each replaces that of the record.
+        file: the file of the record, for messages.
 
     Raises:
-        EntraxError: if the user must name the environment or one of its arguments again.
+        UsageError: if the user must name the environment or one of its arguments again.
+        EntraxError: if the record is damaged.
     """
     if isinstance(env, EnvSource):
         return env if not env_args else replace(env, kwargs={**env.kwargs, **env_args})
@@ -51,13 +52,13 @@ def recorded_source(
             raise damaged
         if record.get("travels") is not True:
             raise UsageError(
-                f"The environment of this run was made by {shown(record['id'])}, in the process that trained it; give "
-                "the environment again."
+                f"The environment of this run was made by {shown(record['id'])} in the training process; give the "
+                "environment again."
             )
         if not _is_known(record["id"]):
             raise UsageError(
-                f"This run's environment is {shown(record['id'])}, which is neither entrax's nor Gymnasium's; name it "
-                f"again (--env {quoted(record['id'])}) to use it."
+                f"This run's environment is {shown(record['id'])}, which is neither entrax's nor Gymnasium's; to "
+                f"use it, name it again (--env {quoted(record['id'])})."
             )
         env = record["id"]
     source = as_source(env, env_args or {})
@@ -67,18 +68,21 @@ def recorded_source(
         if not _is_harmless_argument(source.id, name, value, given | kwargs):
             raise UsageError(
                 f"The environment's argument {shown(name)} is {shown(value)} in config.json. A run must not choose "
-                "files, modules or other environments; give it again "
-                f"(--env-arg {quoted(_typed(name, record['kwargs'][name]))}) to use it."
+                "files, modules or other environments; to use it, give it again "
+                f"(--env-arg {quoted(_typed(name, record['kwargs'][name]))})."
             )
     return replace(source, kwargs={name: given.get(name, kwargs.get(name)) for name in record["kwargs"]} | given)
 
 
 def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
-    """Raise EntraxError if `source` differs from what `record` describes; files and modules may have moved."""
-    found = source.to_json()
-    if _is_known(record["id"]) and record["travels"] and found["id"] != record["id"]:
-        raise UsageError(f"{run} was trained in {record['id']}, not in {shown(found['id'])}: fine-tune it instead.")
-    for name, value in found["kwargs"].items():
+    """Raise UsageError if `source` differs from the environment in `record`.
+
+    Files and modules may have moved.
+    """
+    current = source.to_json()
+    if _is_known(record["id"]) and record["travels"] and current["id"] != record["id"]:
+        raise UsageError(f"{run} was trained in {record['id']}, not in {shown(current['id'])}: fine-tune it instead.")
+    for name, value in current["kwargs"].items():
         before = record["kwargs"].get(name)
         if before == value or "$lost" in str(before):
             continue
@@ -92,14 +96,17 @@ def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
 
 
 def flags_again(record: Mapping[str, Any]) -> list[str] | None:
-    """Return the flags, and their values, that name again what `recorded_source` refuses; None if flags cannot."""
+    """Return the flags that name again what `recorded_source` refuses.
+
+    Returns None if no flags can.
+    """
     id, kwargs = record["id"], record["kwargs"]
     flags: list[str] = []
     if not record["travels"] or any(isinstance(value, dict) and "$lost" in value for value in kwargs.values()):
         return None
     if not _is_known(id):
         if ":" not in id and not _is_plugin(id):
-            return None  # only the script that registered the id can say where that is done
+            return None  # the module that registered the id is not known
         flags += ["--env", from_anywhere(id)]
     for name, value in kwargs.items():
         if not _is_harmless_argument(id, name, decode(value, _Reference), kwargs):
@@ -108,14 +115,14 @@ def flags_again(record: Mapping[str, Any]) -> list[str] | None:
 
 
 def arguments_again(record: Any) -> str:
-    """Return the flags that give all arguments of a record again, for a message."""
+    """Return the flags that give all arguments of a record, for a message."""
     kwargs = record.get("kwargs") if isinstance(record, Mapping) else None
     pairs = kwargs.items() if isinstance(kwargs, Mapping) else ()
     return " ".join(f"--env-arg {quoted(_typed(str(name), value))}" for name, value in pairs)
 
 
 class _Reference(str):
-    """A function or class that a file names, and that is not imported."""
+    """The name of a function or class in a file, which is not imported."""
 
 
 def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
@@ -123,7 +130,7 @@ def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
     if isinstance(value, Mapping) and value.keys() == {"$lost"}:
         raise UsageError(
             f"The environment's argument {shown(name)} was {shown(value['$lost'])}, which config.json cannot hold; "
-            "give it again in Python, by env_args."
+            "give it again in Python, by `env_args`."
         )
     try:
         return decode(value, _Reference)
@@ -133,21 +140,21 @@ def _decoded(name: str, value: Any, damaged: EntraxError) -> Any:
 
 def _is_known(id: str) -> bool:
     """Return whether an environment of that id may be made because a file names it."""
-    found = registered(id)
-    return found is not None and isinstance(found.entry_point, str) and found.entry_point.startswith(HARMLESS)
+    spec = registered(id)
+    return spec is not None and isinstance(spec.entry_point, str) and spec.entry_point.startswith(HARMLESS)
 
 
 def _is_plugin(id: str) -> bool:
-    """Return whether every process knows the id, since an installed package registers it with Gymnasium."""
+    """Return whether an installed package registers the id with Gymnasium, in every process."""
     packages = {plugin.value.partition(":")[0].split(".")[0] for plugin in entry_points(group="gymnasium.envs")}
-    found = registered(id)
-    return found is not None and str(found.entry_point).partition(":")[0].split(".")[0] in packages
+    spec = registered(id)
+    return spec is not None and str(spec.entry_point).partition(":")[0].split(".")[0] in packages
 
 
 def _is_harmless_argument(id: str, name: str, value: Any, beside: Mapping[str, Any], depth: int = 0) -> bool:
     """Return whether an argument of environment `id` names no module, file or environment that a file must not name.
 
-    `beside` are all arguments.
+    `beside` holds all arguments of the environment.
     """
     env_name, args_name = NESTED.get(id, ("", ""))
     if name == env_name and type(value) is str:
@@ -159,7 +166,10 @@ def _is_harmless_argument(id: str, name: str, value: Any, beside: Mapping[str, A
 
 
 def harmless(value: Any, depth: int = 0) -> bool:
-    """Return whether a value consists of numbers and words that name no environment, module or file."""
+    """Return whether a value holds only numbers and harmless words.
+
+    A harmless word names no environment, module or file.
+    """
     if depth > DEEPEST:
         return False
     match value:
@@ -180,7 +190,7 @@ def harmless(value: Any, depth: int = 0) -> bool:
 
 
 def _typed(name: str, value: Any) -> str:
-    """Return an argument of a record as `parse_env_args` reads it, without control characters."""
+    """Return an argument of a record in the form of `parse_env_args`, without control characters."""
     plain = isinstance(value, str) and value.isprintable() and not _is_json(value)
     return f"{name}={value if plain else json.dumps(value)}"
 
@@ -190,13 +200,16 @@ def _is_json(text: str) -> bool:
         json.loads(text)
     except json.JSONDecodeError:
         return False
-    except (ValueError, RecursionError):  # an integer that is too long to read, brackets that are too many
+    except (ValueError, RecursionError):  # an integer or a nesting too large to read
         return True
     return True
 
 
 def quoted(text: Any) -> str:
-    """Return a text as one types it in a shell, for a message; an ellipsis if it is long or has control characters."""
+    """Return a text quoted for a shell, for a message.
+
+    Returns an ellipsis if it is long or has control characters.
+    """
     text = str(text)
     return shlex.quote(text) if text.isprintable() and len(text) <= LONGEST else "…"
 

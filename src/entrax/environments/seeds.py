@@ -1,4 +1,4 @@
-"""Seeds of episodes."""
+"""The seeds of episodes."""
 
 from typing import Literal
 
@@ -9,6 +9,9 @@ Stream = Literal["training", "evaluation", "selection", "check", "video"]
 
 
 def episode_seed(run_seed: int, env_index: int, episode: int, stream: Stream) -> int:
-    """The seed in [0, 2³¹) of an environment's n-th episode; streams never share their seeds but by chance."""
+    """Return the seed of an episode, in [0, 2³¹).
+
+    Different streams have different seeds except by chance.
+    """
     sequence = np.random.SeedSequence((run_seed, STREAMS[stream], env_index, episode))
     return int(sequence.generate_state(1)[0] >> 1)

@@ -1,4 +1,4 @@
-"""One environment in the middle of an episode, with every value it returns checked."""
+"""One environment and its current episode, with a check of every value that it returns."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from entrax.environments.faults import EnvironmentFault, exit_cause, exits_caught
+from entrax.environments.messages import Picture
+from entrax.environments.rendering import keep_in_view, rendered
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.environments.traits import Traits, traits_of
@@ -16,36 +18,42 @@ from entrax.errors import EntraxError
 
 LARGEST_REWARD = float(np.finfo(np.float32).max)
 SUCCESS = ("is_success", "success")
-"""What environments call it in `info`."""
-Outcome = tuple[Num[np.ndarray, " obs"], float, bool, bool, float]
+"""The names of success in `info`."""
+SlotStep = tuple[Num[np.ndarray, " obs"], float, bool, bool, float]
 
 
 class Replayed(NamedTuple):
-    """Digests of what an episode has returned so far: of its last flat observation, and of all its rewards."""
+    """Digests of an episode so far: of its last observation and of all its rewards."""
 
     obs: str
     rewards: str
 
 
 def obs_digest(obs: Num[np.ndarray, " obs"]) -> str:
-    """SHA-256 of a flat observation, in hex."""
+    """Return the SHA-256 of a flat observation, in hex."""
     return hashlib.sha256(obs.tobytes()).hexdigest()
 
 
 def rewards_digest(before: str, reward: float | np.floating) -> str:
-    """SHA-256, in hex, of an episode's rewards: of those `before` (empty at its start), then one more in float32."""
+    """Return the digest of an episode's rewards after one more reward.
+
+    It is the SHA-256, in hex, of the digest `before` (empty at the start) and the reward in float32.
+    """
     return hashlib.sha256(before.encode() + np.float32(reward).tobytes()).hexdigest()
 
 
 class Slot:
-    """Environment number `index` of a pool. Every method raises EnvironmentFault when the environment misbehaves."""
+    """Environment number `index` of a pool.
 
-    def __init__(self, source: EnvSource, index: int):
-        self.source, self.index = source, index
+    Every method raises EnvironmentFault when the environment misbehaves.
+    """
+
+    def __init__(self, source: EnvSource, index: int, render_mode: str | None = None):
+        self.source, self.index, self.render_mode = source, index, render_mode
         self.seed: int | None = None
         self.steps = 0
         self.running = False
-        self.env: gymnasium.Env = source.make()
+        self.env = self._make()
         try:
             self.spec = spec_of(self.env)
             self.traits: Traits = traits_of(self.env)
@@ -53,7 +61,7 @@ class Slot:
         except EntraxError:
             self.close()
             raise
-        except Exception as error:  # spaces may be properties of the environment, which raise what they like
+        except Exception as error:  # spaces may be properties, which can raise anything
             self.close()
             raise EntraxError(f"The spaces of {source.id!r} cannot be read: it {_raised(error)}.") from error
 
@@ -63,20 +71,20 @@ class Slot:
         obs, _ = self._guarded(lambda: _pair(self.env.reset(seed=seed)))
         return self._guarded(lambda: self._flatten(obs))
 
-    def step(self, action: Float[np.ndarray, " action"]) -> Outcome:
-        """One step with a flat action in the environment's bounds: (next_obs, reward, terminated, truncated, success).
+    def step(self, action: Float[np.ndarray, " action"]) -> SlotStep:
+        """Take one step with a flat action in the environment's bounds.
 
-        `success` is 1 or 0 if the environment says in `info` whether its task is done, else NaN.
+        Returns (next_obs, reward, terminated, truncated, success); `success` is 1 or 0 if `info` reports it, else NaN.
         """
         if not self.running:
             raise RuntimeError(f"Environment {self.index} was stepped after its episode had ended.")
         if not np.isfinite(action).all():
-            raise EntraxError(f"The policy chose an action that is not finite for environment {self.index}.")
+            raise EntraxError(f"The policy's action for environment {self.index} is not finite.")
         self.steps += 1
-        return self._guarded(lambda: self._outcome(action))
+        return self._guarded(lambda: self._checked_step(action))
 
     def replay(self, seed: int, actions: Float[np.ndarray, "t action"]) -> Replayed:
-        """Repeat the episode of `seed` up to these actions."""
+        """Repeat the episode of `seed` under these actions."""
         obs, rewards = self.reset(seed), ""
         for action in actions:
             obs, reward, *_ = self.step(action)
@@ -84,28 +92,38 @@ class Slot:
         return Replayed(obs=obs_digest(obs), rewards=rewards)
 
     def restart(self) -> None:
-        """Make the environment anew."""
+        """Replace the environment by a new one."""
         self.close()
-        self.env, self.running = self.source.make(), False
+        self.env, self.running = self._make(), False
+
+    def render(self) -> Picture:
+        """Draw the environment."""
+        return self._guarded(lambda: rendered(self.env))
 
     def close(self) -> None:
-        """Close the environment; what it raises then concerns nobody."""
+        """Close the environment and ignore what it raises."""
         self.running = False
         try:
             with exits_caught():
                 self.env.close()
         except KeyboardInterrupt:
             raise
-        except BaseException:  # the episode is over and everything of value has left the environment
+        except BaseException:  # nothing more is needed of the environment
             return
 
-    def _outcome(self, action: Float[np.ndarray, " action"]) -> Outcome:
+    def _make(self) -> gymnasium.Env:
+        env = self.source.make(self.render_mode)
+        if self.render_mode is not None:
+            keep_in_view(env)
+        return env
+
+    def _checked_step(self, action: Float[np.ndarray, " action"]) -> SlotStep:
         returned: Any = self.env.step(to_env_action(self.spec.action, action))
         if not isinstance(returned, tuple) or len(returned) != 5:
             raise ValueError("returned from step something other than (obs, reward, terminated, truncated, info)")
         obs, reward, terminated, truncated, info = returned
         flat = self._flatten(obs)
-        number = np.asarray(float(reward) if isinstance(reward, int) else reward)  # which may exceed NumPy's integers
+        number = np.asarray(float(reward) if isinstance(reward, int) else reward)  # a Python integer may exceed NumPy's
         if number.shape != () or number.dtype.kind not in "fiub":
             raise ValueError(f"returned a reward that is no number ({type(reward).__name__} of shape {number.shape})")
         if not abs(float(number)) <= LARGEST_REWARD:
@@ -119,14 +137,14 @@ class Slot:
             with exits_caught():
                 return call()
         except ValueError as error:
-            # Ours begin with "returned"; an environment's own ValueError is named like any other exception.
+            # Those of our checks begin with "returned"; others are the environment's own.
             cause = str(error) if str(error).startswith("returned ") else _raised(error)
             self._fail(cause, error)
         except SystemExit as error:
             self._fail(exit_cause(error), error)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # environments raise what they like
+        except BaseException as error:  # environments can raise anything
             self._fail(_raised(error), error)
 
     def _fail(self, cause: str, error: BaseException) -> NoReturn:
@@ -134,9 +152,9 @@ class Slot:
 
 
 def _success(info: Any) -> float:
-    """What `info` says of success, as 1 or 0; NaN if it says nothing that can be read."""
-    said = next((info[name] for name in SUCCESS if name in info), None) if isinstance(info, dict) else None
-    flag = np.asarray(np.nan if said is None else said)
+    """Return the success in `info` as 1 or 0; NaN if it is missing or not a number."""
+    reported = next((info[name] for name in SUCCESS if name in info), None) if isinstance(info, dict) else None
+    flag = np.asarray(np.nan if reported is None else reported)
     readable = flag.size == 1 and flag.dtype.kind in "fiub" and np.isfinite(flag).all()
     return float(flag.item() > 0) if readable else np.nan
 
@@ -146,7 +164,7 @@ def _raised(error: BaseException) -> str:
 
 
 def _flag(name: str, value: Any) -> bool:
-    """A bool of Python or NumPy, or an array with no axes that holds one."""
+    """Convert a bool of Python or NumPy, or a 0-d array of one."""
     flag = np.asarray(value)
     if flag.shape != () or flag.dtype != np.bool_:
         raise ValueError(f"returned for {name!r} a {type(value).__name__}, not a bool")

@@ -1,4 +1,4 @@
-"""How to make an environment, in a form that a worker process and a run's configuration can hold."""
+"""The source of an environment: how to make it, in a form for worker processes and for config.json."""
 
 import functools
 import json
@@ -23,34 +23,38 @@ Factory = Callable[..., gymnasium.Env]
 
 
 NESTED = {"entrax/Perturbed-v0": ("env", "env_args")}
-"""Ids whose arguments describe another environment: the argument with its id, and the one with its arguments."""
+"""Ids whose arguments describe an inner environment: the names of the arguments for its id and its arguments."""
 
 
 @dataclass(frozen=True)
 class EnvSource:
-    """An environment by `id` (Gymnasium's, `module:EnvId` or `module:function`), or by a `factory` of this process.
+    """How to make an environment.
 
-    In place of a module there may be a file, as in `cart.py:Cart`.
+    The environment has an `id` (Gymnasium's, `module:EnvId` or `module:function`) or a `factory` of this process. A
+    file can take the place of a module, as in `cart.py:Cart`.
     """
 
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     factory: Factory | None = None
     max_episode_steps: int | None = None
-    """Steps after which episodes are truncated, besides the environment's own limit."""
-    only_here: str | None = None
-    """Why only this process can make it, where that was found by trying."""
+    """Steps after which episodes are truncated, in addition to the environment's own limit."""
+    local_only: str | None = None
+    """The reason why only this process can make it, if a worker process has tried or the user was warned."""
 
     @property
     def importable(self) -> bool:
-        """Whether another process can make it: not so for a closure, a lambda or a function of the user's script."""
-        return self.confined is None
+        """Whether another process can make the environment.
+
+        It cannot make a lambda, a closure or a function of the user's script.
+        """
+        return self.local_reason is None
 
     @property
-    def confined(self) -> str | None:
-        """Why only this process can make it; None if others can."""
-        if self.only_here is not None:
-            return self.only_here
+    def local_reason(self) -> str | None:
+        """The reason why only this process can make it; None if others can."""
+        if self.local_only is not None:
+            return self.local_only
         try:
             self.to_process()
         except NotRecordable as error:
@@ -59,14 +63,18 @@ class EnvSource:
 
     @property
     def stem(self) -> str:
-        """A short name, for a run's directory."""
+        """A short name, for the directory of a run."""
         module, _, name = self.id.rpartition(":")
         return f"{Path(module).stem}:{name}" if is_file(module) else self.id
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
-        """A new environment. Raises EntraxError when there is none of that name or its constructor fails.
+        """Make a new environment.
 
-        A function that takes no `render_mode` is called without. Its environment is then asked to render in that mode.
+        A function that takes no `render_mode` is called without; the attribute of its environment is set instead.
+
+        Raises:
+            UsageError: for an unknown name.
+            EntraxError: if the constructor fails.
         """
         if render_mode is None:
             return self._make({})
@@ -92,22 +100,22 @@ class EnvSource:
         return env if limit is None else gymnasium.wrappers.TimeLimit(env, limit)
 
     def _maker(self) -> Factory:
-        """The function that makes the environment from its arguments."""
+        """Return the function that makes the environment from its arguments."""
         if self.factory is not None:
             return self.factory
         module, _, name = self.id.rpartition(":")
         if is_file(name):
-            raise UsageError(f"{name} may define several environments; name one, as in {Path(name).name}:Cart.")
-        found = import_named(module) if module else None
-        if found is None or name in gymnasium.registry:
+            raise UsageError(f"{name} can define several environments; name one, as in {Path(name).name}:Cart.")
+        imported = import_named(module) if module else None
+        if imported is None or name in gymnasium.registry:
             return _gymnasium_make(name)
-        function = vars(found).get(name)
+        function = vars(imported).get(name)
         if not callable(function):
-            raise UsageError(f"{module} neither registers nor defines an environment {name!r}{_environments(found)}")
+            raise UsageError(f"{module} neither registers nor defines an environment {name!r}{_environments(imported)}")
         return function
 
     def to_json(self) -> dict[str, Any]:
-        """What config.json holds; `entrax.environments.recorded` reads it."""
+        """Return the record for config.json, which `entrax.environments.recorded` reads."""
         try:
             self._registrations()
             importable = True
@@ -116,9 +124,12 @@ class EnvSource:
         return {"id": self.id, "kwargs": record(self.kwargs), "travels": importable}
 
     def to_process(self) -> dict[str, Any]:
-        """What a process of ours is sent to make the environment there. Raises NotRecordable when that cannot be."""
+        """Return the description for a worker process.
+
+        Raises NotRecordable if only this process can make it.
+        """
         needed = self._registrations()
-        # What a function makes may be any of the others. Those that need an import are left to that function.
+        # A function may make any registered environment. Registrations that need an import are left to that function.
         others = [record(fields_of(spec)) for spec in gymnasium.registry.values() if isinstance(spec.entry_point, str)]
         more = [spec for spec in others if not any(mark in json.dumps(spec) for mark in ("$name", "$lost"))]
         sent = {"id": self.id, "kwargs": encode(self.kwargs), "registrations": more + needed}
@@ -126,13 +137,16 @@ class EnvSource:
 
     @classmethod
     def from_process(cls, sent: Mapping[str, Any]) -> "EnvSource":
-        """The source that `to_process` described. Never call it on what a file holds: it may import anything."""
+        """Return the source that `to_process` described.
+
+        It can import anything: never call it on data of a file.
+        """
         for spec in sent["registrations"]:
             register(decode(spec))
         return cls(id=sent["id"], kwargs=decode(sent["kwargs"]), max_episode_steps=sent["max_episode_steps"])
 
     def _ids(self) -> list[str]:
-        """The ids of this environment and of those inside it."""
+        """Return the ids of this environment and of those inside it."""
         id, kwargs = self.id, self.kwargs
         ids: list[str] = [id]
         while id in NESTED and isinstance(kwargs, Mapping):
@@ -142,7 +156,7 @@ class EnvSource:
         return ids
 
     def _registrations(self) -> list[dict[str, Any]]:
-        """What another process must register. Raises NotRecordable if only this process has the environment's code."""
+        """Return what another process must register. Raises NotRecordable if only this process has the code."""
         if self.factory is not None:
             raise NotRecordable(self.id)
         specs = [registered(id) for id in self._ids()]
@@ -154,7 +168,10 @@ class EnvSource:
 
 
 def registered(id: str) -> EnvSpec | None:
-    """Return Gymnasium's registration of an id, of its newest version if the id names none."""
+    """Return Gymnasium's registration of an id, by default of its newest version.
+
+    Returns None if it is not registered.
+    """
     if id in gymnasium.registry:
         return gymnasium.registry[id]
     try:
@@ -172,22 +189,20 @@ def fields_of(spec: EnvSpec) -> dict[str, Any]:
 
 
 def register(given: Mapping[str, Any]) -> None:
-    """Make an id known as another process knows it, from what `fields_of` returned."""
+    """Register an id from what `fields_of` returned in another process."""
     wrappers = tuple(WrapperSpec(**wrapper) for wrapper in given["additional_wrappers"])
     gymnasium.registry[given["id"]] = EnvSpec(**{**given, "additional_wrappers": wrappers})
 
 
 def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> EnvSource:
-    """Return the source for an id, or for a function or any other object that makes the environment when called."""
+    """Return the source for an id, or for a callable that makes the environment."""
     if isinstance(env, EnvSource):
         return env
     given = own_copy(kwargs)
     if isinstance(env, str):
         return EnvSource(id=absolute(env), kwargs=_with_absolute_files(env, given))
     if not callable(env):
-        raise UsageError(
-            f"An environment is given by an id or a function that makes it, not by a {type(env).__name__}."
-        )
+        raise UsageError(f"`env` must be an id or a function that makes the environment, got a {type(env).__name__}.")
     if isinstance(env, functools.partial) and not env.args:
         return as_source(env.func, env.keywords | given)
     reference = reference_of(env)
@@ -198,7 +213,7 @@ def as_source(env: "str | EnvSource | Factory", kwargs: Mapping[str, Any]) -> En
 
 
 def _with_absolute_files(id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an environment, with the file of an environment inside it made absolute."""
+    """Return the arguments of an environment, with the file of an inner environment made absolute."""
     env_name, args_name = NESTED.get(id, ("", ""))
     inside, nested = kwargs.get(env_name), kwargs.get(args_name)
     if isinstance(inside, str):
@@ -209,24 +224,30 @@ def _with_absolute_files(id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_env_args(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` texts as a dictionary; values are JSON where they parse, as `encode` writes it, else text."""
+    """Parse `key=value` texts into a dictionary.
+
+    A value is JSON, as `encode` writes it, or else a text.
+    """
     parsed: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"--env-arg takes key=value, not {pair!r}.")
+            raise UsageError(f"--env-arg must be key=value, got {pair!r}.")
         try:
             parsed[key] = decode(json.loads(value))
         except json.JSONDecodeError:
             parsed[key] = value
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise UsageError(f"--env-arg {key} has a value that cannot be read: {error}.") from error
+            raise UsageError(f"The value of --env-arg {key} cannot be read: {error}.") from error
     return parsed
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hides what a user cannot act on: Gymnasium's remarks on versions and precision, MuJoCo's on its own models."""
+    """Hide warnings that a user cannot act on.
+
+    These are Gymnasium's about versions and precision, and MuJoCo's about its models.
+    """
     _silence_mujoco()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -235,7 +256,7 @@ def quiet() -> Iterator[None]:
 
 
 def _silence_mujoco() -> None:
-    """MuJoCo 4 prints that HalfCheetah's model uses a deprecated attribute; its other warnings are passed on."""
+    """Turn MuJoCo's warnings into Python's, except that HalfCheetah's model uses a deprecated attribute."""
     try:
         import mujoco
     except ImportError:
@@ -256,13 +277,13 @@ def _gymnasium_make(name: str) -> Factory:
 
 
 def _is_importable(reference: str) -> bool:
-    """Whether another process may find the module: not the user's script, nor a module that was made by hand."""
+    """Return whether another process can find the module, unlike the user's script or a module made by hand."""
     module = reference.rpartition(":")[0]
     return module != "__main__" and getattr(sys.modules.get(module, sys), "__spec__", None) is not None
 
 
 def _environments(module: ModuleType) -> str:
-    """The end of a sentence, with the environments that a module defines."""
+    """Return the end of a sentence that lists the environments of a module."""
     names = [
         name
         for name, value in vars(module).items()
@@ -276,6 +297,6 @@ def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> Any:
         return function(**kwargs)
     except gymnasium.error.UnregisteredEnv as error:
         raise UsageError(f"There is no environment {name!r}{closest(name, gymnasium.registry)}") from error
-    except Exception as error:  # a constructor may raise anything; the user needs its words, not its traceback
+    except Exception as error:  # a constructor can raise anything
         given = f" with {kwargs}" if kwargs else ""
         raise EntraxError(f"Environment {name!r} cannot be made{given}: {type(error).__name__}: {error}") from error

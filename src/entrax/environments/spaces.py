@@ -1,4 +1,4 @@
-"""Gymnasium's spaces as a Spec, and values between the two."""
+"""Conversion of Gymnasium's spaces to a Spec, and of actions between the two."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,40 +9,52 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int32, Num
 
-from entrax.environments.observations import Flattener, Vector
+from entrax.environments.observations import Flattener, ObsVector
 from entrax.errors import UsageError
 from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
 
 EXACT_INTEGERS = 2**24
-"""Integers up to this size are exact in float32."""
+"""The largest integer up to which all are exact in float32."""
 
 Path = tuple[tuple[str, str | int], ...]
 
 
 def spec_of(env: gymnasium.Env) -> Spec:
-    """What an agent needs to know of `env`; raises EntraxError for spaces that entrax cannot take."""
+    """Return the spec of an environment.
+
+    Raises UsageError for spaces that are not supported.
+    """
     leaves = leaves_of(env.observation_space)
     if len(leaves) > 1 and any(leaf.is_image for leaf in leaves):
         raise UsageError(
-            "The observation has an image among other parts; entrax takes an image alone, or vectors alone: wrap the "
-            "environment (gymnasium.wrappers.FilterObservation) to choose."
+            "The observation has an image among other parts. It must be one image, or vectors only: choose by "
+            "gymnasium.wrappers.FilterObservation."
         )
     return Spec(observation=leaves, action=_action(env.action_space, _clips(env)))
 
 
-def flattener(space: spaces.Space) -> Callable[[Any], Vector]:
-    """A function from an observation of `space` to a fresh vector; see `entrax.environments.observations`."""
+def flattener(space: spaces.Space) -> Callable[[Any], ObsVector]:
+    """Return a function that flattens an observation of `space`.
+
+    See `entrax.environments.observations`.
+    """
     return Flattener(leaves_of(space)).one
 
 
 def leaves_of(space: spaces.Space) -> tuple[Leaf, ...]:
-    """The parts of an observation. Raises EntraxError for one that entrax cannot take."""
+    """Return the parts of an observation.
+
+    Raises UsageError for a part that is not supported.
+    """
     parts = [("/".join(["observation", *(str(at) for _, at in path)]), path, part) for path, part in _parts(space)]
     return tuple(replace(_leaf(name, part), path=path) for name, path, part in parts)
 
 
 def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.ndarray, " action"]) -> Any:
-    """What `env.step` takes: the flat action clipped to its bounds, in the shape and dtype of the space."""
+    """Convert a flat action for `env.step`.
+
+    The action is clipped to its bounds, in the shape and dtype of the space.
+    """
     if isinstance(action, Continuous):
         return np.clip(flat, action.low, action.high).astype(action.dtype).reshape(action.shape)
     return as_env_actions(action, flat[None])[0]
@@ -51,7 +63,10 @@ def to_env_action(action: Continuous | Discrete | MultiDiscrete, flat: Float[np.
 def as_env_actions(
     action: Continuous | Discrete | MultiDiscrete, flat: Num[np.ndarray, "batch action"]
 ) -> Num[np.ndarray, "batch *shape"]:
-    """A batch of flat actions in the shape of the space, as a user wants to see them: integers where it is discrete."""
+    """Convert a batch of flat actions to the shape of the space.
+
+    Discrete actions become integers.
+    """
     match action:
         case Continuous():
             return flat.reshape(len(flat), *action.shape)
@@ -65,13 +80,13 @@ def as_env_actions(
 def agent_integers(
     action: Discrete | MultiDiscrete, taken: Num[np.ndarray, "batch action"]
 ) -> Int32[np.ndarray, "batch action"]:
-    """Flat actions as the environment takes them, as an agent has them: integers from 0."""
+    """Convert the environment's discrete actions to those of an agent, from 0."""
     start = (action.start,) if isinstance(action, Discrete) else action.start or (0,)
     return (taken - np.array(start)).astype(np.int32)
 
 
 def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
-    """Entries of the flat action."""
+    """Return the number of entries of the flat action."""
     match action:
         case Continuous():
             return action.size
@@ -84,7 +99,7 @@ def action_size(action: Continuous | Discrete | MultiDiscrete) -> int:
 def random_actions(
     action: Continuous | Discrete | MultiDiscrete, rng: np.random.Generator, count: int
 ) -> Num[np.ndarray, "count action"]:
-    """Uniform actions as an agent has them: float32 in [-1, 1], or int32 from 0 where they are discrete."""
+    """Draw uniform actions of an agent: float32 in [-1, 1], or int32 from 0."""
     match action:
         case Continuous():
             return rng.uniform(-1.0, 1.0, (count, action.size)).astype(np.float32)
@@ -97,8 +112,9 @@ def random_actions(
 def rescale(
     action: Continuous | Discrete | MultiDiscrete, unit: Num[np.ndarray, "*batch action"]
 ) -> Float[np.ndarray, "*batch action"]:
-    """An agent's actions as environments take them, flat: those in [-1, 1] stretched to the bounds, exactly at both
-    ends; the integers of discrete ones as they are, in float32.
+    """Convert an agent's actions to flat actions of the environment, in float32.
+
+    Continuous actions are rescaled from [-1, 1] to the bounds, exactly at both ends. Integers are unchanged.
     """
     if not isinstance(action, Continuous):
         return unit.astype(np.float32)
@@ -132,20 +148,18 @@ def _leaf(name: str, space: spaces.Space) -> Leaf:
         if _is_image(space):
             return _image(name, space)
         if space.dtype == np.uint8 and len(space.shape) >= 2:
-            raise UsageError(
-                f"The {name} is a picture of shape {space.shape}; entrax takes images [height, width, channels]."
-            )
+            raise UsageError(f"The {name} is an image of shape {space.shape}. It must be [height, width, channels].")
         low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
         if np.issubdtype(space.dtype, np.integer) and max(np.abs(low).max(), np.abs(high).max()) > EXACT_INTEGERS:
             raise UsageError(
-                f"The {name} holds integers beyond ±2^24, which float32 cannot tell apart; "
-                "wrap the environment so that it observes smaller numbers."
+                f"The {name} holds integers beyond ±2^24, which float32 does not represent exactly. "
+                "Wrap the environment so that it observes smaller numbers."
             )
         size = low.size
     else:
         raise UsageError(
-            f"The {name} has space {type(space).__name__}, which entrax cannot flatten; wrap the environment "
-            "(gymnasium.wrappers.TransformObservation) so that it observes a Box, Discrete, Dict or Tuple."
+            f"The {name} has space {type(space).__name__}. It must be a Box, Discrete, MultiDiscrete, MultiBinary, "
+            "Dict or Tuple: wrap the environment in gymnasium.wrappers.TransformObservation."
         )
     shape = tuple(int(n) for n in space.shape or ())
     return Leaf(
@@ -168,16 +182,16 @@ def _image(name: str, space: spaces.Box) -> Leaf:
     height, width, channels = map(int, space.shape)
     if height < 5 <= min(width, channels):
         raise UsageError(
-            f"The {name} is an image of shape {space.shape}, channels first by the look of it; wrap the environment "
-            "(gymnasium.wrappers.TransformObservation) so that the channels come last."
+            f"The {name} is an image of shape {space.shape}, apparently with channels first. They must come last: wrap "
+            "the environment in gymnasium.wrappers.TransformObservation."
         )
     if not space.high.any():
-        raise UsageError(f"The {name} is an image whose entries are all bounded by 0.")
+        raise UsageError(f"The {name} is an image whose upper bounds are all 0. At least one must be positive.")
     return Leaf(name, (height, width, channels), str(space.dtype), space.high.size, (0.0,), (float(space.high.max()),))
 
 
 def _clips(env: gymnasium.Env) -> bool:
-    """Whether an action of any size is clipped within the environment, by Gymnasium's ClipAction."""
+    """Return whether Gymnasium's ClipAction is around the environment."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, gymnasium.wrappers.ClipAction):
             return True
@@ -191,14 +205,14 @@ def _action(space: spaces.Space, clips: bool) -> Continuous | Discrete | MultiDi
             low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 remedy = (
-                    "remove gymnasium.wrappers.ClipAction: entrax keeps to the bounds inside it."
+                    "remove gymnasium.wrappers.ClipAction: agents keep to the bounds inside it."
                     if clips
                     else "give them, with gymnasium.wrappers.TransformAction(env, lambda action: action, "
                     f"gymnasium.spaces.Box(-1.0, 1.0, {space.shape})) or other bounds."
                 )
                 raise UsageError(f"The action space has no finite bounds; {remedy}")
             if not np.issubdtype(space.dtype, np.floating):
-                raise UsageError(f"The action space is a Box of {space.dtype}; entrax takes Boxes of floats.")
+                raise UsageError(f"The action space is a Box of {space.dtype}. It must be a Box of floats.")
             return Continuous(space.shape, str(space.dtype), tuple(low.tolist()), tuple(high.tolist()))
         case spaces.Discrete():
             return Discrete(n=int(space.n), start=int(space.start))
@@ -208,8 +222,8 @@ def _action(space: spaces.Space, clips: bool) -> Continuous | Discrete | MultiDi
             return _choices(space, np.full(space.shape, 2), np.zeros(space.shape, int))
         case _:
             raise UsageError(
-                f"The action space is a {type(space).__name__}; entrax takes Box, Discrete, MultiDiscrete and "
-                "MultiBinary: put one of these around it (gymnasium.wrappers.TransformAction)."
+                f"The action space is a {type(space).__name__}. It must be a Box, Discrete, MultiDiscrete or "
+                "MultiBinary: wrap the environment in gymnasium.wrappers.TransformAction."
             )
 
 

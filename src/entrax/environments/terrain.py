@@ -1,14 +1,15 @@
 """Slopes, stairs and hurdles as geometry on the ground of a MuJoCo model.
 
 The ground changes in the direction +x, from just beyond the body's reach at the start, across the whole width. The
-model's file is read again, or its specification asked for again where the environment has one (`Specified`); boxes with
-the contact parameters of its ground plane are added to the world, and the whole is compiled: no body is added, so that
-an observation of all bodies keeps its size. Boxes stand on the ground plane where the way leads up, and replace it
-where it leads down. Walls are continued up or down by as much as the ground changes up to the farthest of them.
+model is read again from its file, or from the environment's specification (`HasSpecification`). Boxes with the contact
+parameters of its ground plane are added to the world and the model is compiled. No body is added, so that observations
+of all bodies keep their size. The boxes stand on the ground plane for ground that rises, and replace it for ground that
+falls. Walls are extended up or down by the change of the ground up to the farthest of them.
 
-A gymnasium body measures its height, for its health and in its observation, from z = 0. On a slope that would make
-altitude a matter of health; so between simulations (`lowered`) its height is given from the ground below it, and the
-simulation itself runs in the true place. For stairs that ground is the straight line through the treads' middles.
+Gymnasium's bodies measure their height, for their health and their observation, from z = 0. On a slope that would be
+the altitude. Therefore `RelativeHeight` shifts the body between simulations, so that its height is that above the
+ground below it, while the simulation runs at the true position. For stairs that ground is the line through the treads'
+middles.
 """
 
 import copy
@@ -24,42 +25,48 @@ from entrax.environments.perturb_mujoco import MODEL_FIELDS, root
 from entrax.errors import UsageError
 
 STEEPEST = 15.0
-"""Degrees of a slope of severity 1."""
+"""The angle of a slope of severity 1, in degrees."""
 TREAD, RISER, STEPS = 0.5, 0.2, 200
-"""A stair's depth in m, its height in m at severity 1, and how many there are before the landing."""
+"""A stair's depth in m, its height in m at severity 1, and the number of stairs before the landing."""
 HURDLE, HURDLE_WIDTH, HURDLE_GAP, HURDLES = 0.2, 0.1, 2.0, 100
-"""A hurdle's height in m at severity 1, its width along the way, the distance between two, and how many there are."""
+"""A hurdle's height at severity 1, its width and the distance between two, in m, and the number of hurdles."""
 
 GROUND = ("slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles")
 HALF_LENGTH, HALF_WIDTH, HALF_DEPTH = 1000.0, 500.0, 0.5
 MARGIN = 0.1  # m between the body's reach at the start and where the ground changes
 COMPARED = (
-    *(name for fields in MODEL_FIELDS.values() for name in fields),  # what another perturbation may have scaled
+    *(name for fields in MODEL_FIELDS.values() for name in fields),  # another perturbation may have scaled them
     *("opt.timestep", "opt.wind", "opt.density", "opt.viscosity"),
     *("nq", "ngeom", "nsite", "geom_pos", "geom_size", "body_pos", "actuator_gear", "actuator_ctrlrange"),
     *("jnt_axis", "jnt_range", "jnt_stiffness", "dof_damping", "dof_armature"),
 )
-"""Fields of `mjModel` that must be as when it was read, since a model on other ground is made by reading it again."""
+"""Fields of `mjModel` that must be unchanged, since a model on other ground is made by reading it again."""
 
 
 @runtime_checkable
-class Specified(Protocol):
-    """An environment whose model is not as in a file: one of ours, that has walls added to Gymnasium's."""
+class HasSpecification(Protocol):
+    """An environment whose model differs from its file, such as ours with added walls."""
 
     def specification(self) -> Any:
-        """A new `mujoco.MjSpec` of its model."""
+        """Return a new `mujoco.MjSpec` of its model."""
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """Ground that changes from `start` (m along x): a slope's gradient, or a stair's height, or a hurdle's (m)."""
+    """Ground that changes from x = `start` (m).
+
+    `rise` is a gradient, or the height of a stair or a hurdle (m).
+    """
 
     family: str
     rise: float
     start: float
 
     def height(self, x: float) -> float:
-        """Height in m of the ground below x; of stairs, of the line through the middles of their treads."""
+        """Return the height in m of the ground at x.
+
+        For stairs it is that of the line through the middles of the treads.
+        """
         beyond = x - self.start
         match self.family:
             case "slope_up" | "slope_down":
@@ -71,7 +78,7 @@ class Terrain:
 
 
 def terrain(body: Any, family: str, severity: float) -> Terrain:
-    """The ground that this family and severity give to a MuJoCo environment."""
+    """Return the ground of this family and severity for a MuJoCo environment."""
     sign = -1.0 if family.endswith("down") else 1.0
     match family:
         case "slope_up" | "slope_down":
@@ -83,40 +90,43 @@ def terrain(body: Any, family: str, severity: float) -> Terrain:
     return Terrain(family, float(rise), round(_reach(body) + MARGIN, 6))
 
 
-def unfit_ground(body: Any) -> str | None:
-    """Why the ground below a MuJoCo environment cannot be changed; None when it can."""
+def unsupported_ground(body: Any) -> str | None:
+    """Return the reason why the ground of a MuJoCo environment cannot be changed.
+
+    Returns None if it can.
+    """
     import mujoco
 
     model = body.model
     planes = (model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)) & (model.geom_bodyid == 0)
     solid = (model.geom_contype | model.geom_conaffinity) != 0
     if not (planes & solid & (np.abs(model.geom_quat[:, 0]) > 1.0 - 1e-9)).any():
-        return "its model has no level ground plane to touch"
+        return "its model has no level ground plane that touches anything"
     if _coordinate(model, 0) is None or _coordinate(model, 2) is None:
         return "its body cannot move along x and z"
     try:
-        again = _made_again(body, None)
+        original = _original_model(body, None)
     except ValueError as error:
-        return f"its model cannot be made again: {error}"
-    differing = [name for name in COMPARED if not np.array_equal(attrgetter(name)(model), attrgetter(name)(again))]
-    if differing:
-        return f"its model was changed after it was made ({', '.join(differing)})"
-    return None
+        return f"its model cannot be read again: {error}"
+    differing = [name for name in COMPARED if not np.array_equal(attrgetter(name)(model), attrgetter(name)(original))]
+    return f"its model was changed after it was made ({', '.join(differing)})" if differing else None
 
 
-def _made_again(body: Any, ground: Terrain | None) -> Any:
-    """The mjModel of a MuJoCo environment as it first was, on this ground. To be copied, not changed."""
-    return _compiled(body.specification(), ground) if isinstance(body, Specified) else _from_file(body.fullpath, ground)
+def _original_model(body: Any, ground: Terrain | None) -> Any:
+    """Return the original mjModel of a MuJoCo environment, on this ground. It is shared: copy it before changes."""
+    if isinstance(body, HasSpecification):
+        return _compiled(body.specification(), ground)
+    return _from_file(body.fullpath, ground)
 
 
-@lru_cache(maxsize=32)  # the conditions of a stress test come again and again
+@lru_cache(maxsize=32)  # a stress test returns to the same grounds
 def _from_file(path: str, ground: Terrain | None) -> Any:
     import mujoco
 
     from entrax.environments.source import quiet
 
     with quiet(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "compiler attribute")  # of HalfCheetah's model
+        warnings.filterwarnings("ignore", "compiler attribute")  # in HalfCheetah's model
         return _compiled(mujoco.MjSpec.from_file(path), ground)
 
 
@@ -127,19 +137,25 @@ def _compiled(spec: Any, ground: Terrain | None) -> Any:
 
 
 def on_ground(body: Any, ground: Terrain) -> Any:
-    """A model of a MuJoCo environment on this ground, for one that `unfit_ground` has nothing against."""
-    model = copy.copy(_made_again(body, ground))
-    for name in ("offwidth", "offheight"):  # the size of its pictures, set after reading
+    """Return a model of a MuJoCo environment on this ground.
+
+    `unsupported_ground` must have returned None.
+    """
+    model = copy.copy(_original_model(body, ground))
+    for name in ("offwidth", "offheight"):  # picture sizes, set after reading
         setattr(model.vis.global_, name, getattr(body.model.vis.global_, name))
-    model.stat.extent, model.stat.center[:] = body.model.stat.extent, body.model.stat.center  # kilometres: no shadows
+    model.stat.extent, model.stat.center[:] = (
+        body.model.stat.extent,
+        body.model.stat.center,
+    )  # kilometres of ground would spoil shadows
     return model
 
 
-class Lowered:
-    """Gives a MuJoCo environment its height above the ground below it, between any two simulations.
+class RelativeHeight:
+    """Measures the height of a MuJoCo body from the ground below it.
 
-    The lowest level that all of Gymnasium's environments call, `do_simulation`, is replaced on the instance: their
-    reward, health and observation are computed after it.
+    Replaces `do_simulation` on the instance, after which all of Gymnasium's environments compute reward, health and
+    observation.
     """
 
     def __init__(self, body: Any, ground: Terrain):
@@ -147,30 +163,30 @@ class Lowered:
         if x is None or z is None:
             raise UsageError(f"{ground.family} cannot be applied: the body cannot move along x and z.")
         self._body, self._ground, self._x, self._z = body, ground, x, z
-        self._simulate, self._under = body.do_simulation, 0.0
+        self._simulate, self._ground_height = body.do_simulation, 0.0
         self._offset = float(body.model.body_pos[root(body.model), 0] - body.model.qpos0[x])
         if _is_free(body.model):
             self._offset = 0.0
         vars(body)["do_simulation"] = self._do_simulation
         self._camera = body.mujoco_renderer.default_cam_config
-        middle = {"lookat": np.median(body.data.geom_xpos, axis=0)}  # else that of a kilometre of ground is looked at
+        middle = {"lookat": np.median(body.data.geom_xpos, axis=0)}  # not the middle of a kilometre of ground
         body.mujoco_renderer.default_cam_config = middle | (self._camera or {})
 
     def begin(self) -> None:
-        """Before a reset, which puts the body on the level start."""
-        self._under = 0.0
+        """Start an episode: a reset puts the body on level ground."""
+        self._ground_height = 0.0
 
     def remove(self) -> None:
-        """Give the environment its own way of simulating, and its camera, back."""
+        """Restore `do_simulation` and the camera of the environment."""
         vars(self._body).pop("do_simulation", None)
         self._body.mujoco_renderer.default_cam_config = self._camera
 
     def _do_simulation(self, ctrl: np.ndarray, n_frames: int) -> None:
         qpos = self._body.data.qpos
-        qpos[self._z] += self._under
+        qpos[self._z] += self._ground_height
         self._simulate(ctrl, n_frames)
-        self._under = self._ground.height(float(qpos[self._x]) + self._offset)
-        qpos[self._z] -= self._under
+        self._ground_height = self._ground.height(float(qpos[self._x]) + self._offset)
+        qpos[self._z] -= self._ground_height
 
 
 def _build(spec: Any, ground: Terrain) -> None:
@@ -180,23 +196,23 @@ def _build(spec: Any, ground: Terrain) -> None:
     plane = next(g for g in planes if g.contype | g.conaffinity)
     like = _surface(plane)
     top = float(plane.pos[2])
-    _continue_walls(spec, ground)
+    _extend_walls(spec, ground)
 
     def box(centre: tuple[float, float, float], half: tuple[float, float, float], tilt: float = 0.0) -> None:
-        """A box, turned by `tilt` radians so that its far end in x rises."""
+        """Add a box, rotated by `tilt` radians so that its far end in x rises."""
         quat = [np.cos(tilt / 2.0), 0.0, -np.sin(tilt / 2.0), 0.0]
         x, y, z = centre
         spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=[x, y, top + z], size=half, quat=quat, **like)
 
     if ground.rise < 0.0:
         box((ground.start - HALF_LENGTH, 0.0, -HALF_DEPTH), (HALF_LENGTH, HALF_WIDTH, HALF_DEPTH))
-        plane.contype, plane.conaffinity, plane.material, plane.rgba = 0, 0, "", (0.0, 0.0, 0.0, 0.0)  # not seen either
+        plane.contype, plane.conaffinity, plane.material, plane.rgba = 0, 0, "", (0.0, 0.0, 0.0, 0.0)  # also invisible
     for centre, half, tilt in _boxes(ground):
         box(centre, half, tilt)
 
 
 def _surface(geom: Any) -> dict[str, Any]:
-    """What a geom beside another takes over: how it touches, and how it looks."""
+    """Return the contact and display properties of a geom, for another one beside it."""
     names = (
         *("contype", "conaffinity", "condim", "priority", "friction", "solref", "solimp", "solmix", "margin", "gap"),
         *("material", "rgba", "group"),
@@ -204,12 +220,12 @@ def _surface(geom: Any) -> dict[str, Any]:
     return {name: getattr(geom, name) for name in names}
 
 
-def _continue_walls(spec: Any, ground: Terrain) -> None:
-    """Add to every solid upright box that cannot fall another, on top of it or below: no way leads over or under it."""
+def _extend_walls(spec: Any, ground: Terrain) -> None:
+    """Extend every fixed, solid, upright box by another on top or below, so that nothing passes over or under it."""
     import mujoco
 
     def along(geom: Any) -> float:
-        """Its farthest x."""
+        """Return the farthest x of a geom."""
         cosine, sine = geom.quat[0] ** 2 - geom.quat[3] ** 2, 2.0 * geom.quat[0] * geom.quat[3]
         return float(geom.pos[0] + abs(cosine) * geom.size[0] + abs(sine) * geom.size[1])
 
@@ -219,17 +235,17 @@ def _continue_walls(spec: Any, ground: Terrain) -> None:
     depth = ground.height(max((along(geom) for _, geom in walls), default=0.0))
     if depth == 0.0:
         return
-    half = (abs(depth) + abs(ground.rise)) / 2.0  # a tread may lie by a riser off the line
+    half = (abs(depth) + abs(ground.rise)) / 2.0  # a tread can differ by a riser from the line
     for body, geom in walls:
         x, y, z = geom.pos
         centre = (x, y, z + np.sign(depth) * (geom.size[2] + half))
-        look = {"rgba": (*geom.rgba[:3], 0.2)} if depth > 0.0 else {}  # to be seen through from above
+        look = {"rgba": (*geom.rgba[:3], 0.2)} if depth > 0.0 else {}  # transparent from above
         shape = {"type": geom.type, "pos": centre, "size": (*geom.size[:2], half), "quat": geom.quat}
         body.add_geom(**shape, **_surface(geom) | look)
 
 
 def _boxes(ground: Terrain) -> list[tuple[tuple[float, float, float], tuple[float, float, float], float]]:
-    """(centre, half sizes, tilt) of what changes the ground beyond its start."""
+    """Return (centre, half sizes, tilt) of the boxes that change the ground beyond its start."""
     start, rise = ground.start, ground.rise
     match ground.family:
         case "slope_up" | "slope_down":
@@ -251,7 +267,7 @@ def _boxes(ground: Terrain) -> list[tuple[tuple[float, float, float], tuple[floa
 
 
 def _reach(body: Any) -> float:
-    """How far along x the body extends at its initial position, and at least half a tread, in m."""
+    """Return how far the body extends along x at its initial position, at least half a tread, in m."""
     import mujoco
 
     model, data = body.model, body.data
@@ -269,7 +285,7 @@ def _is_free(model: Any) -> bool:
 
 
 def _coordinate(model: Any, axis: int) -> int | None:
-    """Where in qpos the root's place along a world axis stands: of a free joint, or of a slide before any hinge."""
+    """Return the index in qpos of the root's position along a world axis; None if it cannot move freely."""
     import mujoco
 
     body = root(model)

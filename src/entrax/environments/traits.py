@@ -1,37 +1,42 @@
-"""What matters of an environment beyond its spaces: its time limit, and the layers that learn."""
+"""Traits of an environment beyond its spaces: its time limit and its running statistics."""
 
 import numbers
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
+import numpy as np
 
 STATISTICS = {"mean", "var", "count"}
-"""Attributes of running statistics, such as Gymnasium's RunningMeanStd."""
+"""The attributes of running statistics such as Gymnasium's RunningMeanStd."""
 
 
 class Traits(NamedTuple):
-    """What the layers of an environment (its wrappers, and environments that they hold) say of themselves."""
+    """The traits of an environment, its wrappers and the environments inside them."""
 
     time_limit: int | None
-    """Steps after which an episode is truncated; None if no limit is known."""
+    """The steps after which an episode is truncated; None if no limit is known."""
     learners: tuple[str, ...]
-    """Classes of the layers that keep running statistics, and so remember earlier episodes."""
+    """The classes of layers that keep running statistics, which depend on earlier episodes."""
+    render_fps: float | None = None
+    """The environment's steps per second of its own time; None if it does not say."""
 
 
 def traits_of(env: gymnasium.Env) -> Traits:
-    """The traits of `env`, read from the attributes of its layers."""
-    layers = [part for part in _held(env) if isinstance(part, gymnasium.Env | gymnasium.vector.VectorEnv)]
+    """Return the traits of `env`, read from the attributes of its layers."""
+    layers = [part for part in _reachable(env) if isinstance(part, gymnasium.Env | gymnasium.vector.VectorEnv)]
     limits = [vars(layer).get("_max_episode_steps") for layer in layers]
     names = [type(layer).__name__ for layer in layers if _learns(layer)]
+    fps = env.metadata.get("render_fps")
     return Traits(
         time_limit=max((int(limit) for limit in limits if isinstance(limit, numbers.Integral)), default=None),
         learners=tuple(dict.fromkeys(names)),
+        render_fps=float(fps) if isinstance(fps, int | float | np.number) and fps > 0 else None,
     )
 
 
-def _held(root: Any) -> Iterator[Any]:
-    """`root`, and what the environments and containers in it hold, each once."""
+def _reachable(root: Any) -> Iterator[Any]:
+    """Yield `root` and all objects in its environments and containers, each once."""
     waiting, seen = [root], set()
     while waiting:
         part = waiting.pop()
@@ -46,7 +51,7 @@ def _held(root: Any) -> Iterator[Any]:
 
 
 def _learns(layer: Any) -> bool:
-    """Whether a layer updates running statistics as it is stepped; some can be told to stop."""
+    """Return whether a layer updates running statistics, which some layers can stop."""
     if vars(layer).get("_update_running_mean") is False:
         return False
     parts = [layer, *(part for part in vars(layer).values() if not isinstance(part, gymnasium.Env))]

@@ -1,12 +1,12 @@
-"""Two passages to a goal, one of them perhaps a dead end: the task that shows what a policy with one way only lacks.
+"""Two passages to a goal, one of which may be a dead end: the test of a policy that knows only one way.
 
     r = (l(x, seen) - l(x', seen')) / dt, and 50 more within reach of the goal, which ends the episode
 
-where l is the length of the shortest way to the goal through a passage not known to be closed. Which passage is closed
-is drawn at each reset, fixed, or neither (`closed`); it is seen from within only, and what has been seen is observed
-from then on, so that the observation is all that can be known: with `closed="random"` a policy without memory can be
-the best there is. When a dead end is seen the way grows longer at once, and so the reward of that step is negative.
-A policy trained with `closed="none"` meets a closed passage at test with `closed="left"`.
+where l is the length of the shortest way to the goal through a passage not known to be closed. `closed` names the
+closed passage: fixed, drawn at each reset, or none. It is visible only from inside and part of the observation from
+then on. The observation is therefore a sufficient statistic: with `closed="random"` a policy without memory can be
+optimal. The way becomes longer when a dead end is seen, so that the reward of that step is negative. A policy trained
+with `closed="none"` is tested with `closed="left"`.
 
 Registered as `entrax/TwoPassage-v0` for both bodies (`body="point"` or `"ant"`), with at most 400 steps.
 """
@@ -29,16 +29,19 @@ from entrax.errors import UsageError, closest
 
 PASSABLE: dict[str, tuple[float, float]] = {"left": (-1.0, 1.0), "right": (1.0, -1.0), "none": (1.0, 1.0)}
 HEIGHT = 2.0
-"""Of the ant's walls, in metres."""
+"""The height of the ant's walls, in metres."""
 BURIED = -10.0
-"""Where the ant's plug is while both passages are open, in metres."""
+"""The height of the ant's plug while both passages are open, in metres."""
 
 
 def two_passage(body: str = "point", closed: str = "random", render_mode: str | None = None) -> gymnasium.Env:
-    """The environment for one of the bodies. Raises EntraxError when an argument has another value than those named."""
+    """Make the environment for the body "point" or "ant".
+
+    Raises UsageError for an unknown `body` or `closed`.
+    """
     bodies = {"point": PointTwoPassage, "ant": AntTwoPassage}
     if body not in bodies:
-        raise UsageError(f"TwoPassage has the bodies point and ant, not {body!r}{closest(body, bodies)}")
+        raise UsageError(f"`body` must be point or ant, got {body!r}{closest(body, bodies)}")
     return bodies[body](closed=closed, render_mode=render_mode)
 
 
@@ -49,12 +52,14 @@ def _drawn(closed: str, rng: np.random.Generator) -> str:
 def _checked(closed: str) -> None:
     known = ["random", *PASSABLE]
     if closed not in known:
-        raise UsageError(f"closed is one of {', '.join(known)}, not {closed!r}{closest(closed, known)}")
+        raise UsageError(f"`closed` must be one of {', '.join(known)}, got {closed!r}{closest(closed, known)}")
 
 
 class PointTwoPassage(PointEnv):
-    """Observes position and velocity, and of the left and the right passage 1 once seen to be open, -1 once seen to be
-    closed, 0 before: 6 float32. `info["closed"]` names the closed one, `info["success"]` tells of the goal.
+    """The point between two passages.
+
+    Observes position and velocity, and for the left and the right passage 1 if seen to be open, -1 if seen to be
+    closed, 0 if not seen: 6 float32. `info` holds the `closed` passage and the `success` of reaching the goal.
     """
 
     observation_space = spaces.Box(
@@ -80,7 +85,7 @@ class PointTwoPassage(PointEnv):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 6"], float, bool, bool, dict[str, Any]]:
-        """One step; the episode ends at the goal."""
+        """Take one step; the episode ends at the goal."""
         trial = Trial(self.motion, np.array(PASSABLE[self.closed]), self.seen)
         trial, reward, reached = maze.step(trial, np.asarray(action, np.float64))
         self.seen = trial.seen
@@ -88,7 +93,7 @@ class PointTwoPassage(PointEnv):
         return self._observe(), float(reward), bool(reached), False, {"closed": self.closed, "success": bool(reached)}
 
     def draw(self) -> Canvas:
-        """The plan; a plug is orange."""
+        """Draw the plan; a plug is orange."""
         canvas = Canvas(np.array(LOW) - 0.3, np.array(HIGH) + 0.3, 60.0)
         canvas.grid()
         for low, high in WALLS:
@@ -104,8 +109,9 @@ class PointTwoPassage(PointEnv):
 
 
 class AntTwoPassage(Ant):
-    """Observes the torso's place, the ant's posture and velocities, and what is known of the passages as for the point:
-    31 float64. The episode ends at the goal, and when the ant falls.
+    """The ant. Observes position, posture, velocities and the passages (31 float64).
+
+    The episode ends at the goal and when the ant falls.
     """
 
     def __init__(self, closed: str = "random", terminate_when_unhealthy: bool = True, render_mode: str | None = None):
@@ -147,7 +153,7 @@ class AntTwoPassage(Ant):
     def step(
         self, action: Float[np.ndarray, " 8"]
     ) -> tuple[Float[np.ndarray, " 31"], np.float64, bool, bool, dict[str, Any]]:
-        """One step; lengths count as they are, in metres."""
+        """Take one step; lengths are in metres."""
         before, known = self.place / ANT_SCALE, self.seen
         self.advance(action)
         after = self.place / ANT_SCALE

@@ -1,7 +1,7 @@
-"""A process that steps some of a pool's environments: `python -m entrax.environments.worker SOCKET MEMORY`.
+"""The worker process, which steps some of a pool's environments: `python -m entrax.environments.worker SOCKET MEMORY`.
 
-Both arguments are inherited file descriptors. The process imports no JAX, ignores SIGINT (the pool's process decides
-what an interrupt means) and ends when its socket closes.
+Both arguments are inherited file descriptors. The process imports no JAX, ignores SIGINT, which the process of the pool
+handles, and ends when its socket closes.
 """
 
 import os
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from entrax.environments.faults import EnvironmentFault
-from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, shared_arrays
+from entrax.environments.messages import DONE, STEP, Shared, receive, send_json, send_picture, shared_arrays
 from entrax.environments.slot import Slot
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError
+from entrax.errors import EntraxError, UsageError
 
 
 def main() -> None:
@@ -30,10 +30,10 @@ def main() -> None:
     try:
         _, setup = receive(connection)
         sys.path[:] = setup["path"]
-        with _failure_told(connection):
+        with _errors_sent(connection):
             source = EnvSource.from_process(setup["source"])
         for index in setup["indices"]:
-            slots[index] = _made(connection, source, index)
+            slots[index] = _make_slot(connection, source, index, setup["render_mode"])
         _, sizes = receive(connection)
         shared = shared_arrays(int(sys.argv[2]), **sizes)
         while True:
@@ -42,34 +42,40 @@ def main() -> None:
                 if kind == STEP:
                     _step(slots, shared)
                     connection.sendall(DONE)
+                elif request["do"] == "render":
+                    send_picture(connection, slots[request["index"]].render())
                 else:
                     send_json(connection, _answer(slots, shared, request))
             except EnvironmentFault as fault:
                 send_json(connection, {"fault": [fault.index, fault.seed, fault.step, fault.cause]})
             except EntraxError as error:
-                send_json(connection, {"error": str(error)})
+                send_json(connection, _error(error))
             except RuntimeError as error:
                 send_json(connection, {"misuse": str(error)})
     except (EOFError, ConnectionError):
         for slot in slots.values():
             slot.close()
-        os._exit(0)  # nobody is left to tell; an environment's threads must not keep the process alive
+        os._exit(0)  # an environment's threads must not keep the process alive
 
 
 @contextmanager
-def _failure_told(connection: socket.socket) -> Iterator[None]:
-    """Tell the pool why an environment cannot be made. Raises EOFError then, to end the process."""
+def _errors_sent(connection: socket.socket) -> Iterator[None]:
+    """Send an EntraxError to the pool and raise EOFError, to end the process."""
     try:
         yield
     except EntraxError as error:
-        send_json(connection, {"error": str(error)})
+        send_json(connection, _error(error))
         raise EOFError from error
 
 
-def _made(connection: socket.socket, source: EnvSource, index: int) -> Slot:
-    """Make an environment and tell the pool what it is. Raises EOFError, to end the process, when it cannot be made."""
-    with _failure_told(connection):
-        slot = Slot(source, index)
+def _error(error: EntraxError) -> dict[str, Any]:
+    return {"error": str(error), "usage": isinstance(error, UsageError)}
+
+
+def _make_slot(connection: socket.socket, source: EnvSource, index: int, render_mode: str | None) -> Slot:
+    """Make an environment and send its description to the pool. Raises EOFError if it cannot be made."""
+    with _errors_sent(connection):
+        slot = Slot(source, index, render_mode)
     send_json(connection, {"spec": asdict(slot.spec), "traits": slot.traits})
     return slot
 
@@ -86,7 +92,7 @@ def _step(slots: dict[int, Slot], shared: Shared) -> None:
 
 @contextmanager
 def _busy(shared: Shared, index: int) -> Iterator[None]:
-    """Mark an environment as the one that runs; the mark stays if it hangs or ends the process."""
+    """Mark an environment as running; the mark stays if it hangs or ends the process."""
     shared.busy[index] = True
     try:
         yield
@@ -109,7 +115,7 @@ def _answer(slots: dict[int, Slot], shared: Shared, request: dict[str, Any]) -> 
             slots[request["index"]].restart()
             return {}
         case other:
-            raise EntraxError(f"A worker does not know what {other!r} means.")
+            raise EntraxError(f"A worker received the unknown request {other!r}.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What several runs say about several methods: groups of seeds, intervals, and who improves on whom.
+"""Comparison of methods from several runs each: groups of seeds, intervals and probabilities of improvement.
 
-A *task* is an environment with its arguments; a *method* is an agent with the settings that tell it from the others on
-the same task. A group holds the runs of one method on one task, which differ in their seed only.
+A *task* is an environment with its arguments. A *method* is an agent with the settings that distinguish it from the
+others on the same task. A group holds the runs of one method on one task, which differ in their seed only.
 """
 
 import json
@@ -17,35 +17,35 @@ from entrax.errors import UsageError
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
+    estimate_improvement,
     performance_profile,
     pooled_interquartile_mean,
-    probability_of_improvement,
     summarise,
 )
 
 SCORES = ("final", "area")
-NO_MATTER = (
+WITHOUT_INFLUENCE = (
     *("workers", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "checkpoint_seconds"),
     *("restart_envs", "step_timeout", "device", "threads"),
 )
-"""Settings of the loop that what is learned does not depend on."""
+"""Settings of the training loop that do not change what is learned."""
 THRESHOLDS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What one run came to: its configuration, as config.json holds it, and the mean return of every evaluation."""
+class EvaluatedRun:
+    """A run's configuration, as in config.json, and its mean returns by steps."""
 
     name: str
     config: Mapping[str, Any]
-    evaluations: Mapping[int, float]  # by environment steps
+    evaluations: Mapping[int, float]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method on one task. `returns` holds evaluations at the steps that all of them have.
+    """The runs of one method on one task, at their common evaluation steps.
 
-    `last` are the last steps that each run was evaluated at.
+    `last` holds the last evaluation step of each run.
     """
 
     task: str
@@ -57,38 +57,50 @@ class Group:
     returns: Float[np.ndarray, "step seed"]
 
     def scores(self, score: str) -> Float[np.ndarray, " seed"]:
-        """One number for each seed: the return at the last step, or the mean return along the steps (trapezoidal)."""
+        """Return one score for each seed.
+
+        The score is the return at the last step ("final") or its mean over the steps ("area").
+        """
         if score == "final" or len(self.steps) == 1:
             return self.returns[-1]
         return np.asarray(np.trapezoid(self.returns, self.steps, axis=0) / (self.steps[-1] - self.steps[0]))
 
 
-def grouped(runs: Sequence[Learned]) -> list[Group]:
-    """The runs by task and method, in their order.
+def grouped(runs: Sequence[EvaluatedRun]) -> list[Group]:
+    """Group the runs by task and method, in their order.
 
-    Raises EntraxError when two runs differ in nothing, seed included, or when the runs of a group were evaluated at no
-    step in common.
+    Raises:
+        UsageError: if two runs have the same configuration and seed, or the runs of a group share no evaluation step.
     """
     keys = [(_task(run.config), _settings(run.config)) for run in runs]
     varying = _varying(keys)
-    members: dict[tuple[str, str], list[Learned]] = {}
+    members: dict[tuple[str, str], list[EvaluatedRun]] = {}
     for run, (task, settings) in zip(runs, keys, strict=True):
         members.setdefault((task, _method(settings, varying)), []).append(run)
     return [_group(task, method, inside) for (task, method), inside in members.items()]
 
 
-def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000) -> dict[str, Any]:
-    """All that is told of the groups, as JSON data; intervals are of 95 per cent.
+def compare_groups(groups: Sequence[Group], score: str = "final", resamples: int = 2000) -> dict[str, Any]:
+    """Compare the groups, with 95 % intervals.
 
-    Groups of one task are compared at the steps that all of them have; `warnings` says where that leaves some out.
+    The groups of one task are compared at the evaluation steps that all of them have. Scores are pooled over the tasks
+    that all methods have, each task scaled so that its worst run has 0 and its best has 1. The bootstrap keeps that
+    scale fixed.
 
-    Scores of several tasks are pooled after each task's are scaled so that its worst run has 0 and its best has 1; the
-    scale is part of the data and not drawn anew. Pooling takes the tasks that all methods have.
+    Args:
+        groups: the groups, as `grouped` returns them.
+        score: "final" for the return at the last step, "area" for the mean return over the steps.
+        resamples: the number of bootstrap samples.
 
-    Raises EntraxError when groups of one task have no step in common.
+    Returns:
+        JSON data: `groups`, `improvement` (every ordered pair of methods), `pooled`, `profiles`, and `warnings` where
+        some runs were evaluated beyond the last common step.
+
+    Raises:
+        UsageError: if the groups of one task share no evaluation step.
     """
     if score not in SCORES:
-        raise UsageError(f"`score` takes {' or '.join(SCORES)}, not {score!r}.")
+        raise UsageError(f"`score` must be {' or '.join(SCORES)}, got {score!r}.")
     groups = _aligned(groups)
     methods = list(dict.fromkeys(group.method for group in groups))
     scores = {(group.task, group.method): group.scores(score) for group in groups}
@@ -117,55 +129,56 @@ def compare(groups: Sequence[Group], score: str = "final", resamples: int = 2000
 
 
 def curves(groups: Sequence[Group], resamples: int = 2000) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """By task and method, the interquartile mean over seeds at every step, with its interval: steps, value, low, high.
+    """Return learning curves by task and method, with their intervals.
 
-    A draw of the bootstrap takes the same seeds at every step; the intervals hold point by point.
+    A curve has `steps` and the interquartile mean over seeds at each: `value`, `low` and `high`. Each bootstrap sample
+    takes the same seeds at every step. The intervals hold pointwise, not for the whole curve.
     """
-    drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
+    bands: dict[str, dict[str, dict[str, list[float]]]] = {}
     for group in groups:
         band = _band(pooled_interquartile_mean, [group.returns], resamples)
-        drawn.setdefault(group.task, {})[group.method] = {"steps": group.steps.tolist()} | band
-    return drawn
+        bands.setdefault(group.task, {})[group.method] = {"steps": group.steps.tolist()} | band
+    return bands
 
 
 def _aligned(groups: Sequence[Group]) -> list[Group]:
-    """The groups at those of their steps that all of the task have."""
+    """Restrict the groups to the evaluation steps that all groups of their task have."""
     common: dict[str, set[float]] = {}
     for group in groups:
         common[group.task] = common.get(group.task, set(group.steps)) & set(group.steps)
     for task, steps in common.items():
         if not steps:
-            raise UsageError(f"The methods on {task} were evaluated at no step in common.")
+            raise UsageError(f"The methods on {task} were evaluated at no common step.")
     kept = [np.isin(group.steps, list(common[group.task])) for group in groups]
     return [replace(g, steps=g.steps[at], returns=g.returns[at]) for g, at in zip(groups, kept, strict=True)]
 
 
 def _warnings(aligned: Sequence[Group]) -> list[str]:
-    """A sentence for each task whose runs were evaluated beyond the last step that they are compared at."""
-    said = []
+    """Return a sentence for each task whose runs were evaluated beyond the last step of the comparison."""
+    warnings = []
     for task in dict.fromkeys(group.task for group in aligned):
         here = [group for group in aligned if group.task == task]
         ends = {run: end for group in here for run, end in zip(group.runs, group.last, strict=True)}
         at, shortest = int(here[0].steps[-1]), min(ends, key=lambda run: ends[run])
         if max(ends.values()) > at:
-            said.append(
-                f"{task} is compared up to step {at:,}, the last that all of its runs were evaluated at: {shortest} "
-                f"ends at {ends[shortest]:,}, others go on to {max(ends.values()):,}."
+            warnings.append(
+                f"{task} is compared up to step {at:,}, the last evaluation that all of its runs have: {shortest} "
+                f"ends at {ends[shortest]:,}, others at up to {max(ends.values()):,}."
             )
-    return said
+    return warnings
 
 
 def _improvements(
     scores: Mapping[tuple[str, str], Float[np.ndarray, " seed"]], methods: Sequence[str], resamples: int
 ) -> list[dict[str, Any]]:
-    """For every ordered pair of methods, over the tasks that both have."""
+    """Return the probability of improvement for every ordered pair of methods, over the tasks that both have."""
     rows = []
     for ours, theirs in permutations(methods, 2):
         shared = [task for task, method in scores if method == ours and (task, theirs) in scores]
         if shared:
             pair = [[scores[task, method] for task in shared] for method in (ours, theirs)]
-            found = estimate(probability_of_improvement, *pair, resamples=resamples)
-            rows.append({"method": ours, "over": theirs, "tasks": shared} | found.to_json())
+            improvement = estimate_improvement(*pair, resamples=resamples)
+            rows.append({"method": ours, "over": theirs, "tasks": shared} | improvement.to_json())
     return rows
 
 
@@ -184,15 +197,15 @@ def _scaled(scores: Float[np.ndarray, " seed"], ends: tuple[float, float]) -> Fl
     return (scores - low) / (high - low if high > low else 1.0)
 
 
-def _group(task: str, method: str, runs: Sequence[Learned]) -> Group:
+def _group(task: str, method: str, runs: Sequence[EvaluatedRun]) -> Group:
     seeds = [run.config["seed"] for run in runs]
     for place, seed in enumerate(seeds):
         if seed in seeds[:place]:
             twin = runs[seeds.index(seed)].name
-            raise UsageError(f"{runs[place].name} and {twin} have the same configuration and seed: leave one out.")
+            raise UsageError(f"{runs[place].name} and {twin} have the same configuration and seed; remove one.")
     steps = sorted(set.intersection(*(set(run.evaluations) for run in runs)))
     if not steps:
-        raise UsageError(f"The runs {', '.join(run.name for run in runs)} were evaluated at no step in common.")
+        raise UsageError(f"The runs {', '.join(run.name for run in runs)} were evaluated at no common step.")
     returns = np.array([[run.evaluations[step] for run in runs] for step in steps], float)
     return Group(
         task=task,
@@ -212,8 +225,8 @@ def _task(config: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
-    """All of a configuration that decides what is learned, but task and seed, flat and as text."""
-    training = {k: v for k, v in config["training"].items() if k not in NO_MATTER}
+    """Return the settings that influence learning, without task and seed, flat and as text."""
+    training = {k: v for k, v in config["training"].items() if k not in WITHOUT_INFLUENCE}
     settings = {"agent": config["agent"]} | training | config["agent_config"]
     ancestor = config.get("ancestor")
     if ancestor is not None:
@@ -221,7 +234,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         temperature = ancestor["temperature"]
         settings["temperature start"] = temperature["start"]
         span = temperature.get("anneal")
-        if span is not None and not temperature.get("learned"):  # a learned one is another for every seed
+        if span is not None and not temperature.get("learned"):  # a learned one differs between seeds
             settings["annealed from"] = f"{span['start']:.6g}"
         settings |= {"carried": " ".join(ancestor["carried"]), "kept replay": bool(ancestor["replay"])}
     if "prior" in config:
@@ -233,15 +246,15 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _varying(keys: Sequence[tuple[str, Mapping[str, str]]]) -> dict[str, list[str]]:
-    """By agent, the settings in which its runs on one task differ."""
-    seen: dict[tuple[str, str, str], set[str | None]] = {}
+    """Return, by agent, the settings in which its runs on one task differ."""
+    values_of: dict[tuple[str, str, str], set[str | None]] = {}
     names = list(dict.fromkeys(name for _, settings in keys for name in settings))
     for task, settings in keys:
         for name in names:
-            if name in settings or name in ("after", "prior", "data"):  # having none is a difference, too
-                seen.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
+            if name in settings or name in ("after", "prior", "data"):  # lacking one is a difference, too
+                values_of.setdefault((settings["agent"], name, task), set()).add(settings.get(name))
     varying: dict[str, list[str]] = {settings["agent"]: [] for _, settings in keys}
-    for (agent, name, _), values in seen.items():
+    for (agent, name, _), values in values_of.items():
         if len(values) > 1 and name not in varying[agent]:
             varying[agent].append(name)
     return varying

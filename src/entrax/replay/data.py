@@ -1,4 +1,4 @@
-"""What agents learn from: the kinds of data, and what each asks of the training loop."""
+"""The kinds of data that agents learn from, and their requirements on the training loop."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
@@ -13,35 +13,35 @@ from entrax.spec import Transition
 
 @runtime_checkable
 class Data(Protocol):
-    """What `data` of an agent returns."""
+    """The data of an agent: what it draws from the replay for each update."""
 
     on_policy: ClassVar[bool]
-    """Whether the policy that acts has learned from all rows before, rather than lagging by a chunk."""
+    """Whether the acting policy has learned from all earlier transitions, without the lag of a chunk."""
 
     @property
     def capacity(self) -> int:
-        """Transitions that are kept, over all environments."""
+        """The number of transitions that are kept, over all environments."""
         ...
 
-    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
-        """The options of the loop that this kind of data settles by itself, by name.
+    def fixed_options(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+        """Return the training options that this kind of data fixes, by name.
 
-        Raises EntraxError where so many steps, environments or random first steps don't suit it.
+        Raises UsageError if it cannot work with these steps, environments or `learning_starts`.
         """
         ...
 
     def steps_needed(self, envs: int) -> int:
-        """Transitions over all environments that must be there before anything can be drawn."""
+        """Return the number of transitions that are needed for the first draw."""
         ...
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
-        """Batches for at least so many updates as there may be, one along the first axis for each."""
+        """Draw batches for at least `updates` updates, along the first axis."""
         ...
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """What an off-policy agent learns from: `batch_size` transitions drawn uniformly from the last `capacity`."""
+    """`batch_size` transitions, uniformly from the last `capacity`: off-policy agents."""
 
     batch_size: int
     capacity: int
@@ -50,24 +50,24 @@ class Uniform:
     def __post_init__(self) -> None:
         _check(self.batch_size, self.capacity)
 
-    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+    def fixed_options(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         return {}
 
     def steps_needed(self, envs: int) -> int:
         return 0
 
     def draw(self, replay: Source, rng: np.random.Generator, updates: int) -> Transition:
-        """Fields of shape [update, batch, ...]."""
+        """Draw fields of shape [update, batch, ...]."""
         return replay.sample(rng, updates, self.batch_size)
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """`batch_size` windows of `length` consecutive steps of one environment, drawn uniformly from what is kept.
+    """`batch_size` windows of `length` consecutive steps, drawn uniformly.
 
-    A window may run over the end of an episode: `terminated` and `truncated` tell where. With `ends`, `obs` is of its
-    first step only, and `next_obs` of the step that ends that one's episode, or else of the last one: all that n-step
-    returns without entropy need.
+    The steps of a window are of one environment. A window can contain the end of an episode, which `terminated` and
+    `truncated` mark. With `ends`, `obs` is that of the first step only, and `next_obs` that of the step that ends its
+    episode, or else of the last step, as needed for n-step returns without entropy.
     """
 
     batch_size: int
@@ -79,19 +79,19 @@ class Sequences:
     def __post_init__(self) -> None:
         _check(self.batch_size, self.capacity)
         if self.length < 1:
-            raise UsageError(f"A sequence needs at least 1 step, not {self.length}.")
+            raise UsageError(f"The length of a sequence must be at least 1, got {self.length}.")
 
-    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+    def fixed_options(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         least = self.steps_needed(envs)
         if self.capacity < least:
             raise UsageError(
-                f"Sequences of {self.length} steps of {envs} environments do not fit a replay of {self.capacity}: "
-                "raise `replay_size`."
+                f"`replay_size` must be at least {least} for sequences of {self.length} steps of {envs} environments, "
+                f"got {self.capacity}."
             )
         if learning_starts < least:
             raise UsageError(
-                f"Sequences of {self.length} steps of {envs} environments cannot be drawn from the first "
-                f"{learning_starts} steps: `learning_starts` must be at least {least}."
+                f"`learning_starts` must be at least {least} for sequences of {self.length} steps of {envs} "
+                f"environments, got {learning_starts}."
             )
         return {}
 
@@ -99,19 +99,22 @@ class Sequences:
         return self.length * envs
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
-        """Fields of shape [update, batch, time, ...], with `ends` [update, batch, 1, ...] for the observations."""
+        """Draw fields of shape [update, batch, time, ...].
+
+        With `ends` observations are [update, batch, 1, ...].
+        """
         return replay.sample_windows(rng, updates, self.batch_size, self.length, self.ends)
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What an on-policy agent learns from: the last `steps` transitions over all environments, all by one policy.
+    """The last `steps` transitions of all environments: for on-policy agents.
 
-    There is one update after every rollout, and the next one is collected with what it made of the policy. Steps that
-    make up no whole rollout at the end of a run are collected, but nothing is learned from them.
+    They are all by one policy. Each rollout is followed by one update, after which the next one is collected. Steps at
+    the end of a run that do not fill a rollout are collected but not learned from.
 
-    `context` rollouts before the last one come with it, for an agent that looks back, and the policy's carry is
-    computed again from them, with its present parameters, before every rollout. Without a context the carry goes on.
+    With `context`, that many earlier rollouts are included, for policies over histories. The policy's carry is then
+    computed again from them, with the current parameters, before every rollout. Without a context it is carried on.
     """
 
     steps: int
@@ -121,38 +124,38 @@ class Rollout:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise UsageError(f"A rollout needs at least 1 step, not {self.steps}.")
+            raise UsageError(f"The length of a rollout must be at least 1, got {self.steps}.")
 
     @property
     def capacity(self) -> int:
         return self.steps * (1 + (self.context or 0))
 
-    def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
+    def fixed_options(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         if envs < self.least_envs:
-            raise UsageError(f"This agent needs `envs` of at least {self.least_envs}, as it is set, not {envs}.")
+            raise UsageError(f"`envs` must be at least {self.least_envs} for this agent's settings, got {envs}.")
         if self.steps % envs:
-            raise UsageError(f"A rollout of {self.steps} steps cannot be shared equally by {envs} environments.")
+            raise UsageError(f"`envs` must divide the rollout of {self.steps} steps, got {envs}.")
         if steps < self.steps:
-            raise UsageError(f"With rollouts of {self.steps} steps `steps` must be at least that, not {steps}.")
+            raise UsageError(f"`steps` must be at least {self.steps}, the length of a rollout, got {steps}.")
         return {"chunk": self.steps // envs, "updates_per_step": 1 / self.steps, "learning_starts": 0}
 
     def steps_needed(self, envs: int) -> int:
         return self.steps
 
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
-        """Fields of shape [1, time, env, ...]: there is never more than one update.
+        """Draw fields of shape [1, time, env, ...], for a single update.
 
-        Where a run has no rollouts before, the context is filled with zeros, cut off from what follows.
+        Context before the start of the run is filled with zeros that are marked as truncated.
         """
-        wanted = self.capacity // replay.envs
-        rows = replay.last(min(wanted, len(replay) // replay.envs))
-        missing = wanted - len(rows.reward)
+        length = self.capacity // replay.envs
+        rows = replay.last(min(length, len(replay) // replay.envs))
+        missing = length - len(rows.reward)
         padded = Transition(*(np.concatenate([np.zeros((missing, *x.shape[1:]), x.dtype), x]) for x in rows))
         padded.truncated[:missing] = True
         return Transition(*(x[None] for x in padded))
 
     def recent(self, replay: UniformReplay) -> Transition | None:
-        """The context of the rollout to come [time, env, ...], as much as there is; None without one."""
+        """Return the available context of the next rollout, [time, env, ...], or None."""
         if self.context is None:
             return None
         return replay.last(min(self.steps * self.context, len(replay)) // replay.envs)
@@ -160,11 +163,14 @@ class Rollout:
 
 def _check(batch_size: int, capacity: int) -> None:
     if batch_size < 1:
-        raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
+        raise UsageError(f"`batch_size` must be at least 1, got {batch_size}.")
     if capacity < batch_size:
-        raise UsageError(f"The replay size {capacity} must be at least the batch size {batch_size}.")
+        raise UsageError(f"`replay_size` must be at least `batch_size`, {batch_size}, got {capacity}.")
 
 
 def shared_by_envs(steps: int) -> int:
-    """Return how many environments share a rollout of `steps` by default: at most 8, at least 64 steps each."""
+    """Return the default number of environments for a rollout of `steps`.
+
+    It is at most 8, with at least 64 steps each.
+    """
     return max((n for n in range(1, 9) if steps % n == 0 and steps // n >= 64), default=1)

@@ -11,29 +11,31 @@ from entrax.spec import Transition
 
 @runtime_checkable
 class Source(Protocol):
-    """Something to draw transitions from: a replay, demonstrations, what another process collects.
+    """A source of transitions: a replay, demonstrations, or another process.
 
-    A draw is a function of the generator and of what is stored, so a checkpoint needs no more than its rows.
+    A draw depends on the generator and the stored transitions only, so that a checkpoint needs nothing else.
     """
 
     def __len__(self) -> int:
-        """Return how many transitions are stored."""
+        """Return the number of stored transitions."""
         ...
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Return uniform draws, with replacement: fields of shape [batches, batch_size, ...]."""
+        """Draw transitions uniformly: fields of shape [batches, batch_size, ...].
+
+        Transitions are drawn with replacement.
+        """
         ...
 
 
 class MixedSource:
-    """Draws each batch from several sources, in fixed shares; itself a `Source`.
+    """A `Source` that draws each batch from several sources, in fixed shares.
+
+    The shares of a batch are rounded by largest remainder. The share of an empty source goes to the others. Half
+    demonstrations and half replay is the symmetric sampling of Ball et al. (2023), arXiv:2302.02948.
 
     Args:
-        parts: each source with its share of a batch; the shares add up to 1.
-
-    The numbers of transitions are the shares rounded by largest remainder, so that they add up to the batch. A source
-    that is still empty leaves its share to the others. Half a batch from demonstrations and half from the replay is
-    the symmetric sampling of Ball et al. 2023, arXiv:2302.02948.
+        parts: the sources with their shares of a batch, which add up to 1.
     """
 
     def __init__(self, parts: Sequence[tuple[Source, float]]):
@@ -46,20 +48,20 @@ class MixedSource:
         return sum(len(source) for source, _ in self.parts)
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Return draws [batches, batch_size, ...], those of each source side by side in the order of the parts.
+        """Draw [batches, batch_size, ...], one source after the other.
 
-        Raises ValueError if nothing is stored anywhere.
+        Raises ValueError if all sources are empty.
         """
         filled = [(source, share) for source, share in self.parts if len(source)]
         if not filled:
-            raise ValueError("Nothing has been stored yet.")
+            raise ValueError("all sources are empty")
         counts = _rounded([share for _, share in filled], batch_size)
         drawn = [source.sample(rng, batches, n) for (source, _), n in zip(filled, counts, strict=True) if n]
         return Transition(*(np.concatenate(fields, axis=1) for fields in zip(*drawn, strict=True)))
 
 
 def _rounded(shares: Sequence[float], total: int) -> list[int]:
-    """Return whole numbers that add up to `total`, in proportion to the shares, by largest remainder."""
+    """Round shares of `total` to integers with that sum, by largest remainder."""
     exact = np.asarray(shares) / sum(shares) * total
     counts = np.floor(exact).astype(int)
     for i in np.argsort(counts - exact, kind="stable")[: total - counts.sum()]:

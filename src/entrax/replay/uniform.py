@@ -1,4 +1,4 @@
-"""Experience replay (Lin 1992; Mnih et al. 2015) in host memory, drawn from uniformly."""
+"""Experience replay in host memory with uniform sampling (Lin 1992; Mnih et al. 2015)."""
 
 import numpy as np
 
@@ -6,16 +6,17 @@ from entrax.spec import Continuous, Spec, Transition
 
 
 class UniformReplay:
-    """A ring of `capacity // envs` times of `envs` transitions each, one array [time, env, ...] per field.
+    """A ring buffer of `capacity // envs` times of `envs` transitions each.
 
-    Pages are touched as they are written, so memory grows with what is stored, to the bytes of `capacity` transitions.
+    Each field is one array [time, env, ...]. The system allocates its memory as it is written, up to the bytes of
+    `capacity` transitions.
     """
 
     def __init__(self, spec: Spec, capacity: int, envs: int):
         self.times = max(1, capacity // envs)
         self.envs = envs
         self.appended = 0
-        """Times written since the start; the ring holds the last `times` of them."""
+        """The number of times ever appended; the buffer holds the last `times` of them."""
         shape = (self.times, envs)
         self.rows = Transition(
             obs=np.empty((*shape, spec.obs_size), spec.obs_dtype),
@@ -32,36 +33,39 @@ class UniformReplay:
         return min(self.appended, self.times) * self.envs
 
     def append(self, step: Transition) -> None:
-        """Store one step of every environment: fields of shape [env, ...]."""
+        """Store one step of every environment, fields of shape [env, ...]."""
         place = self.appended % self.times
         for rows, values in zip(self.rows, step, strict=True):
             rows[place] = values
         self.appended += 1
 
     def cut(self, env: int) -> None:
-        """What comes next in an environment does not follow on its last step: its episode was given up."""
+        """Mark the last step of an environment as truncated: its episode was abandoned."""
         if self.appended:
             last = (self.appended - 1) % self.times, env
             self.rows.truncated[last] |= ~self.rows.terminated[last]
 
     def sample(self, rng: np.random.Generator, batches: int, batch_size: int) -> Transition:
-        """Uniform draws, with replacement, from what is stored: fields of shape [batches, batch_size, ...]."""
+        """Draw transitions uniformly: fields of shape [batches, batch_size, ...].
+
+        Transitions are drawn with replacement.
+        """
         if len(self) == 0:
-            raise ValueError("Nothing has been stored yet.")
+            raise ValueError("the replay is empty")
         index = rng.integers(len(self), size=(batches, batch_size))
         return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
 
     def sample_windows(
         self, rng: np.random.Generator, batches: int, batch_size: int, length: int, ends: bool = False
     ) -> Transition:
-        """Uniform draws, with replacement, of `length` consecutive steps of one environment.
+        """Draw windows of `length` consecutive steps of one environment, uniformly.
 
-        Fields of shape [batches, batch_size, length, ...]. With `ends`, both observations are of length 1, as
-        `Sequences` tells. Raises ValueError if fewer times are stored.
+        Returns fields of shape [batches, batch_size, length, ...]; with `ends`, the observations have length 1, see
+        `Sequences`. Raises ValueError if fewer times are stored.
         """
         stored = min(self.appended, self.times)
         if length > stored:
-            raise ValueError(f"Of {length} times only {stored} are stored.")
+            raise ValueError(f"only {stored} of {length} times are stored")
         drawn = rng.integers((stored - length + 1) * self.envs, size=(batches, batch_size, 1))
         start, env = np.divmod(drawn, self.envs)
         time = (self.appended - stored + start + np.arange(length)) % self.times
@@ -74,7 +78,7 @@ class UniformReplay:
         return Transition(*(rows[at, env] for rows, at in zip(self.rows, times, strict=True)))
 
     def packed(self, times: int) -> bytes:
-        """The last `times` steps as bytes, each the fields of its transitions one after the other: a log's rows."""
+        """Return the last `times` steps as bytes, the rows of a transition log."""
         rows = np.empty(times, self._packed_dtype)
         for name, values in self.last(times)._asdict().items():
             rows[name] = values
@@ -82,11 +86,11 @@ class UniformReplay:
 
     @property
     def packed_bytes(self) -> int:
-        """Bytes of one packed step."""
+        """The number of bytes of one packed step."""
         return self._packed_dtype.itemsize
 
     def unpack(self, packed: bytes) -> None:
-        """Append the steps that `packed` gave."""
+        """Append the steps that `packed` returned."""
         for step in np.frombuffer(packed, self._packed_dtype):
             self.append(Transition(*(step[name] for name in Transition._fields)))
 
@@ -95,11 +99,11 @@ class UniformReplay:
         return np.dtype([(name, rows.dtype, rows.shape[1:]) for name, rows in self.rows._asdict().items()])
 
     def last(self, times: int) -> Transition:
-        """Copies of the last `times` steps, oldest first: fields of shape [times, env, ...].
+        """Return copies of the last `times` steps, oldest first, [times, env, ...].
 
         Raises ValueError if fewer are stored.
         """
         if times > min(self.appended, self.times):
-            raise ValueError(f"Of {times} times only {min(self.appended, self.times)} are stored.")
+            raise ValueError(f"only {min(self.appended, self.times)} of {times} times are stored")
         index = np.arange(self.appended - times, self.appended) % self.times
         return Transition(*(rows[index] for rows in self.rows))

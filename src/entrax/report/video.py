@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
-from entrax.environments.faults import exits_caught
+from entrax.environments.make import make_pool
+from entrax.environments.messages import Picture
+from entrax.environments.pool import Pool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.errors import CannotWrite, EntraxError, write_faults
 
 MUJOCO_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
@@ -29,8 +29,6 @@ ENCODING = ["-c:v", "libx264", "-crf", "25", "-maxrate", "500k", "-bufsize", "50
 DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES)
 """What the encoder may say about the file that it writes."""
 
-Picture = UInt8[np.ndarray, "height width 3"]
-
 
 def record(
     source: EnvSource,
@@ -38,29 +36,41 @@ def record(
     path: Path,
     seed: int,
     max_seconds: float = 20.0,
+    step_timeout: float | None = None,
 ) -> str | None:
-    """Film `max_seconds` of the policy's episodes as an MP4 at `path`; why there is no film, or None if there is one.
+    """Film episodes of a policy as an MP4.
 
-    `act(obs [1, obs], episodes [1], t [1])` gives the actions [1, action] in the environment's bounds. Without OpenGL,
-    or for an environment that does not render, nothing is written and nothing raised. Raises CannotWrite.
+    Args:
+        source: the environment.
+        act: returns the actions [1, action] in the environment's bounds from (obs [1, obs], episodes [1], t [1]).
+        path: the file.
+        seed: seed of the episodes.
+        max_seconds: length of the film.
+        step_timeout: seconds that a reset, a step or a picture may take; the environment is then in a worker process.
+
+    Returns:
+        The reason why there is no film, such as missing OpenGL; None if there is one.
+
+    Raises:
+        CannotWrite: if the file cannot be written.
     """
     backend, unable = _working_backend(source)
     if unable is not None:
         return unable
     aside = path.with_name(f".{path.name}.partial")
     try:
-        with _environment_variables(backend), exits_caught():
-            _film(source, act, aside, seed, max_seconds)
+        with (
+            _environment_variables(backend),
+            make_pool(source, 1, 0 if step_timeout is None else 1, step_timeout, render_mode="rgb_array") as pool,
+        ):
+            _film(pool, act, aside, seed, max_seconds)
         with write_faults(path):
             os.replace(aside, path)
     except CannotWrite:
         raise
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
+    except Exception as error:  # the encoder can raise anything, and training is done
         return f"rendering failed: {type(error).__name__}: {error}"
     finally:
         aside.unlink(missing_ok=True)
@@ -120,55 +130,24 @@ def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _film(source: EnvSource, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
-    env = source.make(render_mode="rgb_array")
-    try:
-        _follow(env)
-        steps_per_second = float(env.metadata.get("render_fps") or PICTURES_PER_SECOND)
-        every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
-        steps = max(1, round(max_seconds * steps_per_second))
-        _encode(_pictures(env, act, seed, steps, every), steps_per_second / every, path)
-    finally:
-        env.close()
+def _film(pool: Pool, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
+    steps_per_second = pool.traits.render_fps or PICTURES_PER_SECOND
+    every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
+    steps = max(1, round(max_seconds * steps_per_second))
+    _encode(_pictures(pool, act, seed, steps, every), steps_per_second / every, path)
 
 
-def _follow(env: Any) -> None:
-    """Keep a MuJoCo body in the picture: Gymnasium's own view of HalfCheetah, Ant and Swimmer stands where it began.
-
-    Their models have a camera that follows; it is taken unless the environment was given one or already tracks a body.
-    """
-    import mujoco
-    from gymnasium.envs.mujoco import MujocoEnv
-
-    inner = env.unwrapped
-    if not isinstance(inner, MujocoEnv) or inner.camera_id is not None or inner.camera_name is not None:
-        return
-    renderer = inner.mujoco_renderer
-    following = mujoco.mj_name2id(inner.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-    if following >= 0 and "trackbodyid" not in (renderer.default_cam_config or {}):
-        renderer.camera_id = following
-
-
-def _pictures(env: Any, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
-    """A picture of every `every`-th of `steps` steps, over as many episodes as they last."""
-    spec, flatten = spec_of(env), flattener(env.observation_space)
-    obs, episode, t, ended = None, -1, 0, True
+def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
+    """Yield a picture of every `every`-th of `steps` steps, over as many episodes as they last."""
+    obs, episode, t, ended = np.zeros(0), -1, 0, True
     for step in range(steps):
         if ended:
             episode, t = episode + 1, 0
-            obs, _ = env.reset(seed=episode_seed(seed, 0, episode, stream="video"))
+            obs = pool.reset_many({0: episode_seed(seed, 0, episode, stream="video")})[0]
         if step % every == 0:
-            yield _picture(env)
-        action = act(flatten(obs)[None], np.full(1, episode, np.int32), np.full(1, t, np.int32))
-        obs, _, terminated, truncated, _ = env.step(to_env_action(spec.action, np.asarray(action)[0]))
-        ended, t = bool(terminated or truncated), t + 1
-
-
-def _picture(env: Any) -> Picture:
-    picture = env.render()
-    if not isinstance(picture, np.ndarray) or picture.ndim != 3:
-        raise EntraxError("render() returned no image")
-    return np.ascontiguousarray(picture[:, :, :3], np.uint8)
+            yield pool.render(0)
+        result = pool.step(np.asarray(act(obs[None], np.full(1, episode, np.int32), np.full(1, t, np.int32))))
+        obs, ended, t = result.next_obs[0], bool(result.terminated[0] or result.truncated[0]), t + 1
 
 
 def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:

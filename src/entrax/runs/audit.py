@@ -1,4 +1,4 @@
-"""Is everything of a run whole, and is it the same as another's?"""
+"""Verification and fingerprints of runs."""
 
 import hashlib
 import json
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrax.errors import EntraxError, UsageError
-from entrax.runs import checkpoint, start, transition_log
+from entrax.runs import checkpoint, start_file, transition_log
 from entrax.runs.directory import RunDirectory
 
 
 class Finding(NamedTuple):
-    """A checkpoint with the part of the log and of the metrics that belongs to it, or what the run began with.
+    """The verdict on a checkpoint and its part of the logs, or on the start file.
 
-    `damage` is None if all is whole.
+    `damage` is None if everything is intact.
     """
 
     checkpoint: str
@@ -23,14 +23,19 @@ class Finding(NamedTuple):
 
 
 def verify(run: RunDirectory) -> list[Finding]:
-    """Check the hashes of every checkpoint and of what belongs to it, and read its arrays; oldest first."""
+    """Check the files of every checkpoint of a run.
+
+    These are its hashes and arrays, its transitions and its metrics.
+
+    Returns the findings, oldest first; that of the start file comes first, if there is one.
+    """
     checkpoints = [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
-    return [Finding(start.FILE, _damage_of_start(run)), *checkpoints] if start.start_of(run) else checkpoints
+    return [Finding(start_file.FILE, _start_damage(run)), *checkpoints] if start_file.start_record(run) else checkpoints
 
 
-def _damage_of_start(run: RunDirectory) -> str | None:
+def _start_damage(run: RunDirectory) -> str | None:
     try:
-        start.read_start(run)
+        start_file.read_start_file(run)
     except EntraxError as error:
         return str(error)
     return None
@@ -39,31 +44,41 @@ def _damage_of_start(run: RunDirectory) -> str | None:
 def _damage(run: RunDirectory, name: str) -> str | None:
     try:
         _, meta = checkpoint.load_finite(run, name)
-        if "replay" in meta and not _is_of_the_past(run, name):
+        if "replay" in meta and not _is_outdated(run, name):
             transition_log.check(run.path / "replay", meta["replay"])
             run.check_metrics(meta["metrics"], name)
     except EntraxError as error:
         return str(error)
     except (KeyError, TypeError) as error:
-        return f"{run.checkpoints / name} is damaged: its metadata lack {error}."
+        return f"{run.checkpoints / name} is damaged: its metadata have no {error}."
     return None
 
 
-def _is_of_the_past(run: RunDirectory, name: str) -> bool:
-    """Whether a final checkpoint ended a run that was then trained for longer: its replay and rows are replaced."""
+def _is_outdated(run: RunDirectory, name: str) -> bool:
+    """Return whether the run was trained beyond this final checkpoint, so that its replay and rows are replaced."""
     return name.startswith("final") and checkpoint.step_of(name) < run.config["training"]["steps"]
 
 
 def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
-    """SHA-256, in hex, of what a checkpoint holds, by kind: two runs agree in a line exactly when they agree in that.
+    """Return the SHA-256, in hex, of each part of a checkpoint, to compare two runs.
 
-    parameters (with targets, temperature and all else of the agent's state but its optimiser), optimiser, normaliser,
-    replay (the steps it holds), metrics (rows up to the checkpoint, without wall-clock fields). Raises EntraxError when
-    something is damaged, or for a checkpoint of a policy alone.
+    Args:
+        run: the run.
+        which: the checkpoint, as for `checkpoint.load`.
+
+    Returns:
+        `parameters` (the agent's state without its optimiser), `optimiser`, `normaliser`, `replay` (the transitions)
+        and `metrics` (the rows up to the checkpoint, without wall-clock fields).
+
+    Raises:
+        UsageError: for a checkpoint of a policy only.
+        EntraxError: if something is damaged.
     """
     arrays, meta = checkpoint.load(run, which)
     if "replay" not in meta:
-        raise UsageError(f"The checkpoint {which!r} of {run.path} holds a policy only, and no state of training.")
+        raise UsageError(
+            f"The checkpoint {which!r} of {run.path} holds a policy only. Choose a resumable or final one."
+        )
     record = meta["replay"]
     transition_log.check(run.path / "replay", record)
     run.check_metrics(meta["metrics"], which)
@@ -95,6 +110,6 @@ def _metrics_digest(run: RunDirectory, step: int) -> str:
     digest = hashlib.sha256()
     for row in run.metrics():
         if row["step"] <= step:
-            timeless: dict[str, Any] = {name: value for name, value in row.items() if name != "time"}
-            digest.update((json.dumps(timeless, sort_keys=True) + "\n").encode())
+            without_time: dict[str, Any] = {name: value for name, value in row.items() if name != "time"}
+            digest.update((json.dumps(without_time, sort_keys=True) + "\n").encode())
     return digest.hexdigest()

@@ -1,14 +1,16 @@
-"""Checkpoints of a run: arrays as safetensors, the rest as JSON, published whole or not at all.
+"""Checkpoints of a run: arrays as safetensors, the rest as JSON, published atomically.
 
     checkpoints/step-000010000/state.safetensors    the arrays
     checkpoints/step-000010000/meta.json            {"format", "meta": the caller's}
     checkpoints/step-000010000/SHA256SUMS           the SHA-256 of both, as `sha256sum --check` reads it
 
-A checkpoint is written aside under a hidden name, flushed to the disk, and renamed into place. Names are
-"<kind>-<step>": `step` for those that a run can be resumed from, of which the last few are kept; `final`; and `best`,
-which holds the policy that evaluated best. What `load` calls the latest, the best and the final one follows from the
-names alone, so there is no pointer that a crash could leave behind. Reading trusts nothing: plain files of safetensors
-and JSON only, their hashes checked before they are read. (Format 1 had sizes in meta.json in place of hashes.)
+A checkpoint is written under a hidden name, flushed to the disk, and renamed. Names are "<kind>-<step>": `step` for
+resumable checkpoints, of which the last few are kept; `final`; and `best`, which holds the policy with the best
+evaluation. The latest, the best and the final checkpoint follow from the names alone, so that no pointer can be stale
+after a crash. Files are read only if they are plain files whose hashes match. (Format 1 had sizes in meta.json instead
+of hashes.)
+
+Written by hand, since checkpoint libraries unpickle, import what a file names, or do not survive a crash at any moment.
 """
 
 import hashlib
@@ -27,41 +29,54 @@ from entrax.errors import CannotWrite, EntraxError, UsageError, write_faults
 from entrax.runs.directory import RunDirectory, check_format
 from entrax.runs.records import dumps, open_plain, read_json, sync_directory, write_bytes
 from entrax.runs.schema import COUNT
-from entrax.runs.schema import META as META_FORM
+from entrax.runs.schema import META as META_SCHEMA
 
 FORMAT = 2
 KINDS = ("step", "best", "final")
 STATE, META, SUMS = "state.safetensors", "meta.json", "SHA256SUMS"
 KEEP = 3
-"""How many resumable checkpoints stay."""
+"""The number of resumable checkpoints that are kept."""
 _NAME = re.compile(r"(step|best|final)-(\d{9,})")
 
 
 def checkpoint_name(kind: str, step: int) -> str:
-    """The name of the checkpoint of a kind ("step", "best" or "final") at a step, such as "step-000010000"."""
+    """Return the name of a checkpoint, such as "step-000010000".
+
+    `kind` is "step", "best" or "final".
+    """
     if kind not in KINDS or step < 0:
-        raise ValueError(f"A checkpoint is one of {', '.join(KINDS)} at a step from 0 on, not {kind!r} at {step}")
+        raise ValueError(f"a checkpoint is one of {', '.join(KINDS)} at a step of at least 0, got {kind!r} at {step}")
     return f"{kind}-{step:09d}"
 
 
 def save(
     run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], *, keep: int = KEEP
 ) -> Path:
-    """Publish `arrays` and `meta` (JSON data) as the checkpoint `name`, as `checkpoint_name` gives it.
+    """Publish a checkpoint, and remove older ones.
 
-    Afterwards only the last `keep` periodic checkpoints and the newest best and final one remain. Returns the
-    checkpoint's directory. Raises EntraxError when it cannot be written; what was there before then stays.
+    Args:
+        run: the run.
+        name: the result of `checkpoint_name`.
+        arrays: the arrays, of booleans, integers or floats, by their paths.
+        meta: JSON data.
+        keep: the number of resumable checkpoints to keep; of the best and the final ones only the newest is kept.
+
+    Returns:
+        The directory of the checkpoint.
+
+    Raises:
+        CannotWrite: if it cannot be written; earlier checkpoints are then unchanged.
     """
     _parse(name)
     if keep < 1:
-        raise ValueError(f"At least one periodic checkpoint must be kept, not {keep}")
+        raise ValueError(f"`keep` must be at least 1, got {keep}")
     folder = run.checkpoints
     files = _contents(arrays, meta)
     try:
         _clear(folder)
         aside = _write_aside(folder, name, files)
         _publish(aside, folder / name)
-        for each in KINDS:  # of every kind: a killed process may have come no further than publishing
+        for each in KINDS:  # all kinds: a killed process may not have removed the old ones
             _drop_old(folder, each, keep if each == "step" else 1)
     except OSError as error:
         shutil.rmtree(_partial(folder, name), ignore_errors=True)  # a full disk needs the room
@@ -72,11 +87,18 @@ def save(
 def load(
     run: RunDirectory, which: str = "latest", groups: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the metadata of a checkpoint: "latest", "best", "final", or one by its name.
+    """Load the arrays and the metadata of a checkpoint, after checking its hashes.
 
-    "latest" is the resumable or final one with the most steps. With `groups`, only the arrays whose path begins with
-    one of them are read. Raises EntraxError listing the checkpoints there are when there is no such one, and naming the
-    file when one is damaged, config.json included.
+    The hash of config.json is checked, too.
+
+    Args:
+        run: the run.
+        which: "latest" (the resumable or final checkpoint with the most steps), "best", "final", or a name.
+        groups: the first segments of the array paths to read; by default all arrays.
+
+    Raises:
+        UsageError: if there is no such checkpoint; the message lists the available ones.
+        EntraxError: if a file is damaged.
     """
     name = resolve(run, which)
     meta = load_meta(run, name)
@@ -92,7 +114,7 @@ def load(
 def load_finite(
     run: RunDirectory, which: str = "latest", groups: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """As `load`, of what training saves: finite numbers. Raises EntraxError naming an array that is not finite.
+    """Load a checkpoint like `load`; raise EntraxError if an array is not finite.
 
     The arrays of the agent's state that `unchecked` names in the metadata may hold any numbers.
     """
@@ -105,10 +127,10 @@ def load_finite(
 
 
 def load_meta(run: RunDirectory, name: str) -> dict[str, Any]:
-    """The metadata of the checkpoint `name`, after checking the hashes of its files and of config.json.
+    """Load the metadata of a checkpoint, after checking its hashes.
 
-    Reads every byte of the checkpoint, in blocks, and takes up no memory for the arrays. Raises EntraxError naming a
-    damaged file.
+    The hash of config.json is checked, too. The arrays are read in blocks and not kept in memory. Raises EntraxError if
+    a file is damaged.
     """
     meta = _load_meta(_place(run.checkpoints, name))
     _compare_config(run, name, meta)
@@ -116,7 +138,7 @@ def load_meta(run: RunDirectory, name: str) -> dict[str, Any]:
 
 
 def check_config(run: RunDirectory) -> None:
-    """Compare config.json with the newest whole checkpoint. Raises EntraxError when it has changed since."""
+    """Raise EntraxError if config.json has changed since the newest intact checkpoint."""
     for name in reversed(available(run)):
         try:
             meta = _load_meta(_place(run.checkpoints, name))
@@ -144,13 +166,13 @@ def _load_meta(path: Path) -> dict[str, Any]:
     if written != _sums(digests):
         wrong = [file for file in digests if f"{digests[file]}  {file}\n".encode() not in written] or [SUMS]
         raise EntraxError(f"{path / wrong[0]} is damaged: its SHA-256 is not the one in {SUMS}.")
-    record = read_json(path / META, {"meta": META_FORM})
+    record = read_json(path / META, {"meta": META_SCHEMA})
     check_format(record, path / META, FORMAT)
     return record["meta"]
 
 
 def resolve(run: RunDirectory, which: str) -> str:
-    """The name of the checkpoint that `which` stands for; see `load`."""
+    """Return the name of the checkpoint `which`; see `load`."""
     names = available(run)
     kinds = {"latest": ("step", "final"), "best": ("best",), "final": ("final",)}.get(which)
     if kinds is None:
@@ -158,13 +180,16 @@ def resolve(run: RunDirectory, which: str) -> str:
     else:
         matching = [name for name in names if _parse(name)[0] in kinds]
     if not matching:
-        there = f"there are {', '.join(names)}" if names else "the run has none yet"
-        raise UsageError(f"{run.path} has no checkpoint {which!r}: {there}.")
+        known = f"there are {', '.join(names)}" if names else "the run has none yet"
+        raise UsageError(f"{run.path} has no checkpoint {which!r}: {known}.")
     return matching[-1]
 
 
 def available(run: RunDirectory) -> list[str]:
-    """The names of all checkpoints, by step; at the same step a final one comes last."""
+    """Return the names of all checkpoints by step.
+
+    At the same step a final one comes last.
+    """
     if not run.checkpoints.is_dir():
         return []
     inside = {path.name.removeprefix(".").removesuffix(".old") for path in run.checkpoints.iterdir()}
@@ -173,12 +198,15 @@ def available(run: RunDirectory) -> list[str]:
 
 
 def step_of(name: str) -> int:
-    """The step in a checkpoint's name."""
+    """Return the step in a checkpoint's name."""
     return _parse(name)[1]
 
 
 def drop_others(run: RunDirectory, name: str, *, earlier: bool) -> None:
-    """Remove the resumable checkpoints after `name`, of a future that the run will not have; `earlier` ones as well."""
+    """Remove the resumable checkpoints after `name`, which the resumed run replaces.
+
+    `earlier` removes all others.
+    """
     with write_faults(run.checkpoints):
         for other in available(run):
             if _parse(other)[0] == "step" and (_parse(other) > _parse(name) or (earlier and other != name)):
@@ -186,8 +214,8 @@ def drop_others(run: RunDirectory, name: str, *, earlier: bool) -> None:
         _clear(run.checkpoints)
 
 
-def keep_aside(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write arrays that are evidence rather than a checkpoint to faults/<name>.safetensors; where they are."""
+def save_fault(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write the arrays of a fault to faults/<name>.safetensors and return the path."""
     place = run.path / "faults" / f"{name}.safetensors"
     data = save_arrays({key: _storable(key, array) for key, array in arrays.items()})
     with write_faults(place, len(data)):
@@ -199,7 +227,7 @@ def keep_aside(run: RunDirectory, name: str, arrays: Mapping[str, np.ndarray]) -
 def _parse(name: str) -> tuple[str, int]:
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"A checkpoint's name is made by checkpoint_name, unlike {name!r}")
+        raise ValueError(f"{name!r} is not a name of `checkpoint_name`")
     return match[1], int(match[2])
 
 
@@ -223,7 +251,7 @@ def _digest(path: Path) -> str:
 
 def _write_aside(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
     aside = _partial(folder, name)
-    aside.mkdir()  # no parents: a run that was removed must not come back as half a run
+    aside.mkdir()  # without parents: a run that was removed must not be recreated in part
     for file, data in files.items():
         write_bytes(aside / file, data)
     sync_directory(aside)
@@ -231,7 +259,7 @@ def _write_aside(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
 
 
 def _storable(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biuf":  # among others bfloat16, which NumPy cannot read back by itself
+    if array.dtype.kind not in "biuf":  # such as bfloat16, which NumPy cannot read
         raise EntraxError(f"The array {name!r} has dtype {array.dtype}, which a checkpoint cannot hold.")
     return np.asarray(array, order="C")
 
@@ -245,9 +273,9 @@ def _old(folder: Path, name: str) -> Path:
 
 
 def _place(folder: Path, name: str) -> Path:
-    """Where the checkpoint lies: set aside, if a crash came between making room for its successor and publishing that.
+    """Return the directory of a checkpoint: its `.old` one if a crash interrupted its replacement.
 
-    One that was set aside to be removed has no successor waiting, and is not found.
+    An `.old` directory without a `.partial` one was about to be removed and does not count.
     """
     if not (folder / name).exists() and _partial(folder, name).exists():
         return _old(folder, name)
@@ -255,7 +283,7 @@ def _place(folder: Path, name: str) -> Path:
 
 
 def _publish(aside: Path, place: Path) -> None:
-    if place.exists():  # saved before, by a run that was then taken up again from an earlier checkpoint
+    if place.exists():  # saved before the run was resumed from an earlier checkpoint
         os.rename(place, _old(place.parent, place.name))
     os.rename(aside, place)
     sync_directory(place.parent)
@@ -264,13 +292,13 @@ def _publish(aside: Path, place: Path) -> None:
 def _drop_old(folder: Path, kind: str, keep: int) -> None:
     names = sorted((path.name for path in folder.glob(f"{kind}-*") if _NAME.fullmatch(path.name)), key=_parse)
     for name in names[:-keep]:
-        # Hidden first: a checkpoint that is half removed must not be visible either.
+        # Renamed first: a checkpoint that is removed in part must not be visible.
         os.rename(folder / name, _old(folder, name))
     _clear(folder)
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an interrupted save left and what was replaced; what still waits for its successor is put back."""
+    """Remove the remains of interrupted saves; restore a checkpoint whose replacement was not published."""
     for path in folder.glob(".*.old"):
         name = path.name.removeprefix(".").removesuffix(".old")
         if _place(folder, name) == path:
@@ -282,8 +310,8 @@ def _clear(folder: Path) -> None:
 
 
 def _load_meta_without_hashes(path: Path) -> dict[str, Any]:
-    """Format 1: a size is all there is to check."""
-    record = read_json(path / META, {"meta": META_FORM, "files": {STATE: {"bytes": COUNT}}})
+    """Load the metadata of format 1, which has sizes but no hashes."""
+    record = read_json(path / META, {"meta": META_SCHEMA, "files": {STATE: {"bytes": COUNT}}})
     check_format(record, path / META, FORMAT)
     if record["format"] > 1:
         raise EntraxError(f"The checkpoint {path} is damaged: it holds no {SUMS}.")

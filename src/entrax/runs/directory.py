@@ -1,11 +1,11 @@
-"""A run: one seed and one directory that explains itself.
+"""The directory of a run, which has one seed.
 
     config.json      the resolved configuration, with versions
-    metrics.jsonl    one row at each reported step count: the truth that every figure is drawn from
+    metrics.jsonl    one row at each reported step count, the source of every figure
     events.jsonl     resumes, faults and warnings
     checkpoints/     see `entrax.runs.checkpoint`
 
-One process writes to a run; any number may read it meanwhile.
+One process writes to a run; any number of others can read it at the same time.
 """
 
 import hashlib
@@ -31,49 +31,63 @@ from entrax.runs.schema import CONFIG, EVENT, METRICS, checked
 from entrax.spec import Spec, spec_from_json
 
 FORMAT = 2
-"""1: no replay log, and checkpoints that cannot be resumed from; 2: the present one."""
+"""1: without a transition log, cannot be resumed; 2: the current format."""
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run on disk. Build one with `create` or `open`; `config` is what config.json holds."""
+    """A run on disk, made by `create` or `open`.
+
+    `config` is the content of config.json.
+    """
 
     path: Path
     config: dict[str, Any]
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any], *, again: bool = False) -> "RunDirectory":
-        """Start a run in `path`, which must be empty or not exist yet, and write its configuration.
+        """Create a run in a directory that is empty or does not exist yet.
 
-        With `again`, what a process that was killed right here left behind is no hindrance. Raises EntraxError when
-        the directory holds something already or cannot be written.
+        Args:
+            path: the directory.
+            config: the content of config.json, without the format number.
+            again: remove what a process left that was killed in this function.
+
+        Raises:
+            UsageError: if the directory is not empty.
+            FileFault: if the directory cannot be written.
         """
         path = Path(path).absolute()  # environments may change the working directory
         try:
             path.mkdir(parents=True, exist_ok=True)
             if again and not (path / "config.json").exists():
-                _clear_beginnings(path)
+                _clear_partial_run(path)
             if any(path.iterdir()):
-                raise UsageError(f"{path} is not empty; give `run` a directory that does not exist yet.")
-            # Of two processes that both found it empty, only one makes this directory: the run is the one's who did.
+                raise UsageError(f"{path} is not empty. Give `run` a directory that does not exist yet.")
+            # If two processes both find it empty, only one of them makes this directory and owns the run.
             (path / "checkpoints").mkdir()
             publish_json(path / "config.json", {"format": FORMAT, **config})
         except FileExistsError as error:
-            raise UsageError(f"{path} is taken already; give `run` a directory that does not exist yet.") from error
+            raise UsageError(f"{path} is in use. Give `run` a directory that does not exist yet.") from error
         except OSError as error:
             raise FileFault(
-                f"The run directory {path} cannot be written ({error.strerror}); choose another with `run`."
+                f"The run directory {path} cannot be written ({error.strerror}). Choose another with `run`."
             ) from error
         return cls(path=path, config=to_json({"format": FORMAT, **config}))
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDirectory":
-        """The run in `path`. Raises EntraxError when there is none, or one of a format this version cannot read."""
+        """Open the run in `path`.
+
+        Raises:
+            UsageError: if there is no run.
+            EntraxError: if config.json is damaged or its format is newer than this version.
+        """
         path = Path(path).absolute()
         if not path.is_dir():
-            raise UsageError(f"There is no run at {path}: no such directory.")
+            raise UsageError(f"{path} is not a run: there is no such directory.")
         if not (path / "config.json").is_file():
-            raise UsageError(f"{path} is not a run: it holds no config.json.")
+            raise UsageError(f"{path} is not a run: it has no config.json.")
         _refuse_links(path)
         config = read_json(path / "config.json", CONFIG)
         check_format(config, path / "config.json", FORMAT)
@@ -81,9 +95,9 @@ class RunDirectory:
 
     @staticmethod
     def unused_path(root: str | Path, stem: str) -> Path:
-        """A new, empty directory `root/<stem>_<n>` with the lowest free n from 1 on.
+        """Make a new directory `root/<stem>_<n>` with the lowest free n from 1 on.
 
-        It is made before it is returned, so that no two processes are ever given the same one.
+        Making it reserves it: no two processes get the same one. Raises FileFault if it cannot be made.
         """
         root = Path(root).absolute()
         stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in stem)
@@ -99,12 +113,12 @@ class RunDirectory:
                     number += 1
         except OSError as error:
             raise FileFault(
-                f"No run directory can be made in {root} ({error.strerror}); choose one with `run`."
+                f"No run directory can be made in {root} ({error.strerror}). Choose one with `run`."
             ) from error
 
     @property
     def spec(self) -> Spec:
-        """What the environment was like. Raises EntraxError when config.json does not say it."""
+        """The spec of the environment. Raises EntraxError if it is damaged in config.json."""
         try:
             return spec_from_json(self.config["spec"])
         except (TypeError, ValueError) as error:
@@ -112,44 +126,47 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """The directory of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def figure(self) -> Path:
-        """Where the learning curve belongs."""
+        """The file of the learning curve."""
         return self.path / "learning_curve.png"
 
     @property
     def video(self) -> Path:
-        """Where the film of the policy belongs."""
+        """The file of the film of the policy."""
         return self.path / "video.mp4"
 
     @property
     def report(self) -> Path:
-        """Where the report belongs."""
+        """The file of the report."""
         return self.path / "report.html"
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add one row to metrics.jsonl; numbers that are not finite become null."""
+        """Append one row to metrics.jsonl; numbers that are not finite become null."""
         append_line(self.path / "metrics.jsonl", row)
 
     def metrics_record(self) -> dict[str, Any]:
-        """Flush metrics.jsonl to the disk; its length and SHA-256, for a checkpoint."""
+        """Flush metrics.jsonl to the disk and return its length and SHA-256."""
         return log_record(self.path / "metrics.jsonl")
 
     def check_metrics(self, record: Mapping[str, Any], checkpoint: str) -> None:
-        """Raises EntraxError unless metrics.jsonl still begins as it did at `record`, which `checkpoint` holds."""
+        """Raise EntraxError if the rows of metrics.jsonl before `record` have changed.
+
+        `record` is that of the checkpoint.
+        """
         path = self.path / "metrics.jsonl"
         if not log_is_whole(path, record):
-            raise EntraxError(f"{path} is damaged: it does not begin as it did when {checkpoint} was saved.")
+            raise EntraxError(f"{path} is damaged: its rows have changed since {checkpoint} was saved.")
 
     def cut_metrics(self, record: Mapping[str, Any]) -> None:
-        """Drop the rows that came after `record`."""
+        """Remove the rows after `record`."""
         cut_log(self.path / "metrics.jsonl", record)
 
     def salvage_metrics(self, step: int) -> int:
-        """Keep the rows of a damaged metrics.jsonl up to `step` that can be read; how many there are."""
+        """Keep the readable rows of metrics.jsonl up to `step`; return their number."""
 
         def belongs(row: Mapping[str, Any]) -> bool:
             return row.get("step", step + 1) <= step
@@ -157,47 +174,56 @@ class RunDirectory:
         return salvage_log(self.path / "metrics.jsonl", METRICS, belongs)
 
     def salvage_events(self) -> None:
-        """Keep the rows of events.jsonl that can be read."""
+        """Keep the readable rows of events.jsonl."""
         salvage_log(self.path / "events.jsonl", EVENT, lambda row: True)
 
     def config_digest(self) -> str:
-        """SHA-256 of the configuration, without the two settings that a resumed run may change."""
+        """Return the SHA-256 of the configuration without `steps` and `device`.
+
+        A resumed run can change these two.
+        """
         training = {k: v for k, v in self.config["training"].items() if k not in ("steps", "device")}
         return hashlib.sha256(dumps(self.config | {"training": training}).encode()).hexdigest()
 
     def with_training(self, **settings: Any) -> "RunDirectory":
-        """The run with other settings under `training`, which `publish_config` writes."""
+        """Return the run with other settings under `training`.
+
+        `publish_config` writes them.
+        """
         config = self.config | {"training": self.config["training"] | settings}
         return RunDirectory(path=self.path, config=checked(to_json(config), CONFIG, self.path / "config.json"))
 
     def publish_config(self) -> None:
-        """Write the configuration to config.json, if it is another."""
+        """Write the configuration to config.json, if it has changed."""
         if self.config != RunDirectory.open(self.path).config:
             publish_json(self.path / "config.json", self.config)
 
     def append_event(self, row: Mapping[str, Any]) -> None:
-        """Add one row to events.jsonl, such as {"kind": "warning", "step": 0, "message": "…"}."""
+        """Append one row to events.jsonl.
+
+        A row is like {"kind": "warning", "step": 0, "message": "…"}.
+        """
         append_line(self.path / "events.jsonl", row)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl, oldest first."""
+        """Return all rows of metrics.jsonl, oldest first."""
         return read_lines(self.path / "metrics.jsonl", METRICS)
 
     def events(self) -> list[dict[str, Any]]:
-        """All rows of events.jsonl, oldest first."""
+        """Return all rows of events.jsonl, oldest first."""
         return read_lines(self.path / "events.jsonl", EVENT)
 
 
 def _refuse_links(path: Path) -> None:
-    """A run may come from a stranger: what is written to it must not end up elsewhere."""
+    """Raise EntraxError for a link: in a run from a stranger it could lead writes elsewhere."""
     inside = [path / name for name in ("checkpoints", "replay", "faults")]
     for entry in [*path.iterdir(), *(entry for folder in inside if folder.is_dir() for entry in folder.iterdir())]:
         if entry.is_symlink():
-            raise EntraxError(f"{entry} is a link; a run's files must lie in its own directory.")
+            raise EntraxError(f"{entry} is a link. A run's files must be in its own directory.")
 
 
-def _clear_beginnings(path: Path) -> None:
-    """Remove what `create` makes before it publishes config.json."""
+def _clear_partial_run(path: Path) -> None:
+    """Remove the files that `create` makes before it publishes config.json."""
     for partial in path.glob(".config.json.*.partial"):
         partial.unlink()
     if (path / "checkpoints").is_dir() and not any((path / "checkpoints").iterdir()):
@@ -205,11 +231,11 @@ def _clear_beginnings(path: Path) -> None:
 
 
 def check_format(record: Mapping[str, Any], path: Path, known: int) -> None:
-    """Refuse, by EntraxError, a record of a format that is newer than `known` or that is none."""
+    """Raise EntraxError if the format of a record is missing or newer than `known`."""
     version = record.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise EntraxError(f"{path} is damaged: its format should be a number from 1 on, not {version!r}.")
+        raise EntraxError(f"{path} is damaged: its format must be an integer of at least 1, got {version!r}.")
     if version > known:
         raise EntraxError(
-            f"{path} has format {version}, and this entrax reads formats up to {known}: install a newer one."
+            f"{path} has format {version}, and this version of entrax reads formats up to {known}. Install a newer one."
         )

@@ -1,4 +1,4 @@
-"""The one process that may write to a run: a lock of the operating system, which dies with its holder."""
+"""The lock of a run, by which one process writes to it. The operating system releases it when the process ends."""
 
 import os
 from collections.abc import Iterator
@@ -7,46 +7,50 @@ from pathlib import Path
 
 from entrax.errors import POSIX, EntraxError, FileFault, require_posix, write_faults
 
-_held: set[int] = set()
-"""Descriptors of the locks that this process holds."""
+_descriptors: set[int] = set()
+"""The descriptors of the locks that this process holds."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Hold the lock of the run in directory `path`. Raises EntraxError if another process, or this one, holds it.
+    """Hold the lock of the run in directory `path`.
 
-    Readers take no lock: whatever they read was published whole.
+    Readers need no lock, since files are published atomically.
+
+    Raises:
+        EntraxError: if a process holds the lock.
+        FileFault: if the lock file cannot be opened.
     """
     require_posix("Training a run")
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise FileFault(f"The run {path} cannot be locked ({error.strerror}).") from error
-    _held.add(descriptor)
+    _descriptors.add(descriptor)
     try:
         with write_faults(path / "lock"):
-            _take(descriptor, path)
+            _acquire(descriptor, path)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        if descriptor in _held:  # not in a child that was forked inside
-            _held.remove(descriptor)
-            os.close(descriptor)  # and with it the lock
+        if descriptor in _descriptors:  # not in a forked child
+            _descriptors.remove(descriptor)
+            os.close(descriptor)  # releases the lock
 
 
 def _leave_to_parent() -> None:
-    """Close the locks in a forked child: they stay its parent's, and go when that one ends."""
-    for descriptor in _held:
+    """Close the locks in a forked child, so that they end with the parent."""
+    for descriptor in _descriptors:
         os.close(descriptor)
-    _held.clear()
+    _descriptors.clear()
 
 
 if POSIX:
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _acquire(descriptor: int, path: Path) -> None:
     import fcntl
 
     try:

@@ -1,4 +1,4 @@
-"""Metrics on their way to disk: metrics.jsonl is the truth, TensorBoard and Weights & Biases are loggers of it."""
+"""Metrics rows: written to metrics.jsonl, and shown by loggers such as TensorBoard and Weights & Biases."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -8,53 +8,59 @@ from entrax.runs.directory import RunDirectory
 
 @runtime_checkable
 class Logger(Protocol):
-    """Something that shows metrics rows as they come."""
+    """A further place for metrics rows."""
 
     name: str
 
     def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show the rows of a run that is taken up again, and nothing else that was shown of it before."""
+        """Replace what was logged before by the rows of a resumed run."""
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Show one row."""
+        """Log one row."""
 
     def close(self) -> None:
-        """Finish showing."""
+        """Finish logging."""
 
 
 class MetricsWriter:
-    """Writes each row to the run and hands it on to the loggers. A view that fails is dropped; the run goes on."""
+    """Writes each row to the run and to the loggers.
+
+    A logger that fails is dropped; training continues.
+    """
 
     def __init__(self, run: RunDirectory, loggers: Sequence[Logger] = ()) -> None:
         self.run = run
         self.loggers = list(loggers)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append `row` to metrics.jsonl and show it in every view."""
+        """Append `row` to metrics.jsonl and pass it to every logger."""
         self.run.append_metrics(row)
-        for view in list(self.loggers):
+        for logger in list(self.loggers):
             try:
-                view.write(row)
-            except Exception as error:  # a network or a full disk elsewhere is no reason to lose the training
-                self._drop(view, error, row.get("step"))
+                logger.write(row)
+            except Exception as error:  # a logger must not end the training
+                self._drop(logger, error, row.get("step"))
 
     def close(self) -> None:
         """Close the loggers."""
-        for view in list(self.loggers):
+        for logger in list(self.loggers):
             try:
-                view.close()
+                logger.close()
             except Exception as error:
-                self._drop(view, error, None)
+                self._drop(logger, error, None)
         self.loggers = []
 
-    def _drop(self, view: Logger, error: Exception, step: int | None) -> None:
-        self.loggers.remove(view)
-        message = f"{view.name} shows nothing from here on: {type(error).__name__}: {error}"
+    def _drop(self, logger: Logger, error: Exception, step: int | None) -> None:
+        self.loggers.remove(logger)
+        message = f"{logger.name} was dropped: {type(error).__name__}: {error}"
         self.run.append_event({"kind": "warning", "step": step, "message": message})
 
 
 def scalars(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a row by their slash-separated names ("evaluation/mean"); lists, texts and nulls are left out."""
+    """Return the numbers of a row by slash-separated names ("evaluation/mean").
+
+    Lists, texts and nulls are left out.
+    """
     numbers: dict[str, float] = {}
     for key, value in row.items():
         if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""A pytree's arrays under the names of their paths, and back: what lies between a `State` and a file.
+"""Conversion between pytrees, such as a `State`, and arrays named by their paths.
 
-"params/policy/layers/0/weight" names the array at `tree.params.policy.layers[0].weight`. Random keys are stored as
-their bits. Leaves that are not arrays (functions, Python numbers) are not stored; reading takes them from a template.
+"params/policy/layers/0/weight" is the array at `tree.params.policy.layers[0].weight`. Random keys are stored as their
+bits. Leaves that are not arrays (functions, Python numbers) are not stored; the template provides them.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,11 @@ ROOT = "."  # the name of a tree that is a single array
 
 
 def flatten(tree: Any) -> dict[str, np.ndarray]:
-    """Every array of `tree` by the name of its path, as NumPy arrays that keep shape and dtype (0-d ones stay 0-d).
+    """Return every array of a pytree by the name of its path, as a NumPy array.
 
-    Raises EntraxError when two paths would get the same name, which takes a mapping with keys such as 1 and "1".
+    Shapes and dtypes are unchanged.
+
+    Raises EntraxError if two paths have the same name, as in a mapping with the keys 1 and "1".
     """
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in tree_util.tree_flatten_with_path(tree)[0]:
@@ -29,23 +31,23 @@ def flatten(tree: Any) -> dict[str, np.ndarray]:
             continue
         name = path_name(path)
         if name in arrays:
-            raise EntraxError(f"Two arrays would both be stored as {name!r}; rename a key of the mapping they lie in.")
+            raise EntraxError(f"Two arrays would be stored as {name!r}. Rename a key of their mapping.")
         arrays[name] = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
     return arrays
 
 
 def unflatten(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """`template` with its arrays replaced by those of `arrays`, which must be the same in name, shape and dtype.
+    """Return `template` with its arrays replaced by `arrays`.
 
-    The template's arrays may be `jax.ShapeDtypeStruct`s, but for random keys, whose kind only a real key tells.
-    NumPy arrays stay NumPy arrays. Raises EntraxError naming the first array that is missing, superfluous or
-    different.
+    Names, shapes and dtypes must be the same. Arrays of the template can be `jax.ShapeDtypeStruct`s, except random
+    keys, whose implementation is needed. NumPy arrays stay NumPy arrays. Raises EntraxError, naming the first array
+    that is missing, unexpected or different.
     """
     leaves, structure = tree_util.tree_flatten_with_path(template)
-    wanted = {path_name(path) for path, leaf in leaves if _is_array(leaf)}
+    expected = {path_name(path) for path, leaf in leaves if _is_array(leaf)}
     for name in arrays:
-        if name not in wanted:
-            raise EntraxError(f"The array {name!r} has no place here: was it saved by another agent or configuration?")
+        if name not in expected:
+            raise EntraxError(f"The array {name!r} is unexpected: was it saved by another agent or configuration?")
     restored = [_restored(path_name(path), leaf, arrays) if _is_array(leaf) else leaf for path, leaf in leaves]
     return tree_util.tree_unflatten(structure, restored)
 
@@ -72,9 +74,10 @@ def subtree(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """The name of a path as `jax.tree_util.tree_flatten_with_path` gives it, such as "opt_state/0/mu".
+    """Return the name of a path, such as "opt_state/0/mu".
 
-    A "/" inside a mapping's key is written "~1" and a "~" as "~0", so that different paths have different names.
+    Paths are those of `jax.tree_util.tree_flatten_with_path`. In the key of a mapping "/" becomes "~1" and "~" becomes
+    "~0", so that different paths have different names.
     """
     return "/".join(_segment(entry) for entry in path) if path else ROOT
 
@@ -87,7 +90,7 @@ def _segment(entry: Any) -> str:
             return str(index)
         case tree_util.DictKey(key=key) | tree_util.FlattenedIndexKey(key=key):
             return str(key).replace("~", "~0").replace("/", "~1")
-    raise TypeError(f"Unknown kind of path entry: {entry!r}")
+    raise TypeError(f"unknown kind of path entry: {entry!r}")
 
 
 def _is_array(leaf: Any) -> bool:
@@ -117,6 +120,6 @@ def _restored(name: str, leaf: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 def _check(name: str, array: np.ndarray, leaf: Any) -> None:
     if array.shape != leaf.shape:
-        raise EntraxError(f"The array {name!r} has shape {array.shape} where {leaf.shape} is needed.")
+        raise EntraxError(f"The array {name!r} must have shape {leaf.shape}, got {array.shape}.")
     if array.dtype != leaf.dtype:
-        raise EntraxError(f"The array {name!r} has dtype {array.dtype} where {leaf.dtype} is needed.")
+        raise EntraxError(f"The array {name!r} must have dtype {leaf.dtype}, got {array.dtype}.")

@@ -1,7 +1,7 @@
-"""Strict JSON on disk: whole files published atomically, and logs of one object a line.
+"""Strict JSON on disk: files that are published atomically, and logs with one object on each line.
 
-JSON knows no NaN and no infinity, so numbers that are not finite are written as null. Files are opened for reading only
-if they are plain files: a run directory may come from a stranger.
+JSON has no NaN and no infinity; numbers that are not finite are written as null. Only plain files are opened for
+reading, since a run directory may come from a stranger.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from entrax.errors import EntraxError, FileFault, write_faults
-from entrax.runs.schema import OBJECT, Form, checked
+from entrax.runs.schema import OBJECT, Schema, checked
 
-LARGEST_JSON = 64 * 2**20  # bytes of a file or of a line of a log; none of ours comes near
+LARGEST_JSON = 64 * 2**20  # bytes of a file or of a line of a log, far above those of a real run
 DEEPEST = 64
 BLOCK = 2**20
 
@@ -30,7 +30,9 @@ BLOCK = 2**20
 def open_plain(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
-    Raises EntraxError when it is missing, a link, or no plain file, and FileFault when it cannot be read.
+    Raises:
+        EntraxError: if it is missing, a link, or not a plain file.
+        FileFault: if it cannot be read.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -39,7 +41,7 @@ def open_plain(path: Path) -> Iterator[BufferedReader]:
         raise EntraxError(f"{path} is damaged: it cannot be opened as a plain file ({error.strerror}).") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise EntraxError(f"{path} is damaged: it is no plain file.")
+        raise EntraxError(f"{path} is damaged: it is not a plain file.")
     with open(descriptor, "rb") as file:
         try:
             yield file
@@ -48,9 +50,11 @@ def open_plain(path: Path) -> Iterator[BufferedReader]:
 
 
 def to_json(value: Any) -> Any:
-    """`value` as plain JSON data: arrays become lists, tuples lists, and numbers that are not finite None.
+    """Convert a value to JSON data.
 
-    Raises TypeError for anything that is neither a number, a string, None, an array, a mapping nor a sequence.
+    Arrays and tuples become lists, and numbers that are not finite None.
+
+    Raises TypeError for other types than numbers, strings, None, arrays, mappings and sequences.
     """
     if value is None or isinstance(value, bool | str):
         return value
@@ -64,26 +68,29 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     array = np.asarray(value)  # NumPy's scalars and arrays, and JAX's without importing JAX
     if array.dtype.kind not in "biufU":
-        raise TypeError(f"A value of type {type(value).__name__} cannot be written as JSON: {value!r}")
+        raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON: {value!r}")
     return to_json(array.tolist())
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise TypeError(f"JSON objects are keyed by strings, not by {key!r}")
+        raise TypeError(f"a key of a JSON object must be a string, got {key!r}")
     return key
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """`value` as strictly valid JSON text; see `to_json` for what becomes of numbers that are not finite."""
+    """Return `value`, converted by `to_json`, as strict JSON text."""
     text = json.dumps(to_json(value), indent=indent, allow_nan=False, ensure_ascii=False)
-    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair has no other form in UTF-8
+    return text.encode(errors="backslashreplace").decode()  # for half of a surrogate pair, which UTF-8 lacks
 
 
 def sync_directory(path: Path) -> None:
-    """Make what was created, renamed or removed in the directory `path` durable, where the system allows it."""
+    """Flush changes of a directory to the disk, where the system allows it.
+
+    These are creations, renames and removals.
+    """
     if os.name != "posix":
-        return  # elsewhere a directory cannot be opened, and renames are as durable as they get
+        return  # other systems cannot open a directory
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -92,7 +99,7 @@ def sync_directory(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and flush it to the disk."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -100,7 +107,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def publish_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part of either.
+    """Write a file atomically: a reader sees the old content or the new one.
 
     Raises CannotWrite.
     """
@@ -113,13 +120,13 @@ def publish_bytes(path: Path, data: bytes) -> None:
             aside.unlink(missing_ok=True)  # a full disk needs the room
             raise
         for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
-            if not _runs(left.name.split(".")[-2]):
-                left.unlink(missing_ok=True)  # of a process that was killed
+            if not _is_running(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)  # the process was killed
         sync_directory(path.parent)
 
 
-def _runs(process: str) -> bool:
-    """Whether there is a process of that number."""
+def _is_running(process: str) -> bool:
+    """Return whether there is a process with this number."""
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
@@ -130,12 +137,12 @@ def _runs(process: str) -> bool:
 
 
 def publish_json(path: Path, value: Any) -> None:
-    """Publish `value` as JSON, as `publish_bytes` does."""
+    """Write `value` as JSON atomically. Raises CannotWrite."""
     publish_bytes(path, (dumps(value, indent=2) + "\n").encode())
 
 
 def read_whole(path: Path, largest: int = LARGEST_JSON) -> bytes:
-    """The bytes of the file `path`. Raises EntraxError when there are more than `largest`."""
+    """Read the bytes of a file. Raises EntraxError if there are more than `largest`."""
     with open_plain(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
@@ -143,35 +150,41 @@ def read_whole(path: Path, largest: int = LARGEST_JSON) -> bytes:
     return data
 
 
-def read_json(path: Path, form: Form = OBJECT) -> Any:
-    """The JSON object in the file `path`, checked by its form; EntraxError when the file is damaged."""
-    return checked(parse(read_whole(path), path), form, path)
+def read_json(path: Path, schema: Schema = OBJECT) -> Any:
+    """Read the JSON object in a file and check it by a schema.
+
+    Raises EntraxError if the file is damaged.
+    """
+    return checked(parse(read_whole(path), path), schema, path)
 
 
 def parse(text: bytes, file: object) -> dict[str, Any]:
-    """The object that strict JSON describes. Raises EntraxError naming `file` for anything else."""
+    """Parse an object in strict JSON.
+
+    Raises EntraxError, naming `file`, for other text.
+    """
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
         if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deep(value, DEEPEST):
             raise ValueError(f"nested deeper than {DEEPEST} levels")
     except RecursionError as error:
-        raise EntraxError(f"{file} is damaged: it is not valid JSON (nested too deep).") from error
-    except ValueError as error:  # also a broken encoding and an endless integer
+        raise EntraxError(f"{file} is damaged: it is not valid JSON (nested too deeply).") from error
+    except ValueError as error:  # also for a broken encoding or a very long integer
         raise EntraxError(f"{file} is damaged: it is not valid JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise EntraxError(f"{file} is damaged: it should hold a JSON object, not a {type(value).__name__}.")
+        raise EntraxError(f"{file} is damaged: it must contain a JSON object, got a {type(value).__name__}.")
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("an object has a name twice")
     return value
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _finite(text: str) -> float:
@@ -189,18 +202,18 @@ def _is_deep(value: Any, levels: int) -> bool:
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Add `row` as one line. A last line that a crash cut short is dropped first, so that the log stays readable."""
+    """Append `row` as one line, after removing an incomplete last line."""
     line = (dumps(row) + "\n").encode()
     with write_faults(path, len(line)), open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
         if end > 0:
             file.seek(end - 1)
             if file.read(1) != b"\n":
-                _drop_torn_line(file, end)
+                _remove_incomplete_line(file, end)
         file.write(line)
 
 
-def _drop_torn_line(file: Any, end: int) -> None:
+def _remove_incomplete_line(file: Any, end: int) -> None:
     while end > 0:
         start = max(0, end - BLOCK)
         file.seek(start)
@@ -213,7 +226,10 @@ def _drop_torn_line(file: Any, end: int) -> None:
 
 
 def log_record(path: Path) -> dict[str, Any]:
-    """Flush a log to the disk; its length and SHA-256, by which `cut_log` comes back to it."""
+    """Flush a log to the disk and return its length and SHA-256.
+
+    The result is for `cut_log` and `log_is_whole`.
+    """
     if not path.exists():
         return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
     with write_faults(path), open(path, "r+b") as file:
@@ -223,7 +239,7 @@ def log_record(path: Path) -> dict[str, Any]:
 
 
 def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
-    """Whether the log still begins as it did when `log_record` gave `record`."""
+    """Return whether the part of a log that `record` describes is unchanged."""
     if record["bytes"] == 0:
         return True
     digest, left = hashlib.sha256(), record["bytes"]
@@ -234,14 +250,14 @@ def log_is_whole(path: Path, record: Mapping[str, Any]) -> bool:
     return left == 0 and digest.hexdigest() == record["sha256"]
 
 
-def salvage_log(path: Path, form: Form, keep: Callable[[Mapping[str, Any]], bool]) -> int:
-    """Replace a damaged log by those of its rows that can be read and that `keep` takes; how many there are.
+def salvage_log(path: Path, schema: Schema, keep: Callable[[Mapping[str, Any]], bool]) -> int:
+    """Replace a damaged log by its readable rows and return their number.
 
-    The damaged file stays beside it as `<name>.damaged`.
+    Rows that `keep` rejects are left out. The damaged file is kept beside it as `<name>.damaged`.
     """
     try:
         with open_plain(path) as file:
-            rows = [row for row in _whole_rows(file, path, form) if keep(row)]
+            rows = [row for row in _whole_rows(file, path, schema) if keep(row)]
     except EntraxError:
         rows = []
     with write_faults(path):
@@ -251,14 +267,14 @@ def salvage_log(path: Path, form: Form, keep: Callable[[Mapping[str, Any]], bool
     return len(rows)
 
 
-def _whole_rows(file: BufferedReader, path: Path, form: Form) -> Iterator[Any]:
+def _whole_rows(file: BufferedReader, path: Path, schema: Schema) -> Iterator[Any]:
     for line in _lines(file):
         with suppress(EntraxError):
-            yield _row(line, form, path)
+            yield _row(line, schema, path)
 
 
 def cut_log(path: Path, record: Mapping[str, Any]) -> None:
-    """Drop what was appended after `record`."""
+    """Remove the lines after `record`."""
     with write_faults(path):
         if path.exists() and path.stat().st_size > record["bytes"]:
             with open(path, "r+b") as file:
@@ -266,25 +282,27 @@ def cut_log(path: Path, record: Mapping[str, Any]) -> None:
                 os.fsync(file.fileno())
 
 
-def read_lines(path: Path, form: Form = OBJECT) -> list[Any]:
-    """The rows of a log, oldest first; none when there is no file. A line still being written is left out.
+def read_lines(path: Path, schema: Schema = OBJECT) -> list[Any]:
+    """Read the rows of a log, oldest first, without an incomplete last line.
 
-    Raises EntraxError naming the line that is damaged.
+    A missing file has no rows.
+
+    Raises EntraxError, naming the line that is damaged.
     """
     if not path.exists():
         return []
     with open_plain(path) as file:
-        return [_row(line, form, f"Line {number} of {path}") for number, line in enumerate(_lines(file), start=1)]
+        return [_row(line, schema, f"Line {number} of {path}") for number, line in enumerate(_lines(file), start=1)]
 
 
-def _row(line: bytes, form: Form, file: object) -> Any:
+def _row(line: bytes, schema: Schema, file: object) -> Any:
     if len(line) > LARGEST_JSON:
         raise EntraxError(f"{file} is damaged: it is longer than any line of its kind.")
-    return checked(parse(line, file), form, file)
+    return checked(parse(line, file), schema, file)
 
 
 def _lines(file: BufferedReader) -> Iterator[bytes]:
-    """The lines that have an end; of one that is too long no more than it takes to see that."""
+    """Yield the complete lines; of one that is too long only as much as shows that."""
     while line := file.readline(LARGEST_JSON + 1):
         whole, rest = line.endswith(b"\n"), line
         while not whole and (rest := file.readline(BLOCK)):

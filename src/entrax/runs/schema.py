@@ -1,7 +1,7 @@
-"""The form of each file of a run, by field: checked once, where the file is read.
+"""The schema of each file of a run, checked once, when the file is read.
 
-A form says which values a field takes; a field that is missing is named when it is looked up. Fields that no form
-mentions are left alone: a newer version may have written them.
+A schema gives the valid values of each field. A missing field is reported when it is looked up. Unknown fields are
+ignored: a newer version may have written them.
 """
 
 import re
@@ -13,53 +13,63 @@ from entrax.errors import EntraxError
 
 
 @dataclass(frozen=True)
-class Kind:
-    """The values for which `holds`; `words` follow "should be"."""
+class Value:
+    """The values for which `holds` is true; `words` follow "must be"."""
 
     words: str
     holds: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
-class Maybe:
-    """Values of a form, or null."""
+class Nullable:
+    """The values of a schema, or null."""
 
-    form: Any
+    schema: Any
 
 
-Form = Any
-"""A Kind, a Maybe, a list of one form for all items, or a dictionary with the forms of an object's fields."""
+Schema = Any
+"""A Value, a Nullable, a list of one schema for all items, or a dictionary with the schemas of an object's fields."""
 
 
 class Record(dict[str, Any]):
-    """An object of a file, which names the file and the field when one is missing that is looked up."""
+    """An object of a file.
+
+    Looking up a missing field raises EntraxError with the names of file and field.
+    """
 
     def __init__(self, fields: Mapping[str, Any], file: str, place: str):
         super().__init__(fields)
         self._file, self._place = file, place
 
     def __missing__(self, field: str) -> Any:
-        raise EntraxError(f"{self._file} is damaged: it lacks {f'{self._place}.{field}'.lstrip('.')!r}.")
+        raise EntraxError(f"{self._file} is damaged: it has no {f'{self._place}.{field}'.lstrip('.')!r}.")
 
 
-def checked(value: Any, form: Form, file: object, place: str = "") -> Any:
-    """Return `value` with its objects as Records. Raises EntraxError naming `file` and the first field that is wrong.
+def checked(value: Any, schema: Schema, file: object, place: str = "") -> Any:
+    """Check a value and return it with its objects as Records.
 
-    `place` leads to the value within the file, such as "training.steps".
+    Args:
+        value: JSON data.
+        schema: the schema.
+        file: the file, for messages.
+        place: the path of the value in the file, such as "training.steps".
+
+    Raises:
+        EntraxError: if a value does not fit the schema; names the file and the first such field.
     """
-    if isinstance(form, Maybe):
-        return None if value is None else checked(value, form.form, file, place)
-    if isinstance(form, list):
+    if isinstance(schema, Nullable):
+        return None if value is None else checked(value, schema.schema, file, place)
+    if isinstance(schema, list):
         _require(isinstance(value, list), "a list", value, file, place)
-        return [checked(item, form[0], file, f"{place}[{i}]") for i, item in enumerate(value)]
-    if isinstance(form, dict):
+        return [checked(item, schema[0], file, f"{place}[{i}]") for i, item in enumerate(value)]
+    if isinstance(schema, dict):
         _require(isinstance(value, dict), "an object", value, file, place)
         fields = {
-            name: checked(item, form[name], file, f"{place}.{name}".lstrip(".")) if name in form else item
+            name: checked(item, schema[name], file, f"{place}.{name}".lstrip(".")) if name in schema else item
             for name, item in value.items()
         }
         return Record(fields, str(file), place)
-    _require(form.holds(value), form.words, value, file, place)
+    _require(schema.holds(value), schema.words, value, file, place)
     return value
 
 
@@ -67,78 +77,78 @@ def _require(holds: bool, words: str, value: Any, file: object, place: str) -> N
     if not holds:
         shown = ascii(value)
         shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
-        raise EntraxError(f"{file} is damaged: {place or 'it'} should be {words}, not {shown}.")
+        raise EntraxError(f"{file} is damaged: {place or 'it'} must be {words}, got {shown}.")
 
 
-def _whole(least: int, most: int) -> Kind:
+def _whole(least: int, most: int) -> Value:
     words = f"an integer of at least {least}" if most >= MOST else f"an integer from {least} to {most:,}"
-    return Kind(words, lambda value: type(value) is int and least <= value <= most)
+    return Value(words, lambda value: type(value) is int and least <= value <= most)
 
 
 MOST = 2**62
-LARGEST_STEP = 2**31 - 1  # what the schedules' integers hold
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-OBJECT = Kind("an object", lambda value: isinstance(value, dict))
-NUMBER = Kind("a number", lambda value: type(value) in (int, float) and abs(value) < 1e300)
-NOT_NEGATIVE = Kind("a number of at least 0", lambda value: NUMBER.holds(value) and value >= 0)
-ABOVE_0 = Kind("a number above 0", lambda value: NUMBER.holds(value) and value > 0)
-DIGEST = Kind("a SHA-256", lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None)
+LARGEST_STEP = 2**31 - 1  # the largest integer of the schedules
+TEXT = Value("a text", lambda value: isinstance(value, str))
+FLAG = Value("true or false", lambda value: isinstance(value, bool))
+OBJECT = Value("an object", lambda value: isinstance(value, dict))
+NUMBER = Value("a number", lambda value: type(value) in (int, float) and abs(value) < 1e300)
+NOT_NEGATIVE = Value("a number of at least 0", lambda value: NUMBER.holds(value) and value >= 0)
+ABOVE_0 = Value("a number above 0", lambda value: NUMBER.holds(value) and value > 0)
+DIGEST = Value("a SHA-256", lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None)
 COUNT, POSITIVE, INTEGER = _whole(0, MOST), _whole(1, MOST), _whole(-MOST, MOST)
 STEP, STEPS = _whole(0, LARGEST_STEP), _whole(1, LARGEST_STEP)
 SEVERAL = _whole(1, 1_000_000)
-DTYPE = Kind(
+DTYPE = Value(
     "a type of numbers",
     lambda value: isinstance(value, str) and re.fullmatch(r"bool|u?int(8|16|32|64)|float(16|32|64)", value) is not None,
 )
-PLACE = Kind(
+PLACE = Value(
     "a list of two, a kind and a key",
     lambda value: isinstance(value, list) and len(value) == 2 and isinstance(value[1], str | int),
 )
 
-TRAINING: dict[str, Form] = {
+TRAINING: dict[str, Schema] = {
     "steps": STEPS,
-    "horizon": Maybe(STEPS),
+    "horizon": Nullable(STEPS),
     "envs": SEVERAL,
-    "workers": Maybe(_whole(0, 10_000)),
+    "workers": Nullable(_whole(0, 10_000)),
     "updates_per_step": ABOVE_0,
-    "learning_starts": Maybe(COUNT),
+    "learning_starts": Nullable(COUNT),
     "chunk": STEPS,
     "normalise_obs": FLAG,
     "normalise_rewards": FLAG,
-    "log_every": Maybe(POSITIVE),
-    "eval_every": Maybe(COUNT),
+    "log_every": Nullable(POSITIVE),
+    "eval_every": Nullable(COUNT),
     "eval_episodes": STEPS,
-    "eval_envs": Maybe(SEVERAL),
+    "eval_envs": Nullable(SEVERAL),
     "checkpoint_every": COUNT,
     "checkpoint_seconds": NOT_NEGATIVE,
     "restart_envs": COUNT,
-    "step_timeout": Maybe(ABOVE_0),
-    "max_episode_steps": Maybe(POSITIVE),
-    "device": Maybe(TEXT),
-    "threads": Maybe(_whole(1, 1_000_000)),
+    "step_timeout": Nullable(ABOVE_0),
+    "max_episode_steps": Nullable(POSITIVE),
+    "device": Nullable(TEXT),
+    "threads": Nullable(_whole(1, 1_000_000)),
 }
-ENVIRONMENT: dict[str, Form] = {"id": TEXT, "kwargs": OBJECT, "travels": FLAG}
-LEAF: dict[str, Form] = {
+ENVIRONMENT: dict[str, Schema] = {"id": TEXT, "kwargs": OBJECT, "travels": FLAG}
+LEAF: dict[str, Schema] = {
     "name": TEXT,
     "shape": [COUNT],
     "dtype": DTYPE,
     "size": COUNT,
-    "low": [Maybe(NUMBER)],
-    "high": [Maybe(NUMBER)],
-    "path": Maybe([PLACE]),
+    "low": [Nullable(NUMBER)],
+    "high": [Nullable(NUMBER)],
+    "path": Nullable([PLACE]),
     "options": [POSITIVE],
     "start": [INTEGER],
 }
-ACTION: dict[str, Form] = {
+ACTION: dict[str, Schema] = {
     "shape": [COUNT],
     "dtype": DTYPE,
-    "low": [Maybe(NUMBER)],
-    "high": [Maybe(NUMBER)],
+    "low": [Nullable(NUMBER)],
+    "high": [Nullable(NUMBER)],
     "n": POSITIVE,
     "nvec": [POSITIVE],
 }
-SOURCE: dict[str, Form] = {
+SOURCE: dict[str, Schema] = {
     "path": TEXT,
     "checkpoint": TEXT,
     "step": COUNT,
@@ -147,15 +157,15 @@ SOURCE: dict[str, Form] = {
     "agent": TEXT,
     "agent_config": OBJECT,
 }
-ANNEAL: dict[str, Form] = {"start": ABOVE_0, "end": ABOVE_0, "in_state": FLAG}
-START: dict[str, Form] = {
+ANNEAL: dict[str, Schema] = {"start": ABOVE_0, "end": ABOVE_0, "in_state": FLAG}
+START: dict[str, Schema] = {
     "start": DIGEST,
     "carried": [TEXT],
     "reset": [TEXT],
     "replay": COUNT,
-    "temperature": {"start": TEXT, "ancestor": Maybe(NUMBER), "learned": FLAG, "anneal": Maybe(ANNEAL)},
+    "temperature": {"start": TEXT, "ancestor": Nullable(NUMBER), "learned": FLAG, "anneal": Nullable(ANNEAL)},
 }
-CONFIG: dict[str, Form] = {
+CONFIG: dict[str, Schema] = {
     "versions": OBJECT,
     "environment": ENVIRONMENT,
     "agent": TEXT,
@@ -170,9 +180,9 @@ CONFIG: dict[str, Form] = {
     "prior": SOURCE,
     "data": {"path": TEXT, "transitions": COUNT, "sha256": DIGEST},
 }
-"""Of config.json. Sizes that many things are made of have a limit besides their type."""
+"""The schema of config.json. Sizes that memory depends on are limited."""
 
-REPLAY: dict[str, Form] = {
+REPLAY: dict[str, Schema] = {
     "row_bytes": POSITIVE,
     "segment_rows": POSITIVE,
     "rows": COUNT,
@@ -180,7 +190,7 @@ REPLAY: dict[str, Form] = {
     "sealed": [DIGEST],
     "open": DIGEST,
 }
-META: dict[str, Form] = {
+META: dict[str, Schema] = {
     "step": STEP,
     "unchecked": [TEXT],
     "updates": COUNT,
@@ -189,41 +199,41 @@ META: dict[str, Form] = {
     "chunk": COUNT,
     "info_updates": [COUNT],
     "last_row": [NUMBER],
-    "best": Maybe(NUMBER),
+    "best": Nullable(NUMBER),
     "seconds": NOT_NEGATIVE,
     "exact": FLAG,
     "replay": REPLAY,
     "appended": COUNT,
     "metrics": {"bytes": COUNT, "sha256": DIGEST},
-    "collector": {"episode": [COUNT], "ended": [[NUMBER]], "restarts": COUNT, "rewards": [Maybe(TEXT)]},
+    "collector": {"episode": [COUNT], "ended": [[NUMBER]], "restarts": COUNT, "rewards": [Nullable(TEXT)]},
 }
-"""Of a checkpoint's meta.json, under `meta`."""
+"""The schema of `meta` in a checkpoint's meta.json."""
 
-EVALUATION: dict[str, Form] = {
-    "mean": Maybe(NUMBER),
-    "std": Maybe(NUMBER),
-    "returns": [Maybe(NUMBER)],
+EVALUATION: dict[str, Schema] = {
+    "mean": Nullable(NUMBER),
+    "std": Nullable(NUMBER),
+    "returns": [Nullable(NUMBER)],
     "lengths": [COUNT],
     "episodes": COUNT,
-    "policy": Kind("mode or sampled", lambda value: value in ("mode", "sampled")),
+    "policy": Value("mode or sampled", lambda value: value in ("mode", "sampled")),
     "success_rate": NUMBER,
 }
-METRICS: dict[str, Form] = {
+METRICS: dict[str, Schema] = {
     "step": COUNT,
     "updates": COUNT,
     "episodes": COUNT,
     "evaluation": EVALUATION,
     "time": {"seconds": NOT_NEGATIVE, "steps_per_second": NOT_NEGATIVE},
-    **dict.fromkeys(("return", "length", "entropy", "temperature", "critic_loss", "q"), Maybe(NUMBER)),
+    **dict.fromkeys(("return", "length", "entropy", "temperature", "critic_loss", "q"), Nullable(NUMBER)),
 }
-"""Of a line of metrics.jsonl."""
+"""The schema of a line of metrics.jsonl."""
 
-EVENT: dict[str, Form] = EVALUATION | {
+EVENT: dict[str, Schema] = EVALUATION | {
     "kind": TEXT,
-    "step": Maybe(COUNT),
+    "step": Nullable(COUNT),
     "message": TEXT,
     "command": TEXT,
     "time": {"date": TEXT},
-    "which": Kind("mode, sampled or best", lambda value: value in ("mode", "sampled", "best")),
+    "which": Value("mode, sampled or best", lambda value: value in ("mode", "sampled", "best")),
 }
-"""Of a line of events.jsonl."""
+"""The schema of a line of events.jsonl."""

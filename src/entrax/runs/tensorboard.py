@@ -1,4 +1,4 @@
-"""TensorBoard as a view of the metrics rows. TensorBoard is imported only when a view is made."""
+"""The TensorBoard logger. TensorBoard is imported only when one is made."""
 
 import math
 import time
@@ -11,32 +11,30 @@ from entrax.runs.metrics import scalars
 from entrax.runs.records import to_json
 
 
-class TensorBoardView:
-    """Writes event files into `folder`; every number of a row becomes a scalar at the row's step."""
+class TensorBoardLogger:
+    """Writes every number of a row to event files in `folder`, at the row's step."""
 
     name = "TensorBoard"
 
     def __init__(self, folder: str | Path) -> None:
-        """Raises EntraxError when TensorBoard is not installed."""
+        """Start the event file; raise EntraxError if TensorBoard is not installed."""
         try:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
-            raise EntraxError(
-                "TensorBoard is not installed: run `pip install tensorboard`, or leave it off."
-            ) from error
+            raise EntraxError("TensorBoard is not installed: run `pip install tensorboard`, or turn it off.") from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         for earlier in Path(folder).glob("events.out.tfevents.*"):
-            earlier.unlink()  # of a run that is taken up again; its rows come back by `begin`
+            earlier.unlink()  # of a resumed run, whose rows `begin` writes again
         self._writer = EventFileWriter(str(folder))
 
     def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show the rows of a run that is taken up again."""
+        """Write the rows of a resumed run again."""
         for row in rows:
             self.write(row)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Show one row."""
+        """Log one row."""
         numbers = {name: value for name, value in scalars(to_json(row)).items() if math.isfinite(value)}
         step = int(numbers.pop("step"))
         values = [self._summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]

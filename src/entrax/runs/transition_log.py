@@ -1,12 +1,11 @@
-"""An append-only log of fixed-size binary rows, in segments that are hashed once.
+"""An append-only log of binary rows of fixed size, in segments that are hashed once.
 
-    replay/segment-000000    the first `segment_rows` rows; full, so sealed: it never changes again
-    replay/segment-000001    the rows since, still growing
+    replay/segment-000000    the first `segment_rows` rows; sealed, never changed again
+    replay/segment-000001    the rows since then, still growing
 
-The log by itself promises nothing. A checkpoint holds a *record* of it: how many rows there were, the SHA-256 of every
-sealed segment and of what was written of the open one. `TransitionLog.resume` goes back to such a record: it checks the
-hashes and cuts off whatever was written afterwards. Hashing runs along with writing, so a record costs the rows since
-the last one, however long the log is.
+A checkpoint holds a *record* of the log: the number of rows, the SHA-256 of every sealed segment and of the written
+part of the open one. `TransitionLog.resume` returns to a record: it checks the hashes and removes all later rows. Rows
+are hashed as they are written, so that the cost of a record does not grow with the log.
 """
 
 import hashlib
@@ -22,14 +21,17 @@ SEGMENT_BYTES = 8 * 2**20
 
 
 class TransitionLog:
-    """A log being written. `rows` counts all rows ever appended, also those of segments that were dropped since."""
+    """A log that is being written.
+
+    `rows` counts all rows ever appended, including those of removed segments.
+    """
 
     def __init__(self, folder: Path, row_bytes: int):
-        """Start an empty log in `folder`; what an earlier one left there is removed."""
+        """Start an empty log in `folder` and remove the segments of an earlier one."""
         self.folder, self.row_bytes = folder, row_bytes
         self.segment_rows = max(1, SEGMENT_BYTES // row_bytes)
         self.rows = self.first = 0
-        """`first` is the number of the oldest segment that is kept."""
+        """`first` is the number of the oldest remaining segment."""
         self._sealed: list[str] = []
         with write_faults(folder):
             folder.mkdir(exist_ok=True)
@@ -38,7 +40,10 @@ class TransitionLog:
 
     @classmethod
     def resume(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
-        """Continue from `record`. Raises EntraxError naming the segment that is damaged, before anything is cut."""
+        """Continue from `record` and remove later rows.
+
+        Raises EntraxError first if a segment is damaged.
+        """
         check(folder, record)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
@@ -47,7 +52,7 @@ class TransitionLog:
         with write_faults(path):
             path.touch()
             log._remove_from(log._open_number + 1)
-            log.first = min(int(there.name.removeprefix("segment-")) for there in folder.glob("segment-*"))
+            log.first = min(int(segment.name.removeprefix("segment-")) for segment in folder.glob("segment-*"))
             log._file = open(path, "r+b", buffering=0)  # noqa: SIM115
             log._file.truncate(record["rows"] % record["segment_rows"] * record["row_bytes"])
             log._hash = hashlib.sha256(log._file.read())
@@ -55,7 +60,10 @@ class TransitionLog:
 
     @classmethod
     def after(cls, folder: Path, record: Mapping[str, Any]) -> "TransitionLog":
-        """Start a segment after those of `record`, which stay until `drop_before`: for rows saved from damage."""
+        """Start a new segment after those of `record`, for salvaged rows.
+
+        The segments of `record` stay until `drop_before`.
+        """
         _check_record(folder, record)
         log = cls.__new__(cls)
         log.folder, log.row_bytes, log.segment_rows = folder, record["row_bytes"], record["segment_rows"]
@@ -69,7 +77,7 @@ class TransitionLog:
         return log
 
     def append(self, rows: bytes) -> None:
-        """Add whole rows."""
+        """Append whole rows."""
         while rows:
             room = (self.segment_rows - self.rows % self.segment_rows) * self.row_bytes
             part, rows = rows[:room], rows[room:]
@@ -80,7 +88,10 @@ class TransitionLog:
                 self._seal()
 
     def record(self, window: int = 0) -> dict[str, Any]:
-        """Flush the rows to the disk; what a checkpoint must hold to come back to those from row `window` on."""
+        """Flush the rows to the disk and return the record for a checkpoint.
+
+        The checkpoint needs the rows from `window` on.
+        """
         with write_faults(self.folder):
             os.fsync(self._file.fileno())
             sync_directory(self.folder)
@@ -94,7 +105,7 @@ class TransitionLog:
         }
 
     def drop_before(self, row: int) -> None:
-        """Remove the segments all of whose rows come before `row`: no checkpoint may need them any more."""
+        """Remove the segments whose rows all come before `row`, which no checkpoint needs."""
         while self.first < min(row // self.segment_rows, self._open_number):
             path = self.folder / segment_name(self.first)
             with write_faults(path):
@@ -133,19 +144,19 @@ class TransitionLog:
 
 
 def segment_name(number: int) -> str:
-    """The file name of a segment."""
+    """Return the file name of a segment."""
     return f"segment-{number:06d}"
 
 
 def check(folder: Path, record: Mapping[str, Any]) -> None:
-    """Raises EntraxError naming the first segment of `record` that is missing, cut short or changed."""
+    """Raise EntraxError for the first segment of `record` that is damaged."""
     _check_record(folder, record)
     for number, rows, expected in _segments(record):
         _check_segment(folder / segment_name(number), rows * record["row_bytes"], expected)
 
 
 def damage(folder: Path, record: Mapping[str, Any]) -> str | None:
-    """What `check` says of `record`; None when all is whole."""
+    """Return the message of `check`, or None if all segments of `record` are intact."""
     try:
         check(folder, record)
     except EntraxError as error:
@@ -154,7 +165,7 @@ def damage(folder: Path, record: Mapping[str, Any]) -> str | None:
 
 
 def whole_spans(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
-    """The rows [start, stop) of each segment of `record`'s window that is whole, oldest first."""
+    """Yield the rows [start, stop) of each intact segment in the window of `record`."""
     for number, rows, expected in _segments(record):
         start = number * record["segment_rows"]
         try:
@@ -165,7 +176,7 @@ def whole_spans(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[int, 
 
 
 def _segments(record: Mapping[str, Any]) -> Iterator[tuple[int, int, str]]:
-    """Number, rows and SHA-256 of the segments from the window on that have rows."""
+    """Yield number, rows and SHA-256 of the segments with rows, from the window on."""
     per_segment, digests = record["segment_rows"], [*record["sealed"], record["open"]]
     for number in range(record["window"] // per_segment, len(digests)):
         rows = per_segment if number < len(record["sealed"]) else record["rows"] % per_segment
@@ -178,11 +189,11 @@ def _check_segment(path: Path, size: int, expected: str) -> None:
     for block in _blocks(path, 0, size):
         digest.update(block)
     if digest.hexdigest() != expected:
-        raise EntraxError(f"{path} is damaged: its SHA-256 is not the one that was recorded.")
+        raise EntraxError(f"{path} is damaged: its SHA-256 differs from the recorded one.")
 
 
 def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Raises EntraxError when the numbers of a record, which may come from anybody, cannot be those of a log."""
+    """Raise EntraxError if the numbers of a record, which is not trusted, are impossible."""
     names = ("row_bytes", "segment_rows", "rows", "window")
     numbers = [record.get(name) for name in names]
     whole = all(isinstance(number, int) and 0 <= number < 2**62 for number in numbers)
@@ -193,11 +204,11 @@ def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
             f"{folder} is damaged: {len(record['sealed'])} segments are recorded for {record['rows']} rows."
         )
     if folder.is_symlink():
-        raise EntraxError(f"{folder} is a link; a run's files must lie in its own directory.")
+        raise EntraxError(f"{folder} is a link. A run's files must be in its own directory.")
 
 
 def read_rows(folder: Path, record: Mapping[str, Any], start: int, stop: int) -> Iterator[bytes]:
-    """The rows in [start, stop) in blocks of whole rows, at most a segment each."""
+    """Yield the rows [start, stop) in blocks of whole rows, at most one segment each."""
     size, per_segment = record["row_bytes"], record["segment_rows"]
     while start < stop:
         number, offset = divmod(start, per_segment)
@@ -213,6 +224,6 @@ def _blocks(path: Path, offset: int, count: int) -> Iterator[bytes]:
         while count > 0:
             block = file.read(min(count, 2**20))
             if not block:
-                raise EntraxError(f"{path} is damaged: it is {count} bytes shorter than was recorded.")
+                raise EntraxError(f"{path} is damaged: it is {count} bytes shorter than recorded.")
             count -= len(block)
             yield block

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, and the command."""
+"""Provenance of a run: versions, CPU and command."""
 
 import hashlib
 import platform
@@ -16,13 +16,16 @@ PACKAGES = ("jax", "jaxlib", "equinox", "optax", "gymnasium", "mujoco", "numpy")
 
 
 def versions() -> dict[str, str | None]:
-    """Versions by name: entrax, Python, the packages and the CPU that results depend on. None: not installed."""
+    """Return the versions of everything that results depend on.
+
+    These are entrax, Python, the packages and the CPU; None for a package that is not installed.
+    """
     packages = {name: _version(name) for name in PACKAGES}
     return {"entrax": __version__, **packages, "python": platform.python_version(), "cpu": cpu_features()}
 
 
 def differences(recorded: Mapping[str, str | None]) -> list[str]:
-    """What changed since `recorded` that may change results in their last bits, a clause each."""
+    """Return a clause for each change that can affect the last bits of results."""
     now = versions()
     return [
         f"{'the features of the CPU' if name == 'cpu' else name} changed from {before} to {now[name]}"
@@ -32,7 +35,10 @@ def differences(recorded: Mapping[str, str | None]) -> list[str]:
 
 
 def cpu_features() -> str:
-    """The machine's kind and a digest of its CPU's features, which decide what code is compiled."""
+    """Return the machine type and a digest of the CPU's features.
+
+    Compiled code depends on them.
+    """
     flags = ""
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -49,7 +55,10 @@ def _version(package: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """The command that this process runs, and the date, for the report; nothing that is computed depends on it."""
+    """Return the command of this process and the date, for the report.
+
+    No result depends on them.
+    """
     name = Path(sys.argv[0]).name
     if name in ("entrax", "__main__.py"):
         command = shlex.join(["entrax", *sys.argv[1:]])

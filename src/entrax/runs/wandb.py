@@ -1,4 +1,4 @@
-"""Weights & Biases as a view of the metrics rows. The package is imported only when a view is made."""
+"""The Weights & Biases logger. The package is imported only when one is made."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,29 +9,32 @@ from entrax.runs.metrics import scalars
 from entrax.runs.records import to_json
 
 
-class WandbView:
-    """Logs every number of a row at the row's step, in a Weights & Biases run named like the run's directory."""
+class WandbLogger:
+    """Logs every number of a row at the row's step.
+
+    The Weights & Biases run has the name of the run's directory.
+    """
 
     name = "Weights & Biases"
 
     def __init__(self, run: RunDirectory, project: str) -> None:
-        """Raises EntraxError when the package is not installed or a run cannot be started."""
+        """Start a Weights & Biases run; raise EntraxError if that fails or the package is not installed."""
         try:
             import wandb
         except ImportError as error:
-            raise EntraxError("Weights & Biases is not installed: run `pip install wandb`, or leave it off.") from error
+            raise EntraxError("Weights & Biases is not installed: run `pip install wandb`, or turn it off.") from error
         try:
             self._run = wandb.init(project=project, name=run.path.name, config=run.config, dir=str(run.path))
         except Exception as error:
             raise EntraxError(f"Weights & Biases could not start a run: {error}") from error
 
     def begin(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show the rows of a run that is taken up again, in a Weights & Biases run of its own."""
+        """Log the rows of a resumed run, in a new Weights & Biases run."""
         for row in rows:
             self.write(row)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Show one row."""
+        """Log one row."""
         numbers = scalars(to_json(row))
         self._run.log(numbers, step=int(numbers.pop("step")))
 

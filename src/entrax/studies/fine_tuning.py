@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from entrax.evaluation.statistics import Scores, estimate
+from entrax.evaluation.statistics import TaskScores, estimate
 from entrax.studies.directions import ANT, POINT, Form
 from entrax.studies.runs import trained, tuned
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
@@ -109,7 +109,7 @@ def steps_to(
     return np.where(reached, steps[np.argmax(there, axis=-1)], steps[-1]), reached
 
 
-def ratio(theirs: Scores, ours: Scores) -> Float[np.ndarray, "..."]:
+def ratio(theirs: TaskScores, ours: TaskScores) -> Float[np.ndarray, "..."]:
     """Of geometric means, from logarithms."""
     return np.asarray(np.exp(np.mean(theirs[0], axis=-1) - np.mean(ours[0], axis=-1)))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from entrax.evaluation.compare import Group, compare, curves
+from entrax.evaluation.compare import Group, compare_groups, curves
 from entrax.studies.runs import trained
 from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided
 
@@ -94,7 +94,7 @@ def group(task: str, name: str, runs: Sequence[Sequence[Mapping[str, Any]]]) -> 
 
 def scores(groups: Sequence[Group], score: str) -> dict[str, Any]:
     """Of one score, every group's values and interquartile mean, those over all tasks, and who improves on whom."""
-    found = compare(groups, score)
+    found = compare_groups(groups, score)
     return {key: found[key] for key in ("groups", "pooled", "improvement")}
 
 

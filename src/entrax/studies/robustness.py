@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Float
 
 from entrax.evaluation.episodes import Act
-from entrax.evaluation.statistics import Scores, estimate, pooled_interquartile_mean
-from entrax.evaluation.stress import LEVELS, stress
+from entrax.evaluation.statistics import TaskScores, estimate, pooled_interquartile_mean
+from entrax.evaluation.stress import LEVELS, stress_test
 from entrax.policies.controller import act_in_episodes
 from entrax.studies.passages import ANT, POINT, SIDES, Form, at_goal, first_passage, last_places
 from entrax.studies.runs import Played, play
@@ -75,7 +75,7 @@ def arm(form: Form, kind: str, sample: bool, seeds: int, out: Path) -> dict[str,
 def measured(form: Form, policy: Run, sample: bool, seed: int) -> dict[str, Any]:
     """What one policy keeps; an area is NaN where the unperturbed return cannot be told from 0."""
     act = act_in_episodes(policy.controller, sample=sample, seed=seed)
-    kept = stress(
+    kept = stress_test(
         act,
         form.source("none"),
         seed=seed,
@@ -151,7 +151,7 @@ def difference(soft: dict[str, Any], hard: dict[str, Any], score: str) -> dict[s
     return None if min(len(each[0]) for each in matched) < FEWEST else estimate(_gain, *matched).to_json()
 
 
-def _gain(ours: Scores, theirs: Scores) -> Float[np.ndarray, "..."]:
+def _gain(ours: TaskScores, theirs: TaskScores) -> Float[np.ndarray, "..."]:
     return np.asarray(pooled_interquartile_mean(ours) - pooled_interquartile_mean(theirs))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from entrax.environments.faults import EnvironmentFault
-from entrax.environments.pool import Pool, Step
+from entrax.environments.pool import Pool, PoolStep
 from entrax.environments.seeds import episode_seed
 from entrax.environments.slot import obs_digest, rewards_digest
 from entrax.replay import UniformReplay
@@ -102,7 +102,7 @@ class Collector:
         self.actions = [list(arrays.get(f"actions/{i}", ())) for i in range(self.pool.count)]
         self._replay_episodes(range(self.pool.count))
 
-    def _stepped(self, choose: Choose) -> tuple[np.ndarray, np.ndarray, Step]:
+    def _stepped(self, choose: Choose) -> tuple[np.ndarray, np.ndarray, PoolStep]:
         while True:
             unit, action = choose(self.obs)
             try:

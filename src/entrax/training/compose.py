@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from entrax.agents.base import agents_with, optional
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError, closest
-from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, SoftQ, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
 from entrax.runs.pytree import subtree
@@ -64,7 +64,7 @@ class Composed:
     @in_32_bits
     def evaluate(
         self, episodes: int = 20, *, seed: int = 0, workers: int | None = None
-    ) -> tuple[Evaluation, Bound | None]:
+    ) -> tuple[EvaluationResult, Bound | None]:
         """Returns of whole episodes of sampled actions, and the bound estimated from the states they came through."""
         act = act_in_episodes(self.controller, sample=True, seed=seed)
         seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -42,7 +42,7 @@ from entrax.replay import UniformReplay
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten, path_name, subtree, unflatten
 from entrax.runs.records import sync_directory, write_bytes
-from entrax.runs.start import FILE, read_start, start_of
+from entrax.runs.start_file import FILE, read_start_file, start_record
 from entrax.spec import Progress, Transition
 from entrax.training.dataset import Dataset, check_data, in_order_of
 from entrax.training.devices import Devices, put
@@ -162,7 +162,7 @@ class InitialState:
     @classmethod
     def of(cls, run: RunDirectory) -> "InitialState":
         """Return the initial state of a run."""
-        return cls(run=run, record=start_of(run))
+        return cls(run=run, record=start_record(run))
 
     @property
     def transitions(self) -> int:
@@ -185,7 +185,7 @@ class InitialState:
         """Return the state before the first step. Raises EntraxError when the file is damaged."""
         if self.record is None:
             return template
-        arrays = read_start(self.run)
+        arrays = read_start_file(self.run)
         with damage_of(self.run.path / FILE):
             state = with_scales(template, subtree("normaliser", arrays))
             state.agent = unflatten(template.agent, subtree("state", arrays))
@@ -196,7 +196,7 @@ class InitialState:
         if not self.transitions:
             return []
         with damage_of(self.run.path / FILE):
-            return _fill(replay, subtree("replay", read_start(self.run)))
+            return _fill(replay, subtree("replay", read_start_file(self.run)))
 
     def annealed(self, agent: ModuleType, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Return configuration and agent's state with the temperature of this point, if it is annealed."""

@@ -61,7 +61,7 @@ class PendingUpdates:
     def _raise(self, pending: Pending, broken: int) -> None:
         batch = {name: values[broken] for name, values in pending.batches._asdict().items()}
         step, update = pending.chunk.step, pending.chunk.update + broken + 1
-        place = checkpoint.keep_aside(self.run, f"diverged-{update:09d}", batch)
+        place = checkpoint.save_fault(self.run, f"diverged-{update:09d}", batch)
         names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]
         what = ", ".join(names) or "a parameter or the optimiser's state"
         self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})

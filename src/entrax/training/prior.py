@@ -16,7 +16,7 @@ import numpy as np
 
 from entrax.errors import UsageError
 from entrax.runs.pytree import subtree, unflatten
-from entrax.runs.start import read_start
+from entrax.runs.start_file import read_start_file
 from entrax.spec import Spec
 from entrax.training.from_record import with_prior_placeholder
 from entrax.training.learner import INIT
@@ -56,7 +56,7 @@ def kept_prior(source: SourceCheckpoint) -> Reference | None:
     config = source.run.config
     if "prior" not in config:
         return None
-    arrays = read_start(source.run)
+    arrays = read_start_file(source.run)
     return Reference(
         path=source.run.path,
         spec=source.spec,

@@ -17,7 +17,7 @@ from entrax.environments.recorded import Given
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import UsageError, damage_of
-from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.controller import Compiled, Controller, act_in_episodes, initial_carries
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
@@ -146,7 +146,7 @@ class Run:
         workers: int | None = None,
         env: Given | None = None,
         eval_envs: int | None = None,
-    ) -> Evaluation:
+    ) -> EvaluationResult:
         """Returns of whole episodes, by the policy's mode or sampled; `seed` is the run's own by default.
 
         The seeds of the episodes differ from those that chose the best checkpoint. `env` is needed again for a run

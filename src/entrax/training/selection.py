@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
 from entrax.environments.source import EnvSource
-from entrax.evaluation.episodes import Evaluation, evaluate
+from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.controller import Controller, act_in_episodes
 from entrax.training.options import TrainingOptions
 
@@ -18,7 +18,7 @@ def evaluate_mode(
     seed: int,
     pool: Pool,
     warn: Callable[[str], None],
-) -> Evaluation:
+) -> EvaluationResult:
     """Play episodes of the policy's mode, with the same seeds every time, so that results are comparable.
 
     `pool` is that of training, which is used if the options say so.

@@ -10,7 +10,7 @@ import equinox as eqx
 from entrax.agents.base import agent_names, get_agent, loop_defaults_of
 from entrax.agents.check import check_agent
 from entrax.agents.registry import REGISTRY, default_agent
-from entrax.environments.check import Checked, check_environment
+from entrax.environments.check import CheckedEnvironment, check_environment
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError
 from entrax.foreign import unknown
@@ -99,7 +99,7 @@ def check_resources(task: Task, stored: int) -> None:
     check_networks(task.agent, task.config, task.spec)
 
 
-def _checked_environment(request: Request, options: TrainingOptions) -> Checked:
+def _checked_environment(request: Request, options: TrainingOptions) -> CheckedEnvironment:
     assert request.env is not None
     source = as_source(request.env, request.env_args or {})
     source = replace(source, max_episode_steps=options.max_episode_steps)
@@ -160,7 +160,7 @@ def apply_data_constraints(options: TrainingOptions, data: Data, settings: Mappi
     Raises EntraxError when `settings` has one of these, when others don't suit the data, or when one chunk would
     overflow the replay.
     """
-    fixed = data.loop(options.steps, options.envs, options.learning_starts or 0)
+    fixed = data.fixed_options(options.steps, options.envs, options.learning_starts or 0)
     for name in sorted(fixed.keys() & settings.keys()):
         raise UsageError(f"`{name}` is fixed for on-policy agents; remove it.")
     options = replace(options, **fixed)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The file that a run with an ancestor, a prior or a data set begins with, whose SHA-256 is in config.json."""
+"""The start file of a run that starts from a checkpoint, a prior or a data set. Its SHA-256 is in config.json."""
 
 import hashlib
 from typing import Any
@@ -14,17 +14,23 @@ from entrax.runs.records import open_plain
 FILE = "start.safetensors"
 
 
-def start_of(run: RunDirectory) -> dict[str, Any] | None:
-    """What config.json tells of the start: under `ancestor` for a fine-tuned run, under `start` for others, or None."""
+def start_record(run: RunDirectory) -> dict[str, Any] | None:
+    """Return the record of the start file in config.json, or None.
+
+    It is under `ancestor` for a fine-tuned run, under `start` for others.
+    """
     return run.config.get("ancestor") or run.config.get("start")
 
 
-def read_start(run: RunDirectory) -> dict[str, np.ndarray]:
-    """What a run began with that has a start. Raises EntraxError when it is not what the run was made with."""
+def read_start_file(run: RunDirectory) -> dict[str, np.ndarray]:
+    """Read the arrays of the start file.
+
+    Raises EntraxError if the file has changed since the run was created.
+    """
     path = run.path / FILE
     with open_plain(path) as file:
         data = file.read()
-    if hashlib.sha256(data).hexdigest() != (start_of(run) or {}).get("start"):
+    if hashlib.sha256(data).hexdigest() != (start_record(run) or {}).get("start"):
         raise EntraxError(f"{path} is damaged: its SHA-256 is not the one in config.json.")
     try:
         return load(data)

@@ -16,8 +16,8 @@ from typing import Any
 
 from harness import RESULTS, ROOT, save, say
 
-sys.path.insert(0, str(ROOT / "tests"))
-from kills import VARIANTS, Victim, serving
+sys.path.insert(0, str(ROOT))
+from tests.kills import VARIANTS, Victim, serving
 
 
 def main() -> None:

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import discrete_sac
 from entrax.errors import EntraxError
 from entrax.policies.choices import Choices
 from entrax.spec import Discrete, MultiDiscrete, Progress
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
 THREE, MANY = Discrete(3), MultiDiscrete((3, 2))

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import dqn
 from entrax.errors import EntraxError
 from entrax.replay import Sequences
 from entrax.spec import Discrete, MultiDiscrete, Progress
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
 RATE = 0.7 * 1e-3 + 0.3 * 4e-4  # at this progress, between the rates that the test asks for

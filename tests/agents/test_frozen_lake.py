@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from updating import updated
 
 import entrax
 from entrax.agents import discrete_sac, dqn
 from entrax.environments.spaces import spec_of
 from entrax.spec import Progress, Transition
+from tests.updating import updated
 
 ENV = gymnasium.make("FrozenLake-v1")
 P = ENV.unwrapped.P

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 from gymnasium import spaces
 
 import entrax
@@ -25,6 +24,7 @@ from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition
 from entrax.training.actor import Actor
 from entrax.training.interrupts import Interrupted
+from tests.agents import reference64 as ref
 
 SPEC = ref.discrete_spec(Discrete(2))
 PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import pcl
 from entrax.errors import EntraxError
 from entrax.replay import Sequences
 from entrax.spec import Discrete, Leaf, MultiDiscrete, Progress, Spec, Transition
+from tests.agents import reference64 as ref
 
 STATES, ACTIONS, END, GAMMA, TAU = 4, 2, 4, 0.9, 0.5
 NEXT = np.array([[1, 2], [2, 0], [3, 1], [END, 0]])

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
-from killing import Killed
 from scipy import stats
 
 import entrax
@@ -17,6 +15,8 @@ from entrax.agents import ppo
 from entrax.errors import EntraxError
 from entrax.runs.audit import fingerprint
 from entrax.spec import Discrete, MultiDiscrete, Progress, Transition
+from tests.agents import reference64 as ref
+from tests.killing import Killed
 
 TIMES, ENVS = 10, 3
 STEPS = TIMES * ENVS

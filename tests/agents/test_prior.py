@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from updating import updated
 
 from entrax.agents import discrete_sac, dqn, ppo
 from entrax.errors import EntraxError
@@ -24,6 +23,7 @@ from entrax.policies.choices import Choices
 from entrax.policies.stochastic import Normal, Softmax
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
+from tests.updating import updated
 
 TOKENS, LENGTH, ALPHA = 3, 3, 0.4
 STATES = [s for n in range(LENGTH) for s in itertools.product(range(TOKENS), repeat=n)]

@@ -1,12 +1,12 @@
 """The list of agents against the agents themselves."""
 
 import pytest
-import reference64 as ref
 
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY, default_agent
 from entrax.errors import EntraxError
 from entrax.spec import Discrete, MultiDiscrete
+from tests.agents import reference64 as ref
 
 SPECS = {
     "Box": ref.SPEC,

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 from gymnasium import spaces
 
 import entrax
@@ -18,6 +17,7 @@ from entrax.errors import EntraxError
 from entrax.exact.plan import plan
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
+from tests.agents import reference64 as ref
 
 SPEC = ref.discrete_spec(Discrete(2))
 PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))

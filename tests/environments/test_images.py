@@ -1,8 +1,5 @@
 """Images on their way from an environment to replay: uint8 all along, and the same in a worker."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -14,12 +11,7 @@ from entrax.environments.workers import WorkerPool
 from entrax.replay import UniformReplay
 from entrax.spec import Image, Transition
 
-DOT = EnvSource("dots:Dot")
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(Path(__file__).parent), *sys.path])
+DOT = EnvSource("tests.environments.dots:Dot")
 
 
 def test_a_worker_sees_what_this_process_sees():

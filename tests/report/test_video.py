@@ -75,7 +75,7 @@ def test_a_machine_without_opengl_is_a_reason(tmp_path, monkeypatch):
 
 
 def test_an_environment_of_the_users_process_is_filmed_too(tmp_path, monkeypatch):
-    from report_toys import Painter
+    from tests.report.report_toys import Painter
 
     monkeypatch.setattr(video, "MUJOCO_PROBE", "pass")  # whether or not this machine has OpenGL
     source = EnvSource("painter", factory=lambda render_mode=None: Painter(render_mode=render_mode))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from forging import forge_config, forge_meta, forge_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -28,6 +27,7 @@ from entrax.runs.checkpoint import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import LARGEST_JSON, append_line, read_lines, salvage_log
 from entrax.training.options import TrainingOptions
+from tests.forging import forge_config, forge_meta, forge_sums
 
 SMALL = {"agent": "sac", "steps": 24, "hidden": (4,), "batch_size": 4, "learning_starts": 8, "chunk": 4, "workers": 0}
 SMALL |= {"eval_every": 12, "eval_episodes": 1, "checkpoint_every": 8, "log_every": 4, "envs": 2}

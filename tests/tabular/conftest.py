@@ -1,12 +1,7 @@
-"""Makes the dense reference importable."""
-
-import sys
-from pathlib import Path
+"""Gives tests float64."""
 
 import jax
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

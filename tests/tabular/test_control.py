@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
 from entrax.exact.plan import plan
@@ -23,6 +22,7 @@ from entrax.tabular import (
     soft_q_learning,
     soft_sarsa,
 )
+from tests.tabular.dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 SEEDS, STEPS = 4, 400_000
 EVERYWHERE = EpsilonGreedy(1.0)

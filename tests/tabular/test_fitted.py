@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-from dense import EXPLORING, LIVE, frozen_lake, optimum
 
 from entrax.errors import EntraxError
 from entrax.nets import NetworkRegressor
@@ -11,6 +10,7 @@ from entrax.problems import FiniteMDP
 from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs, sample_transitions
 from entrax.tabular.counterexamples import divergence, wrong_limit
+from tests.tabular.dense import EXPLORING, LIVE, frozen_lake, optimum
 
 LAKE = frozen_lake()
 DATA = sample_transitions(LAKE, np.full((16, 4), 0.25), steps=1500, key=jax.random.key(0))

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from tests.killing import Killed, killer
 
 import entrax
 from entrax.agents import ddpg, td3
@@ -14,6 +13,7 @@ from entrax.policies.controller import identity_scaling
 from entrax.runs.audit import fingerprint
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor
+from tests.killing import Killed, killer
 
 SPEC = Spec((Leaf("", (1,), "float32", 1, (-1.0,), (1.0,)),), Continuous((2,), "float32", (-1.0,) * 2, (1.0,) * 2))
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from killing import Killed
 
 import entrax
 from entrax.environments.spaces import spec_of
@@ -26,6 +25,7 @@ from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
 from entrax.training.dataset import Dataset, check_data, in_order_of
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
+from tests.killing import Killed
 
 SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
 RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update

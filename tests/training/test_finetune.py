@@ -5,7 +5,6 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -17,6 +16,7 @@ from entrax.runs.start import read_start
 from entrax.spec import Continuous, Discrete, Leaf, Spec
 from entrax.training import initial_state
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
+from tests.killing import Killed, killer
 
 SMALL = {
     "learning_starts": 60,

@@ -1,17 +1,13 @@
 """Replays that don't fit into memory."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
 import entrax
 from entrax.errors import EntraxError
 from entrax.training import memory
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
-from dots import Dot
+from tests.environments.dots import Dot
 
 SETTINGS = {"workers": 0, "eval_every": 0, "hidden": (4,), "learning_starts": 16, "chunk": 8, "batch_size": 8}
 

@@ -5,8 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from forging import forge_config
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -14,6 +12,8 @@ from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.start import read_start
+from tests.forging import forge_config
+from tests.killing import Killed, killer
 
 SMALL = {"learning_starts": 32, "chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0, "log_every": 16}
 ROLLOUT = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}

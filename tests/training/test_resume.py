@@ -7,14 +7,14 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from forging import forge_config
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
+from tests.forging import forge_config
+from tests.killing import Killed, killer
 
 SMALL = {
     "steps": 300,

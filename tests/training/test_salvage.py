@@ -4,13 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.runs import checkpoint, transition_log
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.training.source_checkpoint import load_source_checkpoint, stored
+from tests.killing import Killed, killer
 
 COMMON = {"steps": 256, "checkpoint_every": 32, "log_every": 32, "eval_every": 0, "workers": 0, "hidden": (8, 8)}
 OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 32, "chunk": 8}

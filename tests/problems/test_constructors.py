@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems.problems_reference import END, agree, branches, random_table
+from tests.problems.problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
 from entrax.errors import EntraxError

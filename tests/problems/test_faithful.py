@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
-from problems.problems_reference import branches
+from tests.problems.problems_reference import branches
 
 from entrax.environments.perturb import Perturbed
 from entrax.errors import EntraxError

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from problems.problems_reference import branches, hard_values
+from tests.problems.problems_reference import branches, hard_values
 
 from entrax.problems import (
     ALIASED_OBSERVATION,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems.problems_reference import END, branches, hard_values
+from tests.problems.problems_reference import END, branches, hard_values
 
 from entrax.problems import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
 

@@ -3,7 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
-from problems.problems_reference import END, branches, hard_values
+from tests.problems.problems_reference import END, branches, hard_values
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, cannot_terminate, layout_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from entrax.agents.registry import REGISTRY
+from entrax.agents.registry import is_registered
 from entrax.cli.display import for_output, loggers
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options
@@ -113,5 +113,5 @@ def _agent(arguments: Sequence[str]) -> str | None:
     for argument in arguments:
         if (Path(argument) / "config.json").is_file():
             agent = RunDirectory.open(argument).config["agent"]
-            return agent if agent in tuple(REGISTRY) else None
+            return agent if is_registered(agent) else None
     return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from entrax.agents.registry import REGISTRY
+from entrax.agents.registry import is_registered
 from entrax.environments.recorded import arguments_again
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError, closest
@@ -77,7 +77,7 @@ def settings_from_source(request: Request, existing: RunDirectory | None) -> Sou
     request = replace(
         request,
         env=env,
-        agent=config["agent"] if config["agent"] in tuple(REGISTRY) else request.agent,
+        agent=config["agent"] if is_registered(config["agent"]) else request.agent,
         settings=inherited(source, settings | chosen, settings["steps"], asked.keep_replay),
         preset=config["preset"],
         seed=config["seed"] if request.seed is None else request.seed,

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax.random as jr
 
 from entrax.agents.base import agent_name, get_agent
-from entrax.agents.registry import REGISTRY
+from entrax.agents.registry import is_registered
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError
@@ -29,7 +29,7 @@ LONGEST_COMMAND = 2000
 def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
     """Return the run's agent and its resolved configuration; a third party's must be given again by `agent`."""
     name = directory.config["agent"]
-    ours = name in tuple(REGISTRY)
+    ours = is_registered(name)
     if not ours and agent is None:
         raise UsageError(
             f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
@@ -71,7 +71,7 @@ def with_prior_placeholder(
         return state
     if "with_prior" not in vars(agent):
         raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
-    if prior["agent"] not in tuple(REGISTRY):
+    if not is_registered(prior["agent"]):
         name = shown(prior["agent"])
         raise UsageError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
     module = get_agent(prior["agent"])
@@ -103,10 +103,10 @@ def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest"
     config, path = directory.config, str(directory.path)
     flags, name = flags_again(config["environment"]), config["agent"]
     words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
-    if name not in tuple(REGISTRY):
+    if not is_registered(name):
         words += ["--agent", from_anywhere(name)]
     command = shlex.join(words)
-    named = name in tuple(REGISTRY) or ":" in name or is_file(name)
+    named = is_registered(name) or ":" in name or is_file(name)
     if flags is not None and named and command.isprintable() and len(command) <= LONGEST_COMMAND:
         return command
     call = f"resume({path!r}" if verb == "resume" else f"load({path!r}, {checkpoint!r}"

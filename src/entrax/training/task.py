@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from entrax.agents.base import agent_name, get_agent
-from entrax.agents.registry import REGISTRY, default_agent
+from entrax.agents.registry import default_agent, is_registered
 from entrax.environments.check import Checked, check_environment
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError
@@ -64,7 +64,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
     agent, preset, settings = request.agent, request.preset, dict(request.settings)
     if existing is not None:
         recorded = existing.config["training"]
-        agent = existing.config["agent"] if agent is None and existing.config["agent"] in tuple(REGISTRY) else agent
+        agent = existing.config["agent"] if agent is None and is_registered(existing.config["agent"]) else agent
         settings |= {name: settings.get(name, recorded[name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is reported before the environment is stepped

@@ -122,7 +122,7 @@ def test_a_figure_takes_no_text_as_a_formula(tmp_path):
 
 def test_the_bar_takes_no_text_as_a_format(capfd):
     with LiveDisplay(f"[link=x]{{task.id}}{HOSTILE}", 10) as display:
-        display.begin()
+        display.start()
         display.show({"step": 10, "return": 1.0, "time": {"steps_per_second": 1.0}})
     said = capfd.readouterr().out
     assert "[link=x]{task.id}" in said

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import entrax
-from entrax.cli.compare import learned
+from entrax.cli.compare import read_evaluations
 from entrax.errors import EntraxError
 from entrax.report.html import write_report
 from entrax.runs import checkpoint, schema
@@ -107,7 +107,7 @@ READERS = {
     "verify": lambda run: verify(RunDirectory.open(run)),
     "fingerprint": lambda run: fingerprint(RunDirectory.open(run), "final"),
     "report": lambda run: write_report(RunDirectory.open(run)),
-    "compare": lambda run: learned(str(run)),
+    "compare": lambda run: read_evaluations(str(run)),
     "data": lambda run: entrax.transitions(run),
     "resume": lambda run: entrax.resume(run, steps=25),
     "finetune": lambda run: entrax.finetune(run, steps=4, run=run.with_name("tuned"), eval_every=0, workers=0),

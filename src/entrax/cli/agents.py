@@ -1,4 +1,4 @@
-"""`entrax agents`: the agents and when to use which."""
+"""`entrax agents`: list the agents and when to use which."""
 
 import click
 
@@ -11,7 +11,7 @@ from entrax.errors import show
 @click.command("agents")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
-    """List the agents: the action spaces they take, their paper, and when to use them."""
+    """List the agents: their action spaces, their paper, and when to use them."""
     if as_json:
         print_json({name: entry._asdict() for name, entry in REGISTRY.items()})
         return

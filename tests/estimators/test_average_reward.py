@@ -4,7 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.estimators import differential_advantage, likelihood_ratio_objective, soft_reward
+from entrax.exact.plan import plan
+from entrax.problems import FiniteMDP
+from tests.estimators.enumerated import (
     INITIAL,
     PHI,
     REWARD,
@@ -20,10 +24,6 @@ from estimators.enumerated import (
     log_policy,
     log_probability,
 )
-
-from entrax.estimators import differential_advantage, likelihood_ratio_objective, soft_reward
-from entrax.exact.plan import plan
-from entrax.problems import FiniteMDP
 
 NEVER = np.zeros(STEPS, bool)
 

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.estimators import dice_objective, dice_return, magic_box
+from tests.estimators.enumerated import (
     REWARD,
     WEIGHT,
     A,
@@ -18,8 +20,6 @@ from estimators.enumerated import (
     values_by_step,
     variance,
 )
-
-from entrax.estimators import dice_objective, dice_return, magic_box
 
 
 def sample(weight, states, actions, reward, baseline):

@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.errors import EntraxError
+from entrax.estimators import (
+    fit_linear_baseline,
+    mean_baseline,
+    optimal_baseline,
+    reinforce_objective,
+    return_weights,
+    reward_to_go,
+    weighted_likelihood_objective,
+)
+from tests.estimators.enumerated import (
     ACTIONS,
     DYNAMICS,
     LOG_PRIOR,
@@ -24,17 +35,6 @@ from estimators.enumerated import (
     probability,
     values_by_step,
     variance,
-)
-
-from entrax.errors import EntraxError
-from entrax.estimators import (
-    fit_linear_baseline,
-    mean_baseline,
-    optimal_baseline,
-    reinforce_objective,
-    return_weights,
-    reward_to_go,
-    weighted_likelihood_objective,
 )
 
 

@@ -94,7 +94,7 @@ def test_the_users_environment_variables_stay_as_they_were(tmp_path, monkeypatch
 def test_the_camera_follows_a_runner_unless_it_was_chosen():
     for kwargs, follows in (({}, True), ({"camera_id": -1}, False)):
         env = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
-        video._follow(env)
+        video._track_body(env)
         assert (env.unwrapped.mujoco_renderer.camera_id >= 0) == follows
         env.close()
-    video._follow(EnvSource("report_toys:Painter").make())  # what has no MuJoCo camera is left alone
+    video._track_body(EnvSource("report_toys:Painter").make())  # what has no MuJoCo camera is left alone

@@ -7,7 +7,7 @@ import pytest
 
 from entrax.report.study_figures import draw_study
 from entrax.studies import composition
-from entrax.studies.runs import Played
+from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
@@ -49,7 +49,7 @@ def test_distances_and_returns_of_episodes_by_hand():
     paths = np.zeros((2, 3, 4), np.float32)
     paths[:, -1, :2] = [[1.5, -1.0], [0.0, -3.0]]
     paths[..., 3] = [[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]
-    played = Played(paths=paths, rewards=np.array([[1.0, 2.0], [0.0, 4.0]]), terminated=np.zeros(2, bool))
+    played = PlayedEpisodes(paths=paths, rewards=np.array([[1.0, 2.0], [0.0, 4.0]]), terminated=np.zeros(2, bool))
     np.testing.assert_allclose(composition.distances(composition.QUICK, played), [0.75, 1.0])
     obs, episode, t = composition.states(played)
     assert (episode.tolist(), t.tolist(), obs[:, 3].tolist()) == ([0, 0, 1, 1], [0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0])

@@ -34,9 +34,9 @@ def test_the_verdict_follows_from_the_shares(least, deterministic, verdict):
 
 
 def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
-    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    run = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     written = (run.path / "metrics.jsonl").stat().st_mtime_ns
-    again = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    again = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     assert again.path == run.path
     assert (again.path / "metrics.jsonl").stat().st_mtime_ns == written
     assert len(list((tmp_path / "runs").iterdir())) == 1
@@ -56,7 +56,7 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
 
 def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
     settings = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
-    whole = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
+    whole = runs.trained_run(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
 
     def cut(row):
         if row["step"] >= 24:
@@ -65,30 +65,30 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
     path = tmp_path / "cut" / "runs" / whole.path.name
     with pytest.raises(KeyboardInterrupt):
         entrax.train(four_goals.ENV, "td3", seed=0, run=path, env_args={}, hook=cut, **settings)
-    assert not runs.complete(path)
-    again = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
+    assert not runs.is_finished(path)
+    again = runs.trained_run(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
     assert any("Resumed from step-" in event.get("message", "") for event in again.directory.events())
     assert fingerprint(again.directory) == fingerprint(whole.directory)
 
 
 def test_a_finished_run_of_other_defaults_is_not_taken_for_this_one(tmp_path, monkeypatch):
-    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    run = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     monkeypatch.setitem(PRESETS, "paper", Preset(options={}, agent={"target_rate": 0.5}))
-    with pytest.raises(EntraxError, match=rf"{run.path.name} was trained with target_rate 0\.005, which is 0\.5"):
-        runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
-    assert runs.trained(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
+    with pytest.raises(EntraxError, match=rf"{run.path.name} .*target_rate 0\.005.* 0\.5"):
+        runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    assert runs.trained_run(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
 
 
 def test_a_finished_run_of_another_ancestor_is_not_taken_for_this_one(tmp_path):
-    before = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
-    after = runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path)
+    before = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    after = runs.finetuned_run(before, four_goals.ENV, {"steps": 20}, tmp_path)
     written = (after.path / "metrics.jsonl").stat().st_mtime_ns
-    assert runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
+    assert runs.finetuned_run(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
     assert (after.path / "metrics.jsonl").stat().st_mtime_ns == written
     shutil.rmtree(before.path)
     anew = entrax.train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
-    with pytest.raises(EntraxError, match=f"{after.path.name} does not begin with what .*{before.path.name} is now"):
-        runs.tuned(anew, four_goals.ENV, {"steps": 20}, tmp_path)
+    with pytest.raises(EntraxError, match=f"{after.path.name} .*another checkpoint.*{before.path.name}"):
+        runs.finetuned_run(anew, four_goals.ENV, {"steps": 20}, tmp_path)
 
 
 def test_runs_that_visit_other_places_are_far_apart():
@@ -115,7 +115,7 @@ TEMPERATURE, DISCOUNT = 10.0, 0.99
 @pytest.fixture(scope="module")
 def worth():
     """What a place of the grid is worth once one is there, in the soft optimum."""
-    paid, _, reached = four_goals_optimum.goals(four_goals_optimum.lines(TEMPERATURE)[0])
+    paid, _, reached = four_goals_optimum.goals(four_goals_optimum.axis_tables(TEMPERATURE)[0])
     return paid + DISCOUNT * np.where(reached, 0.0, four_goals_optimum.solve(TEMPERATURE, DISCOUNT))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from entrax.report.study_figures import draw_study
 from entrax.studies import passages, robustness, two_passages
-from entrax.studies.runs import Played
+from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
 GOAL = (0.0, 5.5)
@@ -46,7 +46,7 @@ def test_the_lesser_share_is_of_those_that_take_a_passage(first, share):
 def training(*arrived):
     count = len(arrived)
     ends, first = 100 * np.arange(1, count + 1), np.ones(count, int)
-    return passages.Episodes(end=ends, first=first, arrived=np.array(arrived, bool))
+    return passages.TrainingEpisodes(end=ends, first=first, arrived=np.array(arrived, bool))
 
 
 def test_training_is_reliable_after_ten_arrivals_in_a_row():
@@ -84,7 +84,7 @@ def test_what_is_regained_is_the_part_of_what_was_to_be_had():
     rewards = np.array([[10.0, -4.0, 6.0, 8.0], [1.0, 1.0, 0.0, 0.0], [5.0, 5.0, 5.0, 5.0]])
     paths = np.zeros((3, 5, 6))
     paths[1, 3:] = np.nan  # ended before anything happened
-    played = Played(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
+    played = PlayedEpisodes(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
     course = robustness.regained(played, np.array([2.0, 3.0, np.nan]), 20.0)
     np.testing.assert_allclose(course[:4], [0.0, 6 / 14, 1.0, 1.0])  # of 20 - 6 still to be had
     assert len(course) == robustness.AFTER + 1
@@ -96,7 +96,7 @@ def test_what_is_regained_is_the_part_of_what_was_to_be_had():
 
 
 def test_motors_run_wild_for_a_while_and_each_episode_in_its_way():
-    changed = robustness.gone_wild(lambda obs, episode, t: np.zeros((len(obs), 2), np.float32), seed=3)
+    changed = robustness.with_random_actions(lambda obs, episode, t: np.zeros((len(obs), 2), np.float32), seed=3)
     obs, episode = np.zeros((2, 6), np.float32), np.arange(2, dtype=np.int32)
     actions = np.array([changed(obs, episode, np.full(2, t, np.int32)) for t in range(40)])
     wild = np.flatnonzero(actions.any(axis=(1, 2)))
@@ -137,7 +137,7 @@ def test_what_is_kept_decides(soft, hard, matched, verdict):
 LIMIT = 40
 
 
-class Short(passages.Form):
+class Short(passages.PassageSetup):
     """With episodes of few steps."""
 
     def arguments(self, closed):
@@ -163,7 +163,7 @@ def test_both_studies_run_and_are_drawn(tmp_path, monkeypatch):
     for module in (two_passages, robustness):
         monkeypatch.setattr(module, "POINT", FORM)
     monkeypatch.setattr(two_passages, "ROLLOUTS", 2)
-    monkeypatch.setattr(robustness, "FOLLOWED", 2)
+    monkeypatch.setattr(robustness, "RECOVERIES", 2)
     monkeypatch.setattr(robustness, "EPISODES", 1)
     monkeypatch.setattr(robustness, "LEVELS", (0.0, 1.0))
     for study in (two_passages.STUDY, robustness.STUDY):

@@ -38,7 +38,7 @@ COMPLETION = "_ENTRAX_COMPLETE"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the verb that the arguments name and exit with its status. Heavy modules are imported by the verbs only."""
+    """Run the verb that the arguments name and exit with its status."""
     start_time = time.perf_counter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION in os.environ:

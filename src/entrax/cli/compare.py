@@ -25,7 +25,9 @@ FEWEST_SEEDS = 3
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw learning curves with intervals into this file.")
 @OUTPUT
 def command(runs: tuple[str, ...], score: Any, figure: Path | None, as_json: bool, debug: bool) -> None:
-    """Compare RUNS by their evaluations. Runs that differ in the seed only form one method.
+    """Compare methods by the evaluations of RUNS.
+
+    Runs that differ in the seed only form one method.
 
     Prints interquartile means with bootstrap intervals of 95 per cent, the probability that one method improves on
     another, and, over several environments, pooled scores and performance profiles (Agarwal et al. 2021).
@@ -59,7 +61,7 @@ def read_evaluations(path: str) -> Learned:
 
 
 def text(result: dict[str, Any]) -> str:
-    """Return the comparison as text: a table for every task, probabilities, pooled scores and warnings."""
+    """Return the comparison as text."""
     lines = []
     score = "return at the last step" if result["score"] == "final" else "mean return along the steps"
     width = max(len(group["method"]) for group in result["groups"]) + 2
@@ -96,5 +98,5 @@ def seeds_of(result: dict[str, Any], method: str, tasks: Sequence[str]) -> int:
 
 
 def interval(row: dict[str, Any], digits: int, seeds: int) -> str:
-    """Return the interval of a value as text; empty if there are too few seeds for one."""
+    """Return the interval of a value as text; empty if seeds are too few for one."""
     return "" if seeds < FEWEST_SEEDS else f" [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"

@@ -1,4 +1,4 @@
-"""`entrax compose`: act in a combined task by the Q-functions of trained runs, without learning."""
+"""`entrax compose`: act by the Q-functions of several runs, without learning."""
 
 import math
 from dataclasses import asdict
@@ -34,7 +34,9 @@ from entrax.training.compose import Bound, compose
 @WORKERS
 @OUTPUT
 def command(runs: tuple[str, ...], **given: Any) -> None:
-    """Act by the combined soft Q-functions of RUNS (soft-q, dqn with a temperature, discrete-sac); print the return.
+    """Act by the combined soft Q-functions of RUNS and print the return.
+
+    RUNS are of soft-q, of discrete-sac, or of dqn with a temperature.
 
     Prints returns of sampled actions and, where it can be computed, a bound on the regret of the composed policy in
     discounted soft return. The bound holds if the environment's reward combines the runs' rewards in the same way.

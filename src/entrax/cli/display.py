@@ -1,4 +1,4 @@
-"""The display of a run in training: a live panel on a terminal, plain lines elsewhere."""
+"""The display of a run in training: a live panel, or plain lines."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
 
 
 def make_display(title: str, steps: int) -> "Display":
-    """Return a live display if standard output is a terminal, else one that prints a line for each row."""
+    """Return a live display on a terminal, else one that prints a line for each row."""
     return LiveDisplay(title, steps) if sys.stdout.isatty() else Display(title, steps)
 
 
@@ -113,7 +113,7 @@ def duration(seconds: float) -> str:
 def start_display(
     display: Display, directory: RunDirectory, sentences: Iterable[str], given: Mapping[str, Any]
 ) -> list[Any]:
-    """Start the display of a run, print `sentences` about it, and return the loggers that the options ask for."""
+    """Start the display of a run, print `sentences`, and return the chosen loggers."""
     display.start()
     for sentence in sentences:
         show(sentence)

@@ -54,13 +54,13 @@ def command(start_time: float, **given: Any) -> None:
 
 
 def build(arguments: Sequence[str]) -> click.Command:
-    """Return the command with the flags of the agent of the run that the arguments name."""
+    """Return the command with the flags of the agent of the run in the arguments."""
     flags = field_options(TrainingOptions, defaults=False) + agent_options(_agent(arguments), defaults=False)
     return click.Command("finetune", params=command.params + flags, callback=command.callback, help=command.help)
 
 
 def tune(given: dict[str, Any], start_time: float) -> None:
-    """Fine-tune a policy, evaluate it, write its report, and print what was carried over and where everything is."""
+    """Fine-tune a policy, evaluate it, write its report, and print where it is."""
     settings = given_settings(given, command.params)
     if "steps" not in settings:
         raise UsageError("--steps is missing: how many steps to fine-tune for.")
@@ -93,7 +93,10 @@ def tune(given: dict[str, Any], start_time: float) -> None:
 
 
 def _agent(arguments: Sequence[str]) -> str | None:
-    """Return the agent of the run among the arguments, before they are parsed; one that is not ours only if named."""
+    """Return the agent of the run in the arguments, before they are parsed.
+
+    An agent that is not one of entrax is returned only if `--agent` names it.
+    """
     named = agent_named(arguments)
     if named is not None:
         return named

@@ -12,7 +12,10 @@ from entrax.errors import show
 @checkpoint(best=False)
 @OUTPUT
 def command(run: str, checkpoint: str, as_json: bool, debug: bool) -> None:
-    """Print the SHA-256 of RUN's parameters, optimiser, normaliser, replay and metrics (without wall-clock fields)."""
+    """Print hashes of RUN's contents.
+
+    They are the SHA-256 of parameters, optimiser, normaliser, replay and metrics, without wall-clock fields.
+    """
     from entrax.runs.audit import fingerprint
     from entrax.runs.directory import RunDirectory
 

@@ -1,4 +1,4 @@
-"""The end of a run: evaluate the policy, write figure, film and report, and print where they are."""
+"""The end of a run: evaluate the policy and write figure, film and report."""
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from entrax.training.run import Run, load
 
 
 def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> None:
-    """Evaluate the trained policy, write its report, and print where everything is, unless that was done before."""
+    """Evaluate the policy and write its report, unless that was done before."""
     if not published(run.directory):
         results = evaluated(run, episodes)
         for line in lines(results, command_again("evaluate", run.directory, "best")):
@@ -31,13 +31,15 @@ def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> No
 
 
 def published(directory: RunDirectory) -> bool:
-    """Return whether the run was evaluated and its report written since it was last resumed."""
+    """Return whether the report was written since the run was last resumed."""
     kinds = [row["kind"] for row in directory.events() if row.get("kind") in ("published", "resumed")]
     return kinds[-1:] == ["published"]
 
 
 def evaluated(run: Run, episodes: int) -> dict[str, Evaluation]:
-    """Evaluate the policy's mode, its sampled actions, and the best checkpoint unless it is the last.
+    """Evaluate the policy's mode, sampled actions, and the best checkpoint.
+
+    The best checkpoint is evaluated only if it is not the last.
 
     All play the same episodes. The results are appended to the run's events.
     """
@@ -53,7 +55,7 @@ def evaluated(run: Run, episodes: int) -> dict[str, Evaluation]:
 
 
 def _best(run: Run) -> Run | None:
-    """Return the run with its best policy; None if it has none, or if the best is the last."""
+    """Return the run with its best policy; None without one, or if it is the last."""
     steps = {name.partition("-")[0]: checkpoint.step_of(name) for name in checkpoint.available(run.directory)}
     if "best" not in steps or steps["best"] == steps.get("final"):
         return None
@@ -65,7 +67,7 @@ def _best(run: Run) -> Run | None:
 
 
 def lines(results: dict[str, Evaluation], best: str) -> list[str]:
-    """Return the evaluations as lines of text, with advice if they differ by more than chance.
+    """Return the evaluations as text, with advice if they differ by more than chance.
 
     Args:
         results: the evaluations by name.
@@ -91,7 +93,7 @@ def lines(results: dict[str, Evaluation], best: str) -> list[str]:
 
 
 def better(one: Evaluation, other: Evaluation) -> bool:
-    """Return whether the mean return of `one` is higher by more than two standard errors of the difference."""
+    """Return whether the mean return of `one` is higher by over two standard errors."""
     count = len(one.returns)
     difference = np.array(one.returns) - np.array(other.returns)  # of the same episodes
     return count > 1 and float(difference.mean()) > 2 * float(difference.std(ddof=1)) / count**0.5
@@ -106,7 +108,7 @@ def _success(result: Evaluation) -> str:
 
 
 def places(run: Run) -> dict[str, str | None]:
-    """Return the paths of figure, film, report and policy; None for a file that does not exist."""
+    """Return the paths of figure, film, report and policy; None for a missing file."""
     directory = run.directory
     files = {"figure": directory.figure, "video": directory.video, "report": directory.report}
     policy = directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)
@@ -114,7 +116,7 @@ def places(run: Run) -> dict[str, str | None]:
 
 
 def publish(run: Run, *, video: bool) -> None:
-    """Write figure, film and report from the run's directory, and print where they and the policy are."""
+    """Write figure, film and report, and print where they and the policy are."""
     directory, config = run.directory, run.config
     learning_curve(
         {config["agent"]: run.metrics()}, directory.figure, f"{config['environment']['id']}, {config['agent']}"

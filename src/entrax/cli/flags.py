@@ -1,4 +1,4 @@
-"""Flags of the verbs that train, made from the fields of an agent's Config and of the training options."""
+"""Flags made from the fields of an agent's Config and of the training options."""
 
 import ast
 import dataclasses
@@ -22,7 +22,9 @@ from entrax.training.options import TrainingOptions
 
 
 def field_options(settings: type, *, defaults: bool = True, note: str = "") -> list[click.Parameter]:
-    """Return an option for every field of a dataclass; its value is None if the flag is not given.
+    """Return an option for every field of a dataclass.
+
+    An option that is not given has the value None.
 
     Args:
         settings: the dataclass.
@@ -49,7 +51,7 @@ def _kind(hint: Any) -> Any:
 
 
 def agent_named(arguments: Sequence[str]) -> str | None:
-    """Return the value of --agent before the arguments are parsed, since the parser's flags depend on it."""
+    """Return the value of --agent before the arguments are parsed."""
     for place, argument in enumerate(arguments):
         if argument.startswith("--agent="):
             return argument.removeprefix("--agent=")
@@ -71,7 +73,7 @@ def agent_options(agent: str | None, *, defaults: bool = True) -> list[click.Par
 
 
 def given_settings(given: Mapping[str, Any], own: Iterable[click.Parameter]) -> dict[str, Any]:
-    """Return the agent's and loop's settings among the arguments: those given that are not the verb's `own`."""
+    """Return the given settings: the arguments that are not among the verb's `own`."""
     names = {parameter.name for parameter in own}
     return {name: value for name, value in given.items() if name not in names and value is not None}
 
@@ -80,7 +82,7 @@ PARAMETER = re.compile(r"`(?P<name>[a-z]+(?:_[a-z]+)*)(?:=(?P<value>[^`]+))?`")
 
 
 def with_flags(message: str) -> str:
-    """Replace the parameters of a Python message by flags: `learning_starts` becomes --learning-starts.
+    """Replace parameters in a message by flags: `seed` becomes --seed.
 
     Parameters are in backticks, alone or with a value such as `normalise_obs=True`.
     """
@@ -88,7 +90,7 @@ def with_flags(message: str) -> str:
 
 
 def _flag(name: str, value: str | None) -> str | None:
-    """Return a parameter and its value, written as in Python, as a flag; None if no parameter has that name."""
+    """Return a parameter with its Python value as a flag; None for an unknown name."""
     if name not in _parameters():
         return None
     flag = f"--{name.removesuffix('s') if name == 'env_args' else name}".replace("_", "-")

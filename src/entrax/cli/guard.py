@@ -82,7 +82,7 @@ def fail(sentence: str, code: int) -> None:
 
 
 def unknown_flag(error: click.NoSuchOption) -> str:
-    """Return the error for an unknown flag: entrax's name for it if another library has it, else click's message."""
+    """Return the error for an unknown flag, with entrax's name for it if known."""
     name, parameters = error.option_name, [] if error.ctx is None else error.ctx.command.params
     flags = {p.name: max(p.opts, key=len) for p in parameters}
     if "env" in flags and not flags["env"].startswith("-"):

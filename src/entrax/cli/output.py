@@ -1,4 +1,4 @@
-"""Keep everything but one JSON object off standard output, whatever an environment prints."""
+"""Keep everything but one JSON object off standard output."""
 
 import atexit
 import json
@@ -16,7 +16,10 @@ _answers: list[str] | None = None
 
 @contextmanager
 def json_alone() -> Iterator[None]:
-    """Redirect standard output, of C code and worker processes too, to standard error, except for `print_json`."""
+    """Redirect standard output to standard error, except for `print_json`.
+
+    The output of C code and worker processes is redirected too.
+    """
     global _answers
     _answers, stdout, descriptor = [], sys.stdout, os.dup(1)
     stdout.flush()
@@ -36,7 +39,7 @@ def json_alone() -> Iterator[None]:
 
 
 def print_json(answer: Any) -> None:
-    """Print the result of a verb as JSON: in ASCII, with null for numbers that are not finite."""
+    """Print the result of a verb as ASCII JSON, with null for non-finite numbers."""
     text = json.dumps(to_json(answer), allow_nan=False)
     if _answers is None:
         show(text)

@@ -1,4 +1,4 @@
-"""`entrax plan`: compute the exact soft-optimal value and policy of a finite problem, with a certified error."""
+"""`entrax plan`: solve a finite problem exactly, with a certified error."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -47,7 +47,10 @@ class PlanProblem(NamedTuple):
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw value, policy and entropy.")
 @OUTPUT
 def command(source: str, **given: Any) -> None:
-    """Plan in SOURCE: a Gymnasium id, a map in a text file (. # S G X), or a problem in an .npz file."""
+    """Compute the soft-optimal value and policy of SOURCE.
+
+    SOURCE is a Gymnasium id, a map in a text file (. # S G X), or a problem in an .npz file.
+    """
     import jax
 
     with jax.enable_x64(True):
@@ -66,7 +69,7 @@ def command(source: str, **given: Any) -> None:
 
 
 def read_problem(source: str, given: dict[str, Any]) -> PlanProblem:
-    """Read the problem that SOURCE names, with the discount and horizon of the options."""
+    """Read the problem that SOURCE names, with the options' discount and horizon."""
     overrides = {name: given[name] for name in ("discount", "horizon") if given[name] is not None}
     path, map_options = Path(source), {name: given[name] for name in MAP_OPTIONS if given[name] is not None}
     is_map = path.suffix != ".npz" and path.is_file()
@@ -114,7 +117,7 @@ def read_environment(name: str, env_args: Sequence[str], options: dict[str, Any]
 
 
 def solve(problem: PlanProblem, given: dict[str, Any]) -> dict[str, Any]:
-    """Solve a problem. With a horizon, value and policy are those of the first decision.
+    """Solve a problem; with a horizon, return the answer of the first decision.
 
     Returns the answer as numbers and NumPy arrays by name, and under `posterior` that of `infer` if it was asked for.
     """
@@ -154,7 +157,7 @@ def solve(problem: PlanProblem, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def infer(mdp: "FiniteMDP", temperature: float) -> dict[str, Any]:
-    """Compute the exact posterior, and how it compares with the variational one, at the first decision."""
+    """Compute the exact and the variational posterior at the first decision."""
     import numpy as np
 
     from entrax.exact.posterior import posterior, variational_posterior

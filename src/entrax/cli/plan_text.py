@@ -1,4 +1,4 @@
-"""The result of `entrax plan` as text: a headline, and a map with arrows and values, or a table of states."""
+"""The result of `entrax plan` as text: a map with arrows and values, or a table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ def certificate(answer: dict[str, Any]) -> str:
 
 
 def show_posterior(console: Console, layout: "Layout | None", posterior: dict[str, Any], terminal: np.ndarray) -> None:
-    """Print the evidence, its bound, and the optimism of the exact posterior in every state."""
+    """Print the evidence, its bound, and the optimism of the exact posterior."""
     evidence, bound = posterior["log_evidence"], posterior["evidence_lower_bound"]
     console.print(f"\nlog evidence {evidence:.10g}, its variational bound {bound:.10g}", soft_wrap=True)
     console.print("policy of the exact posterior at the first decision, and its optimism:\n", soft_wrap=True)
@@ -92,7 +92,7 @@ def show_values(
 
 
 def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: Sequence[str]) -> list[Text]:
-    """Return a line for each row of the map, with the text of each state on the colour of its value."""
+    """Return a line for each row of the map, each state on the colour of its value."""
     live = value[~terminal]
     low, high = (float(live.min()), float(live.max())) if live.size else (0.0, 0.0)
     cell = max(map(len, texts))
@@ -113,7 +113,7 @@ def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: 
 
 
 def arrow_texts(layout: "Layout", policy: np.ndarray) -> list[str]:
-    """Return the likeliest moves of each state, two characters wide, after an S where episodes start."""
+    """Return the likeliest moves of each state, after an S where episodes start."""
     marks = np.where(layout.where(START), START, " ")
     return [f"{mark}{moves(row, layout.moves):>2}" for mark, row in zip(marks, policy, strict=True)]
 
@@ -131,7 +131,7 @@ def moves(policy: np.ndarray, arrows: Sequence[str]) -> str:
 
 
 def decimals(value: np.ndarray) -> int:
-    """Return the digits after the point that show about three figures of the largest value."""
+    """Return the digits after the point that show three figures of the largest value."""
     largest = float(np.abs(value).max(initial=0))
     return 2 if largest == 0 else int(np.clip(2 - np.floor(np.log10(largest)), 0, 8))
 
@@ -142,7 +142,7 @@ def cell_width(value: np.ndarray) -> int:
 
 
 def shade(part: float, *, bold: bool) -> Style:
-    """Return a background colour, `part` of the way through `SHADES`, and letters that are legible on it."""
+    """Return a background `part` of the way through `SHADES`, and legible letters."""
     at = part * (len(SHADES) - 1)
     lower = min(int(at), len(SHADES) - 2)
     mixed = [round(a + (at - lower) * (b - a)) for a, b in zip(SHADES[lower], SHADES[lower + 1], strict=True)]
@@ -151,7 +151,7 @@ def shade(part: float, *, bold: bool) -> Style:
 
 
 def state_table(value: np.ndarray, policy: np.ndarray, terminal: np.ndarray, name: str) -> Table:
-    """Return a table of the first states: their value, likeliest action and its probability."""
+    """Return a table of the first states with value, likeliest action and probability."""
     table = Table("state", name, "action", "probability", box=None, pad_edge=True)
     for column in table.columns:
         column.justify = "right"

@@ -21,7 +21,10 @@ from entrax.runs.directory import RunDirectory
 @OUTPUT
 @click.pass_obj
 def command(start_time: float, run: str, **given: Any) -> None:
-    """Resume RUN from its last whole checkpoint; the result is the same, to the byte, as without the interruption."""
+    """Resume RUN from its last whole checkpoint.
+
+    The result is the same, to the byte, as without the interruption.
+    """
     from entrax.environments.source import parse_env_args
     from entrax.training.request import ResumeRequest, Session
     from entrax.training.resume import resume

@@ -28,7 +28,10 @@ def env_arg(text: str = "An argument of the environment; repeatable.") -> Decora
 
 
 def checkpoint(*, best: bool = True) -> Decorator:
-    """Return the option `--checkpoint`; without `best` for verbs that need more than a policy."""
+    """Return the option `--checkpoint`.
+
+    Without `best` for verbs that need more than a policy.
+    """
     names = "latest, best, final" if best else "latest, final"
     return click.option("--checkpoint", default="latest", show_default=True, help=f"{names} or a checkpoint's name.")
 
@@ -40,7 +43,7 @@ OUTPUT = combine(
 NAMED_AGAIN = combine(
     click.option("--agent", help="The run's agent, if it is not one of entrax: module:name or a file."),
     click.option("--env", help="The run's environment, if it is not one of entrax or Gymnasium."),
-    env_arg("An argument of the run's environment, if --env names it; repeatable."),
+    env_arg("An argument of the run's environment that its record lacks; repeatable."),
 )
 """What a run does not hold, because nothing that a file names is imported."""
 FINISH = combine(

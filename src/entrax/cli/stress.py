@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 @NAMED_AGAIN
 @OUTPUT
 def command(run: str, **given: Any) -> None:
-    """Measure the return of RUN's policy under pushes, other masses, slopes, late actions, lost readings and more.
+    """Measure the return of RUN's policy under perturbation.
+
+    Perturbations are pushes, other masses, slopes, delayed actions, lost sensor readings and more.
 
     docs/robustness.md says what each family does at severity 1. Variants are played without perturbation.
     """
@@ -81,7 +83,7 @@ def _draw(record: dict[str, Any], config: dict[str, Any], figure: Path) -> None:
 
 
 def table(result: "Stress") -> str:
-    """Return the result as text: a line for each family and variant, and the skipped families with the reason."""
+    """Return the result as text, with the skipped families and the reasons."""
     actions = "sampled actions" if result.policy == "sampled" else "the policy's mode"
     width = max(map(len, ["unperturbed", *result.families, *result.variants])) + 2
     levels = [f"{level:g}" for level in result.levels[1:]]

@@ -1,4 +1,4 @@
-"""`entrax study`: run an experiment on a claim about soft optimality and print its verdict."""
+"""`entrax study`: test a claim about soft optimality and print the verdict."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,9 @@ EVERY = "all"
 )
 @OUTPUT
 def command(name: str | None, quick: bool, seeds: int | None, out: Path, as_json: bool, debug: bool) -> None:
-    """Run the study NAME; `all` runs every study and writes a page of their verdicts. Without NAME, list the studies.
+    """Run the study NAME and print its verdict. Without NAME, list the studies.
+
+    `all` runs every study and writes a page of their verdicts.
 
     NAME may be a study of your own, `module:STUDY` or `file.py:STUDY`.
 
@@ -66,7 +68,7 @@ def list_studies(as_json: bool) -> None:
 
 
 def run_study(study: "Study", quick: bool, seeds: int | None, out: Path, *, quiet: bool) -> dict[str, Any]:
-    """Run one study, draw its figure if it has one, and print its verdict unless `quiet`. Returns its result."""
+    """Run one study, draw its figure, print its verdict, and return its result."""
     from entrax.report.study_figures import FIGURES, draw_study
     from entrax.studies.study import conduct
 

@@ -41,7 +41,9 @@ from entrax.training.options import PRESETS, TrainingOptions, get_preset
 @OUTPUT
 @click.pass_obj
 def command(start_time: float, **given: Any) -> None:
-    """Train an agent on ENV: a Gymnasium id, an environment of entrax, or one of your own.
+    """Train an agent on ENV.
+
+    ENV is a Gymnasium id, an environment of entrax, or one of your own.
 
     Without --agent the flags of every agent are listed; with it, those of that agent, with defaults and ranges. A
     --preset may have other defaults.

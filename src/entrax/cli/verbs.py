@@ -12,7 +12,10 @@ ARGUMENTS = "entrax.arguments"
 
 
 class Verbs(click.Group):
-    """The verbs. A verb's module has a `command`, or a function `build(arguments)` that returns it."""
+    """The verbs of the command line.
+
+    A verb's module has a `command`, and a function `build(arguments)` that returns it if its flags depend on them.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*VERBS]

@@ -13,7 +13,9 @@ from entrax.errors import show
 @click.argument("run")
 @OUTPUT
 def command(run: str, as_json: bool, debug: bool) -> None:
-    """Check every checkpoint of RUN, its replay log and its metrics against their hashes, and read its arrays.
+    """Check RUN's checkpoints, replay log and metrics for damage.
+
+    Files are compared with their hashes, and arrays are read.
 
     The exit status is 0 if every checkpoint is whole, and 1 if not.
     """

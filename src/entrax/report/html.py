@@ -34,7 +34,10 @@ smoothed returns of training episodes. The panels below show metrics of the agen
 
 
 def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
-    """Write report.html from the files of a run and return its path; `no_video` says why there is no film."""
+    """Write report.html from the files of a run and return its path.
+
+    `no_video` says why there is no film.
+    """
     config = run.config
     title = f"{config['environment']['id']} · {config['agent']} · seed {config['seed']}"
     events = run.events()
@@ -71,7 +74,7 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
 
 
 def _origin(events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the command that started the run, and when; empty for a run of an older version."""
+    """Return the command that started the run, and when; empty for older runs."""
     for event in events:
         if event.get("kind") == "started":
             date = str(event["time"]["date"]).replace("T", " ").replace("+00:00", " UTC")

@@ -6,7 +6,7 @@ from entrax.runs.directory import RunDirectory
 
 
 def final_evaluations(run: RunDirectory) -> dict[str, dict[str, Any]]:
-    """Return the evaluations made when training ended, by name: `mode`, `sampled` and `best`.
+    """Return the last evaluations of a run by name: `mode`, `sampled` and `best`.
 
     Evaluations at an earlier number of steps, from before a run was extended, are left out. Runs of older versions
     name no evaluation; theirs go by the policy that was evaluated.
@@ -17,5 +17,5 @@ def final_evaluations(run: RunDirectory) -> dict[str, dict[str, Any]]:
 
 
 def success_text(rate: float | None) -> str:
-    """Return the share of successful episodes as the end of a sentence; empty if the environment reports none."""
+    """Return the share of successful episodes as text; empty if it is not reported."""
     return "" if rate is None else f", {rate:.0%} successful"

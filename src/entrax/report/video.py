@@ -1,4 +1,4 @@
-"""A film of a policy, rendered without a screen."""
+"""Film a policy, rendered without a screen."""
 
 import errno
 import json
@@ -20,14 +20,14 @@ from entrax.environments.spaces import flattener, spec_of, to_env_action
 from entrax.errors import CannotWrite, EntraxError, write_faults
 
 MUJOCO_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
-BACKENDS = ("egl", "osmesa", "glfw")  # MuJoCo's, the ones that need no screen first
+BACKENDS = ("egl", "osmesa", "glfw")  # of MuJoCo; those that need no screen come first
 PROBE_SECONDS = 60
 WIDTH = 480
-PICTURES_PER_SECOND = 30  # enough to look at; the film runs at the environment's own speed all the same
-# About constant quality, capped so that 20 seconds stay below 1.5 MB: the report holds the film in itself.
+PICTURES_PER_SECOND = 30  # the film still runs at the environment's own speed
+# About constant quality, capped so that 20 seconds stay below 1.5 MB: the report embeds the film.
 ENCODING = ["-c:v", "libx264", "-crf", "25", "-maxrate", "500k", "-bufsize", "500k", "-pix_fmt", "yuv420p"]
 DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES)
-"""What the encoder may say about the file that it writes."""
+"""Errors that the encoder may report about the file that it writes."""
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -39,14 +39,26 @@ def record(
     seed: int,
     max_seconds: float = 20.0,
 ) -> str | None:
-    """Film `max_seconds` of the policy's episodes as an MP4 at `path`; why there is no film, or None if there is one.
+    """Film the policy's episodes as an MP4.
 
-    `act(obs [1, obs], episodes [1], t [1])` gives the actions [1, action] in the environment's bounds. Without OpenGL,
-    or for an environment that does not render, nothing is written and nothing raised. Raises CannotWrite.
+    Without OpenGL, or for an environment that does not render, nothing is written and nothing raised.
+
+    Args:
+        source: how to make the environment.
+        act: `act(obs [1, obs], episodes [1], t [1])` returns actions [1, action] in the environment's bounds.
+        path: of the film.
+        seed: of the episodes.
+        max_seconds: the longest duration of the film.
+
+    Returns:
+        None, or the reason if there is no film.
+
+    Raises:
+        CannotWrite: if the file cannot be written.
     """
-    backend, unable = _working_backend(source)
-    if unable is not None:
-        return unable
+    backend, failure = _working_backend(source)
+    if failure is not None:
+        return failure
     aside = path.with_name(f".{path.name}.partial")
     try:
         with _environment_variables(backend), exits_caught():
@@ -57,10 +69,7 @@ def record(
         raise
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # drawing is the environment's and the driver's affair: whatever fails, training is done
+    except (Exception, SystemExit) as error:  # of the environment or the driver; the trained policy is saved already
         return f"rendering failed: {type(error).__name__}: {error}"
     finally:
         aside.unlink(missing_ok=True)
@@ -68,12 +77,15 @@ def record(
 
 
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
-    """Environment variables under which `source` renders, and a reason if there are none."""
+    """Return environment variables under which `source` renders, or why it does not."""
     if source.importable:
         command, given = ["-m", "entrax.report.probe"], json.dumps(source.to_process())
     else:
-        command, given = ["-c", MUJOCO_PROBE], ""  # the environment cannot be tried elsewhere, MuJoCo's OpenGL can
-    # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.
+        command, given = (
+            ["-c", MUJOCO_PROBE],
+            "",
+        )  # another process cannot make the environment, but it can try MuJoCo's OpenGL
+    # pygame needs no screen. One thread for Mesa's rasteriser: more are slower on a machine with other work.
     chosen = {
         name: os.environ.get(name, value) for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "1"))
     }
@@ -90,7 +102,7 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
 
 
 def _probe(command: list[str], given: str, variables: Mapping[str, str]) -> str | None:
-    """Why the command fails on this input under these environment variables, or None if it does not."""
+    """Return why the command fails on this input; None if it succeeds."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = os.environ | variables | {"PYTHONPATH": path}
     try:
@@ -107,7 +119,7 @@ def _probe(command: list[str], given: str, variables: Mapping[str, str]) -> str 
 
 @contextmanager
 def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set for the time of the film only: what the user runs afterwards is to find them as they were."""
+    """Set environment variables, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -123,7 +135,7 @@ def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
 def _film(source: EnvSource, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
     env = source.make(render_mode="rgb_array")
     try:
-        _follow(env)
+        _track_body(env)
         steps_per_second = float(env.metadata.get("render_fps") or PICTURES_PER_SECOND)
         every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
         steps = max(1, round(max_seconds * steps_per_second))
@@ -132,10 +144,12 @@ def _film(source: EnvSource, act: Callable[..., Any], path: Path, seed: int, max
         env.close()
 
 
-def _follow(env: Any) -> None:
-    """Keep a MuJoCo body in the picture: Gymnasium's own view of HalfCheetah, Ant and Swimmer stands where it began.
+def _track_body(env: Any) -> None:
+    """Choose a camera that follows a MuJoCo body.
 
-    Their models have a camera that follows; it is taken unless the environment was given one or already tracks a body.
+    Gymnasium's default camera of HalfCheetah, Ant and Swimmer does not move.
+
+    Their models have a camera named "track". An environment with a camera of its own choice keeps it.
     """
     import mujoco
     from gymnasium.envs.mujoco import MujocoEnv
@@ -150,7 +164,7 @@ def _follow(env: Any) -> None:
 
 
 def _pictures(env: Any, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
-    """A picture of every `every`-th of `steps` steps, over as many episodes as they last."""
+    """Yield a picture of every `every`-th of `steps` steps, over several episodes."""
     spec, flatten = spec_of(env), flattener(env.observation_space)
     obs, episode, t, ended = None, -1, 0, True
     for step in range(steps):
@@ -172,22 +186,22 @@ def _picture(env: Any) -> Picture:
 
 
 def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
-    """Encode the pictures one by one as they come: twenty seconds of them would fill a gigabyte."""
+    """Encode the pictures one by one; together they would fill a gigabyte."""
     import imageio_ffmpeg
 
     first = next(pictures)
     height, width = first.shape[:2]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
-    # H.264 takes even sizes only. "faststart" lets a browser begin before it has everything.
+    # H.264 takes even sizes only. "faststart" lets a browser play before the download ends.
     scale = f"scale={min(WIDTH, width) // 2 * 2}:-2"
     command += ["-vf", scale, *ENCODING, "-movflags", "+faststart", "-f", "mp4", str(path)]
-    # Its own writer would fork, which is unsafe beside JAX's threads; this starts a process without.
+    # imageio's writer would fork, which is unsafe with JAX's threads.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
         assert encoder.stderr is not None
         try:
-            with suppress(BrokenPipeError):  # the encoder gave up: it says why below
+            with suppress(BrokenPipeError):  # the encoder failed and reports why below
                 encoder.stdin.write(first.tobytes())
                 for picture in pictures:
                     encoder.stdin.write(picture.tobytes())

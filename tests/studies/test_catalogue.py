@@ -39,7 +39,7 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
         written = json.loads((tmp_path / "toy" / "numbers.json").read_text())
         assert (written["verdict"], written["numbers"]["values"]) == (verdicts[seeds], [True, seeds])
     assert verdicts == {1: "refuted", 2: "undecided", 3: "supported"}
-    with pytest.raises(EntraxError, match="`seeds` .*at least 1.*0"):
+    with pytest.raises(EntraxError, match=r"`seeds` .*at least 1.*0"):
         conduct(study, quick=True, seeds=0, out=tmp_path)
 
 

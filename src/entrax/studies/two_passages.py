@@ -125,7 +125,8 @@ STUDY = Study(
         "deterministic one, and the 95 % interval of the probability that a soft seed is reliable before a "
         "deterministic one (never counts as the last step) lies above a half. Refuted if the soft policy's share is "
         f"below {ONE:.0%}, the deterministic one's {BOTH:.0%} or more, or that interval lies below a half. Undecided "
-        f"with fewer than {MIN_SEEDS} seeds, and unless as many seeds of either agent take a passage in half of their rollouts."
+        f"with fewer than {MIN_SEEDS} seeds, and unless as many seeds of either agent take a passage in half of their "
+        "rollouts."
     ),
     run=run,
     judge=judge,

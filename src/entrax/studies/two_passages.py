@@ -120,8 +120,8 @@ STUDY = Study(
     claim="A soft policy keeps using both of two passages, a deterministic one commits to one, even if it is closed.",
     criterion=(
         f"With both passages open, the measure is the share of the less used one in the {ROLLOUTS} rollouts that take "
-        f"one. With one closed, training is reliable once {IN_A_ROW} episodes in a row reach the goal. Supported if, in "
-        f"the median over seeds, that share is {BOTH:.0%} or more under the soft policy and less under the "
+        f"one. With one closed, training is reliable once {IN_A_ROW} episodes in a row reach the goal. Supported if, "
+        f"in the median over seeds, that share is {BOTH:.0%} or more under the soft policy and less under the "
         "deterministic one, and the 95 % interval of the probability that a soft seed is reliable before a "
         "deterministic one (never counts as the last step) lies above a half. Refuted if the soft policy's share is "
         f"below {ONE:.0%}, the deterministic one's {BOTH:.0%} or more, or that interval lies below a half. Undecided "

@@ -109,7 +109,7 @@ def main() -> None:
             run=Path(folder) / "run",
             preset=arguments.preset,
             hook=watch,
-            started=time.perf_counter() - machine.process_seconds(),
+            start_time=time.perf_counter() - machine.process_seconds(),
             eval_every=arguments.eval_every,
             eval_episodes=arguments.eval_episodes,
             checkpoint_seconds=0.0 if arguments.no_saving else 60.0,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.problems.problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, assemble
+from tests.problems.problems_reference import END, agree, branches, random_table
 
 SEEDS = st.integers(0, 2**32 - 1)
 

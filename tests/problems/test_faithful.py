@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
-from tests.problems.problems_reference import branches
 
 from entrax.environments.perturb import Perturbed
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP
+from tests.problems.problems_reference import branches
 
 
 def lake(**options):

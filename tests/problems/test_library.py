@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.problems.problems_reference import END, branches, hard_values
 
 from entrax.problems import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
+from tests.problems.problems_reference import END, branches, hard_values
 
 
 def test_forest_management():

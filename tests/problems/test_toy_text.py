@@ -3,10 +3,10 @@
 import gymnasium
 import numpy as np
 import pytest
-from tests.problems.problems_reference import END, branches, hard_values
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, cannot_terminate, layout_of
+from tests.problems.problems_reference import END, branches, hard_values
 
 
 def start_value(name, discount):

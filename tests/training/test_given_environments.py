@@ -20,7 +20,7 @@ from entrax.environments.perturb import perturbed
 from entrax.errors import EntraxError
 from entrax.policies.controller import act_in_episodes
 from entrax.report.video import record
-from entrax.training.run import command_again
+from entrax.training.from_record import command_again
 from tests.carts import Cart, Maker, Roomy, without_render_mode
 
 SMALL = {"steps": 12, "envs": 2, "workers": 2, "learning_starts": 4, "hidden": (4,), "batch_size": 2, "eval_every": 0}

@@ -1,6 +1,7 @@
 """Deep Q-learning against a float64 reference that enumerates every combination of options."""
 
 from dataclasses import asdict
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -126,7 +127,7 @@ def test_updates_equal_the_float64_reference(case):
 
 
 def test_a_vanishing_temperature_is_temperature_zero():
-    cold = {"exploration": 0.0, "final_exploration": 0.0, "double": False}
+    cold: dict[str, Any] = {"exploration": 0.0, "final_exploration": 0.0, "double": False}
     states = []
     for temperature in (0.0, 1e-7):
         config = configured(temperature=temperature, **cold)

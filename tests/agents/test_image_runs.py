@@ -1,5 +1,7 @@
 """Agents that see nothing but images: they learn what is to be seen, and a resumed run is the same to the byte."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,14 @@ from tests.agents import reference64 as ref
 
 IMAGE = (Leaf("observation", (10, 10, 2), "uint8", 200, (0.0,), (255.0,)),)
 PROGRESS = Progress(step=np.asarray(8, np.int32), horizon=np.asarray(80, np.int32))
-SMALL = {"steps": 600, "hidden": (16,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0, "learning_starts": 60}
+SMALL: dict[str, Any] = {
+    "steps": 600,
+    "hidden": (16,),
+    "discount": 0.0,
+    "eval_every": 0,
+    "checkpoint_every": 0,
+    "learning_starts": 60,
+}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -45,7 +54,7 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
     def stop(row):
         return row["step"] >= 300
 
-    arguments = {"agent": name, "env_args": {"kind": kind}} | SMALL | settings
+    arguments: dict[str, Any] = {"agent": name, "env_args": {"kind": kind}} | SMALL | settings
     whole = entrax.train("tests.environments.dots:Dot", run=tmp_path / "whole", **arguments)
     if name == "dqn":
         entrax.train("tests.environments.dots:Dot", run=tmp_path / "parts", hook=stop, **arguments)

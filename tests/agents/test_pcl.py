@@ -1,5 +1,7 @@
 """Path consistency on a deterministic problem whose soft optimum is known."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,7 @@ V, Q = soft_optimum()
 
 def configured(**fields):
     """`hidden` () makes tables of the networks: a linear layer over one-hot states."""
-    small = {"hidden": (), "discount": GAMMA, "temperature": TAU, "path_length": 3, "window": 5}
+    small: dict[str, Any] = {"hidden": (), "discount": GAMMA, "temperature": TAU, "path_length": 3, "window": 5}
     return pcl.resolve(pcl.Config(**small | fields), SPEC)
 
 

@@ -1,12 +1,21 @@
 """`entrax finetune` as a user meets it."""
 
+from typing import Any
+
 import pytest
 
 import entrax
 from entrax.cli import main
 from entrax.runs.directory import RunDirectory
 
-SMALL = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_every": 0, "eval_episodes": 1}
+SMALL: dict[str, Any] = {
+    "learning_starts": 16,
+    "chunk": 8,
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "eval_every": 0,
+    "eval_episodes": 1,
+}
 
 
 @pytest.fixture(scope="module")

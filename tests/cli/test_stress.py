@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from entrax.cli import main
 from entrax.cli.stress import table
 from entrax.evaluation.stress import Interval, Outcome, Stress
 
-SMALL = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
+SMALL: dict[str, Any] = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_the_table() -> None:
 
 def test_a_condition_that_hangs_is_ended_by_the_time_limit_of_the_run(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")
-    limited = SMALL | {"step_timeout": 2.0, "workers": 1}
+    limited: dict[str, Any] = SMALL | {"step_timeout": 2.0, "workers": 1}
     run = entrax.train("toys:Toy", run=tmp_path / "run", env_args={"truncate": True}, **limited)
     options = ["--env", "toys:Toy", "--families", "action-delay", "--levels", "1", "--episodes", "1"]
     with pytest.raises(SystemExit) as left:

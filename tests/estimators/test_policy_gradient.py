@@ -3,6 +3,8 @@
 The exact gradient comes from a backward recursion that uses no scores.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,7 +167,7 @@ def test_the_linear_baseline_finds_the_values_of_states():
 
 def test_padding_is_ignored():
     valid = np.array([True, True, False])
-    soft = {"temperature": 0.5, "baseline": 2.0}
+    soft: dict[str, Any] = {"temperature": 0.5, "baseline": 2.0}
     padded = jax.grad(lambda w: reinforce_objective(log_probability(w, S[5], A[5]), R[5], 0.9, valid=valid, **soft))(
         WEIGHT
     )

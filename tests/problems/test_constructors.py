@@ -1,5 +1,7 @@
 """Every constructor builds the problem that its arguments describe."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -156,7 +158,7 @@ def test_working_in_blocks_changes_nothing(monkeypatch, block):
     rng = np.random.default_rng(block)
     state = np.concatenate([np.arange(20), rng.integers(20, size=200), np.full(30, 7)])
     reached, coin = rng.integers(20, size=len(state)), rng.integers(2, size=len(state))
-    given = {
+    given: dict[str, Any] = {
         "state": state, "action": 0, "probability": 1 / np.bincount(state)[state], "next_state": reached,
         "reward": np.where(state < 12, coin, 3), "terminated": rng.random(len(state)) < 0.2, "states": 20,
     }  # fmt: skip

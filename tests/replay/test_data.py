@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -168,7 +169,14 @@ def counting(monkeypatch):
 
 @pytest.mark.parametrize("envs", [1, 2])
 def test_each_rollout_is_of_the_policy_and_the_scaling_that_learn_from_it(counting, tmp_path, envs):
-    settings = {"steps": 44, "envs": envs, "workers": 0, "normalise_obs": True, "log_every": 8, "eval_every": 0}
+    settings: dict[str, Any] = {
+        "steps": 44,
+        "envs": envs,
+        "workers": 0,
+        "normalise_obs": True,
+        "log_every": 8,
+        "eval_every": 0,
+    }
     run = entrax.train(Walk, agent=counting, run=tmp_path / "run", **settings)
     rows = [row for row in run.metrics() if "late" in row]
     assert sum(row["updates"] for row in rows[-1:]) == 5  # and the last four steps are no rollout

@@ -29,7 +29,15 @@ from entrax.runs.records import LARGEST_JSON, append_line, read_lines, salvage_l
 from entrax.training.options import TrainingOptions
 from tests.forging import forge_config, forge_meta, forge_sums
 
-SMALL = {"agent": "sac", "steps": 24, "hidden": (4,), "batch_size": 4, "learning_starts": 8, "chunk": 4, "workers": 0}
+SMALL: dict[str, Any] = {
+    "agent": "sac",
+    "steps": 24,
+    "hidden": (4,),
+    "batch_size": 4,
+    "learning_starts": 8,
+    "chunk": 4,
+    "workers": 0,
+}
 SMALL |= {"eval_every": 12, "eval_episodes": 1, "checkpoint_every": 8, "log_every": 4, "envs": 2}
 DEEP = json.loads("[" * 200 + "]" * 200)
 VALUES = [None, True, -1, 0, 2**62, 10**400, 0.5, -1e308, "", "x", "\x1b[2J\ud800", [], {}, [[]], {"a": 1}, DEEP]

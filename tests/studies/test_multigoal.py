@@ -1,6 +1,7 @@
 """The studies on four goals: what is counted, that runs are kept, and numbers that refute."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run
 from entrax.training.options import PRESETS, Preset
 
 NAN = [np.nan, np.nan]
-TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
+TINY: dict[str, Any] = {
+    "steps": 40,
+    "envs": 2,
+    "workers": 0,
+    "eval_every": 0,
+    "learning_starts": 20,
+    "batch_size": 4,
+    "hidden": (8, 8),
+}
 
 
 def test_episodes_count_for_the_goal_they_end_in():
@@ -55,7 +64,7 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
 
 
 def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
-    settings = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
+    settings: dict[str, Any] = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
     whole = runs.trained_run(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
 
     def cut(row):

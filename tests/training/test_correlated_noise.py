@@ -1,5 +1,7 @@
 """Exploration that is correlated from step to step."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -69,7 +71,13 @@ def test_it_goes_on_where_it_was_saved():
 
 
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
-    settings = {"steps": 120, "learning_starts": 20, "batch_size": 8, "hidden": (8,), "noise_correlation": 0.9}
+    settings: dict[str, Any] = {
+        "steps": 120,
+        "learning_starts": 20,
+        "batch_size": 8,
+        "hidden": (8,),
+        "noise_correlation": 0.9,
+    }
     settings |= {"eval_every": 0, "log_every": 20, "checkpoint_every": 40}
     whole = entrax.train("Pendulum-v1", "td3", run=tmp_path / "whole", **settings)
     with pytest.raises(Killed):

@@ -23,7 +23,15 @@ from entrax.report.video import record
 from entrax.training.from_record import command_again
 from tests.carts import Cart, Maker, Roomy, without_render_mode
 
-SMALL = {"steps": 12, "envs": 2, "workers": 2, "learning_starts": 4, "hidden": (4,), "batch_size": 2, "eval_every": 0}
+SMALL: dict[str, Any] = {
+    "steps": 12,
+    "envs": 2,
+    "workers": 2,
+    "learning_starts": 4,
+    "hidden": (4,),
+    "batch_size": 2,
+    "eval_every": 0,
+}
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def test_every_process_is_given_what_the_user_gave(tmp_path):
     named = {"notes": notes, "h": Path("a b/c"), "i": math.hypot, "j": b"\x00"}
     run = entrax.train("tests.carts:Witness", "sac", run=tmp_path / "run", env_args=named | numbers | nested, **SMALL)
     run.evaluate(2, workers=1)
-    again = {"env": "tests.carts:Witness", "env_args": named}
+    again: dict[str, Any] = {"env": "tests.carts:Witness", "env_args": named}
     entrax.load(run.path, **again).evaluate(2, workers=1)
     entrax.resume(run.path, steps=20, **again)
     processes, given = zip(*map(json.loads, notes.read_text().splitlines()), strict=True)
@@ -108,7 +116,7 @@ def test_every_process_is_given_what_the_user_gave(tmp_path):
 
 
 def test_what_cannot_be_recorded_is_named_where_the_record_is_needed_only(tmp_path):
-    lost = {"gravity": lambda: 3.0, "space": gymnasium.spaces.Discrete(2)}
+    lost: dict[str, Any] = {"gravity": lambda: 3.0, "space": gymnasium.spaces.Discrete(2)}
     run = entrax.train(Roomy, "sac", run=tmp_path / "run", env_args=lost, **SMALL)
     assert len(run.evaluate(1).returns) == 1
     loaded = entrax.load(run.path, env="tests.carts:Roomy")

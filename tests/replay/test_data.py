@@ -155,13 +155,13 @@ def counting_update(config, state, batch, progress, key):
 
 @pytest.fixture
 def counting(monkeypatch):
-    agent = ModuleType("counting")
+    agent: Any = ModuleType("counting")
     agent.Config, agent.update = Config, counting_update
     agent.resolve = lambda config, spec: config
     agent.init = lambda config, spec, key: Counting(params=jnp.zeros(()))
     agent.policy = lambda config, state: state
     agent.data = lambda config: Rollout(steps=config.rollout)
-    home = ModuleType("counted")
+    home: Any = ModuleType("counted")
     home.agent = agent
     monkeypatch.setitem(sys.modules, "counted", home)
     return "counted:agent"
@@ -199,7 +199,7 @@ def test_what_an_agent_reports_does_not_take_a_name_of_the_loop(counting, tmp_pa
 def test_what_a_rollout_settles_is_not_to_be_set(counting, tmp_path):
     for name, value in {"chunk": 4, "learning_starts": 5, "updates_per_step": 1.0}.items():
         with pytest.raises(EntraxError, match=f"^`{name}` is fixed for on-policy agents"):
-            entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **{name: value})
+            entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **dict[str, Any]({name: value}))
     # A preset's are for other agents.
     run = entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, preset="fast", workers=0, eval_every=0)
     assert run.config["training"]["updates_per_step"] == 1 / 8

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import imageio_ffmpeg
@@ -18,6 +19,7 @@ def decoded(path: Path) -> tuple[tuple[int, int], float, np.ndarray]:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, check=True)
     about = re.search(r"Video: h264.* (\d+)x(\d+)[ ,].* ([\d.]+) fps", done.stderr.decode())
+    assert about is not None
     width, height = int(about[1]), int(about[2])
     return (width, height), float(about[3]), np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
 
@@ -93,7 +95,7 @@ def test_the_users_environment_variables_stay_as_they_were(tmp_path, monkeypatch
 
 def test_the_camera_follows_a_runner_unless_it_was_chosen():
     for kwargs, follows in (({}, True), ({"camera_id": -1}, False)):
-        env = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
+        env: Any = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
         video._track_body(env)
         assert (env.unwrapped.mujoco_renderer.camera_id >= 0) == follows
         env.close()

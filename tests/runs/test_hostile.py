@@ -360,8 +360,9 @@ NEVER = 10**10
 
 
 def test_options_that_training_takes_can_be_read_again():
-    never = {"learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps"}
-    options = dataclasses.asdict(TrainingOptions(**dict.fromkeys(never, NEVER)))
+    never = ("learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps")
+    given: dict[str, Any] = dict.fromkeys(never, NEVER)
+    options = dataclasses.asdict(TrainingOptions(**given))
     assert schema.checked(options, schema.TRAINING, CONFIG) == options
     with pytest.raises(EntraxError, match="at most"):
         TrainingOptions(steps=2**31)

@@ -86,9 +86,11 @@ def test_what_is_regained_is_the_part_of_what_was_to_be_had():
     paths[1, 3:] = np.nan  # ended before anything happened
     played = PlayedEpisodes(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
     course = robustness.regained(played, np.array([2.0, 3.0, np.nan]), 20.0)
+    assert course is not None
     np.testing.assert_allclose(course[:4], [0.0, 6 / 14, 1.0, 1.0])  # of 20 - 6 still to be had
     assert len(course) == robustness.AFTER + 1
     both = robustness.regained(played, np.array([2.0, np.nan, 3.0]), 15.01)  # of 9.01, and of a hundredth
+    assert both is not None
     np.testing.assert_allclose(both[:3], np.array([0.0, 6 + 5, 14 + 5]) / (9.01 + 0.01))
     assert robustness.regained(played, np.array([np.nan, np.nan, 3.0]), 14.0) is None
     assert robustness.regained(played, np.full(3, np.nan), 20.0) is None

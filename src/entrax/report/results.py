@@ -8,7 +8,7 @@ from entrax.runs.directory import RunDirectory
 def final_evaluations(run: RunDirectory) -> dict[str, dict[str, Any]]:
     """Return the last evaluations of a run by name: `mode`, `sampled` and `best`.
 
-    Evaluations at an earlier number of steps, from before a run was extended, are left out. Runs of older versions
+    Evaluations at an earlier number of steps, from before a run was extended, are ignored. Runs of older versions
     name no evaluation; theirs go by the policy that was evaluated.
     """
     steps = run.config["training"]["steps"]

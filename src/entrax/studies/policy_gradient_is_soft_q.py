@@ -31,7 +31,7 @@ from entrax.studies.study import Numbers, Study, Verdict, decide
 from entrax.tabular import soft_q_learning
 
 ALPHA, DISCOUNT = 0.5, 0.9
-SAME, DIFFERENT = 1e-10, 1e-6  # relative to the largest entry of what is compared
+SAME, DIFFERENT = 1e-10, 1e-6  # relative to the largest entry compared
 Table = Float[Array | np.ndarray, "state action"]
 
 

@@ -26,7 +26,6 @@ def command(run: str, **given: Any) -> None:
 
     The seeds of the episodes differ from those that chose the best checkpoint.
     """
-    from entrax.training.run import load
     from entrax.environments.source import parse_env_args
     from entrax.training.run import load
 

@@ -113,8 +113,8 @@ def test_python_m_entrax_is_entrax(tmp_path):
     ],
 )
 def test_the_shell_completes(words, incomplete, expected):
-    found = ShellComplete(group, {}, "entrax", "_ENTRAX_COMPLETE").get_completions(words, incomplete)
-    assert {item.value for item in found} == expected
+    result = ShellComplete(group, {}, "entrax", "_ENTRAX_COMPLETE").get_completions(words, incomplete)
+    assert {item.value for item in result} == expected
 
 
 def test_completion_is_what_the_shell_asks_for(tmp_path):

@@ -76,7 +76,7 @@ def test_from_one_start_only_draws_tell_episodes_apart(untaught):
     np.testing.assert_array_equal(paths[1:], np.broadcast_to(paths[0], paths[1:].shape))
 
 
-def test_the_ants_place_is_told_too():
+def test_the_ants_place_is_observed_too():
     from entrax.environments.source import EnvSource
 
     env = EnvSource(ANT.anywhere).make()

@@ -44,6 +44,6 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
 
 
 def test_an_interval_encloses_its_middle():
-    found = summarise_seeds([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert found["low"] <= found["interquartile_mean"] == 3.0 <= found["high"]
-    assert found["median"] == 3.0
+    result = summarise_seeds([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert result["low"] <= result["interquartile_mean"] == 3.0 <= result["high"]
+    assert result["median"] == 3.0

@@ -65,10 +65,10 @@ def test_batch_td_is_the_certainty_equivalent(x64):
     mdp = random_walk(study.WALK, exit_rewards=(0.0, 1.0), discount=study.DISCOUNT)
     policy = np.full(mdp.reward.shape, 0.5)
     data = sample_transitions(mdp, policy, steps=200, key=jax.random.key(0))
-    found = study.distances(study.whole_episodes(data, 200), mdp, np.zeros(mdp.states))
-    row = {name: {"values": [value], "median": value} for name, value in found.items()}
+    result = study.distances(study.whole_episodes(data, 200), mdp, np.zeros(mdp.states))
+    row = {name: {"values": [value], "median": value} for name, value in result.items()}
     assert study.judge({"rows": [row]}) == "supported"
-    assert found["td_error"] > 0.5
+    assert result["td_error"] > 0.5
     assert study.judge(changed({"rows": [row]}, [0.1], "rows", 0, "td_to_model", "values")) == "refuted"
     assert study.judge(changed({"rows": [row]}, 0.0, "rows", 0, "monte_carlo_to_model", "median")) == "undecided"
 

@@ -39,22 +39,22 @@ def test_ratios_are_those_of_the_steps_and_what_counts_is_the_best_arms():
         "deterministic": rising(9000),  # never
         "scratch": rising(500),
     }
-    found = fine_tuning.compare_arms(STEPS, returns)
-    np.testing.assert_allclose(found["target"], 80.0)
-    assert found["reached"] == {"soft": 1.0, "low": 1.0, "deterministic": 0.0, "scratch": 1.0}
-    soft = found["per_seed"]["soft"]["median"]
+    result = fine_tuning.compare_arms(STEPS, returns)
+    np.testing.assert_allclose(result["target"], 80.0)
+    assert result["reached"] == {"soft": 1.0, "low": 1.0, "deterministic": 0.0, "scratch": 1.0}
+    soft = result["per_seed"]["soft"]["median"]
     for arm in fine_tuning.OTHERS:
-        ratio = found["per_seed"][arm]["median"] / soft
-        assert found["ratios"][arm] == pytest.approx({"value": ratio, "low": ratio, "high": ratio})
-    assert found["ratios"]["low"]["value"] == pytest.approx(1000 / 500)
-    assert found["ratios"]["deterministic"]["value"] == pytest.approx(2000 / 500)
-    assert found["ratios"]["scratch"]["value"] == pytest.approx(1)
+        ratio = result["per_seed"][arm]["median"] / soft
+        assert result["ratios"][arm] == pytest.approx({"value": ratio, "low": ratio, "high": ratio})
+    assert result["ratios"]["low"]["value"] == pytest.approx(1000 / 500)
+    assert result["ratios"]["deterministic"]["value"] == pytest.approx(2000 / 500)
+    assert result["ratios"]["scratch"]["value"] == pytest.approx(1)
 
 
 def test_an_interval_is_as_wide_as_seeds_differ():
     late = np.concatenate([rising(400, seeds=2), rising(1600, seeds=3)])
-    found = fine_tuning.compare_arms(STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late})
-    interval = found["ratios"]["scratch"]
+    result = fine_tuning.compare_arms(STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late})
+    interval = result["ratios"]["scratch"]
     assert 1 <= interval["low"] < interval["value"] < interval["high"] == pytest.approx(4)
     assert interval["value"] == pytest.approx(4 ** (3 / 5))
 

@@ -73,11 +73,11 @@ def test_training_is_reliable_after_ten_arrivals_in_a_row():
 )
 def test_the_passages_decide(soft, hard, low, high, verdict):
     for seeds, judged in ((3, "undecided"), (4, verdict)):
-        found = {
+        result = {
             kind: {"lesser": [share] * seeds, "median_lesser": share, "reliable": [100] * seeds}
             for kind, share in (("soft", soft), ("deterministic", hard))
         }
-        assert two_passages.judge(found | {"faster": {"low": low, "high": high}}) == judged
+        assert two_passages.judge(result | {"faster": {"low": low, "high": high}}) == judged
 
 
 def test_what_is_regained_is_the_part_of_what_was_to_be_had():
@@ -128,9 +128,9 @@ def arms(soft, hard, seeds=5, matched=5):
     ],
 )
 def test_what_is_kept_decides(soft, hard, matched, verdict):
-    found = arms(soft, hard, matched=matched)
+    result = arms(soft, hard, matched=matched)
     differences = {
-        score: {other: robustness.difference(found["soft"], found[other], score) for other in robustness.OTHERS}
+        score: {other: robustness.difference(result["soft"], result[other], score) for other in robustness.OTHERS}
         for score in robustness.SCORES
     }
     assert robustness.judge({"differences": differences}) == verdict
@@ -173,11 +173,11 @@ def test_both_studies_run_and_are_drawn(tmp_path, monkeypatch):
         assert outcome.verdict == "undecided"  # of one seed
         draw_study(outcome.to_json(), tmp_path / f"{study.name}.png")
         assert (tmp_path / f"{study.name}.png").stat().st_size > 10_000
-    found = outcome.numbers["arms"]
-    assert set(found["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
+    result = outcome.numbers["arms"]
+    assert set(result["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
         "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"
     }  # fmt: skip
-    assert found["twin"]["after"] == FORM.hard
+    assert result["twin"]["after"] == FORM.hard
     assert len(list((tmp_path / "runs").iterdir())) == 6  # each of two agents with two passages and one; soft; its twin
 
     episodes = passages.training_episodes(FORM.trained("td3", 0, tmp_path), 1.0)

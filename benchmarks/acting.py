@@ -59,7 +59,7 @@ def measure(name: str, env: str, envs: int, devices: Devices, arguments: argpars
     agent, spec = get_agent(name), spec_of(EnvSource(env).make())
     config = put(agent.resolve(agent.Config(), spec), devices.learner)
     state = put(jax.jit(lambda key: agent.init(config, spec, key))(jr.key(0)), devices.learner)
-    actor, scaling = Actor(spec.action, devices.actor), put(identity_scaling(spec), devices.learner)
+    actor, scaling = Actor(spec.action, devices.actor, envs), put(identity_scaling(spec), devices.learner)
     progress = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
     key = put(jr.key(1), devices.actor)
     obs = np.random.default_rng(0).standard_normal((envs, spec.obs_size), np.float32)

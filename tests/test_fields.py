@@ -11,7 +11,7 @@ import pytest
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError
-from entrax.fields import UNIT, Settings, at_least, described, field
+from entrax.fields import DERIVED, UNIT, Settings, at_least, described, field, resolved
 from entrax.training.options import TrainingOptions
 
 NAN, INF = float("nan"), float("inf")
@@ -73,3 +73,34 @@ def test_numpy_numbers_are_checked_and_traced_ones_are_not():
     with pytest.raises(EntraxError, match="`discount`"):
         Config(discount=np.float32(1.5))  # type: ignore[arg-type]
     assert jnp.asarray(jax.vmap(lambda d: Config(discount=d).discount)(jnp.array([0.5, 1.0]))).tolist() == [0.5, 1.0]
+
+
+class Config(Settings):
+    rate: float = field(0.5, "Rate.", UNIT, symbol="λ")
+    count: int | None = field(None, "Count.", at_least(1), derived="three", static=True)
+
+
+class Resolved(Config):
+    count: int = DERIVED
+
+
+def test_a_derived_field_keeps_its_help_its_range_and_its_place():
+    given, derived = dataclasses.fields(Config), dataclasses.fields(Resolved)
+    assert [described(f) for f in given] == [described(f) for f in derived]
+    config = resolved(Resolved, Config(rate=0.25), count=3)
+    assert isinstance(config, Resolved)
+    assert (jnp.asarray(config.rate).dtype, config.count) == (jnp.float32, 3)
+    assert jax.tree.leaves(config) == [config.rate]  # the count is static
+    with pytest.raises(EntraxError, match="`count`"):
+        resolved(Resolved, Config(), count=0)
+
+
+def test_a_resolved_configuration_keeps_the_settings_of_a_wrapping_agent():
+    class Wider(Config):
+        limit: float = field(1.0, "Limit.")
+
+    config = resolved(Resolved, Wider(limit=2.0), count=3)
+    assert isinstance(config, Resolved)
+    assert isinstance(config, Wider)
+    assert (float(config.limit), config.count) == (2.0, 3)
+    assert type(resolved(Resolved, Wider(), count=4)) is type(config)  # or every run would compile anew

@@ -39,14 +39,15 @@ def train(
         env: a Gymnasium id, `module:EnvId`, `module:Class`, `file.py:Class`, or a function or other object that makes
             the environment when called. What worker processes cannot import stays in this process.
         agent: a name that `entrax agents` lists, `module:name`, `file.py`, or a module or other object with the names
-            of `entrax.agents.base.Agent`; by default the first choice for the actions.
+            of `entrax.agents.base.Agent`; or a pair of these, of an agent that wraps another and that one. By default
+            the first choice for the actions.
         steps: environment steps, over all parallel environments.
         seed: everything random follows from it.
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
         preset: "paper" or "fast"; settings given by name win over the preset's.
         env_args: keyword arguments of the environment.
-        prior: the directory of a run whose policy is π₀ in place of the uniform one, for `dqn` with a temperature,
-            `discrete-sac` and `ppo`: entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.
+        prior: the directory of a run whose policy is π₀ in place of the uniform one, for agents that take a prior
+            (`entrax agents`): entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.
         data: the directory of a run, or the id of a Minari data set on this machine, whose transitions are all that is
             learned from, by an agent with a replay. Steps are taken for evaluation only; `steps` times
             `updates_per_step` updates are made.

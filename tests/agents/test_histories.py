@@ -17,7 +17,6 @@ from gymnasium import spaces
 import entrax
 from entrax.agents import reinforce
 from entrax.errors import EntraxError
-from entrax.policies.base import HistoryPolicy, Policy
 from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
 from entrax.policies.recurrent import seen
 from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld
@@ -69,8 +68,8 @@ def episodes(courses):
 
 def log_prob_of_course(policy, s, a):
     """log π of each step, the memory carried along by hand."""
-    first = policy.remember(policy.begin(), jnp.asarray(OBS)[0, s[0]])
-    second = policy.remember(first, jnp.asarray(OBS)[1, s[1]])
+    _, first, _ = policy.act(policy.initial_carry(), jnp.asarray(OBS)[0, s[0]], PROGRESS, None, True)
+    _, second, _ = policy.act(first, jnp.asarray(OBS)[1, s[1]], PROGRESS, None, True)
     return jnp.stack([policy.log_prob(first, a[:1]), policy.log_prob(second, a[1:])])
 
 
@@ -126,7 +125,7 @@ def test_acting_and_learning_remember_the_same():
     config = configured(ref.SPEC, rollout_steps=ENVS * TIMES, initial_log_std=-20.0)
     data = reinforce.data(config)
     replay, rng = UniformReplay(ref.SPEC, data.capacity, ENVS), np.random.default_rng(0)
-    actor, scaling = Actor(ref.SPEC.action, jax.devices()[0]), identity_scaling(ref.SPEC)
+    actor, scaling = Actor(ref.SPEC.action, jax.devices()[0], ENVS), identity_scaling(ref.SPEC)
     first = np.ones(ENVS, bool)
     for k in range(4):
         policy = ref.shaken(reinforce.init(config, ref.SPEC, jr.key(k)).params.policy, k)
@@ -140,7 +139,7 @@ def test_acting_and_learning_remember_the_same():
             replay.append(Transition(obs, action, np.zeros(ENVS), obs, ended, np.zeros(ENVS, bool)))
             first = ended
         batch = jax.tree.map(lambda x: x[0], data.draw(replay, rng, 1))
-        mean = jax.vmap(jax.vmap(policy.mode))(seen(policy, batch, TIMES))
+        mean = jax.vmap(jax.vmap(policy.head.mode))(seen(policy, batch, TIMES))
         np.testing.assert_allclose(batch.action[-TIMES:], mean, atol=1e-6)
 
 
@@ -244,16 +243,12 @@ def test_a_history_beats_every_policy_of_what_is_seen_in_the_aliased_gridworld(t
 def test_rows_of_an_evaluation_remember_their_own_episode():
     config = configured()
     policy = start(config).params.policy
-    assert isinstance(policy, HistoryPolicy)
-    assert not isinstance(policy.head, HistoryPolicy)
-    assert isinstance(policy.head, Policy)
     controller = Controller(policy=policy, scaling=identity_scaling(SPEC), spec=SPEC)
     obs = _rng.normal(size=(6, ref.OBS)).astype(np.float32)
-    memory = policy.begin()
-    wanted = []
+    carry, wanted = policy.initial_carry(), []
     for o in obs:
-        memory = policy.remember(memory, jnp.asarray(o))
-        wanted.append(float(policy.mode(memory)[0]))
+        action, carry, _ = policy.act(carry, jnp.asarray(o), PROGRESS, None, True)
+        wanted.append(float(action[0]))
     act = act_in_episodes(controller, sample=False, seed=0)
     found = [
         act(np.stack([obs[t], obs[max(t - 2, 0)]]), np.array([0, 1]), np.array([t, max(t - 2, 0)])) for t in range(6)

@@ -44,6 +44,7 @@ def problem(seed):
 
 def tabular(q_tables, how, alpha=ALPHA):
     """The composed policy of tables [s, a] of one-hot observations."""
+    choices = Choices(nvec=(ACTIONS,), sizes=(ACTIONS,))
 
     def part(table):
         network = ActionValues(STATES, (1, ACTIONS), (), jr.key(0))
@@ -51,9 +52,10 @@ def tabular(q_tables, how, alpha=ALPHA):
         there = where(network)
         weight = table if there[0].shape == table.shape else table.T
         network = eqx.tree_at(where, network, (jnp.asarray(weight, jnp.float32), jnp.zeros_like(there[1])))
-        return TablePart(scaling=Scaling(mean=jnp.zeros(STATES), scale=jnp.ones(STATES)), critics=network)
+        return TablePart(
+            scaling=Scaling(mean=jnp.zeros(STATES), scale=jnp.ones(STATES)), critics=network, choices=choices
+        )
 
-    choices = Choices(nvec=(ACTIONS,), sizes=(ACTIONS,))
     return ComposedChoices(parts=tuple(map(part, q_tables)), temperature=alpha, choices=choices, how=how)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import entrax
 from entrax.errors import EntraxError
+from entrax.policies.base import Memoryless
 from entrax.replay import Rollout, Sequences, Uniform, UniformReplay
 from entrax.spec import Discrete, Leaf, Spec, Transition
 
@@ -135,7 +136,7 @@ class Config(eqx.Module):
     rollout: int = eqx.field(static=True, default=8)
 
 
-class Counting(eqx.Module):
+class Counting(Memoryless):
     """Acts with the number of updates so far, and with the observation as it was normalised."""
 
     params: jnp.ndarray

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from entrax.errors import EntraxError
-from entrax.runs.pytree import flatten, unflatten
+from entrax.runs.pytree import flatten, nested, unflatten
 
 
 class Pair(NamedTuple):
@@ -73,6 +73,12 @@ def test_a_tree_comes_back_byte_for_byte_through_a_blank_template(tree):
 def test_every_array_has_a_name_of_its_own(tree):
     count = sum(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(tree))
     assert len(flatten(tree)) == count
+
+
+@given(trees)
+def test_names_and_arrays_come_back_through_a_tree_of_dictionaries(tree):
+    stored, again = flatten(tree), flatten(nested(flatten(tree)))
+    assert {name: array.tobytes() for name, array in again.items()} == {n: a.tobytes() for n, a in stored.items()}
 
 
 def test_names_are_paths_of_attributes_indices_and_keys():

@@ -48,7 +48,7 @@ def test_the_actor_draws_what_the_policy_draws():
     config = ppo.resolve(ppo.Config(), spec)
     scaling = Scaling(mean=np.array([0.5, 0.0, -0.5], np.float32), scale=np.array([2.0, 1.0, 1.0], np.float32))
     progress = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(9, np.int32))
-    obs, actor = np.random.default_rng(0).standard_normal((4, 3), np.float32), Actor(spec.action, jax.devices()[0])
+    obs, actor = np.random.default_rng(0).standard_normal((4, 3), np.float32), Actor(spec.action, jax.devices()[0], 4)
     for seed in range(2):
         policy = ppo.policy(config, ppo.init(config, spec, jax.random.key(seed)))
         key = jax.random.key(7 + seed)

@@ -134,9 +134,8 @@ def test_the_estimated_bound_is_the_expectation():
         where = lambda n: (n.network.layers[0].weight, n.network.layers[0].bias)  # noqa: E731
         weight, bias = where(network)
         shaped = jnp.asarray(table if weight.shape == table.shape else table.T, jnp.float32)
-        return TablePart(
-            scaling=identity_scaling(spec), critics=eqx.tree_at(where, network, (shaped, jnp.zeros_like(bias)))
-        )
+        critics = eqx.tree_at(where, network, (shaped, jnp.zeros_like(bias)))
+        return TablePart(scaling=identity_scaling(spec), critics=critics, choices=choices)
 
     spec = spec_of(Chain())
     choices = Choices(nvec=(2,), sizes=(2,))

@@ -11,8 +11,9 @@ import pytest
 import entrax
 from entrax.agents import ddpg, td3
 from entrax.errors import EntraxError
-from entrax.policies.controller import identity_scaling
+from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
 from entrax.runs.audit import fingerprint
+from entrax.runs.pytree import flatten
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor
 from tests.killing import Killed, killer
@@ -22,23 +23,24 @@ PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32
 ENVS, TIMES, CHUNK, SMALL = 16, 800, 16, 1e-3
 
 
-def noise_of(agent, correlation, restore_at=None, episode=10**9):
+def noise_of(agent, correlation, restore_at=None, episode=10**9, older=False):
     """ε [time, env, entry] of actions over many hand-overs; at `restore_at` another actor goes on."""
     config = agent.resolve(agent.Config(noise=SMALL, noise_correlation=correlation, hidden=(4,)), SPEC)
     policy = agent.policy(config, agent.init(config, SPEC, jr.key(0)))
-    actor, obs = Actor(SPEC.action, jax.devices()[0]), np.zeros((ENVS, 1), np.float32)
+    actor, obs = Actor(SPEC.action, jax.devices()[0], ENVS), np.zeros((ENVS, 1), np.float32)
     drawn = []
     for chunk in range(TIMES // CHUNK):
         if chunk == restore_at:
-            arrays = actor.arrays()
-            actor = Actor(SPEC.action, jax.devices()[0])
-            actor.restore(arrays)
+            arrays = flatten(actor.arrays())
+            actor = Actor(SPEC.action, jax.devices()[0], ENVS)
+            actor.restore({"noise": arrays["carry"]} if older else arrays)
+            np.testing.assert_array_equal(flatten(actor.arrays())["carry"], arrays["carry"])
         actor.hand_over(actor.pack(policy, identity_scaling(SPEC), PROGRESS), jr.fold_in(jr.key(1), chunk))
         for t in range(CHUNK):
             first = np.full(ENVS, (chunk * CHUNK + t) % episode == 0)
             action, _ = actor(obs, t, first)
             np.testing.assert_array_equal(actor(obs, t, first)[0], action)  # asked again after a fault
-            drawn.append((action - np.asarray(policy.mode(jnp.zeros(1)))) / SMALL)
+            drawn.append((action - np.asarray(policy.mean(jnp.zeros(1)))) / SMALL)
     return np.array(drawn)
 
 
@@ -66,8 +68,9 @@ def test_every_episode_begins_anew_in_the_stationary_law():
     assert np.mean(noise[1:20] * noise[:19]) > 0.8
 
 
-def test_it_goes_on_where_it_was_saved():
-    np.testing.assert_array_equal(noise_of(td3, 0.9), noise_of(td3, 0.9, restore_at=7))
+@pytest.mark.parametrize("older", [False, True])
+def test_it_goes_on_where_it_was_saved(older):
+    np.testing.assert_array_equal(noise_of(td3, 0.9), noise_of(td3, 0.9, restore_at=7, older=older))
 
 
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
@@ -87,6 +90,21 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
     assert fingerprint(resumed.directory) == fingerprint(whole.directory)
     white = entrax.train("Pendulum-v1", "td3", run=tmp_path / "white", **settings | {"noise_correlation": None})
     assert fingerprint(white.directory)["replay"] != fingerprint(whole.directory)["replay"]
+
+
+def test_a_sampled_evaluation_has_the_noise_too_and_the_mode_has_none():
+    config = td3.resolve(td3.Config(noise=SMALL, noise_correlation=0.9, hidden=(4,)), SPEC)
+    policy = td3.policy(config, td3.init(config, SPEC, jr.key(0)))
+    controller = Controller(policy=policy, scaling=identity_scaling(SPEC), spec=SPEC)
+    obs, mean = np.zeros((1, 1), np.float32), np.asarray(policy.mean(jnp.zeros(1)))
+    acts = {sample: act_in_episodes(controller, sample=sample, seed=0) for sample in (False, True)}
+    drawn = []
+    for t in range(TIMES):
+        now = obs, np.zeros(1, np.int32), np.full(1, t % 400, np.int32)
+        np.testing.assert_array_equal(acts[False](*now)[0], mean)
+        drawn.append((acts[True](*now) - mean) / SMALL)
+    noise = np.array(drawn)
+    assert abs(correlation(noise, 1) / np.mean(noise**2) - 0.9) < 0.06
 
 
 @pytest.mark.parametrize("rho", [1.0, -0.1, float("nan")])

@@ -347,7 +347,7 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path):
     assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)
     energy: dict[str, Any] = {"particles": 4, "value_particles": 4, "temperature": 0.5}
     entrax.train("Pendulum-v1", agent="soft-q", steps=40, run=tmp_path / "soft", **small | energy)
-    with pytest.raises(EntraxError, match=r"units of its temperature: `temperature` must be 0\.5"):
+    with pytest.raises(EntraxError, match=r"units of its temperature.*0\.5"):
         entrax.finetune(tmp_path / "soft", steps=24, temperature=1.0)
 
 

@@ -13,6 +13,7 @@ from gymnasium import spaces
 import entrax
 from entrax.environments.seeds import episode_seed
 from entrax.errors import EntraxError
+from entrax.policies.base import Memoryless
 from entrax.policies.controller import Controller, identity_scaling
 from entrax.spec import Continuous, Leaf, Spec
 from entrax.training.run import _is_key
@@ -166,10 +167,13 @@ def test_a_policy_with_memory_names_the_player(remembering):
         remembering.policy(Mixed.observation_space.sample())
 
 
-class Echo(eqx.Module):
+class Echo(Memoryless):
     """Acts as it observes; counts how often it is traced."""
 
     traced: list = eqx.field(static=True)
+
+    def sample(self, obs, progress, key):
+        return obs, {}
 
     def mode(self, obs):
         self.traced.append(obs.shape)

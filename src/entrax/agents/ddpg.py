@@ -1,7 +1,7 @@
 """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971).
 
-Maximises the expected sum of r with a policy μ that takes one action in each state: the hard counterpart of soft
-actor-critic, without temperature and without entropy. Algorithm 1:
+Maximises the expected sum of r with a deterministic policy μ: the hard counterpart of soft actor-critic, without
+temperature and entropy. Algorithm 1:
 
     y   = r + γ (1 - terminated) Q̄(s', μ̄(s'))            (5)
     J_Q = ½ E (Q(s, a) - y)²                              (4)
@@ -12,15 +12,14 @@ actor-critic, without temperature and without entropy. Algorithm 1:
 Each loss is differentiated in its first argument only. The policy learns from the critic of the same update.
 
 Departs from the paper:
-- the noise ε is Gaussian and independent from step to step; an Ornstein-Uhlenbeck process was found to be no better
-  (Fujimoto et al. 2018). Where single steps average out, as in heavy bodies, `noise_correlation` gives one. The
-  paper's is `noise_correlation 0.85` with the stationary deviation `noise 0.38`. Only training explores with it;
-- as in their stronger version of it, the action enters the critic's first layer, nothing is normalised in batches,
-  parameters are not pulled to 0, both networks learn at one rate and the targets follow faster. The paper's constants
-  are `learning_rate 1e-3`, `policy_learning_rate 1e-4`, `target_rate 1e-3`, `batch_size 64` and `noise 0.2`.
+- the noise ε is Gaussian and independent from step to step; an Ornstein-Uhlenbeck process was no better in Fujimoto et
+  al. 2018. `noise_correlation` gives one, for heavy bodies, which average single steps out. The paper's process is
+  `noise_correlation 0.85` with the stationary deviation `noise 0.38`. Only training explores with it;
+- as in the stronger version of Fujimoto et al., the action enters the critic's first layer, there is no batch
+  normalisation and no weight decay, both networks have one learning rate, and the targets move faster. The paper's
+  constants are `learning_rate 1e-3`, `policy_learning_rate 1e-4`, `target_rate 1e-3`, `batch_size 64` and `noise 0.2`.
 """
 
-from dataclasses import replace
 from typing import TypeVar
 
 import equinox as eqx
@@ -30,10 +29,12 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
+from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import DERIVED, Settings, resolved
 from entrax.nets import MLP, polyak_update
-from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
+from entrax.policies.base import Policy
+from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -44,21 +45,21 @@ P = TypeVar("P")
 class Config(Settings):
     """Hyperparameters; the defaults are those of the stronger version in Fujimoto et al. 2018, arXiv:1802.09477."""
 
-    learning_rate: float = field(1e-3, "Adam's learning rate of the critic.", POSITIVE)
-    policy_learning_rate: float | None = field(
-        None, "Adam's learning rate of the policy.", POSITIVE, derived="the critic's"
-    )
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
-    noise: float = field(
-        0.1, "Standard deviation of the exploration noise, in halves of an action's range.", at_least(0), symbol="σ"
-    )
-    noise_correlation: float | None = correlation_field()
-    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((400, 300), "Widths of the hidden layers.", static=True)
+    learning_rate: float = fields.learning_rate(1e-3, "of the critic")
+    policy_learning_rate: float | None = fields.learning_rate(None, "of the policy", derived="the critic's")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
+    noise: float = fields.noise(0.1)
+    noise_correlation: float | None = fields.noise_correlation()
+    batch_size: int = fields.batch_size(256)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((400, 300))
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    policy_learning_rate: float = DERIVED
 
 
 class Params(eqx.Module):
@@ -77,15 +78,15 @@ class State(eqx.Module):
     opt_state: OptState
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the policy's learning rate; raises EntraxError for an environment that this agent does not take."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill the policy's learning rate. Raises UsageError for an environment that the agent does not take."""
     vectors_only(spec, "ddpg")
     continuous_size(spec, "ddpg")
     policy_rate = config.learning_rate if config.policy_learning_rate is None else config.policy_learning_rate
-    return as_arrays(replace(config, policy_learning_rate=policy_rate))
+    return resolved(Resolved, config, policy_learning_rate=policy_rate)
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critic_key = jr.split(key)
     action_size = continuous_size(spec, "ddpg")
     params = Params(
@@ -97,34 +98,34 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params, opt_state=opt_state)
 
 
-def policy(config: Config, state: State) -> NoisyPolicy:
+def policy(config: Resolved, state: State) -> Policy:
     return noisy_policy(state.params.policy, config.noise, config.noise_correlation)
 
 
-def data(config: Config) -> Uniform:
+def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
 def q_value(critic: MLP, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Scalar:
-    """Q(s, a)."""
+    """Return Q(s, a)."""
     return critic(jnp.concatenate([obs, action]))[0]
 
 
-def td_target(config: Config, targets: Params, batch: Transition) -> Float[Array, " batch"]:
-    """y of equation 5 for every transition."""
+def td_target(config: Resolved, targets: Params, batch: Transition) -> Float[Array, " batch"]:
+    """Return y of equation 5 for each transition."""
     v_next = jax.vmap(lambda s: q_value(targets.critics, s, targets.policy(s)))(batch.next_obs)
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
     return backup(batch.reward, config.discount, v_next, batch.terminated)
 
 
 def critic_loss(critic: MLP, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
-    """J_Q of equation 4, and the mean Q."""
+    """Return J_Q of equation 4, and the mean Q."""
     q = jax.vmap(q_value, (None, 0, 0))(critic, batch.obs, batch.action)
     return 0.5 * jnp.mean((q - y) ** 2), jnp.mean(q)
 
 
 def policy_loss(policy: DeterministicPolicy, critic: MLP, obs: Float[Array, "batch obs"]) -> Scalar:
-    """J_μ, whose gradient is equation 6."""
+    """Return J_μ, whose gradient is equation 6."""
     return -jnp.mean(jax.vmap(lambda s: q_value(critic, s, policy(s)))(obs))
 
 
@@ -134,10 +135,9 @@ def adam_step(rate: ScalarLike, params: P, gradient: P, opt_state: optax.OptStat
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q, then one on J_μ; then the targets follow. `key` is not used."""
-    assert config.policy_learning_rate is not None  # `resolve` filled it
+    """Take one gradient step on J_Q, then one on J_μ; then update the targets. `key` is not used."""
     p, opt = state.params, state.opt_state
     y = td_target(config, state.targets, batch)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)

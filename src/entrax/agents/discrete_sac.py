@@ -12,23 +12,23 @@ The critics and the policy have an output for every action, so that expectations
 
 Each loss is differentiated in its first argument only.
 
-**The target entropy** H̄ decides how random the policy is. A share of the greatest entropy that suits one number of
-actions does not suit another: 0.98 log|A| fails on Atari's 18, and with two actions even 0.89 log|A| is far from
-greedy. By default H̄ therefore means the same for every |A|: the entropy of a policy that takes one action except with
-probability `slip`, and any other then, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is
-reached from `initial_entropy_share` of the greatest entropy by annealing, as in Xu et al. 2021, arXiv:2112.02852.
+**The target entropy** H̄ decides how random the policy is. No fixed share of the largest entropy suits every number of
+actions: 0.98 log|A| fails on Atari's 18, and with two actions even 0.89 log|A| is far from greedy. By default H̄
+therefore means the same for every |A|: the entropy of a policy that takes one action with probability 1 - `slip`, and
+any other otherwise, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is annealed from
+`initial_entropy_share` of the largest entropy, as in Xu et al. 2021, arXiv:2112.02852.
 
-**With a prior policy** π₀ the network's softmax is weighed by it, π = π₀ exp(f)/Σ π₀ exp(f), and -KL(π(·|s) ‖ π₀)
-stands for H(π(·|s)). The temperature is then fixed, or learned for H̄ = -`target_kl`, a mean divergence in nats.
+**With a prior policy** π₀ the network's softmax is weighted by it, π = π₀ exp(f)/Σ π₀ exp(f), and -KL(π(·|s) ‖ π₀)
+replaces H(π(·|s)). The temperature is then fixed, or learned for H̄ = -`target_kl`, a mean divergence in nats.
 
 Departs from the paper:
-- κ = 1 is published, and κ = 0 the default: the smaller of two estimates says less for what has seldom been tried, and
-  with few actions and no other noise nothing makes up for that (Zhou et al. 2022, arXiv:2209.10081, average as well);
+- κ = 1 is published, and κ = 0 the default: the smaller of two estimates is low for rarely tried actions, and with few
+  actions and no other noise nothing corrects that (Zhou et al. 2022, arXiv:2209.10081, also average);
 - the gradients of one update are taken at the same parameters;
 - the targets follow at every update, and the temperature is learned through its logarithm or held fixed;
-- of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
-  arXiv:1910.01741); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
-- MultiDiscrete actions, as `entrax.policies.choices` tells; the critics are compared option by option.
+- for images, the critics share one encoder, whose features the policy uses without training them (Yarats et al. 2021,
+  arXiv:1910.01741). Images are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
+- MultiDiscrete actions are allowed (`entrax.policies.choices`); the critics are compared option by option.
 """
 
 import math
@@ -42,10 +42,14 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.errors import require
-from entrax.fields import BETWEEN_0_AND_1, POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import BETWEEN_0_AND_1, DERIVED, UNIT, Settings, at_least, field, resolved
 from entrax.nets import ActionValues, Encoded, TwinActionValues, on_observations, polyak_update
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
+from entrax.policies.composed import TablePart
+from entrax.policies.controller import Scaling
 from entrax.policies.images import augmented, check_augment, encoded_size, with_encoder
 from entrax.policies.reference import check_prior, probabilities
 from entrax.policies.schedule import Anneal
@@ -57,18 +61,11 @@ from entrax.spec import Progress, Spec, Transition
 class Config(Settings):
     """Hyperparameters. Entropies are in nats."""
 
-    learning_rate: float = field(1e-3, "Adam's learning rate of policy, critics and temperature.", POSITIVE, symbol="λ")
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
-    temperature: float | str = field(
-        "learned",
-        "Weight of the entropy in the objective; a number holds it fixed.",
-        at_least(0, word="learned"),
-        symbol="α",
-    )
-    initial_temperature: float = field(0.1, "Temperature at the start, where it is learned.", POSITIVE)
+    learning_rate: float = fields.learning_rate(1e-3, "of policy, critics and temperature", symbol="λ")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
+    temperature: float | str = fields.learned_temperature()
+    initial_temperature: float = fields.initial_temperature(0.1)
     target_entropy: float | None = field(
         None,
         "Entropy in nats that a learned temperature holds after annealing.",
@@ -83,17 +80,17 @@ class Config(Settings):
     )
     initial_entropy_share: float = field(0.98, "Target entropy at the start, as a share of the largest one.", UNIT)
     anneal_fraction: float = field(0.5, "Part of the run in which the target entropy changes.", UNIT)
-    batch_size: int = field(64, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((128, 128), "Widths of the hidden layers.", static=True)
-    joint_limit: int = field(
-        64,
-        "Most combinations of a MultiDiscrete action that are chosen among at once.",
-        static=True,
-    )
-    augment: int = field(
-        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
-    )
+    batch_size: int = fields.batch_size(64)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((128, 128))
+    joint_limit: int = fields.joint_limit(64)
+    augment: int = fields.augment(0)
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    target_entropy: float = DERIVED
 
 
 Critics = TwinActionValues | Encoded
@@ -113,7 +110,7 @@ class State(eqx.Module):
     prior: Any = None  # π₀, a Prior that no update changes
 
 
-class CategoricalPolicy(eqx.Module):
+class CategoricalPolicy(Memoryless):
     """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
     network: ActionValues | Encoded
@@ -138,9 +135,9 @@ class CategoricalPolicy(eqx.Module):
 
 
 def default_target_entropy(choices: Choices, slip: float) -> float:
-    """Σ_i h(slip) + slip log(n_i - 1): one option is taken except with probability `slip`, and then any other.
+    """Return Σ_i h(slip) + slip log(n_i - 1), the entropy of taking another option with probability `slip`.
 
-    A choice of n options is at most uniform, however great the slip.
+    A choice of n options is at most uniform, however large the slip.
     """
     total = 0.0
     for n in choices.sizes:
@@ -150,17 +147,17 @@ def default_target_entropy(choices: Choices, slip: float) -> float:
     return total
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the target entropy; raises EntraxError for an environment that this agent does not take."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill the target entropy. Raises UsageError for an environment that the agent does not take."""
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     check_augment(config.augment, spec)
     target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
     most = choices.most_entropy
     require(target <= most * (1 + 1e-6), "target_entropy", f"at most {most:.4g}, the greatest there is", target)
-    return as_arrays(replace(config, target_entropy=target))
+    return resolved(Resolved, config, target_entropy=target)
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
@@ -177,8 +174,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state, choices=choices)
 
 
-def with_prior(config: Config, state: State, prior: Any) -> State:
-    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
+def with_prior(config: Resolved, state: State, prior: Any) -> State:
+    """Return the state with π₀. Raises UsageError if π₀ would have no effect, or is over other actions."""
     if isinstance(config.temperature, str):
         need = "a number with a prior, unless there is a `target_kl` to learn it for"
         require(float(config.target_kl) > 0, "temperature", need, config.temperature)
@@ -189,36 +186,63 @@ def with_prior(config: Config, state: State, prior: Any) -> State:
     return replace(state, prior=check_prior(prior, policy(config, state)))
 
 
-def policy(config: Config, state: State) -> CategoricalPolicy:
+def policy(config: Resolved, state: State) -> CategoricalPolicy:
     p = state.params
     return CategoricalPolicy(network=with_encoder(p.policy, p.critics), choices=state.choices, prior=state.prior)
 
 
-def data(config: Config) -> Uniform:
+def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
-def target_entropy(config: Config, state: State, progress: Progress) -> Scalar:
-    """H̄ at this point of the run."""
+def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
+    """Return α; None if it is learned and there is no state."""
+    if state is not None:
+        return jnp.exp(state.params.log_alpha)
+    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
+
+
+def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
+    """Return the same configuration, and the state with another α."""
+    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
+
+
+def carried(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
+    """Carry over all that is learned; the temperature only if it is kept, and learned in the new run."""
+    kept = ("params/log_alpha",) if keep_temperature and isinstance(config.temperature, str) else ()
+    return "params/critics", "params/policy", "targets", *kept
+
+
+def continued(config: Resolved, progress: Progress, final_temperature: float | None) -> dict[str, float]:
+    """Keep the target entropy at its final value."""
+    return {"initial_entropy_share": 0.0}
+
+
+def soft_q(config: Resolved, state: State, scaling: Scaling) -> TablePart:
+    """Return Q̂, for composing."""
+    return TablePart(scaling=scaling, critics=state.params.critics, choices=state.choices, pessimism=config.pessimism)
+
+
+def target_entropy(config: Resolved, state: State, progress: Progress) -> Scalar:
+    """Return H̄ at this point of the run."""
     if state.prior is not None:
         return -jnp.asarray(config.target_kl)
-    assert config.target_entropy is not None
     initial = jnp.maximum(config.initial_entropy_share * state.choices.most_entropy, config.target_entropy)
     return Anneal(start=initial, end=config.target_entropy, fraction=config.anneal_fraction)(progress)
 
 
 def soft_value(
-    config: Config, pi: CategoricalPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"]
+    config: Resolved, pi: CategoricalPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"]
 ) -> tuple[Scalar, Scalar]:
-    """V(s) of equation 10, with these critics and this policy, and H(π(·|s)), or -KL(π ‖ π₀)."""
+    """Return V(s) of equation 10 for these critics and this policy, and H(π(·|s)), or -KL(π ‖ π₀)."""
     q_1, q_2 = critics(obs)
     q_hat = 0.5 * (q_1 + q_2 - config.pessimism * jnp.abs(q_1 - q_2))
     p, pi_0 = pi(obs), probabilities(pi.prior, obs)
     return pi.choices.soft_value(q_hat, p, alpha, pi_0), pi.choices.entropy(p, pi_0)
 
 
-def td_target(config: Config, state: State, batch: Transition) -> Float[Array, " batch"]:
-    """y for every transition."""
+def td_target(config: Resolved, state: State, batch: Transition) -> Float[Array, " batch"]:
+    """Return y for each transition."""
     pi, alpha = policy(config, state), jnp.exp(state.params.log_alpha)
     v_next, _ = jax.vmap(lambda s: soft_value(config, pi, state.targets, alpha, s))(batch.next_obs)
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
@@ -228,7 +252,7 @@ def td_target(config: Config, state: State, batch: Transition) -> Float[Array, "
 def critic_loss(
     critics: Critics, choices: Choices, batch: Transition, y: Float[Array, " batch"]
 ) -> tuple[Scalar, Scalar]:
-    """J_Q, and the mean Q."""
+    """Return J_Q, and the mean Q."""
 
     def q_of_both(obs: Num[Array, " obs"], action: Int[Array, " action"]) -> Float[Array, " 2"]:
         return jax.vmap(choices.q_of, (0, None))(critics(obs), action)
@@ -239,28 +263,28 @@ def critic_loss(
 
 def policy_loss(
     network: ActionValues,
-    config: Config,
+    config: Resolved,
     critics: Critics,
     choices: Choices,
     alpha: Scalar,
     obs: Num[Array, "batch obs"],
     prior: Any = None,
 ) -> tuple[Scalar, Scalar]:
-    """J_π of equation 12, and the mean entropy."""
+    """Return J_π of equation 12, and the mean entropy."""
     pi = CategoricalPolicy(network=with_encoder(network, critics), choices=choices, prior=prior)
     value, entropy = jax.vmap(lambda s: soft_value(config, pi, critics, alpha, s))(obs)
     return -jnp.mean(value), jnp.mean(entropy)
 
 
 def temperature_loss(log_alpha: Scalar, entropy: Scalar, target: Scalar) -> Scalar:
-    """J_α of equation 11."""
+    """Return J_α of equation 11."""
     return jnp.exp(log_alpha) * (entropy - target)
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q, J_π and J_α, then the targets follow. `key` is for the augmentation."""
+    """Take one gradient step on J_Q, J_π and J_α; then update the targets. `key` is for the augmentation."""
     batch = augmented(batch, state.params.critics, config.augment, key)
     p, choices = state.params, state.choices
     alpha = jnp.exp(p.log_alpha)
@@ -278,7 +302,7 @@ def update(
     # Adam is elementwise, so one Adam over Params is the paper's four.
     gradients = Params(policy=g_policy, critics=g_critics, log_alpha=g_alpha)
     steps, opt_state = optax.adam(config.learning_rate).update(gradients, state.opt_state)
-    if not isinstance(config.temperature, str):  # an optimiser that is kept from learning it would still move it
+    if not isinstance(config.temperature, str):  # Adam's averages of a source checkpoint would still move it
         steps = replace(steps, log_alpha=jnp.zeros_like(p.log_alpha))
     params = optax.apply_updates(p, steps)
     info = {"critic_loss": j_q, "q": q, "temperature": alpha}

@@ -1,7 +1,7 @@
 """Deep Q-learning, hard and soft (Mnih et al. 2015; Haarnoja et al. 2017, arXiv:1702.08165, for discrete actions).
 
-One network estimates Q; the temperature α says of what. With α > 0 it is the soft optimum, and actions are drawn from
-the Boltzmann policy; α = 0 is the ordinary one, with ε-greedy actions. The equations are the same:
+One network estimates Q. With a temperature α > 0 it is the Q of the soft optimum, and actions are drawn from the
+Boltzmann policy; with α = 0 it is that of the ordinary optimum, and actions are ε-greedy. The equations are the same:
 
     V(s) = α log Σ_a exp(Q̄(s, a)/α)          max_a Q̄(s, a) at α = 0              (1)
     y    = r + γ (1 - terminated) V(s')                                            (2)
@@ -9,29 +9,29 @@ the Boltzmann policy; α = 0 is the ordinary one, with ε-greedy actions. The eq
     π(a|s) = (1 - ε) exp((Q(s, a) - V(s))/α) + ε / |A|                             (4)
     Q̄    ← Q̄ + τ (Q - Q̄) at every k-th update                                    targets
 
-Double Q-learning (van Hasselt et al. 2016) lets Q choose and Q̄ judge: with π of equation 4 at ε = 0,
+Double Q-learning (van Hasselt et al. 2016) selects actions by Q and evaluates them by Q̄: with π of equation 4 at ε = 0,
 
     V(s) = Σ_a π(a|s) Q̄(s, a) + α H(π(·|s))   Q̄(s, argmax_a Q(s, a)) at α = 0    (5)
 
-in place of (1). α and ε may each be annealed, in a straight line over the first part of the run.
+replaces (1). α and ε may each be annealed linearly over the first part of the run.
 
-With a prior policy π₀, where α > 0, its probabilities weigh the sums of (1) and (4), and -KL(π ‖ π₀) stands for H(π).
+With a prior policy π₀, which requires α > 0, its probabilities weight the sums of (1) and (4), and -KL(π ‖ π₀) replaces
+H(π).
 
 Departs from the papers:
-- the errors are not clipped, Adam takes the place of RMSProp, and the targets follow slowly (τ < 1, k = 1) as later
-  algorithms have them; `target_rate 1` with a `target_period` copies them at once, as published;
-- the learning rate falls in a straight line along the run: with a constant one the greedy policy wavers to the end;
+- the errors are not clipped, Adam replaces RMSProp, and the targets move slowly (τ < 1, k = 1) as in later algorithms;
+  `target_rate 1` with a `target_period` copies them at once, as published;
+- the learning rate falls linearly: with a constant one the greedy policy keeps changing to the end;
 - actions that tie at α = 0 share probability, also in (5);
 - images are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649), none by default;
-- MultiDiscrete actions, as `entrax.policies.choices` tells;
+- MultiDiscrete actions are allowed (`entrax.policies.choices`);
 - with `dueling` the network has two streams (Wang et al. 2016);
-- with `n_step` n > 1 the target follows n steps of an episode, or what there is of them, before it bootstraps:
+- with `n_step` n > 1 the target sums n steps, or fewer where the episode ends, before it bootstraps:
 
     y_n  = Σ_{i<n} γ^i r_i + γ α H(π(·|s_1)) + … + γ^{n-1} α H(π(·|s_{n-1})) + γ^n V(s_n)              (6)
 
-  The entropy of the states between is part of what follows, as it is in V. The actions between are those of replay,
-  with no correction for what the present policy would have done (Hessel et al. 2018). Where α is 0 throughout, only s_0
-  and s_n are drawn, so that n steps cost what one costs.
+  The entropy of the states between counts, as in V. The actions between are those of replay, without correction for the
+  current policy (Hessel et al. 2018). If α is 0 throughout, only s_0 and s_n are drawn: n steps cost the same as one.
 """
 
 from dataclasses import replace
@@ -44,12 +44,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.errors import require
 from entrax.estimators import n_step_return
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import DERIVED, UNIT, Settings, at_least, field, resolved
 from entrax.nets import ActionValues, DuelingQ, Encoded, on_observations, polyak_update
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
-from entrax.policies.controller import FINISHED
+from entrax.policies.composed import TablePart
+from entrax.policies.controller import FINISHED, Scaling
 from entrax.policies.images import augmented, check_augment
 from entrax.policies.reference import check_prior, probabilities
 from entrax.policies.schedule import Anneal
@@ -61,13 +64,13 @@ Network = ActionValues | DuelingQ | Encoded
 
 
 class Config(Settings):
-    """Hyperparameters. What is None depends on the temperature and is filled by `resolve`."""
+    """Hyperparameters. `resolve` fills what depends on the temperature."""
 
-    learning_rate: float = field(2e-3, "Adam's learning rate at the start.", POSITIVE)
-    final_learning_rate: float | None = field(
-        None, "Adam's learning rate at the end of the run.", at_least(0), derived="a tenth of the first"
+    learning_rate: float = fields.learning_rate(2e-3, "at the start")
+    final_learning_rate: float | None = fields.final_learning_rate(
+        None, "at the end of the run", derived="a tenth of the first"
     )
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    discount: float = fields.discount(0.99)
     temperature: float = field(
         0.0, "Weight of the entropy at the start; 0 is hard Q-learning.", at_least(0), symbol="α"
     )
@@ -81,9 +84,7 @@ class Config(Settings):
         None, "Probability of a random action after annealing.", UNIT, derived="0.05 at final temperature 0, else 0"
     )
     anneal_fraction: float = field(0.2, "Part of the run in which temperature and exploration change.", UNIT)
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
+    target_rate: float = fields.target_rate(0.005)
     target_period: int = field(
         1, "Updates between two updates of the target network.", at_least(1), symbol="k", static=True
     )
@@ -94,17 +95,21 @@ class Config(Settings):
     n_step: int = field(
         1, "Rewards summed before the value of the state after them is added.", at_least(1), symbol="n", static=True
     )
-    batch_size: int = field(64, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((128, 128), "Widths of the hidden layers.", static=True)
-    joint_limit: int = field(
-        64,
-        "Most combinations of a MultiDiscrete action that are chosen among at once.",
-        static=True,
-    )
-    augment: int = field(
-        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
-    )
+    batch_size: int = fields.batch_size(64)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((128, 128))
+    joint_limit: int = fields.joint_limit(64)
+    augment: int = fields.augment(0)
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    final_learning_rate: float = DERIVED
+    final_temperature: float = DERIVED
+    exploration: float = DERIVED
+    final_exploration: float = DERIVED
+    double: bool = DERIVED
 
 
 class Params(eqx.Module):
@@ -120,7 +125,7 @@ class State(eqx.Module):
     prior: Any = None  # π₀, a Prior that no update changes
 
 
-class ValuePolicy(eqx.Module):
+class ValuePolicy(Memoryless):
     """π of equation 4: Boltzmann in Q, and with probability ε any action. Satisfies `Policy` and `Prior`."""
 
     critic: Network
@@ -152,8 +157,8 @@ class ValuePolicy(eqx.Module):
         return self(obs, FINISHED)
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills what depends on the temperature; raises EntraxError for an environment that this agent does not take."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill what depends on the temperature. Raises UsageError for an environment that the agent does not take."""
     choices_of(spec, "dqn", config.joint_limit)
     check_augment(config.augment, spec)
     final_rate = 0.1 * config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
@@ -161,19 +166,18 @@ def resolve(config: Config, spec: Spec) -> Config:
     epsilon = float(config.temperature == 0) if config.exploration is None else config.exploration
     final_epsilon = 0.05 * (final == 0) if config.final_exploration is None else config.final_exploration
     double = bool(config.temperature == 0) if config.double is None else config.double
-    return as_arrays(
-        replace(
-            config,
-            final_learning_rate=final_rate,
-            final_temperature=final,
-            exploration=epsilon,
-            final_exploration=final_epsilon,
-            double=double,
-        )
+    return resolved(
+        Resolved,
+        config,
+        final_learning_rate=final_rate,
+        final_temperature=final,
+        exploration=epsilon,
+        final_exploration=final_epsilon,
+        double=double,
     )
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     choices = choices_of(spec, "dqn", config.joint_limit)
 
     def create(size: int, key: PRNGKeyArray) -> Network:
@@ -192,52 +196,65 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     )
 
 
-def with_prior(config: Config, state: State, prior: Any) -> State:
-    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
-    assert config.final_temperature is not None
-    alpha = min(float(config.temperature), float(config.final_temperature))
-    require(alpha > 0, "temperature", "positive for a prior to count", alpha)
+def with_prior(config: Resolved, state: State, prior: Any) -> State:
+    """Return the state with π₀. Raises UsageError if π₀ would have no effect, or is over other actions."""
+    least = min(float(config.temperature), float(config.final_temperature))
+    require(least > 0, "temperature", "positive for a prior to count", least)
     return replace(state, prior=check_prior(prior, policy(config, state)))
 
 
-def policy(config: Config, state: State) -> ValuePolicy:
+def policy(config: Resolved, state: State) -> ValuePolicy:
     return ValuePolicy(
         critic=state.params.critic,
-        temperature=temperature(config),
+        temperature=alpha_schedule(config),
         exploration=exploration(config),
         choices=state.choices,
         prior=state.prior,
     )
 
 
-def data(config: Config) -> Uniform | Sequences:
+def data(config: Resolved) -> Uniform | Sequences:
     if config.n_step > 1:
         hard = bool(config.temperature == 0) and bool(config.final_temperature == 0)
         return Sequences(batch_size=config.batch_size, length=config.n_step, capacity=config.replay_size, ends=hard)
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
-def learning_rate(config: Config) -> Anneal:
-    """The learning rate along the run."""
-    assert config.final_learning_rate is not None
+def learning_rate(config: Resolved) -> Anneal:
+    """Return the learning rate along the run."""
     return Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)
 
 
-def temperature(config: Config) -> Anneal:
-    """α along the run."""
-    assert config.final_temperature is not None
+def alpha_schedule(config: Resolved) -> Anneal:
+    """Return α along the run."""
     return Anneal(start=config.temperature, end=config.final_temperature, fraction=config.anneal_fraction)
 
 
-def exploration(config: Config) -> Anneal:
-    """ε along the run."""
-    assert config.exploration is not None
-    assert config.final_exploration is not None
+def exploration(config: Resolved) -> Anneal:
+    """Return ε along the run."""
     return Anneal(start=config.exploration, end=config.final_exploration, fraction=config.anneal_fraction)
 
 
-def next_value(config: Config, state: State, alpha: Scalar, obs: Num[Array, " obs"]) -> Scalar:
-    """V of equation 1 or 5."""
+def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar:
+    """Return α at a point of the run."""
+    return alpha_schedule(config)(progress)
+
+
+def continued(config: Resolved, progress: Progress, final_temperature: float | None) -> dict[str, float | None]:
+    """Hold ε, and hold α or anneal it over the new run."""
+    alpha, epsilon = float(alpha_schedule(config)(progress)), float(exploration(config)(progress))
+    held: dict[str, float | None] = {"temperature": alpha, "final_temperature": final_temperature}
+    held |= {"exploration": epsilon, "final_exploration": epsilon}
+    return held if final_temperature is None else held | {"anneal_fraction": 1.0}
+
+
+def soft_q(config: Resolved, state: State, scaling: Scaling) -> TablePart:
+    """Return Q, for composing."""
+    return TablePart(scaling=scaling, critics=state.params.critic, choices=state.choices)
+
+
+def next_value(config: Resolved, state: State, alpha: Scalar, obs: Num[Array, " obs"]) -> Scalar:
+    """Return V of equation 1 or 5."""
     choices, q_bar, pi_0 = state.choices, state.targets(obs), probabilities(state.prior, obs)
     if not config.double:
         return choices.soft_max(q_bar, alpha, pi_0)  # (1)
@@ -245,20 +262,20 @@ def next_value(config: Config, state: State, alpha: Scalar, obs: Num[Array, " ob
 
 
 def entropy(state: State, q: Float[Array, "choice option"], alpha: Scalar, obs: Num[Array, " obs"]) -> Scalar:
-    """H(π(·|s)) at ε = 0, or -KL(π ‖ π₀)."""
+    """Return H(π(·|s)) at ε = 0, or -KL(π ‖ π₀)."""
     pi_0 = probabilities(state.prior, obs)
     return state.choices.entropy(state.choices.policy(q, alpha, pi_0), pi_0)
 
 
-def td_target(config: Config, state: State, batch: Transition, alpha: Scalar) -> Float[Array, " batch"]:
-    """y of equation 2 for every transition."""
+def td_target(config: Resolved, state: State, batch: Transition, alpha: Scalar) -> Float[Array, " batch"]:
+    """Return y of equation 2 for each transition."""
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))
     v_next = jax.vmap(partial(next_value, config, state, alpha))(batch.next_obs)
     return backup(batch.reward, config.discount, v_next, batch.terminated)
 
 
-def n_step_target(config: Config, state: State, window: Transition, alpha: Scalar) -> Scalar:
-    """y_n of equation 6 for the first step of one window [time, ...]; of `next_obs`, s_n is enough at α = 0."""
+def n_step_target(config: Resolved, state: State, window: Transition, alpha: Scalar) -> Scalar:
+    """Return y_n of equation 6 for the first step of a window [time, ...]; at α = 0, `next_obs` may hold s_n alone."""
     ended = (jnp.asarray(window.terminated) | jnp.asarray(window.truncated)).at[-1].set(True)
     if len(window.next_obs) == 1:
         reward, end = window.reward, window.next_obs[0]
@@ -273,20 +290,20 @@ def n_step_target(config: Config, state: State, window: Transition, alpha: Scala
 def critic_loss(
     params: Params, choices: Choices, batch: Transition, y: Float[Array, " batch"]
 ) -> tuple[Scalar, tuple[Scalar, Float[Array, "batch choice option"]]]:
-    """J of equation 3; with the mean of Q(s, a), and Q(s, ·) of every transition."""
+    """Return J of equation 3, and the mean of Q(s, a) and Q(s, ·) of each transition."""
     q = jax.vmap(params.critic)(batch.obs)
     q_taken = jax.vmap(choices.q_of)(q, batch.action)
     return 0.5 * jnp.mean((q_taken - y) ** 2), (jnp.mean(q_taken), q)
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J; the targets follow when it is their turn. `key` is for the augmentation.
+    """Take one gradient step on J, and update the targets when due. `key` is for the augmentation.
 
     `batch` holds transitions [batch, ...], or windows [batch, time, ...] of n steps.
     """
-    alpha, choices = temperature(config)(progress), state.choices
+    alpha, choices = alpha_schedule(config)(progress), state.choices
     batch = augmented(batch, state.params.critic, config.augment, key)
     if config.n_step == 1:
         y = td_target(config, state, batch, alpha)

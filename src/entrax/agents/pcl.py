@@ -1,25 +1,25 @@
 """Path consistency learning (Nachum et al. 2017, arXiv:1702.08892).
 
-At the soft optimum of a deterministic problem value and policy agree along every path, whoever chose its actions:
+At the soft optimum of a deterministic problem, value and policy are consistent along every path of any policy:
 
     C(s_t … s_{t+d}) = -V(s_t) + γ^d V(s_{t+d}) + Σ_{j<d} γ^j (r_{t+j} - τ log π(a_{t+j}|s_{t+j})) = 0      (1)
 
-and conversely a pair (V, π) that is consistent along all paths is the optimum. So half the mean square of C is
-minimised over sub-sequences from replay, in the policy and at both ends in the value:
+and a pair (V, π) that is consistent along all paths is the optimum. So half the mean square of C is minimised over
+sub-sequences from replay, in the policy and in the value at both ends:
 
-    J = ½ E C²,   a terminal state being worth 0                                                            (2)
+    J = ½ E C²,   with V = 0 in a terminal state                                                            (2)
 
-With `unified` one network Q stands for both, for discrete actions (section 4.2 of the paper):
+With `unified`, one network Q gives both, for discrete actions (section 4.2 of the paper):
 
     V(s) = τ log Σ_a exp(Q(s, a)/τ),   π(a|s) = exp((Q(s, a) - V(s))/τ)                                     (3)
 
-Where the problem is random the square of C holds the variance of what may follow, and its minimum is another solution.
+In a random problem the mean square of C contains the variance of the next state, and its minimum is not the optimum.
 
 Departs from the paper:
-- batches are drawn uniformly from replay alone, with no batch of the newest episode beside them;
-- paths start at every step of a window; those that meet the window's or an episode's end are shorter than d. Truncation
-  ends a path with V of the true successor;
-- Adam takes the steps, with one learning rate for the policy and one for the value.
+- batches are drawn uniformly from replay; none is of the newest episode;
+- paths start at every step of a window; those that reach the end of the window or of an episode are shorter than d.
+  Truncation ends a path with V of the true successor;
+- the optimiser is Adam, with one learning rate for the policy and one for the value.
 """
 
 import math
@@ -32,11 +32,13 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.agents.base import vectors_only
 from entrax.errors import require
 from entrax.estimators import n_step_return
-from entrax.fields import POSITIVE, UNIT, Settings, as_arrays, at_least, field
+from entrax.fields import POSITIVE, Settings, as_arrays, at_least, field
 from entrax.nets import TanhMLP
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
 from entrax.policies.stochastic import Stochastic, create_policy, create_value
 from entrax.replay import Sequences
@@ -44,30 +46,24 @@ from entrax.spec import Progress, Spec, Transition
 
 
 class Config(Settings):
-    """Hyperparameters; the paper searches over most of them, and the defaults are ours."""
+    """Hyperparameters. The paper searches over most of them; the defaults are ours."""
 
-    learning_rate: float = field(1e-3, "Adam's learning rate of the policy, or of Q.", POSITIVE)
-    value_learning_rate: float = field(1e-3, "Adam's learning rate of a separate value.", POSITIVE)
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
+    learning_rate: float = fields.learning_rate(1e-3, "of the policy, or of Q")
+    value_learning_rate: float = fields.learning_rate(1e-3, "of a separate value")
+    discount: float = fields.discount(0.99)
     temperature: float = field(0.1, "Weight of the entropy.", POSITIVE, symbol="τ")
-    initial_log_std: float = field(
-        0.0, "Initial log standard deviation of continuous actions, in halves of their range.", symbol="log σ"
-    )
+    initial_log_std: float = fields.initial_log_std(0.0)
     unified: bool = field(False, "Take value and policy from one Q-function.", static=True)
     path_length: int = field(10, "Steps of a path whose consistency is learned.", at_least(1), symbol="d", static=True)
     window: int = field(20, "Steps of a sequence in which paths are laid.", at_least(1), static=True)
-    batch_size: int = field(16, "Number of sequences in an update.", at_least(1), static=True)
-    replay_size: int = field(100_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((64, 64), "Widths of the hidden layers.", static=True)
-    joint_limit: int = field(
-        64,
-        "Most combinations of a MultiDiscrete action that are chosen among at once.",
-        static=True,
-    )
+    batch_size: int = fields.batch_size(16, of="sequences")
+    replay_size: int = fields.replay_size(100_000)
+    hidden: tuple[int, ...] = fields.hidden((64, 64))
+    joint_limit: int = fields.joint_limit(64)
 
 
-class Unified(eqx.Module):
-    """Q(s, ·), read as π of equation 3. Satisfies the `Policy` protocol."""
+class Unified(Memoryless):
+    """Q(s, ·), read as π of equation 3."""
 
     q: TanhMLP
     temperature: Scalar
@@ -116,7 +112,7 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for values that do not go together."""
+    """Resolve the configuration. Raises UsageError for settings that contradict each other."""
     vectors_only(spec, "pcl")
     if config.unified:
         choices_of(spec, "pcl with `unified`", config.joint_limit)
@@ -158,7 +154,7 @@ def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
 
 
 def acting(config: Config, params: Params, choices: Choices | None) -> Stochastic | Unified:
-    """π, of its own network or of Q."""
+    """Return π, of its own network or of Q."""
     if not isinstance(params.policy, TanhMLP):
         return params.policy
     assert choices is not None
@@ -168,7 +164,7 @@ def acting(config: Config, params: Params, choices: Choices | None) -> Stochasti
 def inconsistency(
     config: Config, params: Params, choices: Choices | None, window: Transition
 ) -> tuple[Float[Array, " time"], Float[Array, " time"]]:
-    """C of equation 1 for the path from every step of one window [time, ...], and V there."""
+    """Return C of equation 1 for the path from each step of a window [time, ...], and V at each step."""
     pi = acting(config, params, choices)
     v, v_next = value_of(pi, params, window.obs), value_of(pi, params, window.next_obs)
     soft = window.reward - config.temperature * jax.vmap(pi.log_prob)(window.obs, window.action)
@@ -177,7 +173,7 @@ def inconsistency(
 
 
 def value_of(pi: Stochastic | Unified, params: Params, obs: Float[Array, "time obs"]) -> Float[Array, " time"]:
-    """V, of its own network or of Q."""
+    """Return V, of its own network or of Q."""
     if isinstance(pi, Unified):
         return jax.vmap(pi.value)(obs)
     assert params.value is not None
@@ -187,7 +183,7 @@ def value_of(pi: Stochastic | Unified, params: Params, obs: Float[Array, "time o
 def loss(
     params: Params, config: Config, choices: Choices | None, batch: Transition
 ) -> tuple[Scalar, dict[str, Scalar]]:
-    """J of equation 2 over windows [batch, time, ...]."""
+    """Return J of equation 2 over windows [batch, time, ...]."""
     c, v = jax.vmap(partial(inconsistency, config, params, choices))(batch)
     entropy = jax.vmap(jax.vmap(acting(config, params, choices).entropy))(batch.obs)
     j = 0.5 * jnp.mean(c**2)
@@ -197,7 +193,7 @@ def loss(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J. `key` is not used."""
+    """Take one gradient step on J. `key` is not used."""
     p, opt = state.params, state.opt_state
     gradient, info = jax.grad(loss, has_aux=True)(p, config, state.choices, batch)
     step, policy_opt = optax.adam(config.learning_rate).update(gradient.policy, opt.policy)

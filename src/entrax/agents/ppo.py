@@ -8,10 +8,10 @@ A rollout of T steps of each of N environments is collected with π_old. Then, s
     L_clip = E min(ρ_t Â_t, clip(ρ_t, 1 - ε, 1 + ε) Â_t)                                       (7)
     L      = L_clip - c_1 ½ E (V(s_t) - R̂_t)² + c_2 E H(π(·|s_t)),  maximised                  (9)
 
-Â, R̂ and π_old are held from before the first step. Truncation is no end: V of the true successor is bootstrapped, as it
-is where the rollout stops.
+Â, R̂ and π_old are computed once, before the first step. Truncation is no end: V of the true successor is bootstrapped,
+also where the rollout stops.
 
-**Two entropies.** The bonus c_2 H of (9) makes the policy random where it is, and does not look ahead. With a
+**Two entropies.** The bonus c_2 H of (9) makes the policy random in each state, and does not look ahead. With a
 `temperature` α > 0 the rewards become r_t - α log π_old(a_t|s_t): the maximum-entropy objective itself, in which
 entropy later in an episode counts as well, and V is the soft value.
 
@@ -20,14 +20,13 @@ bonus -c_2 E KL(π(·|s_t) ‖ π₀(·|s_t)), in closed form. A Gaussian's prio
 
 Departs from the paper:
 - advantages are normalised in each minibatch, gradients are clipped to a norm, Adam's ε is 1e-5, weights start
-  orthogonal, and the learning rate falls in a straight line on every task, as in the authors' code (the paper lets it
-  fall on Atari only);
+  orthogonal, and the learning rate falls linearly on every task, as in the authors' code (in the paper on Atari only);
 - with continuous actions the training loop scales observations and rewards by their running deviation and clips both
   at 10, as in the authors' code; with discrete ones, or with a temperature, rewards keep their unit;
-- ε does not fall along the run (the paper: on Atari);
-- policy and value share no layers on any task, not even an image's encoder, so that c_1 matters only through the common
-  norm of their gradients;
-- for discrete actions the defaults are ours, for short runs with few steps: the paper's are for millions of frames.
+- ε is constant (in the paper it falls on Atari);
+- policy and value share no layers, not even an image's encoder, so c_1 matters only through the common norm of their
+  gradients;
+- for discrete actions the defaults are ours, for short runs: the paper's are for millions of frames.
 """
 
 from dataclasses import replace
@@ -41,9 +40,10 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.errors import require
 from entrax.estimators import gae, soft_reward
-from entrax.fields import POSITIVE, UNIT, Settings, as_arrays, at_least, field
+from entrax.fields import DERIVED, POSITIVE, Settings, at_least, field, resolved
 from entrax.nets import Encoded, TanhMLP
 from entrax.policies.reference import check_prior, kl, log_probability
 from entrax.policies.schedule import Anneal
@@ -56,26 +56,18 @@ DISCRETE = {"learning_rate": 1e-3, "gae_lambda": 0.95, "epochs": 10, "batch_size
 
 
 def _derived(name: str) -> str:
-    """What a None stands for."""
+    """Return the derived default of a setting, in words."""
     box, discrete = BOX[name], DISCRETE[name]
     return f"{box}" if box == discrete else f"{box} for a Box, {discrete} for discrete actions"
 
 
 class Config(Settings):
-    """Hyperparameters; None is what table 3 has for continuous actions, and our own for discrete ones."""
+    """Hyperparameters. Derived defaults are those of table 3 for continuous actions, and ours for discrete ones."""
 
-    learning_rate: float | None = field(
-        None, "Adam's learning rate at the start.", POSITIVE, derived=_derived("learning_rate")
-    )
-    final_learning_rate: float = field(0.0, "Adam's learning rate at the end of the run.", at_least(0))
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    gae_lambda: float | None = field(
-        None,
-        "Generalised advantage estimation: 0 trusts the value, 1 the rewards.",
-        UNIT,
-        symbol="λ",
-        derived=_derived("gae_lambda"),
-    )
+    learning_rate: float | None = fields.learning_rate(None, "at the start", derived=_derived("learning_rate"))
+    final_learning_rate: float = fields.final_learning_rate(0.0, "at the end of the run")
+    discount: float = fields.discount(0.99)
+    gae_lambda: float | None = fields.gae_lambda(None, derived=_derived("gae_lambda"))
     clip: float = field(0.2, "Largest change of an action's probability ratio that is rewarded.", POSITIVE, symbol="ε")
     value_coefficient: float = field(1.0, "Weight of the value's loss.", at_least(0), symbol="c₁")
     entropy_coefficient: float = field(0.0, "Weight of an entropy bonus in the loss.", at_least(0), symbol="c₂")
@@ -83,27 +75,25 @@ class Config(Settings):
     max_gradient_norm: float = field(
         0.5, "Largest norm of a gradient; longer ones are scaled.", POSITIVE
     )  # authors' code
-    initial_log_std: float = field(
-        0.0, "Initial log standard deviation of continuous actions, in halves of their range.", symbol="log σ"
-    )
+    initial_log_std: float = fields.initial_log_std(0.0)
     epochs: int | None = field(None, "Passes over a rollout.", at_least(1), derived=_derived("epochs"), static=True)
     batch_size: int | None = field(
         None, "Number of steps in a minibatch.", at_least(1), derived=_derived("batch_size"), static=True
     )
-    rollout_steps: int | None = field(
-        None,
-        "Steps between two updates, over all environments.",
-        at_least(1),
-        derived=_derived("rollout_steps"),
-        static=True,
-    )
+    rollout_steps: int | None = fields.rollout_steps(None, derived=_derived("rollout_steps"))
     normalise_advantages: bool = field(True, "Normalise the advantages of a minibatch.", static=True)
-    hidden: tuple[int, ...] = field((64, 64), "Widths of the hidden layers.", static=True)
-    joint_limit: int = field(
-        64,
-        "Most combinations of a MultiDiscrete action that are chosen among at once.",
-        static=True,
-    )
+    hidden: tuple[int, ...] = fields.hidden((64, 64))
+    joint_limit: int = fields.joint_limit(64)
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    learning_rate: float = DERIVED
+    gae_lambda: float = DERIVED
+    epochs: int = DERIVED
+    batch_size: int = DERIVED
+    rollout_steps: int = DERIVED
 
 
 class Params(eqx.Module):
@@ -118,7 +108,7 @@ class State(eqx.Module):
 
 
 class Examples(NamedTuple):
-    """What the surrogate needs of each step of a rollout, [step, ...]."""
+    """The inputs of the surrogate for each step of a rollout, [step, ...]."""
 
     obs: Num[Array, "step obs"]
     action: Num[Array, "step action"]
@@ -127,23 +117,18 @@ class Examples(NamedTuple):
     target: Float[Array, " step"]  # R̂
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills what depends on the kind of actions; raises EntraxError for values that do not go together."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill what depends on the kind of actions. Raises UsageError for settings that contradict each other."""
     defaults = BOX if isinstance(spec.action, Continuous) else DISCRETE
-    config = replace(config, **{k: v for k, v in defaults.items() if getattr(config, k) is None})  # type: ignore[arg-type]
-    assert config.learning_rate is not None
-    assert config.gae_lambda is not None
-    assert config.epochs is not None
-    assert config.batch_size is not None
-    assert config.rollout_steps is not None
+    filled = resolved(Resolved, config, **{k: v for k, v in defaults.items() if getattr(config, k) is None})
     least = 2 if config.normalise_advantages else 1
-    require(config.batch_size >= least, "batch_size", f"at least {least}", config.batch_size)
-    whole = config.rollout_steps >= 1 and config.rollout_steps % config.batch_size == 0
-    require(whole, "rollout_steps", f"a multiple of `batch_size`, {config.batch_size}", config.rollout_steps)
-    return as_arrays(config)
+    require(filled.batch_size >= least, "batch_size", f"at least {least}", filled.batch_size)
+    whole = filled.rollout_steps % filled.batch_size == 0
+    require(whole, "rollout_steps", f"a multiple of `batch_size`, {filled.batch_size}", filled.rollout_steps)
+    return filled
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, value_key = jr.split(key)
     log_std = jnp.asarray(config.initial_log_std)
     params = Params(
@@ -153,28 +138,26 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, opt_state=optimiser(config, jnp.zeros(())).init(params))
 
 
-def with_prior(config: Config, state: State, prior: Any) -> State:
-    """The state with π₀. Raises EntraxError where that would count for nothing, or is of other actions."""
+def with_prior(config: Resolved, state: State, prior: Any) -> State:
+    """Return the state with π₀. Raises UsageError if π₀ would have no effect, or is over other actions."""
     weight = float(config.temperature) + float(config.entropy_coefficient)
     require(weight > 0, "temperature", "positive, or `entropy_coefficient`, for a prior to count", weight)
     return replace(state, prior=check_prior(prior, state.params.policy))
 
 
-def policy(config: Config, state: State) -> Stochastic:
+def policy(config: Resolved, state: State) -> Stochastic:
     return state.params.policy
 
 
-def data(config: Config) -> Rollout:
-    assert config.rollout_steps is not None
+def data(config: Resolved) -> Rollout:
     return Rollout(steps=config.rollout_steps)
 
 
-def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
-    """Eight environments. With continuous actions, observations and rewards are scaled as in the authors' code.
+def loop_defaults(config: Resolved, spec: Spec) -> dict[str, int | bool]:
+    """Take eight environments. With continuous actions, observations and rewards are scaled as in the authors' code.
 
     With a temperature rewards keep their unit, which is the unit of the temperature.
     """
-    assert config.rollout_steps is not None
     continuous = isinstance(spec.action, Continuous)
     return {
         "envs": shared_by_envs(config.rollout_steps),
@@ -183,14 +166,13 @@ def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
     }
 
 
-def optimiser(config: Config, learning_rate: Scalar) -> optax.GradientTransformation:
-    """Adam on gradients clipped to a norm."""
+def optimiser(config: Resolved, learning_rate: Scalar) -> optax.GradientTransformation:
+    """Return Adam on gradients clipped to a norm."""
     return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.adam(learning_rate, eps=1e-5))
 
 
-def examples(config: Config, params: Params, rollout: Transition, prior: Any = None) -> Examples:
-    """The steps of a rollout [time, env, ...] with equations 11 and 12, in one row."""
-    assert config.gae_lambda is not None
+def examples(config: Resolved, params: Params, rollout: Transition, prior: Any = None) -> Examples:
+    """Return the steps of a rollout [time, env, ...] in one row, with equations 11 and 12."""
     each = jax.vmap(jax.vmap(params.value))
     log_prob = jax.vmap(jax.vmap(params.policy.log_prob))(rollout.obs, rollout.action)
     value, next_value = each(rollout.obs)[..., 0], each(rollout.next_obs)[..., 0]
@@ -206,8 +188,8 @@ def examples(config: Config, params: Params, rollout: Transition, prior: Any = N
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
 
-def loss(params: Params, config: Config, batch: Examples, prior: Any = None) -> tuple[Scalar, dict[str, Scalar]]:
-    """-L of equation 9."""
+def loss(params: Params, config: Resolved, batch: Examples, prior: Any = None) -> tuple[Scalar, dict[str, Scalar]]:
+    """Return -L of equation 9."""
     log_ratio = jax.vmap(params.policy.log_prob)(batch.obs, batch.action) - batch.log_prob
     ratio, advantage = jnp.exp(log_ratio), batch.advantage
     if config.normalise_advantages:
@@ -230,11 +212,9 @@ def loss(params: Params, config: Config, batch: Examples, prior: Any = None) -> 
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """All epochs of one rollout [time, env, ...]. Schedules stand where it began."""
-    assert config.epochs is not None
-    assert config.learning_rate is not None
+    """Learn from one rollout [time, env, ...] for all epochs, with schedules as at its first step."""
     steps = batch.reward.size
     began = progress._replace(step=progress.step - steps)
     rate = Anneal(start=config.learning_rate, end=config.final_learning_rate, fraction=1.0)(began)

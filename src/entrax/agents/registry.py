@@ -1,4 +1,4 @@
-"""The names algorithms go by: the file's name with hyphens."""
+"""The list of agents: an agent's name is its file's name with hyphens."""
 
 from typing import Any, NamedTuple
 
@@ -6,13 +6,13 @@ from entrax.spec import Continuous, Spec
 
 
 class Entry(NamedTuple):
-    """A line of the registry."""
+    """One agent: where it is, what it takes, and when to use it."""
 
     module: str
     actions: tuple[str, ...]  # the spaces it takes
     paper: str
     use: str
-    images: bool = False  # whether it takes them, besides vectors
+    images: bool = False  # also observes images, besides vectors
 
 
 REGISTRY = {
@@ -83,7 +83,7 @@ REGISTRY = {
 }
 
 FIRST_CHOICE = {"Box": "sac", "Discrete": "dqn", "MultiDiscrete": "dqn"}
-"""The agent to take for a space of actions when none is named."""
+"""The default agent for each space of actions."""
 
 
 def is_registered(name: Any) -> bool:
@@ -92,5 +92,5 @@ def is_registered(name: Any) -> bool:
 
 
 def default_agent(spec: Spec) -> str:
-    """The agent to take for an environment when none is named."""
+    """Return the default agent for an environment."""
     return FIRST_CHOICE["Box" if isinstance(spec.action, Continuous) else type(spec.action).__name__]

@@ -15,14 +15,13 @@ Departs from the paper:
 - the three gradients of one update are taken at the same parameters (Algorithm 1 leaves their order open), which lets
   them run side by side;
 - the temperature is learned through its logarithm, as in the authors' own code;
-- of images, the critics share one encoder, and the policy takes its features without changing it (Yarats et al. 2021,
-  arXiv:1910.01741): 50 numbers, or by `features` the points where filters respond (Levine et al. 2016,
-  arXiv:1504.00702); they are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
+- for images, the critics share one encoder, whose features the policy uses without training them (Yarats et al. 2021,
+  arXiv:1910.01741): 50 numbers, or with `features` the points where filters respond (Levine et al. 2016,
+  arXiv:1504.00702). Images are shifted at random by up to `augment` pixels (Kostrikov et al. 2020, arXiv:2004.13649);
 - optionally the critics' hidden layers are normalised (`layer_norm`), the policy and the temperature learn at every
   `policy_delay`-th update only (Fujimoto et al. 2018), and the temperature may be held fixed.
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -33,8 +32,9 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.agents.base import continuous_size
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import DERIVED, Settings, at_least, field, resolved
 from entrax.nets import Encoded, TwinQ, on_observations, polyak_update
 from entrax.policies.gaussian import GaussianPolicy
 from entrax.policies.images import augmented, check_augment, check_features, encoded_size, with_encoder
@@ -46,38 +46,29 @@ P = TypeVar("P")
 Actor = GaussianPolicy | Encoded
 Critics = TwinQ | Encoded
 FEATURES = 50
-"""What critics and policy see of an image, unless told otherwise (Yarats et al. 2021, arXiv:1910.01741)."""
+"""Features of an image by default (Yarats et al. 2021, arXiv:1910.01741)."""
 
 
 class Config(Settings):
     """Hyperparameters; the defaults are those of table 1 of the paper."""
 
-    learning_rate: float = field(3e-4, "Adam's learning rate of policy, critics and temperature.", POSITIVE, symbol="λ")
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
-    temperature: float | str = field(
-        "learned",
-        "Weight of the entropy in the objective; a number holds it fixed.",
-        at_least(0, word="learned"),
-        symbol="α",
-    )
-    initial_temperature: float = field(1.0, "Temperature at the start, where it is learned.", POSITIVE)  # authors' code
+    learning_rate: float = fields.learning_rate(3e-4, "of policy, critics and temperature", symbol="λ")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
+    temperature: float | str = fields.learned_temperature()
+    initial_temperature: float = fields.initial_temperature(1.0)  # authors' code
     target_entropy: float | None = field(
         None,
         "Entropy in nats that a learned temperature holds.",
         symbol="H̄",
         derived="minus the number of action entries",
     )
-    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((256, 256), "Widths of the hidden layers.", static=True)
+    batch_size: int = fields.batch_size(256)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((256, 256))
     layer_norm: bool = field(False, "Normalise the critics' hidden layers.", static=True)
     policy_delay: int = field(1, "Critic updates for each update of policy and temperature.", at_least(1), static=True)
-    augment: int = field(
-        0, "Largest random shift of an observed image, in pixels; 0 disables it.", at_least(0), static=True
-    )
+    augment: int = fields.augment(0)
     features: int | str | None = field(
         None,
         "Features of an observed image: their number, or 'points' for the places where filters respond.",
@@ -85,6 +76,12 @@ class Config(Settings):
         derived="50 for images",
         static=True,
     )
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    target_entropy: float = DERIVED
 
 
 class Params(eqx.Module):
@@ -106,16 +103,16 @@ class State(eqx.Module):
     updates: Int[Array, ""]
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the target entropy; raises EntraxError for an environment that this agent does not take."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill the target entropy. Raises UsageError for an environment that the agent does not take."""
     action_size = continuous_size(spec, "sac")
     check_augment(config.augment, spec)
     check_features(config.features, spec)
     entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
-    return as_arrays(replace(config, target_entropy=entropy))
+    return resolved(Resolved, config, target_entropy=entropy)
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     action_size = continuous_size(spec, "sac")
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
@@ -137,26 +134,44 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
 
 
-def policy(config: Config, state: State) -> Actor:
+def policy(config: Resolved, state: State) -> Actor:
     return with_encoder(state.params.policy, state.params.critics)
 
 
-def data(config: Config) -> Uniform:
+def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
+    """Return α; None if it is learned and there is no state."""
+    if state is not None:
+        return jnp.exp(state.params.log_alpha)
+    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
+
+
+def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
+    """Return the same configuration, and the state with another α."""
+    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
+
+
+def carried(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
+    """Carry over all that is learned; the temperature only if it is kept, and learned in the new run."""
+    kept = ("params/log_alpha",) if keep_temperature and isinstance(config.temperature, str) else ()
+    return "params/critics", "params/policy", "targets", *kept
 
 
 def soft_value(
     policy: Actor, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
-    """One draw of V(s) = min_i Q_i(s, a) - α log π(a|s), a ~ π(·|s), and of log π(a|s)."""
+    """Return one draw of V(s) = min_i Q_i(s, a) - α log π(a|s), a ~ π(·|s), and of log π(a|s)."""
     action, log_pi = policy(obs).sample_and_log_prob(key)
     return jnp.min(critics(obs, action)) - alpha * log_pi, log_pi
 
 
 def td_target(
-    config: Config, state: State, batch: Transition, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, key: PRNGKeyArray
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """y of equation 3 for every transition, and log π(a'|s')."""
+    """Return y of equation 3 for each transition, and log π(a'|s')."""
     alpha, keys = jnp.exp(state.params.log_alpha), jr.split(key, len(batch.reward))
     value = partial(soft_value, policy(config, state), state.targets, alpha)
     v_next, log_pi = jax.vmap(value)(batch.next_obs, keys)
@@ -165,7 +180,7 @@ def td_target(
 
 
 def critic_loss(critics: Critics, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
-    """J_Q of equation 5, and the mean Q."""
+    """Return J_Q of equation 5, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
     return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
 
@@ -173,7 +188,7 @@ def critic_loss(critics: Critics, batch: Transition, y: Float[Array, " batch"]) 
 def policy_loss(
     policy: GaussianPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
-    """J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
+    """Return J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
     value, log_pi = jax.vmap(partial(soft_value, with_encoder(policy, critics), critics, alpha))(
         obs, jr.split(key, len(obs))
     )
@@ -181,19 +196,19 @@ def policy_loss(
 
 
 def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar) -> Scalar:
-    """J_α of equation 18."""
+    """Return J_α of equation 18."""
     return jnp.exp(log_alpha) * (entropy - target_entropy)
 
 
-def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
     step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
     return optax.apply_updates(params, step), opt_state
 
 
 def improve_policy(
-    config: Config, state: State, obs: Num[Array, "batch obs"], key: PRNGKeyArray
+    config: Resolved, state: State, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[GaussianPolicy, Scalar, optax.OptState, optax.OptState]:
-    """The policy and log α after one gradient step on J_π and J_α, and their optimisers' states."""
+    """Take one gradient step on J_π and J_α. Return the policy, log α, and their optimisers' states."""
     p, opt = state.params, state.opt_state
     gradient = jax.grad(policy_loss, has_aux=True)
     g_policy, entropy = gradient(p.policy, p.critics, jnp.exp(p.log_alpha), obs, key)
@@ -206,9 +221,9 @@ def improve_policy(
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q and, when it is their turn, on J_π and J_α; then the targets follow."""
+    """Take one gradient step on J_Q and, when due, on J_π and J_α; then update the targets."""
     if config.augment:
         key, augment_key = jr.split(key)
         batch = augmented(batch, state.params.critics, config.augment, augment_key)

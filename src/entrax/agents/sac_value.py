@@ -1,6 +1,6 @@
 """Soft actor-critic, the first version, with a state-value network (Haarnoja et al. 2018a, arXiv:1801.01290).
 
-Algorithm 1, with parameters ψ (value), ψ̄ (its slowly following target), θ₁, θ₂ (critics) and φ (policy). Rewards are
+Algorithm 1, with parameters ψ (value), ψ̄ (its target), θ₁, θ₂ (critics) and φ (policy). Rewards are
 multiplied by `reward_scale`, which acts as the inverse of the temperature; the entropy's weight is 1.
 
     J_V = E ½ (V_ψ(s) - E[min_i Q_i(s, a) - log π(a|s)])²,  a ~ π(·|s)    (5)
@@ -21,8 +21,9 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import POSITIVE, Settings, as_arrays, field
 from entrax.nets import MLP, TwinQ, polyak_update
 from entrax.policies.gaussian import GaussianPolicy
 from entrax.replay import Uniform
@@ -33,15 +34,13 @@ from entrax.spec import Progress, Spec, Transition
 class Config(Settings):
     """Hyperparameters; the defaults are those of table 1 of the paper, the reward scale that of most of its table 2."""
 
-    learning_rate: float = field(3e-4, "Adam's learning rate of all networks.", POSITIVE, symbol="λ")
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
+    learning_rate: float = fields.learning_rate(3e-4, "of all networks", symbol="λ")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
     reward_scale: float = field(5.0, "Factor on the reward: the inverse of the temperature.", POSITIVE, symbol="1/α")
-    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((256, 256), "Widths of the hidden layers.", static=True)
+    batch_size: int = fields.batch_size(256)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((256, 256))
 
 
 class Params(eqx.Module):
@@ -57,7 +56,7 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for an environment that this agent does not take."""
+    """Resolve the configuration. Raises UsageError for an environment that the agent does not take."""
     vectors_only(spec, "sac-value")
     continuous_size(spec, "sac-value")
     return as_arrays(config)
@@ -83,12 +82,12 @@ def data(config: Config) -> Uniform:
 
 
 def value_loss(value: MLP, obs: Float[Array, "batch obs"], soft_value: Float[Array, " batch"]) -> Scalar:
-    """J_V of equation 5; `soft_value` is min_i Q_i(s, a) - log π(a|s)."""
+    """Return J_V of equation 5; `soft_value` is min_i Q_i(s, a) - log π(a|s)."""
     return 0.5 * jnp.mean((jax.vmap(value)(obs)[:, 0] - soft_value) ** 2)
 
 
 def critic_loss(critics: TwinQ, batch: Transition, q_hat: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
-    """J_Q of equation 7, summed over both critics, and the mean Q."""
+    """Return J_Q of equation 7, summed over both critics, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
     return 0.5 * jnp.mean(jnp.sum((q - q_hat[:, None]) ** 2, axis=1)), jnp.mean(q)
 
@@ -96,7 +95,7 @@ def critic_loss(critics: TwinQ, batch: Transition, q_hat: Float[Array, " batch"]
 def policy_loss(
     policy: GaussianPolicy, critics: TwinQ, obs: Float[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, tuple[Float[Array, " batch"], Float[Array, " batch"]]]:
-    """J_π of equation 12; with min_i Q_i(s, a) - log π(a|s) and log π(a|s) of every sample."""
+    """Return J_π of equation 12, and min_i Q_i(s, a) - log π(a|s) and log π(a|s) of each sample."""
 
     def draw(s: Float[Array, " obs"], k: PRNGKeyArray) -> tuple[Scalar, Scalar]:
         action, log_pi = policy(s).sample_and_log_prob(k)
@@ -109,7 +108,7 @@ def policy_loss(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_V, J_Q and J_π, then ψ̄ follows ψ."""
+    """Take one gradient step on J_V, J_Q and J_π; then update ψ̄."""
     p = state.params
     v_next = jax.vmap(state.targets)(batch.next_obs)[:, 0]
     backup = jax.vmap(soft_bellman_backup, (0, None, 0, 0))

@@ -1,7 +1,8 @@
 """Soft Q-learning with a learned sampler (Haarnoja et al. 2017, arXiv:1702.08165).
 
-Learns Q of the maximum-entropy optimum, whose policy is π(a|s) ∝ exp(Q(s, a)/α) for actions a in the unit box, many
-peaks and all. A network f turns noise ξ into draws of it, a = tanh u with u = f(ξ; s), following the Stein direction:
+Learns Q of the maximum-entropy optimum, whose policy is π(a|s) ∝ exp(Q(s, a)/α) for actions a in the unit box, with
+several peaks if need be. A network f turns noise ξ into samples of it, a = tanh u with u = f(ξ; s), along the Stein
+direction:
 
     V(s) = α log E_{a'~q} [exp(min_i Q̄_i(s, a')/α) / q(a')]              (10)
     y    = r + γ (1 - terminated) V(s')
@@ -13,27 +14,25 @@ peaks and all. A network f turns noise ξ into draws of it, a = tanh u with u = 
 
 The kernel κ is Gaussian in u; its width is that of the median distance between the K particles, or `bandwidth`.
 
-V of M samples is biased low, by about α var(w)/2M for weights w of mean 1, so that M grows with the actions' entries
-(`benchmarks/soft_q_bias.py` measures what is left). They are drawn from the uniform law, or from
-the sampler: q is then a mixture of Gaussians in u around M of its draws, as wide as Silverman's rule has it, and a
-share of the uniform law, so that weights are bounded. That density is q's own, so that V errs by M alone, however f
-folds or misses a part of the box.
+V of M samples is biased low, by about α var(w)/2M for weights w of mean 1, so M grows with the size of an action
+(`benchmarks/soft_q_bias.py` measures the rest). The samples come from the uniform distribution, or from the sampler: q
+is then a mixture of Gaussians in u around M of its draws, with the width of Silverman's rule, and a share of the
+uniform distribution, which bounds the weights. The density is exactly q's, so V errs by M alone, even where f folds or
+misses a part of the box.
 
 Departs from the paper:
-- particles are driven in u with the log-determinant of tanh in their density. Driven by Q + Σ log(1 - a²) in a itself,
-  as in the authors' code, they become draws of exp(Q/α) Π(1 - a²), which is not the policy in the backup;
-- two critics whose minimum counts, after Fujimoto et al. 2018; `critics 1` is the paper's;
-- targets follow slowly in place of a copy now and then, and the proposal's density is a mixture's in place of that
-  from the Jacobian of f, which holds for an invertible f only;
+- particles move in u, with the log-determinant of tanh in their density. Moved by Q + Σ log(1 - a²) in a itself, as in
+  the authors' code, they become samples of exp(Q/α) Π(1 - a²), which is not the policy in the backup;
+- the minimum of two critics counts, after Fujimoto et al. 2018; `critics 1` is the paper's;
+- targets move slowly instead of being copied now and then, and the proposal's density is that of the mixture, not that
+  from the Jacobian of f, which requires an invertible f;
 - actions and noise enter the networks at the last hidden layer, which makes many of them in one state cheap;
-- the temperature is given as it is, in place of a scale of the rewards. As with that scale the critics hold Q/α, so
-  that rewards c r at temperature c α are learned as r at α are; networks that hold Q itself have first to reach its
-  size, far from which their actions and states hardly interact.
+- the temperature is a setting, instead of a scale of the rewards. As with such a scale, the critics hold Q/α, so that
+  rewards c r at temperature c α are learned like r at α. Networks of Q itself would first have to grow to its size.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -44,12 +43,17 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
+from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
+from entrax.errors import UsageError
 from entrax.estimators import stein_direction
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field, one_of
+from entrax.fields import DERIVED, POSITIVE, UNIT, Settings, at_least, field, one_of, resolved
 from entrax.nets import polyak_update
 from entrax.nets.distributions import log_det_tanh
 from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
+from entrax.policies.base import Memoryless
+from entrax.policies.composed import EnergyPart
+from entrax.policies.controller import Scaling
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -60,17 +64,15 @@ Critics = Callable[[Array, Array], Array]
 
 PROPOSALS = ("sampler", "uniform")
 LEAST_DRAWS = 16  # of the soft value, as in the authors' code
-SMALLEST_SPREAD = 0.05  # of the proposal's Gaussians, in u: a sampler that has come together still has a density
+SMALLEST_SPREAD = 0.05  # of the proposal's Gaussians, in u: a collapsed sampler still has a density
 
 
 class Config(Settings):
     """Hyperparameters; the defaults are those of soft actor-critic where the two share them."""
 
-    learning_rate: float = field(3e-4, "Adam's learning rate of sampler and critics.", POSITIVE)
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
+    learning_rate: float = fields.learning_rate(3e-4, "of sampler and critics")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
     temperature: float = field(1.0, "Weight of the entropy, in units of the reward.", POSITIVE, symbol="α")
     bandwidth: float | None = field(
         None, "Bandwidth of the kernel between actions.", POSITIVE, symbol="h", derived="median² / log(particles + 1)"
@@ -89,15 +91,19 @@ class Config(Settings):
         static=True,
     )
     critics: int = field(2, "Number of critics, of which the smallest value counts.", at_least(1), static=True)
-    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field(
-        (256, 256, 64), "Widths of the hidden layers; actions and noise enter at the last.", static=True
-    )
+    batch_size: int = fields.batch_size(256)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((256, 256, 64), note="; actions and noise enter at the last")
+
+
+class Resolved(Config):
+    """`Config` with its derived settings."""
+
+    value_particles: int = DERIVED
 
 
 class Sampler(eqx.Module):
-    """u = f(ξ; s), as many numbers as an action has, of as many standard normal ones."""
+    """u = f(ξ; s), where u and the standard normal ξ have the size of an action."""
 
     network: SharedTrunkMLP
     size: int = eqx.field(static=True)
@@ -109,14 +115,14 @@ class Sampler(eqx.Module):
         return self.network(obs, noise)
 
     def draw(self, obs: Float[Array, " obs"], count: int, key: PRNGKeyArray) -> Float[Array, "draw action"]:
-        """`count` independent draws of u in one state."""
+        """Return `count` independent draws of u in one state."""
         return jax.vmap(self, (None, 0))(obs, jr.normal(key, (count, self.size)))
 
 
-class EnergyPolicy(eqx.Module):
+class EnergyPolicy(Memoryless):
     """Acts with the sampler's draws; the mode is the best of `particles` of them, always of the same noise.
 
-    The sampler has no density to report. Satisfies the `Policy` protocol.
+    The sampler has no density to report.
     """
 
     sampler: Sampler
@@ -149,16 +155,15 @@ class State(eqx.Module):
     opt_state: OptState
 
 
-def resolve(config: Config, spec: Spec) -> Config:
-    """Fills the number of draws; raises EntraxError for an environment that this agent does not take."""
+def resolve(config: Config, spec: Spec) -> Resolved:
+    """Fill the number of draws. Raises UsageError for an environment that the agent does not take."""
     vectors_only(spec, "soft-q")
     size = continuous_size(spec, "soft-q")
-    if config.value_particles is None:
-        config = replace(config, value_particles=max(LEAST_DRAWS, 2 ** math.ceil(math.log2(4 * size))))
-    return as_arrays(config)
+    draws = config.value_particles or max(LEAST_DRAWS, 2 ** math.ceil(math.log2(4 * size)))
+    return resolved(Resolved, config, value_particles=draws)
 
 
-def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
+def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     action_size = continuous_size(spec, "soft-q")
     params = Params(
@@ -170,32 +175,48 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state)
 
 
-def policy(config: Config, state: State) -> EnergyPolicy:
+def policy(config: Resolved, state: State) -> EnergyPolicy:
     return EnergyPolicy(sampler=state.params.policy, critics=state.params.critics, particles=config.particles)
 
 
-def data(config: Config) -> Uniform:
+def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def carried(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
+    """Carry over all that is learned. Raises UsageError at another temperature: it is the critics' unit."""
+    if float(config.temperature) != float(source.temperature):
+        raise UsageError(
+            "The critics of soft-q are in units of its temperature: `temperature` must be "
+            f"{float(source.temperature):.6g}, got {float(config.temperature):.6g}."
+        )
+    return "params", "targets"
+
+
+def soft_q(config: Resolved, state: State, scaling: Scaling) -> EnergyPart:
+    """Return Q, for composing."""
+    p = state.params
+    return EnergyPart(scaling=scaling, temperature=config.temperature, critics=p.critics, sampler=p.policy)
 
 
 def lowest_q(
     critics: Critics, obs: Float[Array, " obs"], actions: Float[Array, "draw action"]
 ) -> Float[Array, " draw"]:
-    """min_i Q_i(s, a) of many actions in one state."""
+    """Return min_i Q_i(s, a) of many actions in one state."""
     return jnp.min(jax.vmap(critics, (None, 0))(obs, actions), axis=1)
 
 
 def uniform_draws(z: Float[Array, "draw u"]) -> tuple[Float[Array, "draw u"], Scalar]:
-    """u of actions from the uniform law of the unit box, made of standard normal numbers, and their log density."""
+    """Turn standard normal numbers into u of uniform actions in the unit box; return them and their log density."""
     inside = 1.0 - jnp.finfo(z.dtype).epsneg
     action = jnp.clip(jax.lax.erf(z / math.sqrt(2.0)), -inside, inside)
     return jnp.arctanh(action), jnp.asarray(-z.shape[1] * math.log(2.0))
 
 
 def sampler_draws(
-    config: Config, sampler: Sampler, obs: Float[Array, " obs"], z: Float[Array, "draw u"], key: PRNGKeyArray
+    config: Resolved, sampler: Sampler, obs: Float[Array, " obs"], z: Float[Array, "draw u"], key: PRNGKeyArray
 ) -> tuple[Float[Array, "draw u"], Float[Array, " draw"]]:
-    """u of actions from the mixture around as many of the sampler's, one from each part, and their log density.
+    """Draw u once from each part of the mixture around draws of the sampler; return them and their log density.
 
     One draw from each part of a mixture, weighted by the whole mixture's density, leaves the mean of weights unbiased.
     """
@@ -217,17 +238,16 @@ def sampler_draws(
 def log_integral(
     q: Float[Array, " draw"], log_density: Float[Array, "*draw"], alpha: ScalarLike
 ) -> tuple[Scalar, Float[Array, " draw"]]:
-    """V of equation 10 from draws of the proposal with their log density, and the draws' normalised weights."""
+    """Return V of equation 10 from draws of the proposal and their log density, and their normalised weights."""
     log_weight = q / alpha - log_density
     return jnp.asarray(alpha * (jax.nn.logsumexp(log_weight) - math.log(len(q)))), jax.nn.softmax(log_weight)
 
 
 def soft_value(
-    config: Config, sampler: Sampler, critics: Critics, obs: Float[Array, " obs"], key: PRNGKeyArray
+    config: Resolved, sampler: Sampler, critics: Critics, obs: Float[Array, " obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, dict[str, Scalar]]:
-    """V(s) of equation 10; with the policy's entropy, (V - E_π Q)/α, and how many draws the weights are worth."""
+    """Return V(s) of equation 10, the policy's entropy (V - E_π Q)/α, and the effective number of draws."""
     normal_key, sampler_key = jr.split(key)
-    assert config.value_particles is not None
     z = jr.normal(normal_key, (config.value_particles, sampler.size))
     if config.proposal == "uniform":
         u, log_density = uniform_draws(z)
@@ -240,9 +260,9 @@ def soft_value(
 
 
 def td_target(
-    config: Config, state: State, batch: Transition, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, key: PRNGKeyArray
 ) -> tuple[Float[Array, " batch"], dict[str, Float[Array, " batch"]]]:
-    """y for every transition, and what `soft_value` reports of its successor."""
+    """Return y for each transition, and the report of `soft_value` on its successor."""
     keys = jr.split(key, len(batch.reward))
     value = partial(soft_value, config, state.params.policy, state.targets)
     v_next, info = jax.vmap(value)(batch.next_obs, keys)
@@ -251,17 +271,17 @@ def td_target(
 
 
 def critic_loss(critics: SharedTrunkQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
-    """J_Q of equation 11, summed over the critics, and the mean Q."""
+    """Return J_Q of equation 11, summed over the critics, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, critic]
     return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
 
 
 def direction(
-    config: Config, critics: Critics, obs: Float[Array, " obs"], particles: Float[Array, "particle u"]
+    config: Resolved, critics: Critics, obs: Float[Array, " obs"], particles: Float[Array, "particle u"]
 ) -> Float[Array, "particle u"]:
-    """Δf of equation 13 for every particle in one state, the expectation taken over the others.
+    """Return Δf of equation 13 for each particle in one state, the expectation taken over the others.
 
-    A particle's own share would be a pull of the score alone, and make the draws too narrow by about 1/K.
+    With the particle itself in the expectation, its score would count too much, and draws would be too narrow by 1/K.
     """
 
     def log_density(u: Float[Array, "particle u"]) -> Scalar:
@@ -272,9 +292,9 @@ def direction(
 
 
 def sampler_gradient(
-    config: Config, sampler: Sampler, critics: Critics, obs: Float[Array, "batch obs"], key: PRNGKeyArray
+    config: Resolved, sampler: Sampler, critics: Critics, obs: Float[Array, "batch obs"], key: PRNGKeyArray
 ) -> Sampler:
-    """∇J_f of equation 14: the directions of the particles, pulled back to the parameters."""
+    """Return ∇J_f of equation 14: the particles' directions, pulled back to the parameters."""
     noise = jr.normal(key, (len(obs), config.particles, sampler.size))
     particles, pull_back = jax.vjp(lambda f: jax.vmap(jax.vmap(f, (None, 0)))(obs, noise), sampler)
     directions = jax.vmap(partial(direction, config, critics))(obs, particles)
@@ -282,17 +302,17 @@ def sampler_gradient(
     return gradient
 
 
-def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
     step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
     return optax.apply_updates(params, step), opt_state
 
 
 def update(
-    config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
+    config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q and one of the sampler, both from the same parameters; then the targets follow.
+    """Take one gradient step on J_Q and one of the sampler, from the same parameters; then update the targets.
 
-    All of it in units of the temperature, in which α is 1; `info` is in those of the reward.
+    Computed in units of the temperature, in which α is 1; `info` is in units of the reward.
     """
     value_key, particle_key = jr.split(key)
     alpha = jnp.asarray(config.temperature)

@@ -1,7 +1,7 @@
 """Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477).
 
-The deterministic actor-critic with three remedies against values that are too high: the lower of two critics, target
-actions that are smoothed by clipped noise, and a policy that learns less often than they do. Algorithm 1:
+The deterministic actor-critic with three remedies against overestimated values: the smaller of two critics, target
+actions smoothed by clipped noise, and a policy that is updated less often than the critics. Algorithm 1:
 
     a'  = μ̄(s') + clip(σ̃ ε, -c, c), clipped to [-1, 1]     section 5.3
     y   = r + γ (1 - terminated) min_i Q̄_i(s', a')         (10)
@@ -10,7 +10,7 @@ actions that are smoothed by clipped noise, and a policy that learns less often 
     J_μ = -E Q_1(s, μ(s))
     Q̄_i ← Q̄_i + τ (Q_i - Q̄_i),  μ̄ ← μ̄ + τ (μ - μ̄)        targets
 
-Actions are explored with μ(s) + σ ε, clipped to [-1, 1]. With a `noise_correlation` ρ, ε is an Ornstein-Uhlenbeck
+Training explores with μ(s) + σ ε, clipped to [-1, 1]. With a `noise_correlation` ρ, ε is an Ornstein-Uhlenbeck
 process in training: ε_t = ρ ε_{t-1} + √(1 - ρ²) N(0, 1). Each loss is differentiated in its first argument only. The
 policy learns from the critics of the same update.
 
@@ -27,10 +27,12 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
+from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
-from entrax.fields import POSITIVE, UNIT, UNIT_ABOVE_0, Settings, as_arrays, at_least, field
+from entrax.fields import Settings, as_arrays, at_least, field
 from entrax.nets import TwinQ, polyak_update
-from entrax.policies.deterministic import DeterministicPolicy, NoisyPolicy, correlation_field, noisy_policy
+from entrax.policies.base import Policy
+from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -41,21 +43,19 @@ P = TypeVar("P")
 class Config(Settings):
     """Hyperparameters; the defaults are the paper's. Noise is a share of half the range of an action."""
 
-    learning_rate: float = field(1e-3, "Adam's learning rate of policy and critics.", POSITIVE)
-    discount: float = field(0.99, "Weight of a reward for every step that it lies ahead.", UNIT, symbol="γ")
-    target_rate: float = field(
-        0.005, "Step of the target networks towards the networks, at each update.", UNIT_ABOVE_0, symbol="τ"
-    )
-    noise: float = field(0.1, "Standard deviation of the exploration noise.", at_least(0), symbol="σ")
-    noise_correlation: float | None = correlation_field()
+    learning_rate: float = fields.learning_rate(1e-3, "of policy and critics")
+    discount: float = fields.discount(0.99)
+    target_rate: float = fields.target_rate(0.005)
+    noise: float = fields.noise(0.1)
+    noise_correlation: float | None = fields.noise_correlation()
     target_noise: float = field(
         0.2, "Standard deviation of the noise on the target policy's actions.", at_least(0), symbol="σ̃"
     )
     target_noise_clip: float = field(0.5, "Largest noise on the target policy's actions.", at_least(0), symbol="c")
     policy_delay: int = field(2, "Critic updates for each policy update.", at_least(1), symbol="d", static=True)
-    batch_size: int = field(256, "Number of transitions in an update.", at_least(1), static=True)
-    replay_size: int = field(1_000_000, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
-    hidden: tuple[int, ...] = field((400, 300), "Widths of the hidden layers.", static=True)
+    batch_size: int = fields.batch_size(256)
+    replay_size: int = fields.replay_size(1_000_000)
+    hidden: tuple[int, ...] = fields.hidden((400, 300))
 
 
 class Params(eqx.Module):
@@ -76,7 +76,7 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Config:
-    """Raises EntraxError for an environment that this agent does not take."""
+    """Resolve the configuration. Raises UsageError for an environment that the agent does not take."""
     vectors_only(spec, "td3")
     continuous_size(spec, "td3")
     return as_arrays(config)
@@ -94,7 +94,7 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
 
 
-def policy(config: Config, state: State) -> NoisyPolicy:
+def policy(config: Config, state: State) -> Policy:
     return noisy_policy(state.params.policy, config.noise, config.noise_correlation)
 
 
@@ -105,14 +105,14 @@ def data(config: Config) -> Uniform:
 def smoothed_action(
     config: Config, policy: DeterministicPolicy, obs: Float[Array, " obs"], key: PRNGKeyArray
 ) -> Float[Array, " action"]:
-    """a', the target policy's action with clipped noise."""
+    """Return a', the target policy's action with clipped noise."""
     action = policy(obs)
     noise = config.target_noise * jr.normal(key, action.shape)
     return jnp.clip(action + jnp.clip(noise, -config.target_noise_clip, config.target_noise_clip), -1.0, 1.0)
 
 
 def td_target(config: Config, targets: Params, batch: Transition, key: PRNGKeyArray) -> Float[Array, " batch"]:
-    """y of equation 10 for every transition."""
+    """Return y of equation 10 for each transition."""
 
     def value(obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
         return jnp.min(targets.critics(obs, smoothed_action(config, targets.policy, obs, key)))
@@ -123,13 +123,13 @@ def td_target(config: Config, targets: Params, batch: Transition, key: PRNGKeyAr
 
 
 def critic_loss(critics: TwinQ, batch: Transition, y: Float[Array, " batch"]) -> tuple[Scalar, Scalar]:
-    """J_Q, and the mean Q."""
+    """Return J_Q, and the mean Q."""
     q = jax.vmap(critics)(batch.obs, batch.action)  # [batch, 2]
     return 0.5 * jnp.mean(jnp.sum((q - y[:, None]) ** 2, axis=1)), jnp.mean(q)
 
 
 def policy_loss(policy: DeterministicPolicy, critics: TwinQ, obs: Float[Array, "batch obs"]) -> Scalar:
-    """J_μ: the first critic judges."""
+    """Return J_μ, by the first critic."""
     first = jax.tree.map(lambda x: x[0], critics.networks)
     return -jnp.mean(jax.vmap(lambda s: first(jnp.concatenate([s, policy(s)]))[0])(obs))
 
@@ -142,7 +142,7 @@ def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState)
 def improve_policy(
     config: Config, state: State, critics: TwinQ, obs: Float[Array, "batch obs"]
 ) -> tuple[DeterministicPolicy, optax.OptState, Params]:
-    """The policy after one gradient step on J_μ, its optimiser's state, and the targets that followed."""
+    """Take one gradient step on J_μ. Return the policy, its optimiser's state, and the updated targets."""
     gradient = jax.grad(policy_loss)(state.params.policy, critics, obs)
     policy, policy_opt = adam_step(config, state.params.policy, gradient, state.opt_state.policy)
     targets = polyak_update(state.targets, Params(policy=policy, critics=critics), config.target_rate)
@@ -152,7 +152,7 @@ def improve_policy(
 def update(
     config: Config, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
-    """One gradient step on J_Q; at every d-th update one on J_μ, after which the targets follow."""
+    """Take one gradient step on J_Q; at every d-th update also one on J_μ, then update the targets."""
     p, opt, updates = state.params, state.opt_state, state.updates + 1
     y = td_target(config, state.targets, batch, key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)

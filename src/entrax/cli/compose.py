@@ -36,7 +36,7 @@ from entrax.training.compose import Bound, compose
 def command(runs: tuple[str, ...], **given: Any) -> None:
     """Act by the combined soft Q-functions of RUNS and print the return.
 
-    RUNS are of soft-q, of discrete-sac, or of dqn with a temperature.
+    `entrax agents` lists the agents whose runs can be composed.
 
     Prints returns of sampled actions and, where it can be computed, a bound on the regret of the composed policy in
     discounted soft return. The bound holds if the environment's reward combines the runs' rewards in the same way.

@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from entrax.agents.registry import is_registered
 from entrax.cli.display import make_display, start_display
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options, given_settings
-from entrax.cli.shared_options import FINISH, LOGGERS, OUTPUT, PRIOR, checkpoint, env_arg
-from entrax.cli.values import Integer
+from entrax.cli.shared_options import FINISH, LOGGERS, OUTPUT, PRIOR, agent, checkpoint, env_arg
+from entrax.cli.values import AgentName, Integer
 from entrax.environments.source import parse_env_args
 from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.training.finetune import TEMPERATURE_STARTS
+from entrax.training.from_record import agent_again
 from entrax.training.initial_state import lines
 from entrax.training.options import TrainingOptions
 from entrax.training.request import Request, Session, SourceRequest
@@ -36,7 +36,7 @@ from entrax.training.train import train as run_request
 @click.option("--keep-replay", is_flag=True, help="Carry over RUN's transitions, with the rewards they had.")
 @click.option("--keep-optimiser", is_flag=True, help="Carry over the optimiser's state.")
 @PRIOR
-@click.option("--agent", help="RUN's agent, if it is not one of entrax: module:name or a file.")
+@agent("RUN's agent, if it is not one of entrax: module:name or a file.")
 @click.option("--seed", type=Integer(), help="Seed of everything random; by default RUN's.")
 @click.option("--run", help="The new run's directory; by default runs/<env>_<agent>_<seed>_<n>.")
 @click.option("--resume", is_flag=True, help="Resume the new run if it exists; otherwise start it.")
@@ -92,16 +92,16 @@ def tune(given: dict[str, Any], start_time: float) -> None:
     finish(trained, episodes=given["episodes"], video=given["video"], as_json=given["as_json"])
 
 
-def _agent(arguments: Sequence[str]) -> str | None:
+def _agent(arguments: Sequence[str]) -> AgentName | None:
     """Return the agent of the run in the arguments, before they are parsed.
 
     An agent that is not one of entrax is returned only if `--agent` names it.
     """
     named = agent_named(arguments)
-    if named is not None:
-        return named
     for argument in arguments:
         if (Path(argument) / "config.json").is_file():
-            agent = RunDirectory.open(argument).config["agent"]
-            return agent if is_registered(agent) else None
-    return None
+            try:
+                return agent_again(RunDirectory.open(argument), named)
+            except UsageError:
+                return None  # fine-tuning itself raises it
+    return named

@@ -16,7 +16,7 @@ import click
 import entrax
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
-from entrax.cli.values import Integer, Number, Widths
+from entrax.cli.values import AgentName, Integer, Number, Widths
 from entrax.fields import described
 from entrax.training.options import TrainingOptions
 
@@ -50,17 +50,22 @@ def _kind(hint: Any) -> Any:
     return Integer() if hint is int else hint
 
 
-def agent_named(arguments: Sequence[str]) -> str | None:
-    """Return the value of --agent before the arguments are parsed."""
+def agent_named(arguments: Sequence[str]) -> AgentName | None:
+    """Return the value of --agent, with that of --inner, before the arguments are parsed."""
+    agent, inner = (_value(arguments, flag) for flag in ("--agent", "--inner"))
+    return agent if agent is None or inner is None else (agent, inner)
+
+
+def _value(arguments: Sequence[str], flag: str) -> str | None:
     for place, argument in enumerate(arguments):
-        if argument.startswith("--agent="):
-            return argument.removeprefix("--agent=")
-        if argument == "--agent" and place + 1 < len(arguments):
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+        if argument == flag and place + 1 < len(arguments):
             return arguments[place + 1]
     return None
 
 
-def agent_options(agent: str | None, *, defaults: bool = True) -> list[click.Parameter]:
+def agent_options(agent: AgentName | None, *, defaults: bool = True) -> list[click.Parameter]:
     """Return the flags of one agent, or of all agents if `agent` is None."""
     if agent is not None:
         return field_options(get_agent(agent).Config, defaults=defaults)
@@ -115,7 +120,7 @@ def _json(value: Any) -> str:
 def _parameters() -> set[str]:
     """Return every parameter of the API's functions and every setting."""
     functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load)
-    elsewhere = {"out", "score", "trust_table"}  # of studies, comparisons and planning
+    elsewhere = {"out", "score", "trust_table", "inner"}  # of studies, comparisons, planning, and wrapping agents
     classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))
     return (
         elsewhere

@@ -5,8 +5,11 @@ from typing import Any
 
 import click
 
-from entrax.cli.values import Integer
+from entrax.agents.registry import REGISTRY
+from entrax.cli.values import AgentName, Integer, complete
+from entrax.errors import UsageError
 
+_INNER = f"{__name__}.inner"
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
@@ -27,6 +30,34 @@ def env_arg(text: str = "An argument of the environment; repeatable.") -> Decora
     return click.option("--env-arg", "env_args", multiple=True, metavar="KEY=VALUE", help=text)
 
 
+def agent(text: str = "The run's agent, if it is not one of entrax: module:name or a file.") -> Decorator:
+    """Return the options `--agent` and `--inner`, whose value is the parameter `agent`: an `AgentName` or None."""
+    return combine(
+        click.option("--agent", shell_complete=complete(REGISTRY), callback=_with_inner, help=text),
+        click.option(
+            "--inner",
+            shell_complete=complete(REGISTRY),
+            is_eager=True,  # parsed before --agent, whose value becomes a pair with it
+            expose_value=False,
+            callback=_keep_inner,
+            help="The agent inside one that wraps another: a name of `entrax agents`, module:name or a file.",
+        ),
+    )
+
+
+def _keep_inner(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    ctx.meta[_INNER] = value
+
+
+def _with_inner(ctx: click.Context, param: click.Parameter, value: str | None) -> AgentName | None:
+    inner = ctx.meta.get(_INNER)
+    if inner is None:
+        return value
+    if value is None:
+        raise UsageError("--inner requires --agent: an agent that wraps another.")
+    return value, inner
+
+
 def checkpoint(*, best: bool = True) -> Decorator:
     """Return the option `--checkpoint`.
 
@@ -41,7 +72,7 @@ OUTPUT = combine(
     click.option("--debug", is_flag=True, help="Show tracebacks."),
 )
 NAMED_AGAIN = combine(
-    click.option("--agent", help="The run's agent, if it is not one of entrax: module:name or a file."),
+    agent(),
     click.option("--env", help="The run's environment, if it is not one of entrax or Gymnasium."),
     env_arg("An argument of the run's environment that its record lacks; repeatable."),
 )

@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 
-from entrax.agents.registry import REGISTRY
 from entrax.cli.display import make_display, start_display
 from entrax.cli.finish import finish
 from entrax.cli.flags import agent_named, agent_options, field_options, given_settings
-from entrax.cli.shared_options import FINISH, LOGGERS, OUTPUT, PRIOR, env_arg
+from entrax.cli.shared_options import FINISH, LOGGERS, OUTPUT, PRIOR, agent, env_arg
 from entrax.cli.values import Integer, complete, complete_environments
 from entrax.environments.source import parse_env_args
 from entrax.runs.directory import RunDirectory
@@ -18,11 +17,7 @@ from entrax.training.options import PRESETS, TrainingOptions, get_preset
 
 @click.command("train")
 @click.argument("env", shell_complete=complete_environments)
-@click.option(
-    "--agent",
-    shell_complete=complete(REGISTRY),
-    help="A name of `entrax agents`, module:name or a file; by default the first choice for ENV.",
-)
+@agent("A name of `entrax agents`, module:name or a file; by default the first choice for ENV.")
 @click.option(
     "--preset",
     default="paper",
@@ -65,7 +60,8 @@ def train(given: dict[str, Any], start_time: float) -> None:
 
     settings = given_settings(given, command.params)
     steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", TrainingOptions.steps))
-    title = " · ".join(filter(None, (given["env"], given["agent"], given["preset"])))
+    name = " around ".join(given["agent"]) if isinstance(given["agent"], tuple) else given["agent"]
+    title = " · ".join(filter(None, (given["env"], name, given["preset"])))
 
     def loggers(directory: RunDirectory) -> list[Any]:
         chosen = f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)"

@@ -73,3 +73,7 @@ def complete_environments(ctx: click.Context, param: click.Parameter, incomplete
     import entrax.environments  # noqa: F401  which registers
 
     return [name for name in gymnasium.registry if name.startswith(incomplete)]
+
+
+AgentName = str | tuple[str, str]
+"""An agent by name, or an agent that wraps another and the name of that one."""

@@ -1,4 +1,4 @@
-"""Networks, and the distributions that policies draw from."""
+"""Networks, and the distributions that policies sample from."""
 
 from entrax import xla as xla
 from entrax.nets.discrete import ActionValues as ActionValues

@@ -1,4 +1,4 @@
-"""Networks with one output for every option of discrete choices, for one sample."""
+"""Networks with one output for each option of discrete choices, for one sample."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from entrax.nets.mlp import MLP
 
 
 class ActionValues(eqx.Module):
-    """A number for every option: action values or logits."""
+    """A number for each option: action values or logits."""
 
     network: MLP
     shape: tuple[int, int] = eqx.field(static=True)
@@ -27,10 +27,11 @@ class ActionValues(eqx.Module):
 
 
 class DuelingQ(eqx.Module):
-    """Q = V + A - mean A, of two streams after a common trunk (Wang et al. 2016, equation 9).
+    """Q = V + A - mean A, from two streams after a common trunk (Wang et al. 2016, equation 9).
 
-    The last width in `hidden` belongs to the streams, one hidden layer each, the others to the trunk. With several
-    choices each gets an equal share of V, so that their sum has it once. `sizes` holds the options of each choice.
+    The last width in `hidden` is that of the streams, which have one hidden layer each; the others form the trunk.
+    With several choices, each gets an equal share of V, so that their sum counts V once. `sizes` holds the number of
+    options of each choice.
     """
 
     trunk: MLP | None
@@ -56,7 +57,7 @@ class DuelingQ(eqx.Module):
 
 
 class TwinActionValues(eqx.Module):
-    """Two `ActionValues` of independent parameters, kept stacked: every array leaf has a leading axis of 2."""
+    """Two `ActionValues` with independent parameters, stacked: every array has a leading axis of 2."""
 
     networks: ActionValues
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 def log_det_tanh(u: Float[Array, " n"]) -> Float[Array, " n"]:
-    """log d tanh(u)/du = log(1 - tanh²u), written so that it neither cancels nor underflows for large |u|.
+    """Compute log d tanh(u)/du = log(1 - tanh²u) without cancellation or underflow for large |u|.
 
     1 - tanh²u = 4 / (eᵘ + e⁻ᵘ)², hence 2 (log 2 - u - softplus(-2u)).
     """
@@ -18,26 +18,26 @@ def log_det_tanh(u: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 class TanhGaussian(eqx.Module):
-    """The law of a = tanh(u), u ~ N(mean, diag exp(2 log_std)) (Haarnoja et al. 2018b, appendix C)."""
+    """The distribution of a = tanh(u), u ~ N(mean, diag exp(2 log_std)) (Haarnoja et al. 2018b, appendix C)."""
 
     mean: Float[Array, " action"]
     log_std: Float[Array, " action"]
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Float[Array, " action"], Float[Array, ""]]:
-        """A reparameterised action in [-1, 1] and its log density, computed from u and so never from a ≈ ±1."""
+        """Draw a reparameterised action in [-1, 1]; return it and its log density, computed from u, not from a ≈ ±1."""
         noise = jr.normal(key, self.mean.shape, self.mean.dtype)
         u = self.mean + jnp.exp(self.log_std) * noise
         return jnp.tanh(u), jnp.sum(self._log_normal(noise) - log_det_tanh(u))
 
     def log_prob(self, action: Float[Array, " action"]) -> Float[Array, ""]:
-        """Log density of an action in (-1, 1); an entry of exactly ±1 counts as the nearest number inside."""
+        """Return the log density of an action in (-1, 1). An entry of ±1 counts as the nearest number inside."""
         inside = 1.0 - jnp.finfo(action.dtype).epsneg
         u = jnp.arctanh(jnp.clip(action, -inside, inside))
         noise = (u - self.mean) * jnp.exp(-self.log_std)
         return jnp.sum(self._log_normal(noise) - log_det_tanh(u))
 
     def mode(self) -> Float[Array, " action"]:
-        """tanh(mean), the median of each entry: what is meant in this field by the deterministic action."""
+        """Return tanh(mean), the median of each entry, which the papers call the deterministic action."""
         return jnp.tanh(self.mean)
 
     def _log_normal(self, noise: Float[Array, " action"]) -> Float[Array, " action"]:

@@ -1,13 +1,13 @@
-"""Convolutional encoders of images, and what stands on them, for one sample.
+"""Convolutional encoders of images, and networks on top of them, for one sample.
 
-By the smaller side of the image:
+The layers depend on the smaller side of the image:
 
     under 36     16 filters 3×3                               MinAtar's (Young and Tian 2019, arXiv:1903.03176)
     under 80     16 of 8×8 at stride 4, 32 of 4×4 at 2        Mnih et al. 2013, arXiv:1312.5602
     from 80      32 of 8×8 at 4, 64 of 4×4 at 2, 64 of 3×3    Mnih et al. 2015, doi:10.1038/nature14236
 
-Booleans are taken as they are, levels as x / greatest - ½. What comes out is all that the last layer has; or so many
-features of it; or the points where filters respond: 32 of 3×3, on the first of these layers.
+Booleans enter unchanged, intensities as x / greatest - ½. The output is the last layer's activations; or a given number
+of features of them; or feature points, the places where 32 filters of 3×3 on the first of these layers respond.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar, UInt8
+from jaxtyping import Array, Float, Num, PRNGKeyArray, UInt8
 
 from entrax.errors import UsageError
 from entrax.nets.mlp import Linear, normalise_layer
-from entrax.spec import Image, Progress, Spec
+from entrax.spec import Image, Spec
 
 Features = int | str | None  # the word is "points"
 
@@ -42,7 +42,7 @@ POINTS = Layer(32, 3, 1)  # at stride 1, which keeps places apart; it needs two 
 
 
 def layers_for(image: Image, points: bool = False) -> tuple[Layer, ...]:
-    """The layers that suit the size of an image, and feature points. Raises EntraxError if it is too small for them."""
+    """Return the layers for the size of an image. Raises UsageError if it is too small, or too small for points."""
     side = min(image.height, image.width)
     least = 6 if points else 3
     if side < least:
@@ -52,10 +52,9 @@ def layers_for(image: Image, points: bool = False) -> tuple[Layer, ...]:
 
 
 class Convolution(eqx.Module):
-    """A convolution without padding, as a matrix product of blocks whose results are shifted and added.
+    """A convolution without padding: a matrix product of blocks, whose results are shifted and added.
 
-    In a loop that is compiled whole, XLA's own convolution is some ten times slower than this on a CPU. Glorot-uniform
-    weights, zero bias.
+    In a compiled loop on a CPU, XLA's own convolution is about ten times slower. Glorot-uniform weights, zero bias.
     """
 
     weight: Float[Array, "place place block filter"]  # block: the entries of a stride × stride square
@@ -82,9 +81,9 @@ class Convolution(eqx.Module):
 
 
 def feature_points(x: Float[Array, "height width filter"]) -> Float[Array, " two_filters"]:
-    """Where every filter responds: the mean row, then the mean column, in [-1, 1] under a softmax over all places.
+    """Return where each filter responds: the mean row, then the mean column, in [-1, 1], under a softmax over places.
 
-    Levine et al. 2016, arXiv:1504.00702, section 5.2, where responses have gone through a ReLU.
+    Levine et al. 2016, arXiv:1504.00702, section 5.2, with a ReLU before the softmax.
     """
     height, width, filters = x.shape
     probability = jax.nn.softmax(x.reshape(-1, filters), axis=0)
@@ -93,10 +92,10 @@ def feature_points(x: Float[Array, "height width filter"]) -> Float[Array, " two
 
 
 class Encoder(eqx.Module):
-    """Convolutions and ReLUs over a flat image; with a number of `features`, also a linear layer, normalised, and tanh.
+    """Convolutions and ReLUs over a flat image; with a number of `features`, also a normalised linear layer and tanh.
 
-    The latter as in Yarats et al. 2021, arXiv:1910.01741, so that features and actions are of one size. With "points",
-    the feature points of the last layer's filters instead, before a ReLU.
+    The latter follows Yarats et al. 2021, arXiv:1910.01741, and gives features the scale of actions. With "points", the
+    output is the feature points of the last layer's filters, before a ReLU.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -135,29 +134,21 @@ class Encoder(eqx.Module):
 
 
 class Encoded(eqx.Module):
-    """A network or a policy over what an encoder makes of an image; what it stands on it takes in place of `obs`."""
+    """A network over what an encoder makes of an image, which it takes in place of `obs`."""
 
     encoder: Encoder
-    head: Any  # a network: __call__(features, ...); or a Policy
+    head: Any  # __call__(features, ...)
 
     def __call__(self, obs: UInt8[Array, " obs"], *rest: Any) -> Any:
         return self.head(self.encoder(obs), *rest)
-
-    def sample(
-        self, obs: UInt8[Array, " obs"], progress: Progress, key: PRNGKeyArray
-    ) -> tuple[Num[Array, " action"], dict[str, Scalar]]:
-        return self.head.sample(self.encoder(obs), progress, key)
-
-    def mode(self, obs: UInt8[Array, " obs"]) -> Num[Array, " action"]:
-        return self.head.mode(self.encoder(obs))
 
 
 def shifted(
     image: Image, obs: UInt8[Array, "*batch obs"], pixels: int, key: PRNGKeyArray
 ) -> UInt8[Array, "*batch obs"]:
-    """Every image moved by up to `pixels` in each direction at random, its border repeated.
+    """Shift every image at random by up to `pixels` in each direction, repeating its border.
 
-    Kostrikov et al. 2020, arXiv:2004.13649, where it is up to 4 of 84.
+    Kostrikov et al. 2020, arXiv:2004.13649, shift images of 84×84 by up to 4 pixels.
     """
 
     def one(flat: UInt8[Array, " obs"], offset: Array) -> UInt8[Array, " obs"]:
@@ -171,7 +162,7 @@ def shifted(
 def on_observations(
     spec: Spec, create: Callable[[int, PRNGKeyArray], Any], key: PRNGKeyArray, features: Features = None
 ) -> Any:
-    """`create(size, key)`, a network that takes the flat observation; of an image, what an encoder makes of it."""
+    """Return `create(size, key)`, a network of the flat observation; for images, one of an encoder's output."""
     if spec.image is None:
         return create(spec.obs_size, key)
     encoder_key, head_key = jr.split(key)

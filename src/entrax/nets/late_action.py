@@ -11,11 +11,11 @@ from entrax.nets.mlp import Linear
 
 
 class SharedTrunkMLP(eqx.Module):
-    """ReLU layers of the sizes in `hidden` over an observation, then a linear one; `late` joins at the last of them.
+    """ReLU layers of the sizes in `hidden` over an observation, then a linear one; `late` enters at the last of them.
 
-    Everything before the last hidden layer, and the observation's share of that layer, is computed once for an
-    observation however many values of `late` there are: with `jax.vmap` over `late` alone, a value costs hidden·late
-    products in place of hidden². Lillicrap et al. 2016 let actions in at the second layer as well.
+    All layers before the last hidden one, and the observation's share of that one, are computed once for each
+    observation: with `jax.vmap` over `late` alone, a value of `late` costs hidden·late products instead of hidden².
+    Lillicrap et al. 2016 also let actions enter at the second layer.
     """
 
     trunk: tuple[Linear, ...]
@@ -37,7 +37,7 @@ class SharedTrunkMLP(eqx.Module):
 
 
 class SharedTrunkQ(eqx.Module):
-    """State-action values of `count` critics, kept stacked: every array leaf has a leading axis of that length."""
+    """State-action values of `count` critics, stacked: every array has a leading axis of that length."""
 
     networks: SharedTrunkMLP
 

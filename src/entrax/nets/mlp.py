@@ -1,4 +1,8 @@
-"""Multi-layer perceptrons for one sample, the twin critics made of them, and target networks."""
+"""Multi-layer perceptrons for one sample, twin critics made of them, and target networks.
+
+`Linear` and `MLP` are not Equinox's: weights are stored [in, out], which is faster in batches on a CPU, and their names
+in checkpoints are part of the contract.
+"""
 
 from collections.abc import Sequence
 
@@ -28,9 +32,8 @@ class Linear(eqx.Module):
 
 
 def normalise_layer(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Layer normalisation without gain and offset (Ba et al. 2016): the linear layer before it has both."""
-    centred = x - jnp.mean(x)
-    return centred * jax.lax.rsqrt(jnp.mean(centred**2) + 1e-5)
+    """Normalise a layer's outputs (Ba et al. 2016), without gain and offset, and so without parameters."""
+    return eqx.nn.LayerNorm(x.shape, use_weight=False, use_bias=False)(x)
 
 
 class MLP(eqx.Module):
@@ -55,7 +58,7 @@ class MLP(eqx.Module):
 
 
 class TwinQ(eqx.Module):
-    """Two state-action values of independent parameters, kept stacked: every array leaf has a leading axis of 2."""
+    """Two state-action values with independent parameters, stacked: every array has a leading axis of 2."""
 
     networks: MLP
 
@@ -73,5 +76,5 @@ class TwinQ(eqx.Module):
 
 
 def polyak_update(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:
-    """Target parameters a fraction `rate` of the way to their source: (1 - rate)·target + rate·source."""
+    """Move target parameters towards their source: (1 - rate)·target + rate·source."""
     return jax.tree.map(lambda t, s: t + rate * (s - t), target, source)

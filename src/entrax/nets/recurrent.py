@@ -1,4 +1,4 @@
-"""A memory of what was seen so far, by a gated recurrent unit."""
+"""A memory of earlier inputs: a gated recurrent unit."""
 
 import equinox as eqx
 import jax
@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 
 class Memory(eqx.Module):
-    """m' = GRU(m, x) (Cho et al. 2014, arXiv:1406.1078), from m = 0: a function of all x since it began."""
+    """m' = GRU(m, x) (Cho et al. 2014, arXiv:1406.1078), starting at m = 0: a function of all x since the start."""
 
     cell: eqx.nn.GRUCell
 
@@ -15,15 +15,15 @@ class Memory(eqx.Module):
         self.cell = eqx.nn.GRUCell(in_size, size, key=key)
 
     def begin(self) -> Float[Array, " memory"]:
-        """What is remembered before anything was seen."""
+        """Return the memory before the first input."""
         return jnp.zeros(self.cell.hidden_size)
 
     def __call__(self, memory: Float[Array, " memory"], x: Float[Array, " in"]) -> Float[Array, " memory"]:
-        """What is remembered after one more x."""
+        """Return the memory after one more input."""
         return self.cell(x, memory)
 
     def along(self, x: Float[Array, "time in"], first: Bool[Array, " time"]) -> Float[Array, "time memory"]:
-        """What is remembered after every step of a sequence; it begins anew where `first` is true, and at its start."""
+        """Return the memory after each step of a sequence. It is reset where `first` is true, and at the start."""
 
         def step(
             memory: Float[Array, " memory"], now: tuple[Float[Array, " in"], Bool[Array, ""]]

@@ -19,8 +19,8 @@ Targets = Float[Array | np.ndarray, " sample"]
 class NetworkRegressor:
     """ReLU layers of the sizes in `hidden`, fitted by `steps` steps of Adam on the mean square over all samples.
 
-    A fit goes on from the weights of the one before (as in Riedmiller 2005, doi:10.1007/11564096_32, every round of
-    neural fitted Q-iteration may), unless `warm_start` is false: then it begins at those that `seed` gives.
+    A fit starts from the weights of the previous one (as the rounds of neural fitted Q-iteration may, Riedmiller 2005,
+    doi:10.1007/11564096_32). With `warm_start` false it starts from the initial weights of `seed`.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class NetworkRegressor:
         self.network: MLP | None = None
 
     def fit(self, X: Inputs, y: Targets) -> "NetworkRegressor":
-        """Learn y from the rows of X."""
+        """Fit y as a function of the rows of X."""
         network = self.network
         if network is None or not self.warm_start:
             network = MLP(X.shape[1], self.hidden, 1, jr.key(self.seed))
@@ -46,7 +46,7 @@ class NetworkRegressor:
         return self
 
     def predict(self, X: Inputs) -> Float[np.ndarray, " sample"]:
-        """What was learned, for the rows of X; 0 before anything was."""
+        """Predict y for the rows of X; 0 before the first fit."""
         if self.network is None:
             return np.zeros(len(X))
         return np.asarray(_outputs(self.network, jnp.asarray(X, jnp.float32)), float)
@@ -65,7 +65,7 @@ def _fitted(
     rate: Float[Array, ""],
     steps: Int[Array, ""],
 ) -> MLP:
-    """The network after `steps` steps, whose size falls from `rate` to 0 in a straight line."""
+    """Return the network after `steps` steps, whose learning rate falls linearly from `rate` to 0."""
 
     def loss(network: MLP) -> Float[Array, ""]:
         return 0.5 * jnp.mean((jax.vmap(network)(x)[:, 0] - y) ** 2)

@@ -1,4 +1,4 @@
-"""Networks of tanh layers with orthogonal weights, as policy-gradient methods have them, for one sample."""
+"""Networks of tanh layers with orthogonal weights, common in policy-gradient methods, for one sample."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from entrax.nets.mlp import Linear
 class TanhMLP(eqx.Module):
     """Tanh layers of the sizes in `hidden`, then a linear one; biases start at 0.
 
-    Weights start orthogonal (Saxe et al. 2014), times √2 in hidden layers and times `gain` in the last: a small gain
-    makes a policy start near the same law in every state (Andrychowicz et al. 2021, arXiv:2006.05990).
+    Weights start orthogonal (Saxe et al. 2014), times √2 in hidden layers and times `gain` in the last. With a small
+    gain a policy starts out nearly the same in every state (Andrychowicz et al. 2021, arXiv:2006.05990).
     """
 
     layers: tuple[Linear, ...]

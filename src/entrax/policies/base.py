@@ -1,61 +1,65 @@
-"""What acts: the protocols that policies satisfy."""
+"""What acts: the protocol that every policy satisfies, and the base of the memoryless ones."""
 
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
+from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, PRNGKeyArray, Scalar
+import equinox as eqx
+from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 
 from entrax.spec import Progress
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """How to act, for one observation: a small pytree. All that evaluation, video and export ever see of an agent."""
+    """How to act, step by step: a small pytree, and all that evaluation, video and export ever see of an agent.
 
-    def sample(self, obs: Array, progress: Progress, key: PRNGKeyArray) -> tuple[Array, dict[str, Scalar]]:
-        """An action and extras such as its log-probability."""
-        ...
-
-    def mode(self, obs: Array) -> Array:
-        """The action taken when no randomness is wanted."""
-        ...
-
-
-@runtime_checkable
-class HistoryPolicy(Protocol):
-    """How to act on an episode so far: what is remembered of it takes the place of a `Policy`'s observation.
-
-    The caller starts each episode with `begin` and calls `remember` at every observation, before it acts.
-    What is remembered is an array, and a function of the policy and of the episode's observations alone. In training
-    it begins with the rows that `Rollout.context` keeps, so the agent's data are a `Rollout`.
+    The carry is what a policy keeps from one step of an episode to the next: a memory, correlated noise, a plan. It is
+    a pytree of arrays whose shapes and dtypes do not change. The caller keeps one for each environment, starts every
+    episode with the initial one, and hands it on from step to step.
     """
 
-    def begin(self) -> Array:
-        """What is remembered before the first observation."""
+    def initial_carry(self) -> PyTree:
+        """Return the carry before the first observation of an episode; `()` for a memoryless policy."""
         ...
 
-    def remember(self, memory: Array, obs: Array) -> Array:
-        """What is remembered after one more observation."""
+    def act(
+        self, carry: PyTree, obs: Array, progress: Progress, key: PRNGKeyArray | None, greedy: bool
+    ) -> tuple[Array, PyTree, dict[str, Scalar]]:
+        """Act on one observation.
+
+        Args:
+            carry: what the step before returned, or the initial carry.
+            obs: flat and scaled, [obs].
+            progress: of the run, for schedules.
+            key: random, for the draw; None if `greedy`.
+            greedy: a Python bool, so that each has a program of its own: take the best action instead of drawing one.
+
+        Returns:
+            The action [action], in [-1, 1] if it is continuous; the next carry; and extras such as the log-probability.
+        """
         ...
 
-    def sample(self, memory: Array, progress: Progress, key: PRNGKeyArray) -> tuple[Array, dict[str, Scalar]]:
-        """An action and extras, after the latest observation was remembered."""
-        ...
 
-    def mode(self, memory: Array) -> Array:
-        """The action taken when no randomness is wanted."""
-        ...
+class Memoryless(eqx.Module):
+    """A `Policy` of the latest observation alone: `sample` draws an action, `mode` is the greedy one."""
 
+    def initial_carry(self) -> tuple[()]:
+        """Return the empty carry."""
+        return ()
 
-@runtime_checkable
-class CorrelatedPolicy(Policy, Protocol):
-    """A `Policy` that explores with noise that is correlated from step to step, in training only.
+    def act(
+        self, carry: PyTree, obs: Array, progress: Progress, key: PRNGKeyArray | None, greedy: bool
+    ) -> tuple[Array, PyTree, dict[str, Scalar]]:
+        """Act on one observation, as `Policy` says."""
+        if greedy:
+            return self.mode(obs), carry, {}
+        action, info = self.sample(obs, progress, key)
+        return action, carry, info
 
-    The noise is an Ornstein-Uhlenbeck process for each entry of an action and each environment, in its stationary law
-    from the first step of an episode on: n_t = ρ n_{t-1} + √(1 - ρ²) ε_t with ε_t ~ N(0, 1).
-    """
+    @abstractmethod
+    def sample(self, obs: Any, progress: Progress, key: Any) -> tuple[Array, dict[str, Scalar]]:
+        """Draw an action; return it and extras such as its log-probability."""
 
-    correlation: Scalar  # ρ
-
-    def explore(self, obs: Array, noise: Array) -> Array:
-        """An action, given standard normal noise n_t."""
-        ...
+    @abstractmethod
+    def mode(self, obs: Any) -> Array:
+        """Return the greedy action."""

@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
-from entrax.nets import ActionValues, DuelingQ, TwinActionValues
 from entrax.nets.distributions import log_det_tanh
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices
 from entrax.policies.controller import Scaling
 from entrax.spec import Progress
@@ -53,7 +53,8 @@ class TablePart(eqx.Module):
     """One run's action values for discrete actions, with its own scaling of observations."""
 
     scaling: Scaling
-    critics: ActionValues | DuelingQ | TwinActionValues
+    critics: Any  # obs -> values [choice option], or [2, choice option] of two critics
+    choices: Choices = eqx.field(static=True)
     pessimism: ScalarLike = 0.0  # of two critics: 0 is their mean, 1 their minimum
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
@@ -63,8 +64,8 @@ class TablePart(eqx.Module):
         return 0.5 * (q[0] + q[1] - self.pessimism * jnp.abs(q[0] - q[1]))
 
 
-class ComposedChoices(eqx.Module):
-    """The exact composed policy for discrete actions. Satisfies the `Policy` protocol."""
+class ComposedChoices(Memoryless):
+    """The exact composed policy for discrete actions."""
 
     parts: tuple[TablePart, ...]
     temperature: ScalarLike
@@ -111,8 +112,12 @@ class EnergyPart(eqx.Module):
         return jnp.asarray(self.temperature * in_units)
 
 
-class ComposedEnergy(eqx.Module):
-    """The composed policy for actions in the unit box, by importance resampling. Satisfies the `Policy` protocol.
+SoftQ = TablePart | EnergyPart
+"""What can be composed: one run's soft Q-function, for discrete or for continuous actions."""
+
+
+class ComposedEnergy(Memoryless):
+    """The composed policy for actions in the unit box, by importance resampling.
 
     `candidates` actions, of a known density around the draws of all parts' samplers and uniform, are weighted by
     exp(Q/α) over that density, and one of them is drawn. The law of that one differs from exp(Q/α) by O(1/candidates);

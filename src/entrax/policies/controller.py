@@ -1,6 +1,7 @@
 """A policy together with what stands between it and an environment: the normaliser and the action bounds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -8,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, Num, PRNGKeyArray, PyTree
 
-from entrax.policies.base import HistoryPolicy
+from entrax.policies.base import Policy
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Spec
 
 Steps = Int[Array | np.ndarray, " batch"]
@@ -59,39 +60,66 @@ class Controller(eqx.Module):
     spec: Spec = eqx.field(static=True)
 
 
-def remember(
-    policy: HistoryPolicy,
-    memory: Float[Array, "batch memory"],
-    obs: Num[Array, "batch obs"],
-    first: Bool[Array | np.ndarray, " batch"],
-) -> Float[Array, "batch memory"]:
-    """What is remembered after one more observation of each of several episodes, anew where it is their first."""
-    return jax.vmap(policy.remember)(jnp.where(first[:, None], policy.begin(), memory), obs)
-
-
-def nothing_yet(policy: HistoryPolicy, batch: int) -> Float[Array, "batch memory"]:
-    """What is remembered of episodes that have not begun."""
-    begin = policy.begin()
-    return jnp.broadcast_to(begin, (batch, *begin.shape))
+def initial_carries(policy: Policy, batch: int) -> PyTree:
+    """Return the carries [batch, ...] of episodes that have not begun."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), policy.initial_carry())
 
 
 def act(
-    controller: Controller,
-    memory: Float[Array, "batch memory"] | None,
-    obs: Num[Array | np.ndarray, "batch obs"],
-    first: Bool[Array | np.ndarray, " batch"] | None,
+    policy: Policy,
+    carry: PyTree,
+    obs: Num[Array, "batch obs"],
+    first: Bool[Array | np.ndarray, " batch"],
+    progress: Progress,
     keys: Key[Array, " batch"] | None,
-) -> tuple[Float[Array, "batch action"], Float[Array, "batch memory"] | None]:
-    """Actions, drawn where there are keys, and what is remembered after `obs`; None of a policy without memory."""
-    seen = controller.scaling(obs)
-    if memory is not None:
-        assert first is not None
-        seen = memory = remember(controller.policy, memory, seen, first)
-    if keys is None:
-        action = jax.vmap(controller.policy.mode)(seen)
-    else:
-        action, _ = jax.vmap(controller.policy.sample, (0, None, 0))(seen, FINISHED, keys)
-    return to_bounds(controller.spec.action, action), memory
+) -> tuple[Num[Array, "batch action"], PyTree]:
+    """Act in each of several episodes.
+
+    Args:
+        carry: of each episode, [batch, ...].
+        obs: scaled.
+        first: where an episode begins, with the initial carry.
+        keys: None for greedy actions.
+
+    Returns:
+        The actions, and the carries of the next step.
+    """
+
+    def restarted(x: Array, start: Array) -> Array:
+        return jnp.where(jnp.reshape(first, (-1, *[1] * (x.ndim - 1))), start, x)
+
+    carry = jax.tree.map(restarted, carry, policy.initial_carry())
+    one = partial(policy.act, greedy=keys is None)
+    action, carry, _ = jax.vmap(one, (0, 0, None, 0))(carry, obs, progress, keys)
+    return action, carry
+
+
+def uses_carry(controller: Controller, greedy: bool) -> bool:
+    """Whether an action depends on the steps before: whether the policy changes its carry as it acts."""
+    changed: list[bool] = []
+
+    def step(policy: Policy, obs: Array, key: PRNGKeyArray | None) -> None:
+        before = policy.initial_carry()
+        _, after, _ = policy.act(before, obs, FINISHED, key, greedy)
+        changed.extend(x is not y for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+    if jax.tree.leaves(controller.policy.initial_carry()):
+        spec = controller.spec
+        obs = jax.ShapeDtypeStruct((spec.obs_size,), spec.obs_dtype)
+        eqx.filter_eval_shape(step, controller.policy, obs, None if greedy else jr.key(0))
+    return any(changed)
+
+
+def _within_bounds(
+    controller: Controller,
+    carry: PyTree,
+    obs: Num[Array | np.ndarray, "batch obs"],
+    first: Bool[Array | np.ndarray, " batch"],
+    keys: Key[Array, " batch"] | None,
+) -> tuple[Float[Array, "batch action"], PyTree]:
+    """Act as `act` does, on raw observations and within the environment's bounds, when the schedules have ended."""
+    action, carry = act(controller.policy, carry, controller.scaling(obs), first, FINISHED, keys)
+    return to_bounds(controller.spec.action, action), carry
 
 
 def episode_keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " batch"]:
@@ -102,29 +130,29 @@ def episode_keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " b
 @eqx.filter_jit
 def _act(
     controller: Controller,
-    memory: Float[Array, "batch memory"] | None,
+    carry: PyTree,
     obs: Num[Array | np.ndarray, "batch obs"],
     key: PRNGKeyArray | None,
     episodes: Steps,
     t: Steps,
-) -> tuple[Float[Array, "batch action"], Float[Array, "batch memory"] | None]:
+) -> tuple[Float[Array, "batch action"], PyTree]:
     keys = None if key is None else episode_keys(key, episodes, t)
-    return act(controller, memory, obs, t == 0, keys)
+    return _within_bounds(controller, carry, obs, t == 0, keys)
 
 
 def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Act:
     """`act(obs, episodes, t) → actions` for evaluation; the draw depends on seed, episode and time only.
 
-    With a policy over histories a row holds one episode after another, each from its first step (t = 0) on.
+    A row holds one episode after another, each from its first step (t = 0) on.
     """
-    remembers, key = isinstance(controller.policy, HistoryPolicy), jr.key(seed) if sample else None
-    memory: Array | None = None
+    key = jr.key(seed) if sample else None
+    carry: PyTree = None
 
     def act(obs: np.ndarray, episodes: np.ndarray, t: np.ndarray) -> np.ndarray:
-        nonlocal memory
-        if remembers and (memory is None or not t.any()):
-            memory = nothing_yet(controller.policy, len(obs))
-        action, memory = _act(controller, memory, obs, key, episodes, t)
+        nonlocal carry
+        if carry is None or not t.any():
+            carry = initial_carries(controller.policy, len(obs))
+        action, carry = _act(controller, carry, obs, key, episodes, t)
         return np.asarray(action)
 
     return act
@@ -135,29 +163,37 @@ class Compiled:
 
     def __init__(self, controller: Controller, device: jax.Device):
         arrays, rest = eqx.partition(controller, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
-        self.policy, self.spec = controller.policy, controller.spec
-        self.remembers = isinstance(controller.policy, HistoryPolicy)
+        self.controller, self.spec = controller, controller.spec
+        self.uses_carry = {greedy: uses_carry(controller, greedy) for greedy in (True, False)}
         self._arrays, tree = jax.tree.flatten(jax.device_put(arrays, device))
 
-        def call(arrays: Any, memory: Any, obs: Any, key: Any, episodes: Any, t: Any) -> Any:
+        def call(arrays: Any, carry: Any, obs: Any, key: Any, episodes: Any, t: Any) -> Any:
             whole = eqx.combine(jax.tree.unflatten(tree, arrays), rest)
             if key is None or episodes is None:
                 keys = None if key is None else jr.split(key, len(obs))
             else:
                 keys = episode_keys(key, episodes, t)
-            return act(whole, memory, obs, None if t is None else t == 0, keys)
+            return _within_bounds(whole, carry, obs, t == 0, keys)
 
         self._call = jax.jit(call)
 
     def __call__(
         self,
         obs: Num[np.ndarray, "batch obs"],
+        carry: PyTree,
+        t: Steps,
         *,
-        memory: Float[Array, "batch memory"] | None = None,
         key: PRNGKeyArray | None = None,
         episodes: Steps | None = None,
-        t: Steps | None = None,
-    ) -> tuple[Float[np.ndarray, "batch action"], Float[Array, "batch memory"] | None]:
-        """Actions and memory as `act` has them. With a key actions are drawn, by episode and time if they are given."""
-        action, memory = self._call(self._arrays, memory, obs, key, episodes, t)
-        return np.asarray(action), memory
+    ) -> tuple[Float[np.ndarray, "batch action"], PyTree]:
+        """Act in each row; where `t` is 0 an episode begins.
+
+        Args:
+            obs: raw.
+            carry: of each row, as `initial_carries` or the last call returned it.
+            t: of each row's step within its episode.
+            key: for drawn actions; None for greedy ones.
+            episodes: the number of each row's episode, so that draws depend on `key`, episode and `t` only.
+        """
+        action, carry = self._call(self._arrays, carry, obs, key, episodes, t)
+        return np.asarray(action), carry

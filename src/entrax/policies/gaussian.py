@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
 from entrax.nets import MLP, TanhGaussian
+from entrax.policies.base import Memoryless
 from entrax.spec import Progress
 
 LOG_STD_RANGE = (-20.0, 2.0)  # as in the authors' code
 
 
-class GaussianPolicy(eqx.Module):
-    """π(a|s): mean and log standard deviation from one network. Satisfies the `Policy` protocol."""
+class GaussianPolicy(Memoryless):
+    """π(a|s): mean and log standard deviation from one network."""
 
     network: MLP
 

@@ -3,11 +3,23 @@
 from typing import Any
 
 import jax.random as jr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Num, PRNGKeyArray, PyTree, Scalar, UInt8
 
 from entrax.errors import require
 from entrax.nets import Encoded, shifted
-from entrax.spec import Spec, Transition
+from entrax.spec import Progress, Spec, Transition
+
+
+class EncodedPolicy(Encoded):
+    """A policy, `head`, over what an encoder makes of an image. Satisfies the `Policy` protocol."""
+
+    def initial_carry(self) -> PyTree:
+        return self.head.initial_carry()
+
+    def act(
+        self, carry: PyTree, obs: UInt8[Array, " obs"], progress: Progress, key: PRNGKeyArray | None, greedy: bool
+    ) -> tuple[Num[Array, " action"], PyTree, dict[str, Scalar]]:
+        return self.head.act(carry, self.encoder(obs), progress, key, greedy)
 
 
 def check_augment(pixels: int, spec: Spec) -> None:
@@ -27,7 +39,7 @@ def encoded_size(critics: Any, spec: Spec) -> int:
 
 def with_encoder(policy: Any, critics: Any) -> Any:
     """The policy on the encoder of its critics. A gradient in the policy alone leaves the encoder as it is."""
-    return Encoded(encoder=critics.encoder, head=policy) if isinstance(critics, Encoded) else policy
+    return EncodedPolicy(encoder=critics.encoder, head=policy) if isinstance(critics, Encoded) else policy
 
 
 def augmented(batch: Transition, network: Any, pixels: int, key: PRNGKeyArray) -> Transition:

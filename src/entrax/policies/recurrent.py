@@ -18,24 +18,25 @@ from entrax.spec import Progress, Spec, Transition
 
 
 class RecurrentPolicy(eqx.Module):
-    """π(a|o_0 … o_t). Satisfies the `HistoryPolicy` protocol."""
+    """π(a|o_0 … o_t). Satisfies the `Policy` protocol; the carry is the memory of o_0 … o_{t-1}."""
 
     memory: Memory
     head: Stochastic
 
-    def begin(self) -> Float[Array, " memory"]:
+    def initial_carry(self) -> Float[Array, " memory"]:
         return self.memory.begin()
 
-    def remember(self, memory: Float[Array, " memory"], obs: Float[Array, " obs"]) -> Float[Array, " memory"]:
-        return self.memory(memory, obs)
-
-    def sample(
-        self, memory: Float[Array, " memory"], progress: Progress, key: PRNGKeyArray
-    ) -> tuple[Num[Array, " action"], dict[str, Scalar]]:
-        return self.head.sample(memory, progress, key)
-
-    def mode(self, memory: Float[Array, " memory"]) -> Num[Array, " action"]:
-        return self.head.mode(memory)
+    def act(
+        self,
+        carry: Float[Array, " memory"],
+        obs: Float[Array, " obs"],
+        progress: Progress,
+        key: PRNGKeyArray | None,
+        greedy: bool,
+    ) -> tuple[Num[Array, " action"], Float[Array, " memory"], dict[str, Scalar]]:
+        memory = self.memory(carry, obs)
+        action, _, info = self.head.act((), memory, progress, key, greedy)
+        return action, memory, info
 
     def log_prob(self, memory: Float[Array, " memory"], action: Num[Array, " action"]) -> Scalar:
         """log π of an action."""

@@ -59,8 +59,8 @@ def check_prior(prior: Any, policy: Any) -> Any:
         return prior
     if isinstance(policy, Normal) or not isinstance(prior, Prior):
         raise UsageError(
-            f"The prior is a {type(prior).__name__}: it must tell probabilities of discrete actions, or be a Gaussian "
-            "where the new policy is one (of ppo, reinforce or pcl)."
+            f"The prior is a {type(prior).__name__}: it must have probabilities of discrete actions, or be a Gaussian "
+            "(`entrax.policies.stochastic.Normal`) where the new policy is one."
         )
     if prior.choices != policy.choices:
         raise UsageError(

@@ -5,7 +5,7 @@
   the draw, with no correction. Near a bound many draws are one action; the entropy is that of the draws.
 - Discrete and MultiDiscrete: a softmax over the options of each choice, as `entrax.policies.choices` tells.
 
-Both satisfy the `Policy` protocol, and Softmax the `Prior` protocol.
+Softmax satisfies the `Prior` protocol.
 """
 
 import math
@@ -18,6 +18,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
 from entrax.nets import Encoded, TanhMLP, on_observations
+from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
 from entrax.soft import log_soft_policy
 from entrax.spec import Continuous, Progress, Spec
@@ -25,7 +26,7 @@ from entrax.spec import Continuous, Progress, Spec
 LAST_GAIN = 0.01  # of a policy's last layer, which makes its first law nearly the same in every state
 
 
-class Normal(eqx.Module):
+class Normal(Memoryless):
     """π(a|s) = N(μ(s), diag σ²)."""
 
     mean: TanhMLP | Encoded
@@ -50,7 +51,7 @@ class Normal(eqx.Module):
         return jnp.sum(self.log_std + 0.5 * math.log(2.0 * math.pi * math.e))
 
 
-class Softmax(eqx.Module):
+class Softmax(Memoryless):
     """π(a|s), a softmax for each choice."""
 
     logits: TanhMLP | Encoded

@@ -108,13 +108,15 @@ class Rollout:
     """What an on-policy agent learns from: the last `steps` transitions over all environments, all by one policy.
 
     There is one update after every rollout, and the next one is collected with what it made of the policy. Steps that
-    make up no whole rollout at the end of a run are collected, but nothing is learned from them. `context` rollouts
-    before the last one come with it, for an agent that looks back.
+    make up no whole rollout at the end of a run are collected, but nothing is learned from them.
+
+    `context` rollouts before the last one come with it, for an agent that looks back, and the policy's carry is
+    computed again from them, with its present parameters, before every rollout. Without a context the carry goes on.
     """
 
     steps: int
     least_envs: int = 1
-    context: int = 0
+    context: int | None = None
     on_policy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -123,7 +125,7 @@ class Rollout:
 
     @property
     def capacity(self) -> int:
-        return self.steps * (1 + self.context)
+        return self.steps * (1 + (self.context or 0))
 
     def loop(self, steps: int, envs: int, learning_starts: int) -> dict[str, int | float]:
         if envs < self.least_envs:
@@ -149,8 +151,10 @@ class Rollout:
         padded.truncated[:missing] = True
         return Transition(*(x[None] for x in padded))
 
-    def recent(self, replay: UniformReplay) -> Transition:
-        """The context of the rollout to come [time, env, ...], as much as there is."""
+    def recent(self, replay: UniformReplay) -> Transition | None:
+        """The context of the rollout to come [time, env, ...], as much as there is; None without one."""
+        if self.context is None:
+            return None
         return replay.last(min(self.steps * self.context, len(replay)) // replay.envs)
 
 

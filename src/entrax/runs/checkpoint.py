@@ -92,10 +92,14 @@ def load(
 def load_finite(
     run: RunDirectory, which: str = "latest", groups: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """As `load`, of what training saves: all of its numbers are finite. Raises EntraxError naming an array if not."""
+    """As `load`, of what training saves: finite numbers. Raises EntraxError naming an array that is not finite.
+
+    The arrays of the agent's state that `unchecked` names in the metadata may hold any numbers.
+    """
     arrays, meta = load(run, which, groups)
+    unchecked = {name for name in meta.get("unchecked", ()) if name.startswith("state/")}
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
+        if name not in unchecked and not np.isfinite(array).all():
             raise EntraxError(f"{resolve(run, which)} of {run.path} is damaged: {name} is not finite.")
     return arrays, meta
 

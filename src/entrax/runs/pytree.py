@@ -50,6 +50,20 @@ def unflatten(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return tree_util.tree_unflatten(structure, restored)
 
 
+def nested(arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return a tree of dictionaries that `flatten` gives these names and arrays for."""
+    if ROOT in arrays:
+        return arrays[ROOT]
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *groups, last = (part.replace("~1", "/").replace("~0", "~") for part in name.split("/"))
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = array
+    return tree
+
+
 def subtree(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays whose path begins with `group`, by the rest of their path."""
     return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}

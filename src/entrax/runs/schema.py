@@ -159,6 +159,7 @@ CONFIG: dict[str, Form] = {
     "versions": OBJECT,
     "environment": ENVIRONMENT,
     "agent": TEXT,
+    "inner": TEXT,
     "agent_config": OBJECT,
     "training": TRAINING,
     "preset": TEXT,
@@ -181,6 +182,7 @@ REPLAY: dict[str, Form] = {
 }
 META: dict[str, Form] = {
     "step": STEP,
+    "unchecked": [TEXT],
     "updates": COUNT,
     "agent": TEXT,
     "config": DIGEST,

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray, PyTree
 
-from entrax.errors import UsageError
-from entrax.policies.base import CorrelatedPolicy, HistoryPolicy
-from entrax.policies.controller import Scaling, nothing_yet, remember, to_bounds
+from entrax.policies.base import Policy
+from entrax.policies.controller import Scaling, act, initial_carries, to_bounds
+from entrax.runs.pytree import ROOT, nested, subtree, unflatten
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
 from entrax.training.compiled import Compiled, Kind, taken_apart
 
@@ -23,28 +23,26 @@ IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 class Actor:
     """Draws actions from a policy that is handed over now and then; one compiled program serves every hand-over.
 
-    What a policy over histories remembers is recomputed with its own parameters at every hand-over. Correlated
-    noise goes on, and is part of a checkpoint.
+    The policy's carry [env, ...] goes on over hand-overs, and is part of a checkpoint.
     """
 
-    def __init__(self, action: Continuous | Discrete | MultiDiscrete, device: jax.Device):
-        self.action, self.device = action, device
+    def __init__(self, action: Continuous | Discrete | MultiDiscrete, device: jax.Device, envs: int):
+        self.action, self.device, self.envs = action, device, envs
         self._kind: Kind | None = None
-        self._remembers = self._correlated = False
-        self._memories: dict[int, Any] = {}
-        """Before the step that was last acted on, and after it: what is remembered of the episode, or the noise."""
+        self._restored: Mapping[str, np.ndarray] = {}
+        self._carries: dict[int, PyTree] = {}
+        """Before the step since the hand-over that was last acted on, and after it."""
         self._act = jax.jit(self._program, compiler_options=IN_TURN)
 
-    def pack(self, policy: Any, scaling: Scaling, progress: Progress) -> dict[str, Array]:
-        """What is to be handed over, as one vector for each dtype: it importable faster than many small arrays.
+    def pack(self, policy: Policy, scaling: Scaling, progress: Progress) -> dict[str, Array]:
+        """What is to be handed over, as one vector for each dtype: it travels faster than many small arrays.
 
         The vectors come into being on the learner's device, after the updates that it was given before.
         """
         kind, arrays = taken_apart((policy, scaling, progress))
         packed: dict[str, Array] = _packed(arrays)
         if self._kind is None:
-            self._kind, self._remembers = kind, isinstance(policy, HistoryPolicy)
-            self._correlated = isinstance(policy, CorrelatedPolicy)
+            self._kind = kind
             shapes = [(str(jax.dtypes.canonicalize_dtype(x.dtype)), x.shape) for x in arrays]
             self._unpack = jax.jit(lambda packed, key: (_unpacked(packed, shapes), key))
         assert kind == self._kind
@@ -53,76 +51,65 @@ class Actor:
     def hand_over(self, packed: dict[str, Array], key: PRNGKeyArray, recent: Transition | None = None) -> None:
         """Act with what `pack` gave from now on, once it is there; `key` is on the actor's device.
 
-        `recent` holds the steps [time, env, ...] up to now that a policy over histories looks back on.
+        With `recent`, the latest steps [time, env, ...], the carry is computed again from them with the new policy.
         """
         assert self._kind is not None
         vectors = {dtype: np.asarray(vector) for dtype, vector in packed.items()}
         self._arrays, self._key = self._unpack(vectors, key)
-        latest = self._latest()
-        self._memories = {} if latest is None else {0: latest}
-        if self._remembers:
-            if recent is None:
-                raise UsageError("A policy over histories looks back on rollouts: its agent's data must be a Rollout.")
-            self._memories[0] = _looked_back(*self._kind.with_arrays(self._arrays), recent)
+        if recent is not None:
+            self._carries = {0: _carry_after(*self._kind.with_arrays(self._arrays), recent)}
+        elif self._carries:
+            self._carries = {0: self._latest()}
+        else:
+            carry = initial_carries(self._kind.with_arrays(self._arrays)[0], self.envs)
+            self._carries = {0: unflatten(carry, self._restored) if self._restored else carry}
 
     def __call__(
         self, obs: Num[np.ndarray, "env obs"], t: int, first: Bool[np.ndarray, " env"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions [env, action] for the t-th step since the hand-over, in [-1, 1] and in the environment's bounds.
 
-        `first` tells where an episode begins. Asked again for the same step, after a fault, it remembers it once.
+        `first` tells where an episode begins. A step that is asked for again, after a fault, has the same carry.
         """
-        if self._correlated and not self._memories:
-            self._memories = {t: np.zeros((len(obs), self.action.size), np.float32)}
-        if not self._memories:
-            unit, action, _ = self._act(self._arrays, self._key, obs, np.int32(t), None, None)
-        else:
-            unit, action, after = self._act(self._arrays, self._key, obs, np.int32(t), self._memories[t], first)
-            self._memories = {t: self._memories[t], t + 1: after}
+        carry = self._carries[t] if t in self._carries else self._latest()
+        unit, action, after = self._act(self._arrays, self._key, obs, np.int32(t), carry, first)
+        self._carries = {t: carry, t + 1: after}
         return np.asarray(unit), np.asarray(action)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The correlated noise by name; `restore` takes it back. Empty where there is none."""
-        noise = None if self._remembers else self._latest()
-        return {} if noise is None else {"noise": np.asarray(noise)}
+    def arrays(self) -> dict[str, Any]:
+        """The carry by name; `restore` takes it back. Empty for a memoryless policy."""
+        return {"carry": self._latest() if self._carries else nested(self._restored)}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Continue from what `arrays` gave."""
-        self._memories = {0: arrays["noise"]} if "noise" in arrays else {}
+        """Continue from what `arrays` gave, by paths."""
+        whole = arrays.get("carry", arrays.get("noise"))  # the name that correlated noise had in older checkpoints
+        self._carries, self._restored = {}, subtree("carry", arrays) if whole is None else {ROOT: whole}
 
-    def _latest(self) -> Any:
-        return self._memories[max(self._memories)] if self._memories else None
+    def _latest(self) -> PyTree:
+        return self._carries[max(self._carries)]
 
     def _program(
-        self, arrays: list[Array], key: PRNGKeyArray, obs: Array, t: Array, memory: Any, first: Any
-    ) -> tuple[Array, Array, Any]:
+        self, arrays: list[Array], key: PRNGKeyArray, obs: Array, t: Array, carry: PyTree, first: Array
+    ) -> tuple[Array, Array, PyTree]:
         """What acts, of plain arrays: taking a module apart at every step would cost more than the network."""
         assert self._kind is not None
         policy, scaling, progress = self._kind.with_arrays(arrays)
-        seen = scaling(obs)
-        key = jr.fold_in(key, _on_this_thread(t))
-        if self._correlated:
-            fresh, rho = jr.normal(key, memory.shape, memory.dtype), policy.correlation
-            memory = jnp.where(first[:, None], fresh, rho * memory + jnp.sqrt(1.0 - rho**2) * fresh)
-            unit = jax.vmap(policy.explore)(seen, memory)
-            return unit, to_bounds(self.action, unit), memory
-        if memory is not None:
-            seen = memory = remember(policy, memory, seen, first)
-        unit, _ = jax.vmap(policy.sample, (0, None, 0))(seen, progress, jr.split(key, len(obs)))
-        return unit, to_bounds(self.action, unit), memory
+        keys = jr.split(jr.fold_in(key, _on_this_thread(t)), len(obs))
+        unit, carry = act(policy, carry, scaling(obs), first, progress, keys)
+        return unit, to_bounds(self.action, unit), carry
 
 
 @Compiled
-def _looked_back(policy: Any, scaling: Scaling, progress: Progress, recent: Transition) -> Any:
-    """What is remembered of episodes that began in the steps `recent`, or before."""
+def _carry_after(policy: Policy, scaling: Scaling, progress: Progress, recent: Transition) -> PyTree:
+    """The carry after greedy actions in the steps `recent`, from the initial one."""
     ended = recent.terminated | recent.truncated
 
-    def step(carry: tuple[Any, Any], now: tuple[Any, Any]) -> tuple[tuple[Any, Any], None]:
-        memory, first = carry
-        obs, ended = now
-        return (remember(policy, memory, obs, first), ended), None
+    def step(before: tuple[PyTree, Any], now: tuple[Any, Any]) -> tuple[tuple[PyTree, Any], None]:
+        (carry, first), (obs, ended) = before, now
+        return (act(policy, carry, obs, first, progress, None)[1], ended), None
 
-    start = nothing_yet(policy, ended.shape[1]), np.ones(ended.shape[1], bool)
+    envs = ended.shape[1]
+    start = initial_carries(policy, envs), np.ones(envs, bool)
     return jax.lax.scan(step, start, (scaling(recent.obs), ended))[0][0]
 
 

@@ -12,12 +12,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from entrax.agents.base import agents_with, optional
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError, closest
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, TablePart
+from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, SoftQ, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
-from entrax.runs.pytree import subtree, unflatten
+from entrax.runs.pytree import subtree
 from entrax.training.devices import set_up
 from entrax.training.normaliser import Normaliser
 from entrax.training.precision import in_32_bits
@@ -28,7 +29,6 @@ from entrax.training.source_checkpoint import (
     spec_of_environment,
 )
 
-AGENTS = ("soft-q", "dqn", "discrete-sac")
 BLOCK = 256
 """States whose gap or entropy is computed at once."""
 
@@ -142,7 +142,7 @@ def compose(
     """Compose a policy for a combined task from the soft Q-functions of several runs, without learning.
 
     Args:
-        paths: directories of runs of `soft-q`, or of `discrete-sac` and `dqn` with a temperature.
+        paths: directories of runs of agents that learn a soft Q-function (`entrax agents`), with a temperature.
         env: the environment of the combined task; its observations and actions must be the runs'.
         combine: "mean" or "sum" for the mean or sum of the runs' rewards, "or" for any of their tasks.
         temperature: α; by default the one that the runs share.
@@ -163,9 +163,9 @@ def compose(
     runs = [load_source_checkpoint(path, checkpoint, None) for path in paths]
     spec = spec_of_environment(env, env_args or {})
     for run in runs:
-        if run.run.config["agent"] not in AGENTS:
-            name = run.run.config["agent"]
-            raise UsageError(f"{run.run.path} is of {name}; runs of {', '.join(AGENTS)} can be composed.")
+        if optional(run.agent, "soft_q") is None:
+            name, able = run.run.config["agent"], ", ".join(agents_with("soft_q"))
+            raise UsageError(f"{run.run.path} is of {name}; runs of {able} can be composed.")
         if run.spec.image is not None:
             raise UsageError(f"{run.run.path} observes images: runs of vectors can be composed.")
         if run.run.config["training"].get("normalise_rewards"):
@@ -220,31 +220,19 @@ def _no_bound(how: str, densities: bool, common: bool, discounts: Sequence[float
 def _policy(
     runs: Sequence[SourceCheckpoint], how: str, alpha: float, candidates: int
 ) -> ComposedChoices | ComposedEnergy:
-    states, scalings = [_state(run) for run in runs], [_scaling(run) for run in runs]
-    together = list(zip(runs, states, scalings, strict=True))
-    if runs[0].run.config["agent"] == "soft-q":
-        energies = [
-            EnergyPart(scaling=s, temperature=run.config.temperature, critics=x.params.critics, sampler=x.params.policy)
-            for run, x, s in together
-        ]
-        return ComposedEnergy(parts=tuple(energies), temperature=alpha, candidates=candidates, how=how)
-    choices = [state.choices for state in states]
-    if any(other != choices[0] for other in choices):
+    parts: list[SoftQ] = [run.agent.soft_q(run.config, run.state, _scaling(run)) for run in runs]
+    energies = tuple(part for part in parts if isinstance(part, EnergyPart))
+    tables = tuple(part for part in parts if isinstance(part, TablePart))
+    if tables and energies:
+        raise UsageError("Soft Q-functions of discrete and of continuous actions cannot be composed.")
+    if energies:
+        return ComposedEnergy(parts=energies, temperature=alpha, candidates=candidates, how=how)
+    choices = tables[0].choices
+    if any(table.choices != choices for table in tables):
         raise UsageError("The runs choose among their actions in different ways: train them with one `joint_limit`.")
-    if how == "or" and len(choices[0].sizes) > 1:
+    if how == "or" and len(choices.sizes) > 1:
         raise UsageError("'or' needs one choice among all actions: train with a greater `joint_limit`.")
-    tables = [
-        TablePart(scaling=s, critics=x.params.critic)
-        if run.run.config["agent"] == "dqn"
-        else TablePart(scaling=s, critics=x.params.critics, pessimism=run.config.pessimism)
-        for run, x, s in together
-    ]
-    return ComposedChoices(parts=tuple(tables), temperature=alpha, choices=choices[0], how=how)
-
-
-def _state(run: SourceCheckpoint) -> Any:
-    template = eqx.filter_eval_shape(lambda: run.agent.init(run.config, run.spec, jr.key(0)))
-    return unflatten(template, subtree("state", run.arrays))
+    return ComposedChoices(parts=tables, temperature=alpha, choices=choices, how=how)
 
 
 def _scaling(run: SourceCheckpoint) -> Scaling:

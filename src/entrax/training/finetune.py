@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from entrax.agents.registry import is_registered
+from entrax.agents.base import optional
 from entrax.environments.recorded import arguments_again
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError, closest
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
-from entrax.training.from_record import source_of
+from entrax.training.from_record import agent_again, source_of
 from entrax.training.prior import Reference, check_scaling, kept_prior, read_prior
 from entrax.training.request import Request, SourceRequest
 from entrax.training.source_checkpoint import (
@@ -23,7 +23,7 @@ from entrax.training.source_checkpoint import (
     recorded,
     spec_of_environment,
 )
-from entrax.training.task import Task, configure
+from entrax.training.task import configure
 
 TEMPERATURE_STARTS = ("keep", "restart", "anneal")
 INHERITED = ("envs", "workers", "normalise_obs", "eval_episodes", "step_timeout", "restart_envs")
@@ -77,7 +77,7 @@ def settings_from_source(request: Request, existing: RunDirectory | None) -> Sou
     request = replace(
         request,
         env=env,
-        agent=config["agent"] if is_registered(config["agent"]) else request.agent,
+        agent=agent_again(source.run, request.agent),
         settings=inherited(source, settings | chosen, settings["steps"], asked.keep_replay),
         preset=config["preset"],
         seed=config["seed"] if request.seed is None else request.seed,
@@ -105,14 +105,6 @@ def check_same(existing: RunDirectory, record: Mapping[str, Any], asked: SourceR
     ):
         what = "a run from scratch" if origin is None else f"one from {origin['checkpoint']} of {origin['path']}"
         raise UsageError(f"{existing.path} holds another run, {what}; choose another `run`.")
-
-
-def check_units(source: SourceCheckpoint, task: Task) -> None:
-    """Raise EntraxError when what is carried over would be read in other units than it was learned in."""
-    if source.run.config["agent"] == "soft-q" and float(task.config.temperature) != float(source.config.temperature):
-        raise UsageError(
-            f"The critics of soft-q are in units of its temperature: `temperature` must be {source.temperature:.6g}."
-        )
 
 
 def inherited(source: SourceCheckpoint, given: Mapping[str, Any], steps: int, keep_replay: bool) -> dict[str, Any]:
@@ -148,23 +140,16 @@ def temperature_settings(
     record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": source.learned, "anneal": None}
     if start == "restart":
         return {}, record
+    end = None
     if start == "anneal":
         end = given.get("temperature")
         if "temperature" not in names or alpha is None:
             raise UsageError(f"{source.name} of {source.run.path} has no temperature to anneal from.")
         if isinstance(end, str) or end is None or not end > 0:
             raise UsageError("`temperature_start=anneal` requires a positive `temperature` to end at.")
-        if "final_temperature" in names:
-            own = {"temperature": alpha, "final_temperature": end, "anneal_fraction": 1.0}
-            return own | {k: v for k, v in _exploration(source).items() if k not in given}, record
-        return {}, record | {"anneal": {"start": alpha, "end": float(end)}}
-    chosen: dict[str, Any] = {}
-    if "final_temperature" in names:
-        chosen = {"temperature": alpha, "final_temperature": None} | _exploration(source)
-    if "initial_entropy_share" in names:
-        chosen["initial_entropy_share"] = 0.0  # the target entropy keeps its value
-    return {k: v for k, v in chosen.items() if k not in given}, record
-
-
-def _exploration(source: SourceCheckpoint) -> dict[str, Any]:
-    return {"exploration": source.scheduled("exploration"), "final_exploration": source.scheduled("exploration")}
+    continued = optional(source.agent, "continued")
+    own: dict[str, Any] = {} if continued is None else continued(source.config, source.progress, end)
+    if end is not None and "temperature" not in own:
+        record |= {"anneal": {"start": alpha, "end": float(end)}}
+    # What is given wins, but for the temperature to anneal to: it is the end, not the start.
+    return {k: v for k, v in own.items() if k not in given or (k == "temperature" and end is not None)}, record

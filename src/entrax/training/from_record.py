@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax.random as jr
 
-from entrax.agents.base import agent_name, get_agent
+from entrax.agents.base import agent_name, agents_with, get_agent, optional, wraps
 from entrax.agents.registry import is_registered
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
@@ -28,16 +28,33 @@ LONGEST_COMMAND = 2000
 
 def config_of(directory: RunDirectory, agent: str | Any | None) -> tuple[ModuleType, Any]:
     """Return the run's agent and its resolved configuration; a third party's must be given again by `agent`."""
-    name = directory.config["agent"]
-    ours = is_registered(name)
-    if not ours and agent is None:
-        raise UsageError(
-            f"This run's agent is {shown(name)}, outside entrax; name it again (--agent {quoted(name)}) to load it."
-        )
-    module = get_agent(name if ours else agent)
-    if ours and agent is not None and get_agent(agent) is not module:
-        raise UsageError(f"{directory.path} is a run of {name}, not of {shown(agent_name(agent))}.")
+    module = get_agent(agent_again(directory, agent))
     return module, _configured(module, directory.config, directory.spec, directory.path / "config.json")
+
+
+def agent_again(directory: RunDirectory, agent: str | Any | None) -> Any:
+    """Return what `get_agent` takes for the run's algorithm: a recorded name of the registry, or what the user names.
+
+    Raises UsageError where the user must name an agent, or names another one than the run's.
+    """
+    outer, inner = agent if isinstance(agent, tuple) else (agent, None)
+    outer = _again(directory, "agent", outer)
+    if "inner" not in directory.config or not wraps(outer):  # an agent in memory is whole
+        return outer
+    return outer, _again(directory, "inner", inner)
+
+
+def _again(directory: RunDirectory, key: str, agent: str | Any | None) -> Any:
+    name, what = directory.config[key], "agent" if key == "agent" else "inner agent"
+    if is_registered(name):
+        if agent is not None and get_agent(agent) is not get_agent(name):
+            raise UsageError(f"The {what} of {directory.path} is {name}, not {shown(agent_name(agent))}.")
+        return name
+    if agent is None:
+        raise UsageError(
+            f"This run's {what} is {shown(name)}, outside entrax; name it again (--{key} {quoted(name)}) to load it."
+        )
+    return agent
 
 
 def _configured(module: ModuleType, record: Mapping[str, Any], spec: Spec, file: object = "config.json") -> Any:
@@ -57,7 +74,14 @@ def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[s
     """Return a policy whose arrays are shapes only, to be filled from a checkpoint."""
     if prior is None:
         return eqx.filter_eval_shape(lambda: agent.policy(config, agent.init(config, spec, jr.key(0))))
-    return agent.policy(config, with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior))
+    return agent.policy(config, state_template(agent, config, spec, prior))
+
+
+def state_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
+    """A state to be filled from a file: its arrays are shapes, but for those of a run with a prior."""
+    if prior is None:
+        return eqx.filter_eval_shape(lambda: agent.init(config, spec, jr.key(0)))
+    return with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior)
 
 
 def with_prior_placeholder(
@@ -69,14 +93,16 @@ def with_prior_placeholder(
     """
     if prior is None:
         return state
-    if "with_prior" not in vars(agent):
-        raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior: dqn, discrete-sac and ppo do.")
+    with_prior = optional(agent, "with_prior")
+    if with_prior is None:
+        able = ", ".join(agents_with("with_prior"))
+        raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior; {able} do.")
     if not is_registered(prior["agent"]):
         name = shown(prior["agent"])
         raise UsageError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
     module = get_agent(prior["agent"])
     template = policy_template(module, _configured(module, prior, spec), spec, prior.get("prior"))
-    return agent.with_prior(config, state, template)
+    return with_prior(config, state, template)
 
 
 def source_of(
@@ -101,12 +127,13 @@ def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest"
     Where no command can say that, return a line of Python.
     """
     config, path = directory.config, str(directory.path)
-    flags, name = flags_again(config["environment"]), config["agent"]
+    flags = flags_again(config["environment"])
     words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
-    if not is_registered(name):
-        words += ["--agent", from_anywhere(name)]
+    names = {key: config[key] for key in ("agent", "inner") if key in config}
+    foreign = {key: name for key, name in names.items() if not is_registered(name)}
+    words += [word for key, name in foreign.items() for word in (f"--{key}", from_anywhere(name))]
     command = shlex.join(words)
-    named = is_registered(name) or ":" in name or is_file(name)
+    named = all(":" in name or is_file(name) for name in foreign.values())
     if flags is not None and named and command.isprintable() and len(command) <= LONGEST_COMMAND:
         return command
     call = f"resume({path!r}" if verb == "resume" else f"load({path!r}, {checkpoint!r}"

@@ -10,10 +10,9 @@ and `data` otherwise, with the file's own record under `start`.
 
 A fine-tuned run takes arrays by their paths in the agent's State, which are the same for every agent:
 
-    params/…            carried over: the policy, the critics and all else
-    params/log_alpha    as `temperature_start` says
-    targets/…           carried over
-    opt_state/…, and counters of updates    initialised, unless `keep_optimiser`
+    params/…, targets/…    carried over, unless the agent's `carried` names other paths: a learned temperature is
+                           treated as `temperature_start` says
+    all else               initialised, such as the optimiser and counters of updates, unless `keep_optimiser`
 
 A checkpoint of a policy only ("best") lacks what its policy does not need: that is initialised, and targets then equal
 the parameters. The normaliser is carried over, the replay with `keep_replay`. Schedules restart.
@@ -22,9 +21,10 @@ the parameters. The normaliser is carried over, the replay with `keep_replay`. S
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
@@ -35,6 +35,7 @@ import numpy as np
 from jax import tree_util
 from safetensors.numpy import save as save_arrays
 
+from entrax.agents.base import CARRIED, at_temperature, optional
 from entrax.errors import CannotWrite, UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
@@ -111,10 +112,13 @@ def from_source_checkpoint(
 
     Raises EntraxError when an array has another shape than the task needs.
     """
+    own = optional(task.agent, "carried")
+    keep_temperature = request.temperature_start == "keep"
+    paths = CARRIED if own is None else tuple(own(task.config, source.config, keep_temperature))
     with damage_of(f"{source.name} of {source.run.path}"):
-        arrays, fate = _carried_over(source, task, request, prior)
+        arrays, fate = _carried_over(source, task, paths, request.keep_optimiser, prior)
     if temperature["anneal"] is not None:
-        temperature["anneal"]["in_state"] = "state/params/log_alpha" in arrays
+        temperature["anneal"]["in_state"] = optional(task.agent, "with_temperature") is not None
     rows = kept_rows(source) if request.keep_replay else {}
     arrays |= {f"replay/{name}": values for name, values in rows.items()}
     record = recorded(source) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
@@ -194,15 +198,13 @@ class InitialState:
         with damage_of(self.run.path / FILE):
             return _fill(replay, subtree("replay", read_start(self.run)))
 
-    def annealed(self, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
+    def annealed(self, agent: ModuleType, config: Any, state: Any, progress: Progress) -> tuple[Any, Any]:
         """Return configuration and agent's state with the temperature of this point, if it is annealed."""
         span = (self.record or {}).get("temperature", {}).get("anneal")
         if span is None:
             return config, state
         alpha = Anneal(start=span["start"], end=span["end"], fraction=1.0)(progress).astype(jnp.float32)
-        if span["in_state"]:
-            return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(alpha))
-        return eqx.tree_at(lambda c: c.temperature, config, alpha), state
+        return at_temperature(agent, config, state, alpha)
 
 
 def lines(run: RunDirectory) -> list[str]:
@@ -245,18 +247,16 @@ def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
 
 
 def _carried_over(
-    source: SourceCheckpoint, task: Task, request: SourceRequest, prior: Reference | None
+    source: SourceCheckpoint, task: Task, paths: Sequence[str], keep_optimiser: bool, prior: Reference | None
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     """Return all arrays of state and normaliser, and which parts were carried over and which initialised."""
     fresh = fresh_state(task, prior)
     expected, learned = flatten(fresh), _learned_arrays(source, task, fresh)
-    keep_alpha = request.temperature_start == "keep" and isinstance(vars(task.config).get("temperature"), str)
 
     def carries(name: str) -> bool:
-        if name == "params/log_alpha":
-            return keep_alpha
-        part = name.split("/")[0]
-        return part in ("params", "targets") or (request.keep_optimiser and part != "prior")  # `fresh` has the prior
+        if any(f"{name}/".startswith(f"{path}/") for path in paths):
+            return True
+        return keep_optimiser and name.split("/")[0] not in (*CARRIED, "prior")  # `fresh` has the prior
 
     carried = {name: array for name, array in learned.items() if carries(name)}
     if source.whole:  # a missing array is an error, which `unflatten` raises

@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
+from entrax.agents.base import finite_part
 from entrax.policies.controller import Scaling
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Progress, Transition
@@ -52,7 +53,7 @@ def update_many(
         state, (total, broken) = carry
         batch = jax.tree.map(lambda x: x[i], batches)
         state, info = agent.update(config, state, batch, progress, jr.fold_in(key, i))
-        finite = _finite((info, state))
+        finite = _finite((info, finite_part(agent, state)))
         broken = jnp.where((broken < 0) & ~finite, i, broken)
         return state, UpdateReport(info=jax.tree.map(lambda t, x: t + x, total, info), broken=broken)
 

@@ -23,7 +23,7 @@ from entrax.training.learner import Learner
 from entrax.training.pending import Diverged
 from entrax.training.request import Hook
 from entrax.training.rollouts import Packed, Rollouts
-from entrax.training.run_state import LastRow, RunState, scales, to_checkpoint
+from entrax.training.run_state import LastRow, RunState, scales, to_checkpoint, unchecked_arrays
 from entrax.training.selection import evaluate_mode
 from entrax.training.task import Task
 
@@ -119,7 +119,9 @@ class Loop:
         """Learn and collect for one chunk, and advance the counters."""
         state, on_policy = self.state, self.rollouts.data.on_policy
         progress = self._progress(chunk)
-        self.learner.config, state.agent = self.initial.annealed(self.learner.config, state.agent, progress)
+        self.learner.config, state.agent = self.initial.annealed(
+            self.task.agent, self.learner.config, state.agent, progress
+        )
         # An off-policy agent acts by the policy before the updates, so that acting does not wait for them.
         packed = None if on_policy else self._packed(chunk, progress)
         self._learn(chunk, progress)
@@ -257,8 +259,11 @@ class Loop:
             tree |= acting
             meta |= counters | counts | {"metrics": run.metrics_record()}
         arrays = flatten(tree | {"policy": self._policy()})
+        unchecked = unchecked_arrays(self.task.agent, state.agent)
+        if kind != "best" and unchecked:
+            meta["unchecked"] = unchecked
         for name, array in arrays.items():
-            if not np.isfinite(array).all():
+            if name not in unchecked and not np.isfinite(array).all():
                 raise Diverged(f"{name} is not finite at step {state.step}: no checkpoint is written of it.")
         checkpoint.save(run, checkpoint.checkpoint_name(kind, state.step), arrays, meta)
         if kind == "step":

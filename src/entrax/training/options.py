@@ -24,7 +24,7 @@ class TrainingOptions:
         derived="all steps",
     )
     envs: int = field(
-        1, "Environments that are stepped together. By default up to 8 for ppo, reinforce and pcl.", at_least(1)
+        1, "Environments that are stepped together. Some agents have another default (docs/agents.md).", at_least(1)
     )
     workers: int | None = field(
         None,
@@ -39,12 +39,12 @@ class TrainingOptions:
     chunk: int = field(16, "Steps of every environment between two updates of the policy that acts.", at_least(1))
     normalise_obs: bool = field(
         False,
-        "Normalise observations by running mean and deviation. On by default for ppo with a Box of actions.",
+        "Normalise observations by running mean and deviation. Some agents have another default (docs/agents.md).",
     )
     normalise_rewards: bool = field(
         False,
-        "Divide rewards by the running deviation of the discounted return. On by default for ppo with a Box of actions "
-        "and no temperature.",
+        "Divide rewards by the running deviation of the discounted return. Some agents have another default "
+        "(docs/agents.md).",
     )
     log_every: int | None = field(
         None, "Steps between rows of metrics.", at_least(1), derived="a hundredth of the horizon"

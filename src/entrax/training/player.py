@@ -4,20 +4,20 @@ from typing import Any
 
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Num
+from jaxtyping import Bool, Num, PyTree
 
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
 from entrax.errors import UsageError
-from entrax.policies.controller import Compiled, nothing_yet
+from entrax.policies.controller import Compiled, initial_carries
 from entrax.training.precision import in_32_bits
 
 
 class Player:
     """Acts on observations in the order in which an environment returns them; made by `run.player()`.
 
-    What a policy over histories remembers, and the random draws of a sampled one, follow episode and step: call `reset`
-    whenever an episode begins. With the same seed a sampled policy draws the actions that `run.evaluate` draws.
+    A policy's carry, and the random draws of a sampled one, follow episode and step: call `reset` whenever an episode
+    begins. With the same seed a sampled policy draws the actions that `run.evaluate` draws.
     """
 
     def __init__(self, compiled: Compiled, flattener: Flattener, *, sample: bool, seed: int):
@@ -26,7 +26,7 @@ class Player:
         self._begun = 0
         self._episodes = np.zeros(0, np.int32)
         self._t = np.zeros(0, np.int32)
-        self._memory: Array | None = None
+        self._carry: PyTree = None
 
     def reset(self, ended: Bool[np.ndarray, " env"] | None = None) -> None:
         """Begin a new episode: in every environment, or in those where `ended` is true."""
@@ -53,9 +53,7 @@ class Player:
             self._begin(len(rows))
         elif len(rows) != len(self._t):
             raise UsageError(f"This player acts in {len(self._t)} environments, got {len(rows)}; reset() starts again.")
-        action, self._memory = self._compiled(
-            rows, memory=self._memory, key=self._key, episodes=self._episodes, t=self._t
-        )
+        action, self._carry = self._compiled(rows, self._carry, self._t, key=self._key, episodes=self._episodes)
         self._t = self._t + 1
         actions = as_env_actions(self._compiled.spec.action, action)
         return np.asarray(actions[0]) if single else actions
@@ -64,7 +62,7 @@ class Player:
         self._episodes = self._begun + np.arange(count, dtype=np.int32)
         self._begun += count
         self._t = np.zeros(count, np.int32)
-        self._memory = nothing_yet(self._compiled.policy, count) if self._compiled.remembers else None
+        self._carry = initial_carries(self._compiled.controller.policy, count)
 
 
 def fitting(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"], bool]:

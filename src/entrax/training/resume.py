@@ -230,8 +230,8 @@ def _write(run: RunDirectory, warnings: list[str]) -> None:
 
 def same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
     """Raise EntraxError, naming the first setting, when `config` is not that of the run in the directory."""
-    for group in ("environment", "agent", "agent_config", "preset", "seed"):
-        before, now = directory.config[group], config[group]
+    for group in ("environment", "agent", "inner", "agent_config", "preset", "seed"):
+        before, now = directory.config.get(group, ""), config.get(group, "")
         if group == "agent_config":
             now = {name: now.get(name) for name in before}  # a newer setting was at its default
         if before != now:

@@ -131,7 +131,7 @@ class HostRollouts:
             raise UsageError("Several sources require an agent that learns from single transitions.")
         share = 1.0 - sum(share for _, share in sources)
         self.sources = MixedSource([(self.replay, share), *sources]) if sources else None
-        self.actor = Actor(task.spec.action, device)
+        self.actor = Actor(task.spec.action, device, options.envs)
         self.key = put(jr.key(task.seed), device)
         self._inexact: list[str] = []
         self.collector = Collector(pool, self.replay, task.seed, options.restart_envs, self._inexact.append)
@@ -249,7 +249,7 @@ class HostRollouts:
         return self.log
 
     def _recent(self) -> Transition | None:
-        """Return the steps that a policy with a memory looks back on."""
+        """Return the steps that the policy's carry is computed again from, if it is."""
         return self.data.recent(self.replay) if isinstance(self.data, Rollout) else None
 
     def _salvage(self, record: Mapping[str, Any], damage: str) -> None:

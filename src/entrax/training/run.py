@@ -18,7 +18,7 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import UsageError, damage_of
 from entrax.evaluation.episodes import Evaluation, evaluate
-from entrax.policies.controller import Compiled, Controller, act_in_episodes
+from entrax.policies.controller import Compiled, Controller, act_in_episodes, initial_carries
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree, unflatten
@@ -107,9 +107,9 @@ class Run:
             key: a JAX random key, needed to sample.
 
         Returns an array of the action's shape (0-d for one Discrete action), or [batch, *shape]. Raises EntraxError for
-        what does not fit the policy's observations, and for a policy over histories.
+        what does not fit the policy's observations, and for a policy whose actions depend on the episode so far.
         """
-        if self._compiled.remembers:
+        if self._compiled.uses_carry[not sample]:
             raise UsageError(
                 "This policy acts on an episode so far, not on one observation: player = run.player() acts step by "
                 "step by player.act(obs), and player.reset() begins an episode."
@@ -117,8 +117,10 @@ class Run:
         if sample and not _is_key(key):
             raise UsageError("A sampled action requires a `key`: run.policy(obs, sample=True, key=jax.random.key(0)).")
         rows, single = fitting(self._flattener, obs)
-        action, _ = self._compiled(_padded(rows), key=key if sample else None)
-        shaped = as_env_actions(self._compiled.spec.action, action[: len(rows)])
+        rows, count = _padded(rows), len(rows)
+        carry = initial_carries(self.controller.policy, len(rows))
+        action, _ = self._compiled(rows, carry, np.zeros(len(rows), np.int32), key=key if sample else None)
+        shaped = as_env_actions(self._compiled.spec.action, action[:count])
         return np.asarray(shaped[0]) if single else shaped
 
     @in_32_bits

@@ -6,11 +6,13 @@ follow from the options and the chunk.
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from entrax.runs.pytree import subtree, unflatten
+from entrax.agents.base import finite_part, optional
+from entrax.runs.pytree import flatten, subtree, unflatten
 from entrax.training.normaliser import Normaliser, RewardScale
 from entrax.training.task import Task
 
@@ -111,3 +113,10 @@ def with_scales(template: RunState, arrays: Arrays) -> RunState:
     state.normaliser.restore(arrays)
     state.rewards.restore(subtree("rewards", arrays))
     return state
+
+
+def unchecked_arrays(agent: ModuleType, state: Any) -> list[str]:
+    """Return the names, in a checkpoint, of the arrays of an agent's state that need not be finite."""
+    if optional(agent, "finite") is None:
+        return []
+    return sorted(f"state/{name}" for name in flatten(state).keys() - flatten(finite_part(agent, state)).keys())

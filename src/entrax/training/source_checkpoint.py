@@ -2,26 +2,27 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import ScalarLike
 
+from entrax.agents.base import temperature_of
 from entrax.environments.recorded import Given
 from entrax.environments.source import as_source
 from entrax.environments.spaces import spec_of
-from entrax.errors import UsageError
+from entrax.errors import UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
 from entrax.runs import checkpoint as checkpoints
 from entrax.runs import transition_log
 from entrax.runs.directory import RunDirectory
+from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.records import open_plain
 from entrax.spec import Progress, Spec, Transition
-from entrax.training.from_record import config_of
+from entrax.training.from_record import config_of, state_template
 
 
 @dataclass(frozen=True)
@@ -46,32 +47,33 @@ class SourceCheckpoint:
         return any(name.startswith("state/") for name in self.arrays)
 
     @property
+    def state(self) -> Any | None:
+        """The agent's state; None where the checkpoint holds only a policy."""
+        if not self.whole:
+            return None
+        prior = self.run.config.get("prior")
+        template = state_template(self.agent, self.config, self.spec, prior)
+        with damage_of(f"{self.name} of {self.run.path}"):
+            return unflatten(template, subtree("state", self.arrays))
+
+    @property
+    def progress(self) -> Progress:
+        """The point of the run at which the checkpoint was made."""
+        horizon = self.run.config["training"]["horizon"]
+        return Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))
+
+    @property
     def temperature(self) -> float | None:
-        """α at the checkpoint; None for an agent without one, or for a checkpoint of a policy only."""
-        names = {f.name for f in fields(self.config)}
-        if "state/params/log_alpha" in self.arrays:
-            return float(np.exp(self.arrays["state/params/log_alpha"]))
-        if "final_temperature" in names:
-            return self.scheduled("temperature")
+        """α at the checkpoint; None for an agent without one, or where a policy alone does not tell it."""
         span = self.run.config.get("ancestor", {}).get("temperature", {}).get("anneal")
         if span is not None:
-            return self._at_the_checkpoint(span["start"], span["end"], 1.0)
-        return float(self.config.temperature) if "temperature" in names and not self.learned else None
+            return float(Anneal(start=span["start"], end=span["end"], fraction=1.0)(self.progress))
+        return temperature_of(self.agent, self.config, self.state, self.progress)
 
     @property
     def learned(self) -> bool:
         """Whether the temperature was learned."""
         return isinstance(vars(self.config).get("temperature"), str)
-
-    def scheduled(self, name: str) -> float:
-        """Return the value at the checkpoint of a setting that goes from `name` to `final_<name>`."""
-        c = vars(self.config)
-        return self._at_the_checkpoint(c[name], c[f"final_{name}"], c["anneal_fraction"])
-
-    def _at_the_checkpoint(self, start: ScalarLike, end: ScalarLike, fraction: ScalarLike) -> float:
-        horizon = self.run.config["training"]["horizon"]
-        anneal = Anneal(start=start, end=end, fraction=fraction)
-        return float(anneal(Progress(step=np.asarray(self.meta["step"]), horizon=np.asarray(horizon))))
 
 
 def load_source_checkpoint(path: str | Path, checkpoint: str, agent: str | Any | None) -> SourceCheckpoint:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from entrax.agents.base import agent_name, get_agent
+from entrax.agents.base import agent_names, get_agent, loop_defaults_of
+from entrax.agents.check import check_agent
 from entrax.agents.registry import default_agent, is_registered
 from entrax.environments.check import Checked, check_environment
 from entrax.environments.source import EnvSource, as_source
@@ -70,12 +71,14 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
         configure(get_agent(agent), preset, settings)  # a mistake is reported before the environment is stepped
     checked = _checked_environment(request, loop_options(preset, settings))
     agent = default_agent(checked.spec) if agent is None else agent
-    module, name = get_agent(agent), agent_name(agent)
+    module, names = get_agent(agent), agent_names(agent)
     options, config = configure(module, preset, settings)
     if options.threads is None:
         options = replace(options, threads=available_threads())  # a resumed run needs as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     resolved = module.resolve(config, checked.spec)
+    if not is_registered(names["agent"]):  # ours are checked by the tests
+        check_agent(module, checked.spec, resolved)
     options = _with_agent_defaults(options, module, resolved, checked.spec, existing, settings, preset)
     if options.normalise_obs and checked.spec.image is not None:
         raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
@@ -86,7 +89,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
         source=checked.source, spec=checked.spec, agent=module, config=resolved, options=options, seed=request.seed
     )
     check_resources(task, stored)
-    return Resolved(task, _record(task, name, config, preset), checked.warnings, devices)
+    return Resolved(task, _record(task, names, config, preset), checked.warnings, devices)
 
 
 def check_resources(task: Task, stored: int) -> None:
@@ -103,12 +106,12 @@ def _checked_environment(request: Request, options: TrainingOptions) -> Checked:
     return check_environment(source, request.seed, workers=options.workers, step_timeout=options.step_timeout)
 
 
-def _record(task: Task, agent: str, config: Any, preset: str) -> dict[str, Any]:
+def _record(task: Task, agent: Mapping[str, str], config: Any, preset: str) -> dict[str, Any]:
     """Return the content of config.json: with the versions, all that a run follows from."""
     return {
         "versions": versions(),
         "environment": task.source.to_json(),
-        "agent": agent,
+        **agent,
         "agent_config": asdict(config),
         "training": asdict(task.options),
         "preset": preset,
@@ -127,14 +130,9 @@ def _with_agent_defaults(
     preset: str,
 ) -> TrainingOptions:
     """Apply the agent's own defaults, or those of a run to resume, to what neither the user nor the preset sets."""
-    if "loop_defaults" not in vars(agent):
-        return options
-    defaults = agent.loop_defaults(config, spec)
-    unsuitable = defaults.keys() - ({f.name for f in fields(TrainingOptions)} - BEFORE_SPEC)
-    if unsuitable:
-        raise UsageError(f"The agent's `loop_defaults` cannot set {', '.join(sorted(unsuitable))}.")
+    own = loop_defaults_of(agent, config, spec, {f.name for f in fields(TrainingOptions)} - BEFORE_SPEC)
     named = settings.keys() | get_preset(preset).options.keys()
-    defaults = {name: value for name, value in defaults.items() if name not in named}
+    defaults = {name: value for name, value in own.items() if name not in named}
     if existing is not None:
         recorded = existing.config["training"]  # that of an older run may lack an option, which then had its default
         return replace(options, **{name: recorded.get(name, getattr(TrainingOptions(), name)) for name in defaults})

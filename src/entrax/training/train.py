@@ -14,7 +14,7 @@ from entrax.runs.records import to_json
 from entrax.runs.versions import provenance
 from entrax.training.dataset import Dataset, read_data
 from entrax.training.devices import set_up
-from entrax.training.finetune import SourceSettings, check_units, settings_from_source
+from entrax.training.finetune import SourceSettings, settings_from_source
 from entrax.training.initial_state import InitialState, Origin, create, from_prior_and_data, from_source_checkpoint
 from entrax.training.loop import Loop
 from entrax.training.precision import in_32_bits
@@ -114,7 +114,6 @@ def _origin(task: Task, inputs: Inputs) -> Origin | None:
     """Return what the initial state is made of; None from scratch."""
     if inputs.source is not None:
         source = inputs.source
-        check_units(source.checkpoint, task)
         return from_source_checkpoint(task, source.checkpoint, source.asked, source.temperature, inputs.prior)
     if inputs.prior is None and inputs.data is None:
         return None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from entrax.errors import EntraxError
-from entrax.runs.pytree import flatten, nested, unflatten
+from entrax.runs.pytree import flatten, nested, subtree, unflatten
 
 
 class Pair(NamedTuple):
@@ -133,3 +133,9 @@ def test_the_first_difference_is_named(stored, sentence):
 def test_a_key_of_another_kind_is_refused():
     with pytest.raises(EntraxError, match=r"'key' has shape \(4,\) where \(2,\) is needed"):
         unflatten({"key": jax.random.key(0)}, flatten({"key": jax.random.key(0, impl="rbg")}))
+
+
+def test_a_tree_that_is_one_array_is_found_in_a_larger_one():
+    arrays = flatten({"state": np.arange(3.0), "policy": {"a": np.ones(2)}})
+    assert (unflatten(np.zeros(3), subtree("state", arrays)) == np.arange(3.0)).all()
+    assert [*subtree("policy", arrays)] == ["a"]

@@ -65,7 +65,9 @@ def nested(arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def subtree(group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays whose path begins with `group`, by the rest of their path."""
+    """Return the arrays whose path begins with `group`, by the rest of their path; `ROOT` for the group itself."""
+    if group in arrays:
+        return {ROOT: arrays[group]}
     return {k.removeprefix(f"{group}/"): v for k, v in arrays.items() if k.startswith(f"{group}/")}
 
 

@@ -1,6 +1,7 @@
-"""Microseconds that acting takes: of one call, and of a hand-over of parameters, nothing else running.
+"""Time a call that acts and a hand-over of parameters, in microseconds.
 
-Wall-clock and processor time, the median over rounds, for 1 and 8 environments. Writes results/acting.json.
+Measured are wall-clock and processor time, medians over rounds, for 1 and 8 environments, with no other thread running.
+Writes results/acting.json.
 """
 
 import argparse
@@ -32,7 +33,7 @@ PAIRS = [
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=300, help="in a round; hand-overs are a tenth of that")
@@ -41,7 +42,7 @@ def parse() -> argparse.Namespace:
 
 
 def microseconds(call: Callable[[int], Any], calls: int, rounds: int) -> dict[str, float]:
-    """Of one call: the median over rounds, and the least."""
+    """Time one call: the median over rounds, and the minimum."""
     wall, cpu = [], []
     call(0)
     for _ in range(rounds):
@@ -54,7 +55,7 @@ def microseconds(call: Callable[[int], Any], calls: int, rounds: int) -> dict[st
 
 
 def measure(name: str, env: str, envs: int, devices: Devices, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One agent in so many environments."""
+    """Measure one agent in `envs` environments."""
     agent, spec = get_agent(name), spec_of(EnvSource(env).make())
     config = put(agent.resolve(agent.Config(), spec), devices.learner)
     state = put(jax.jit(lambda key: agent.init(config, spec, key))(jr.key(0)), devices.learner)
@@ -73,16 +74,16 @@ def measure(name: str, env: str, envs: int, devices: Devices, arguments: argpars
 
 
 def main() -> None:
-    """All pairs."""
+    """Measure all pairs."""
     arguments = parse()
     devices, results = set_up("cpu", arguments.threads), []
     for name, env in PAIRS:
         for envs in (1, 8):
             results.append(measure(name, env, envs, devices, arguments))
-            for what in ("acting", "hand_over"):
-                of = results[-1][what]
+            for part in ("acting", "hand_over"):
+                of = results[-1][part]
                 say(
-                    f"{name:13} {env:15} {envs} envs  {what:9} {of['wall']:7.1f} µs ({of['least_wall']:.1f} at best), "
+                    f"{name:13} {env:15} {envs} envs  {part:9} {of['wall']:7.1f} µs ({of['least_wall']:.1f} at best), "
                     f"processor {of['processor']:7.1f} µs ({of['least_processor']:.1f})"
                 )
     say(f"Written: {save('acting', {'settings': vars(arguments), 'results': results})}")

@@ -1,8 +1,8 @@
-"""Environment steps per second of DQN, discrete SAC and PPO against Stable-Baselines3 and SBX, in turn.
+"""Compare the steps per second of DQN, discrete SAC and PPO with Stable-Baselines3 and SBX.
 
-The work is the same for all who are compared, as `WORK` has it; one environment. Discrete SAC has two critics and a
-policy to update where DQN has one network. A rival counts at the better of its numbers of threads in each round.
-Prints ratios with their spread and writes results/AGENT-ENV.json for every pair.
+All have the same work, `WORK`, in one environment. Discrete SAC updates two critics and a policy where DQN updates one
+network. A rival counts at the better number of threads in each round. Prints ratios with their spread and writes
+results/AGENT-ENV.json for every pair.
 """
 
 import argparse
@@ -21,21 +21,21 @@ PAIRS = {
     "discrete-sac": (["Acrobot-v1"], ["sb3"]),
     "ppo": (["CartPole-v1", "HalfCheetah-v5"], ["sb3", "sbx"]),
 }
-"""Of each agent the environments, and who else plays them: DQN against discrete SAC."""
+"""By agent, the environments and the rivals; discrete SAC is compared with DQN."""
 NAMES = {"sb3": "Stable-Baselines3", "sbx": "SBX"}
 DQN = {"batch_size": 64, "hidden": (128, 128), "learning_starts": 1_000}
-"""One update after every step, targets that follow at each, a replay buffer of a million transitions."""
+"""One update and one target update per step, a replay buffer of a million transitions."""
 PPO = {"batch_size": 64, "hidden": (64, 64), "rollout_steps": 2048, "epochs": 10}
-"""Policy and value in networks of their own."""
+"""Separate networks for policy and value."""
 WORK = {"dqn": DQN, "discrete-sac": DQN, "ppo": PPO}
 WARM = {"dqn": 1_200, "discrete-sac": 1_200, "ppo": 2 * 2048}
 """Steps before the measured part."""
 EVERY = {"dqn": 500, "discrete-sac": 500, "ppo": 2048}
-"""Steps between two looks at the clock; a whole rollout with its updates in the case of PPO."""
+"""Steps between two readings of the clock; for PPO a whole rollout with its updates."""
 
 
 def parse() -> argparse.Namespace:
-    """The command line; `--measure` is what a single measuring process is given."""
+    """Parse the arguments; `--measure` is for the processes that measure one library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=15.0, help="measured seconds of each run, at least")
@@ -47,20 +47,20 @@ def parse() -> argparse.Namespace:
 
 
 class Clock:
-    """Takes the time at steps, from the first after `warm` on."""
+    """Reads the clock at steps, starting with the first after `warm`."""
 
     def __init__(self, agent: str, window: float):
         self.warm, self.window = WARM[agent], window
         self.seen: list[tuple[int, float, float]] = []
 
     def __call__(self, step: int) -> bool:
-        """Whether the window is over."""
+        """Record the time of a step; return whether the window is over."""
         if step >= self.warm:
             self.seen.append((step, time.perf_counter(), time.process_time()))
         return len(self.seen) > 1 and self.seen[-1][1] - self.seen[0][1] >= self.window
 
     def measured(self) -> dict[str, float]:
-        """Steps per second, and the processor time of this process for a step."""
+        """Return steps per second, and the processor time of this process per step."""
         (step0, begun, cpu0), (step, ended, cpu) = self.seen[0], self.seen[-1]
         steps, seconds = step - step0, ended - begun
         rates = {"steps_per_second": steps / seconds, "cpu_microseconds_per_step": 1e6 * (cpu - cpu0) / steps}
@@ -68,7 +68,7 @@ class Clock:
 
 
 def measure_entrax(agent: str, env: str, window: float) -> dict[str, Any]:
-    """One run, timed at its rows."""
+    """Time one run by its rows of metrics."""
     import entrax
 
     clock = Clock(agent, window)
@@ -92,7 +92,7 @@ def measure_entrax(agent: str, env: str, window: float) -> dict[str, Any]:
 
 
 def make_rival(library: str, agent: str, env: str) -> Any:
-    """The rival's agent for the same work."""
+    """Make the rival's agent with the same work."""
     import gymnasium
 
     if library == "sbx":
@@ -122,7 +122,7 @@ def make_rival(library: str, agent: str, env: str) -> Any:
 
 
 def measure_rival(library: str, agent: str, env: str, window: float, threads: int) -> dict[str, Any]:
-    """The same of a rival, timed at as many steps."""
+    """Time a rival at the same steps."""
     import torch
     from stable_baselines3.common.callbacks import BaseCallback
 
@@ -130,7 +130,7 @@ def measure_rival(library: str, agent: str, env: str, window: float, threads: in
     clock, every = Clock(agent, window), EVERY[agent]
 
     class Watch(BaseCallback):
-        """SB3 calls at the beginning of a rollout, all updates before it being made, and after every step."""
+        """Reads the clock at the start of a rollout, when all updates before it are done, and after every step."""
 
         over = False
 
@@ -147,7 +147,7 @@ def measure_rival(library: str, agent: str, env: str, window: float, threads: in
 
 
 def run(arguments: argparse.Namespace, agent: str, env: str, contender: str, threads: int | None) -> dict[str, Any]:
-    """One contender in a process of its own."""
+    """Measure one contender in its own process."""
     variables = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))}
     if threads is not None:
         variables |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")}
@@ -163,7 +163,7 @@ def run(arguments: argparse.Namespace, agent: str, env: str, contender: str, thr
 
 
 def one_round(arguments: argparse.Namespace, agent: str, env: str, backwards: bool) -> list[dict[str, Any]]:
-    """entrax and its rivals once each; the order can be turned."""
+    """Measure entrax and its rivals once each, in either order."""
     rivals = PAIRS[agent][1]
     contenders: list[tuple[str, int | None]] = [("entrax", None), *((r, t) for r in rivals for t in arguments.threads)]
     order = contenders[::-1] if backwards else contenders
@@ -171,7 +171,7 @@ def one_round(arguments: argparse.Namespace, agent: str, env: str, backwards: bo
 
 
 def compare(arguments: argparse.Namespace, agent: str, env: str) -> None:
-    """All rounds of one pair, with the ratios of each."""
+    """Measure all rounds of one pair, with the ratios of each round."""
     say(f"{agent} on {env}")
     rounds = [one_round(arguments, agent, env, i % 2 == 1) for i in range(arguments.rounds)]
     record: dict[str, Any] = {"settings": vars(arguments) | {"work": WORK[agent]}, "rounds": rounds}
@@ -185,7 +185,7 @@ def compare(arguments: argparse.Namespace, agent: str, env: str) -> None:
 
 
 def main() -> None:
-    """One measurement, or all pairs."""
+    """Measure one contender, or all pairs."""
     arguments = parse()
     if arguments.measure is not None:
         where = arguments.agent, arguments.env, arguments.window

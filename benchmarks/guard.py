@@ -1,8 +1,9 @@
-"""What the flag that keeps XLA from wrong sums costs: updates of an agent of HalfCheetah-v5 with and without it.
+"""Measure the cost of the flag that keeps XLA from computing wrong sums.
 
     python benchmarks/guard.py
 
-Two processes are up at once and take turns, so that both see the same machine. Writes results/guard.json.
+Two processes, with and without the flag, take turns at updates of an agent on HalfCheetah-v5, so that both have the
+same conditions. Writes results/guard.json.
 """
 
 import argparse
@@ -30,7 +31,7 @@ def main() -> None:
 def serve(arguments: argparse.Namespace) -> None:
     """Print the seconds of an update for every line of standard input."""
     if arguments.child == "without":
-        jax.devices()  # the guard comes too late
+        jax.devices()  # now the flag has no effect
     import soft_q
 
     from entrax.agents.base import get_agent
@@ -45,7 +46,7 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Ratios of the seconds with and without, turn by turn."""
+    """Measure the ratios of the seconds with and without the flag, turn by turn."""
     from harness import save, say, show, spread
 
     ratios = {}
@@ -64,14 +65,14 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def child(arguments: argparse.Namespace, agent: str, kind: str) -> subprocess.Popen[str]:
-    """A process that measures one agent."""
+    """Start a process that measures one agent."""
     options = ["--child", kind, "--agents", agent, "--updates", arguments.updates, "--batch-size", arguments.batch_size]
     command = [sys.executable, "-W", "ignore", __file__, *map(str, options)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def ask(process: subprocess.Popen[str]) -> str:
-    """What a child measured."""
+    """Return the seconds that a child process measures."""
     assert process.stdin is not None
     assert process.stdout is not None
     print(file=process.stdin, flush=True)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: calling a measuring script in its own process, ratios with their spread, and results."""
+"""Helpers of the benchmarks: run a script in its own process, summarise ratios, and save results."""
 
 import json
 import os
@@ -21,11 +21,13 @@ THEIRS = RIVALS / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def measure(python: Path, script: str, *arguments: Any, environment: dict[str, str] | None = None) -> dict[str, Any]:
-    """The JSON object that `script` prints as its last line, with the load of the machine before and during it.
+    """Run a script; return the JSON object that it prints as its last line, with the load of the machine.
 
-    `load_average_before` is the system's average over the minute before, `other_load` how many cores worked for
-    something else meanwhile, and `stolen` how many the machine's host withheld. Raises SystemExit with the end of what
-    the script said if it fails.
+    `load_average_before` is the system's average over the minute before, `other_load` the number of cores used by other
+    processes meanwhile, and `stolen` the number of cores that the machine's host withheld.
+
+    Raises:
+        SystemExit: if the script fails, with the end of its error output.
     """
     command = [str(python), str(HERE / script), *map(str, arguments)]
     variables = os.environ | {"PYTHONPATH": str(ROOT / "src")} | (environment or {})
@@ -42,18 +44,18 @@ def measure(python: Path, script: str, *arguments: Any, environment: dict[str, s
 
 
 def spread(values: Iterable[float]) -> dict[str, Any]:
-    """Median, smallest and largest of `values`, and the values."""
+    """Return median, minimum and maximum of `values`, and the values."""
     numbers = [float(value) for value in values]
     return {"median": median(numbers), "min": min(numbers), "max": max(numbers), "values": numbers}
 
 
 def show(name: str, of: dict[str, Any], unit: str = "") -> str:
-    """A line for people: the median and, behind it, the spread."""
+    """Return a line with the median and the spread."""
     return f"{name:50} {of['median']:8.2f}{unit}   ({of['min']:.2f} to {of['max']:.2f}, {len(of['values'])} runs)"
 
 
 def save(name: str, record: dict[str, Any]) -> Path:
-    """Write results/NAME.json, whole or not at all, with the machine and the date."""
+    """Write results/NAME.json atomically, with the machine and the date."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     stamped = {"date": time.strftime("%Y-%m-%d"), "machine": machine.describe()} | record
@@ -64,5 +66,5 @@ def save(name: str, record: dict[str, Any]) -> Path:
 
 
 def say(*words: object) -> None:
-    """Print now, also into a pipe."""
+    """Print without buffering."""
     print(*words, flush=True)

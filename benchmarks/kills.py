@@ -1,9 +1,9 @@
-"""Kill commands of entrax again and again, and keep count: results/kills.json, from which another call goes on.
+"""Kill commands of entrax repeatedly and compare the resumed runs; results/kills.json counts, over several calls.
 
     nice -n 10 python benchmarks/kills.py --kills 1000
 
-The variants are those of tests/kills.py and take turns, a run each. A run that differs from the undisturbed
-one is recorded with what it differs in, and kept in --folder.
+The variants of tests/kills.py take turns, one run each. A run that differs from the undisturbed one is recorded with
+its differences and kept in --folder.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from typing import Any
 
 from harness import RESULTS, ROOT, save, say
 
-sys.path.insert(0, str(ROOT / "tests"))
-from kills import VARIANTS, Victim, serving
+sys.path.insert(0, str(ROOT))
+from tests.kills import VARIANTS, Victim, serving
 
 
 def main() -> None:
-    """Kill until there are enough."""
+    """Kill until `--kills` is reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--folder", type=Path, help="where the runs are; by default a new temporary folder")
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def count_one(counts: dict[str, Any], name: str, victim: Victim, most: int) -> None:
-    """One more run of a variant, killed at most `most` times, in the record."""
+    """Run a variant once more, killed at most `most` times, and record it."""
     new = {"command": victim.variant.command, "kills": 0, "runs": 0, "by": {}, "different": []}
     record = counts.setdefault(name, new)
     kills, differences = victim.killed(record["runs"], most)
@@ -55,7 +55,7 @@ def count_one(counts: dict[str, Any], name: str, victim: Victim, most: int) -> N
 
 
 def total(counts: dict[str, Any]) -> int:
-    """How many kills there were."""
+    """Return the number of kills."""
     return sum(each["kills"] for each in counts.values())
 
 

@@ -1,8 +1,8 @@
-"""What finished runs came to, for the table of docs/benchmarks.md: `python benchmarks/learning.py RUN ...`.
+"""Evaluate finished runs for the table of docs/benchmarks.md: `python benchmarks/learning.py RUN ...`.
 
-Each run's final policy plays 20 episodes of its mode, on seeds that training did not see. Where SBX's curves with
-10,000 random first steps cover the task, the mean return on the way stands beside theirs (area under the curve). Writes
-results/learning.json, in which the runs of other tasks and seeds stay.
+Each run's final policy plays 20 episodes of its mode, on seeds that training did not use. If SBX's curves with 10,000
+random first steps cover the task, the area under the learning curve is compared with theirs. Writes
+results/learning.json and keeps its results of other tasks and seeds.
 """
 
 import argparse
@@ -19,7 +19,7 @@ RANDOM_STEPS = 10_000
 
 
 def on_the_way(env: str, evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Mean return on the way of the run and of the curves, over the steps that all of them cover."""
+    """Return the areas under the curves of the run and of SBX, over the steps that all of them cover."""
     theirs = curves(env, RANDOM_STEPS)
     if not theirs or len(evaluations) < 2:
         return None
@@ -32,7 +32,7 @@ def on_the_way(env: str, evaluations: list[dict[str, Any]]) -> dict[str, Any] | 
 
 
 def record(path: str) -> dict[str, Any]:
-    """What one run came to."""
+    """Evaluate one run."""
     run = entrax.load(path)
     config, rows = run.directory.config, run.metrics()
     env, seed, steps = config["environment"]["id"], config["seed"], config["training"]["steps"]
@@ -52,7 +52,7 @@ def record(path: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """All runs that are named."""
+    """Evaluate the runs that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     path = RESULTS / "learning.json"
@@ -62,7 +62,7 @@ def main() -> None:
         runs = [run for run in runs if any(run[key] != new[key] for key in ("env", "agent", "seed", "steps"))]
         runs.append(new)
         way = new["on_the_way"]
-        beside = f", on the way {way['entrax']:.0f}, SBX {np.median(list(way['sbx'].values())):.0f}" if way else ""
+        beside = f", area {way['entrax']:.0f}, SBX {np.median(list(way['sbx'].values())):.0f}" if way else ""
         say(f"{new['env']} {new['agent']} seed {new['seed']}: {new['mean']:.1f} after {new['steps']} steps{beside}")
         save("learning", {"runs": runs})
 

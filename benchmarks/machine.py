@@ -1,4 +1,4 @@
-"""What a process can say of itself and of the machine. Standard library only: it runs in either environment."""
+"""Facts about this process and the machine. Standard library only: it runs in either environment."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ _IMPORTED = time.perf_counter()
 
 
 def process_seconds() -> float:
-    """Seconds since this process was started; where there is no /proc, since this module was imported."""
+    """Return the seconds since this process started; without /proc, since this module was imported."""
     stat = Path("/proc/self/stat")
     if not stat.exists():
         return time.perf_counter() - _IMPORTED
@@ -22,10 +22,10 @@ def process_seconds() -> float:
 
 
 def peak_memory() -> int:
-    """Bytes: the most that this process ever held resident, plus the same of each process it runs now.
+    """Return the peak resident bytes of this process and of its current child processes.
 
-    Read from /proc, because `ru_maxrss` also counts what a process's parent held at the moment of the fork. Pages that
-    two processes share count twice, which is unkind to whoever uses worker processes.
+    They are read from /proc, because `ru_maxrss` also counts the parent's memory at the fork. Shared pages count twice,
+    to the disadvantage of libraries with worker processes.
     """
     if not Path("/proc/self/status").exists():
         unit = 1 if sys.platform == "darwin" else 1024
@@ -43,7 +43,7 @@ def _high_water_mark(pid: str) -> int:
 
 
 def core_seconds() -> tuple[float, float]:
-    """Core seconds since boot: worked by this machine, and withheld by its host; 0 where there is no /proc."""
+    """Return core seconds since boot: used by this machine, and withheld by its host; 0 without /proc."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0, 0.0
@@ -55,13 +55,13 @@ def core_seconds() -> tuple[float, float]:
 
 
 def child_seconds() -> float:
-    """Core seconds that the ended child processes of this one spent working."""
+    """Return the core seconds of the ended child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def describe() -> dict[str, Any]:
-    """The machine: processor, cores this process may use, memory in bytes, system and Python."""
+    """Return processor, cores available to this process, memory in bytes, system and Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     model = next(
@@ -78,11 +78,11 @@ def describe() -> dict[str, Any]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The installed versions of `packages`, those that are there."""
-    found = {}
+    """Return the versions of those `packages` that are installed."""
+    installed = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

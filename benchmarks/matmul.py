@@ -1,7 +1,7 @@
-"""How fast this machine multiplies 256×256 float32 matrices, with one thread and with two. Prints one JSON line.
+"""Measure how fast this machine multiplies 256×256 float32 matrices with one and two threads.
 
-Each thread multiplies matrices of its own with a single-threaded product, so that two threads never wait for each
-other: nothing that is made of such products can be quicker.
+Each thread multiplies its own matrices with a single-threaded product, so that two threads never wait for each other:
+an upper bound for programs made of such products. Prints one JSON line.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PER_CALL = 2 * SIZE**3
 
 
 def work(until: float, counts: list[int]) -> None:
-    """Multiply until `time.perf_counter()` says `until`, and append how often."""
+    """Multiply until `time.perf_counter()` is `until`, and append the number of products."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, SIZE, SIZE), np.float32)
     out, count = np.empty_like(a), 0
@@ -32,7 +32,7 @@ def work(until: float, counts: list[int]) -> None:
 
 
 def gflops(threads: int, seconds: float) -> float:
-    """10⁹ floating-point operations per second, all threads together."""
+    """Return 10⁹ floating-point operations per second of all threads together."""
     counts: list[int] = []
     begun = time.perf_counter()
     workers = [threading.Thread(target=work, args=(begun + seconds, counts)) for _ in range(threads)]
@@ -44,7 +44,7 @@ def gflops(threads: int, seconds: float) -> float:
 
 
 def main() -> None:
-    """Measure both, after a moment to wake the processor."""
+    """Measure both, after a short warm-up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0)
     seconds = parser.parse_args().seconds

@@ -1,9 +1,9 @@
-"""What minutes buy: five minutes of `--preset fast` against what SBX has reached in fifteen and in twenty-five.
+"""Compare five minutes of `--preset fast` with fifteen and twenty-five minutes of SBX.
 
-Training seconds count from the start of the process, compilation included, evaluation excluded, alike for both. entrax
-is trained and then evaluated on 20 deterministic episodes. Of SBX the speed is measured, with one thread and with two;
-its returns at the step it would have got to come from the curves in reference/. Writes results/minutes.json after
-every training.
+Training seconds count from the start of the process, with compilation and without evaluation, for both. entrax is
+trained and then evaluated on 20 deterministic episodes. SBX's speed is measured with one thread and with two; its
+returns at the step that it would reach are those of the curves in reference/. Writes results/minutes.json after every
+training.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from typing import Any
 from harness import MINE, RESULTS, THEIRS, measure, save, say
 from reference import reached
 
-RANDOM_STEPS = (10_000, 100)  # as SBX's authors publish for such environments, and the library's default
+RANDOM_STEPS = (10_000, 100)  # of SBX's published settings, and the library's default
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--envs", nargs="+", default=["HalfCheetah-v5", "Hopper-v5", "Pendulum-v1"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -33,33 +33,33 @@ def parse() -> argparse.Namespace:
 
 
 def rival_speed(env: str, window: float) -> dict[str, Any]:
-    """SBX on `env` at the better of one and two threads."""
+    """Measure SBX on `env` at the better of one and two threads."""
     common = ("--library", "sbx", "--env", env, "--window", window)
     runs = [measure(THEIRS, "rival.py", *common, "--threads", threads) for threads in (1, 2)]
     return max(runs, key=lambda run: run["steps_per_second"])
 
 
 def rival_steps(run: dict[str, Any], random_steps: int, seconds: float) -> float:
-    """The environment steps that SBX has made `seconds` after its process started, the random ones first."""
+    """Return the environment steps of SBX `seconds` after its process started."""
     more = random_steps - run["learning_starts"]  # than in the run that was timed
     learning = seconds - run["first_update_seconds"] - more / run["random_steps_per_second"]
     return random_steps + max(0.0, learning) * run["steps_per_second"]
 
 
 def rival(arguments: argparse.Namespace, env: str) -> dict[str, Any]:
-    """SBX's speed on `env` and what its curves say for each of the given numbers of minutes."""
+    """Return SBX's speed on `env` and the returns of its curves after the given minutes."""
     run = rival_speed(env, arguments.rival_window)
     reaches = []
     for minutes in arguments.rival_minutes:
         for random_steps in RANDOM_STEPS:
-            found = reached(env, random_steps, rival_steps(run, random_steps, 60 * minutes))
-            if found is not None:
-                reaches.append({"minutes": minutes} | found)
+            reach = reached(env, random_steps, rival_steps(run, random_steps, 60 * minutes))
+            if reach is not None:
+                reaches.append({"minutes": minutes} | reach)
     return {"speed": run, "reaches": reaches}
 
 
 def ours(arguments: argparse.Namespace, env: str, seed: int) -> dict[str, Any]:
-    """One training that ends within the given seconds, and its evaluation."""
+    """Train within the given seconds, and evaluate."""
     common = ("--env", env, "--seed", seed, "--preset", arguments.preset)
     run = measure(
         MINE, "ours.py", *common, "--limit", arguments.seconds, "--final-episodes", arguments.episodes, "--steps", 10**7
@@ -69,7 +69,7 @@ def ours(arguments: argparse.Namespace, env: str, seed: int) -> dict[str, Any]:
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results for people."""
+    """Print the results."""
     for env, of in results.items():
         runs = of["entrax"].values()
         seeds = ", ".join(f"{run['mean']:.0f}" for run in runs)
@@ -84,7 +84,7 @@ def report(results: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Every environment: first the rival's speed, then each seed."""
+    """Measure every environment: the rival's speed, then each seed."""
     arguments = parse()
     path = RESULTS / "minutes.json"
     results: dict[str, Any] = json.loads(path.read_text())["results"] if arguments.keep and path.exists() else {}

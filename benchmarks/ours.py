@@ -1,7 +1,7 @@
-"""Train once with entrax through its Python API and take the times. Prints one JSON line.
+"""Train once with entrax through its Python API and measure the times. Prints one JSON line.
 
-By default the work that the rivals are timed on: one environment, one update per step, and the other settings of the
-preset `paper`, which are two hidden layers of 256, batches of 256 and a replay buffer of a million transitions.
+By default the work is that of the rivals: one environment, one update per step, and the other settings of the preset
+`paper`, which are two hidden layers of 256, batches of 256 and a replay buffer of a million transitions.
 """
 
 import argparse
@@ -18,29 +18,31 @@ from entrax.runs.transition_log import TransitionLog
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="HalfCheetah-v5")
-    parser.add_argument("--agent", help="the one that suits the environment if not given")
+    parser.add_argument("--agent", help="by default the first choice for the environment")
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1_000_000, help="the length of the run")
     parser.add_argument("--learning-starts", type=int, help="random first steps; the preset's own if not given")
-    parser.add_argument("--log-every", type=int, default=1_000, help="steps between two looks at the clock")
+    parser.add_argument("--log-every", type=int, default=1_000, help="steps between two readings of the clock")
     parser.add_argument("--threads", type=int, help="cores that learning may use")
     parser.add_argument("--eval-every", type=int, default=0)
     parser.add_argument("--eval-episodes", type=int, default=10)
     parser.add_argument("--final-episodes", type=int, default=0, help="deterministic episodes after the training")
     parser.add_argument("--warm", type=int, default=200, help="updates before the measured part")
-    parser.add_argument("--window", type=float, help="stop after so many measured seconds")
-    parser.add_argument("--limit", type=float, help="stop before so many training seconds since the process started")
-    parser.add_argument("--no-saving", action="store_true", help="neither checkpoints nor the log, to see their cost")
+    parser.add_argument("--window", type=float, help="measured seconds after which to stop")
+    parser.add_argument("--limit", type=float, help="training seconds since process start before which to stop")
+    parser.add_argument(
+        "--no-saving", action="store_true", help="write neither checkpoints nor the log, to measure their cost"
+    )
     parser.add_argument("--first-update", action="store_true", help="stop after the first updates")
     return parser.parse_args()
 
 
 class Watch:
-    """The hook: remembers what the rows say and stops the run in time."""
+    """A hook that records the rows and stops the run in time."""
 
     def __init__(self, arguments: argparse.Namespace):
         self.arguments = arguments
@@ -48,7 +50,7 @@ class Watch:
         self.evaluations: list[dict[str, Any]] = []
         self.first_update: float | None = None
         self.warm: int | None = None
-        """Index of the row that the measured part begins at."""
+        """Index of the row at which the measured part begins."""
         self.peak_memory = 0
 
     def __call__(self, row: dict[str, Any]) -> bool:
@@ -57,7 +59,7 @@ class Watch:
             self.evaluations.append({"step": row["step"], "seconds": row["time"]["seconds"], "returns": returns})
             return False
         self.rows.append({"step": row["step"], "updates": row["updates"], **row["time"]})
-        if not self.arguments.first_update:  # where every row counts as time
+        if not self.arguments.first_update:  # then every row would take time
             self.peak_memory = max(self.peak_memory, machine.peak_memory())
         if row["updates"] > 0 and self.first_update is None:
             self.first_update = row["time"]["seconds"]
@@ -71,14 +73,14 @@ class Watch:
             return True
         if arguments.limit is not None:
             since = self.rows[-2]["seconds"] if len(self.rows) > 1 else 0.0
-            if seconds + (seconds - since) > arguments.limit:  # the next row would come too late
+            if seconds + (seconds - since) > arguments.limit:  # the next row would be too late
                 return True
         if arguments.window is not None and self.warm is not None:
             return seconds - self.rows[self.warm]["seconds"] >= arguments.window
         return False
 
     def measured(self) -> dict[str, Any]:
-        """Rates of the warm part, as the rows tell; empty if there was none."""
+        """Return the rates of the measured part; empty if there was none."""
         if self.warm is None or self.warm == len(self.rows) - 1:
             return {}
         a, b = self.rows[self.warm], self.rows[-1]
@@ -109,7 +111,7 @@ def main() -> None:
             run=Path(folder) / "run",
             preset=arguments.preset,
             hook=watch,
-            started=time.perf_counter() - machine.process_seconds(),
+            start_time=time.perf_counter() - machine.process_seconds(),
             eval_every=arguments.eval_every,
             eval_episodes=arguments.eval_episodes,
             checkpoint_seconds=0.0 if arguments.no_saving else 60.0,

@@ -1,10 +1,10 @@
-"""Time exact planning beside mdpsolver, QuantEcon and a plain NumPy/SciPy soft value iteration. Prints, writes JSON.
+"""Compare the time of exact planning with mdpsolver, QuantEcon and a NumPy/SciPy soft value iteration.
 
     .venv/bin/python benchmarks/planning.py [--limit 60] [--only garnet] [--budget 600]
 
-Every solve is a process of its own with a time limit. The rivals live in `.bench-planning-venv`, made on first use.
-All get the same arrays and the same tolerance; the error of every answer is measured against a certified solution.
-`load` is the load average before the run: with other work on the machine the seconds mean little.
+Every solve is a process of its own with a time limit. The rivals are installed in `.bench-planning-venv` on first use.
+All get the same arrays and tolerance; the error of every answer is measured against a certified solution. `load` is the
+load average before the run: with other work on the machine the seconds are unreliable. Writes results/planning.json.
 """
 
 import argparse
@@ -68,14 +68,14 @@ PROBLEMS: dict[str, tuple[Callable[[], Arrays], Callable[[], Arrays]]] = {
     "pendulum": (lambda: from_library("pendulum", 201, 201, 9), lambda: from_library("pendulum", 11, 11, 9)),
     "grid": (lambda: grid(1000), lambda: grid(10)),
 }
-"""By name: the problem, and one of the same shape with hardly any states, to see what JAX and its compiler take."""
+"""By name, the problem and a tiny one of the same shape, which measures the memory of JAX and its compiler."""
 
 
 # ---- solvers: each returns the seconds of its runs and the value ---------------------------------------------------
 
 
 def entrax(problem: Arrays, discount: float, alpha: float, tolerance: float) -> dict[str, Any]:
-    """Twice: with compilation and without."""
+    """Solve twice: with compilation and without."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -129,11 +129,11 @@ def quantecon(problem: Arrays, discount: float, alpha: float, tolerance: float) 
     for _ in range(2):
         begin = time.perf_counter()
         ddp = qe.markov.DiscreteDP(reward.ravel(), matrix, discount, *index)
-        found = ddp.solve(method="modified_policy_iteration", epsilon=tolerance, max_iter=10**9)
+        solution = ddp.solve(method="modified_policy_iteration", epsilon=tolerance, max_iter=10**9)
         seconds.append(time.perf_counter() - begin)
         if seconds[0] > 20:
             break
-    return {"cold": seconds[0], "warm": seconds[-1], "value": np.asarray(found.v)[:-1]}
+    return {"cold": seconds[0], "warm": seconds[-1], "value": np.asarray(solution.v)[:-1]}
 
 
 def mdpsolver(problem: Arrays, discount: float, alpha: float, tolerance: float) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def mdpsolver(problem: Arrays, discount: float, alpha: float, tolerance: float) 
 
 
 def numpy(problem: Arrays, discount: float, alpha: float, tolerance: float) -> dict[str, Any]:
-    """Soft value iteration as one would write it with SciPy, to the residual that certifies the tolerance."""
+    """Soft value iteration with SciPy, to the residual that certifies the tolerance."""
     from scipy import sparse
     from scipy.special import logsumexp
 
@@ -182,7 +182,7 @@ SOLVERS = {"entrax": entrax, "quantecon": quantecon, "mdpsolver": mdpsolver, "nu
 
 
 def peak() -> int:
-    """The most bytes that this process has held resident; getrusage would count the parent's before it, too."""
+    """Return the peak resident bytes of this process; getrusage would count the parent's too."""
     status = Path("/proc/self/status").read_text()
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
@@ -192,10 +192,10 @@ def work(arguments: argparse.Namespace) -> None:
     before = peak()
     with np.load(arguments.arrays) as file:
         problem = {key: file[key] for key in file.files}
-    found = SOLVERS[arguments.solver](problem, arguments.discount, arguments.alpha, arguments.tolerance)
-    np.save(arguments.out, found.pop("value"))
-    found["peak_bytes"] = peak() - before
-    print(json.dumps(found))
+    result = SOLVERS[arguments.solver](problem, arguments.discount, arguments.alpha, arguments.tolerance)
+    np.save(arguments.out, result.pop("value"))
+    result["peak_bytes"] = peak() - before
+    print(json.dumps(result))
 
 
 # ---- one sweep against the memory ----------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def sweeps() -> dict[str, Any]:
 
 
 def nearby(successor: np.ndarray) -> np.ndarray:
-    """Successors at most 500 states away, so that the values looked up stay in the cache however many there are."""
+    """Return successors at most 500 states away, so that the values looked up stay in the cache."""
     states = len(successor)
     offset = successor % min(states, 1_000) - min(states, 1_000) // 2
     return ((np.arange(states)[:, None, None] + offset) % states).astype(np.int32)
@@ -257,7 +257,7 @@ def nearby(successor: np.ndarray) -> np.ndarray:
 
 
 def prepare_rivals() -> str | None:
-    """Make the rivals' environment; the error, if it cannot be made."""
+    """Install the rivals' environment; return the error if that fails."""
     python = RIVALS / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(RIVALS)], check=True)
@@ -270,7 +270,7 @@ def prepare_rivals() -> str | None:
 
 
 def run(solver: str, arrays: Path, discount: float, alpha: float, tolerance: float, limit: float) -> dict[str, Any]:
-    """One worker; `value` is a path."""
+    """Run one solver in a process; `value` of the result is a path."""
     out = arrays.with_name(f"{solver}-{tolerance}.npy")
     python = sys.executable if solver in ("entrax", "numpy") else str(RIVALS / "bin" / "python")
     command = [python, __file__, "--solver", solver, "--arrays", str(arrays), "--out", str(out)]
@@ -287,7 +287,7 @@ def run(solver: str, arrays: Path, discount: float, alpha: float, tolerance: flo
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All problems, as long as the budget lasts."""
+    """Measure all problems until the budget is spent."""
     begin = time.perf_counter()
     result: dict[str, Any] = {"tolerance": TOLERANCE, "limit_s": arguments.limit, "cores": os.cpu_count(), "rows": []}
     if arguments.only and RESULTS.exists():  # the rows of the other problems stay, each with the load of its time
@@ -328,7 +328,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one process, loading included")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds after which no process is started")

@@ -1,6 +1,6 @@
-"""Microseconds that `run.policy` and `run.player` take for one observation, a 2×256 policy of HalfCheetah's spaces.
+"""Time `run.policy` and `run.player` for one observation of HalfCheetah, with a 2×256 policy.
 
-The calls take turns, so that what else the machine does is shared out. Writes results/policy.json.
+The calls take turns, so that other work on the machine affects all alike. Writes results/policy.json.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import entrax
 
 
 def main() -> None:
-    """Train for a moment, load, and time the calls in turn."""
+    """Train briefly, load, and time the calls in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3000)
     rounds = parser.parse_args().rounds

@@ -1,7 +1,7 @@
-"""PPO's defaults on HalfCheetah-v5 and Hopper-v5 at a million steps.
+"""Train PPO with its defaults on HalfCheetah-v5 and Hopper-v5 for a million steps.
 
-Each run is trained on one core; its mode and its samples then play 20 new episodes each. Results go to results/ppo.json
-as they come: what is there already is not run again, and a run that was cut off goes on.
+Each run is trained on one core; its mode and its samples then play 20 new episodes each. Results are added to
+results/ppo.json. A finished run is not repeated, and an interrupted one is resumed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import entrax
 
 
 def main() -> None:
-    """Make the runs that are missing."""
+    """Make the missing runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def measured(env: str, seed: int) -> dict[str, float]:
-    """One run's returns, and the seconds of training."""
+    """Train once; return the returns and the seconds of training."""
     place = Path("runs") / f"ppo-{env}-{seed}"
     run = entrax.train(env, "ppo", steps=1_000_000, seed=seed, run=place, resume=True, workers=0, eval_every=0)
     played, sampled = run.evaluate(20), run.evaluate(20, sample=True)

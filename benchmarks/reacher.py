@@ -1,8 +1,8 @@
-"""How often policies end an episode of the reaching task at its target: python benchmarks/reacher.py RUN... [--blank]
+"""Measure the success of policies on the reaching task: python benchmarks/reacher.py RUN... [--blank]
 
-Each RUN was trained on entrax/Reacher-v0 or entrax/ReacherPixels-v0. For the policy's mode, over the same episodes for
-all runs: the share of successes with its standard error, the mean distance at the end, and the mean return. With
-`--blank` policies of pictures are shown black ones.
+Each RUN was trained on entrax/Reacher-v0 or entrax/ReacherPixels-v0. The policy's mode plays the same episodes for all
+runs. Prints the share of successes with its standard error, the mean distance at the end, and the mean return. With
+`--blank` pictures are black.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from entrax.environments.seeds import episode_seed
 
 
 def episodes(run: entrax.Run, count: int, blank: bool) -> np.ndarray:
-    """(success, distance in metres, return) of each episode."""
+    """Return (success, distance in metres, return) of each episode."""
     source = run.source()
     if blank:
         source = replace(source, kwargs=source.kwargs | {"blank": True})
@@ -32,7 +32,7 @@ def episodes(run: entrax.Run, count: int, blank: bool) -> np.ndarray:
 
 
 def main() -> None:
-    """One line for each run."""
+    """Print one line for each run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--episodes", type=int, default=100)

@@ -1,4 +1,4 @@
-"""The learning curves that SBX reached, from the files in reference/."""
+"""Learning curves of SBX, from the files in reference/."""
 
 import csv
 from dataclasses import dataclass
@@ -17,45 +17,45 @@ class Curve:
     means: np.ndarray
 
     def at(self, step: float) -> float:
-        """The mean return at `step`, linear between two evaluations and constant beyond the last."""
+        """Return the mean return at `step`, interpolated linearly and constant beyond the last evaluation."""
         return float(np.interp(step, self.steps, self.means))
 
     def best(self, step: float) -> float:
-        """The best evaluation up to `step`: what one would have who kept the best policy, chosen in hindsight."""
+        """Return the best evaluation up to `step`, as if the best policy had been kept."""
         return float(self.means[self.steps <= step].max(initial=self.means[0]))
 
 
 def curves(env: str, random_steps: int) -> list[Curve]:
-    """SBX's curves on `env` with 10,000 random first steps, or 100; an empty list if there are none."""
+    """Return SBX's curves on `env` with 10,000 or 100 random first steps; an empty list without any."""
     kind = {10_000: "warm10k-", 100: ""}[random_steps]
-    found = []
+    result = []
     for path in sorted((HERE / "reference").glob(f"sbx-sac-{kind}{env}-seed*.csv")):
         with path.open() as file:
             rows = list(csv.DictReader(file))
         steps = np.array([int(row["env_steps"]) for row in rows])
         means = np.array([np.mean([float(v) for k, v in row.items() if k.startswith("return_")]) for row in rows])
-        found.append(Curve(seed=int(path.stem.rsplit("seed", 1)[1]), steps=steps, means=means))
-    return found
+        result.append(Curve(seed=int(path.stem.rsplit("seed", 1)[1]), steps=steps, means=means))
+    return result
 
 
 def reached(env: str, random_steps: int, steps: float) -> dict[str, Any] | None:
-    """What SBX has reached after `steps`: medians over its seeds, and whether its curves go on that far."""
-    found = curves(env, random_steps)
-    if not found:
+    """Return medians over SBX's seeds after `steps`, and whether its curves are shorter."""
+    known = curves(env, random_steps)
+    if not known:
         return None
-    end = int(min(curve.steps[-1] for curve in found))
+    end = int(min(curve.steps[-1] for curve in known))
     return {
         "random_steps": random_steps,
-        "seeds": [curve.seed for curve in found],
+        "seeds": [curve.seed for curve in known],
         "steps": round(steps),
         "curve_ends_at": end,
         "beyond_the_curve": bool(steps > end),
-        "mean": float(np.median([curve.at(steps) for curve in found])),
-        "best_so_far": float(np.median([curve.best(steps) for curve in found])),
+        "mean": float(np.median([curve.at(steps) for curve in known])),
+        "best_so_far": float(np.median([curve.best(steps) for curve in known])),
     }
 
 
 def height(steps: np.ndarray, means: np.ndarray, grid: np.ndarray) -> float:
-    """The area under a curve over `grid`, divided by the grid's length: the mean return on the way."""
+    """Return the area under a curve over `grid`, divided by the grid's length."""
     values = np.interp(grid, steps, means)
     return float(np.trapezoid(values, grid) / (grid[-1] - grid[0]))

@@ -1,6 +1,6 @@
-"""Time soft actor-critic of Stable-Baselines3 or SBX; run it with the rivals' Python. Prints one JSON line.
+"""Time soft actor-critic of Stable-Baselines3 or SBX, with the rivals' Python. Prints one JSON line.
 
-The work: two hidden layers of 256, batches of 256, one update after every step, a replay buffer of a million
+The work is two hidden layers of 256, batches of 256, one update after every step, a replay buffer of a million
 transitions, float32, one environment in this process.
 """
 
@@ -14,12 +14,12 @@ import machine
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--library", choices=["sb3", "sbx"], required=True)
     parser.add_argument("--env", default="HalfCheetah-v5")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="stop after so many environment steps")
-    parser.add_argument("--window", type=float, default=25.0, help="seconds that are measured, once it is warm")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="environment steps after which to stop")
+    parser.add_argument("--window", type=float, default=25.0, help="measured seconds, after the warm-up")
     parser.add_argument("--warm", type=int, default=200, help="updates before the measured part")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--learning-starts", type=int, default=1_000, help="random first steps")
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
 
 
 def limit_threads(threads: int) -> None:
-    """Tell every library how many threads to compute with; they read it when they are first imported."""
+    """Set the number of threads of every library; they read it when they are first imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"):
         os.environ[name] = str(threads)
     if threads == 1:
@@ -39,7 +39,7 @@ def limit_threads(threads: int) -> None:
 
 
 def make_model(arguments: argparse.Namespace) -> Any:
-    """The rival's agent with its own defaults, which are the work above."""
+    """Make the rival's agent with its defaults, which are the work above."""
     import gymnasium
 
     if arguments.library == "sb3":
@@ -61,7 +61,7 @@ def make_model(arguments: argparse.Namespace) -> Any:
 
 
 def watch(model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train and take the times. SBX reads its losses after every update, so no work is left waiting at these points."""
+    """Train and measure the times. SBX reads its losses after every update, so no work is pending then."""
     from stable_baselines3.common.callbacks import BaseCallback
 
     first = arguments.learning_starts + 2  # the callback comes before the update of its step

@@ -1,6 +1,6 @@
-"""Train TD3 or DDPG of Stable-Baselines3, evaluating on the way; run it with the rivals' Python. Prints one JSON line.
+"""Train and evaluate TD3 or DDPG of Stable-Baselines3, with the rivals' Python. Prints one JSON line.
 
-The library's defaults but for what its zoo adds as well: Gaussian exploration noise of 0.1 and the random first steps.
+Settings are the library's defaults with the Gaussian exploration noise of 0.1 and the random first steps of its zoo.
 """
 
 import argparse
@@ -14,7 +14,7 @@ FIRST_EVALUATION_SEED = 10_000
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", choices=["td3", "ddpg"], required=True)
     parser.add_argument("--env", default="HalfCheetah-v5")
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
 
 
 def play(model: Any, env: Any, episodes: int) -> list[float]:
-    """Returns of episodes of the policy without noise, on the same seeds every time."""
+    """Return the returns of episodes without noise, on the same seeds every time."""
     returns = []
     for episode in range(episodes):
         obs, _ = env.reset(seed=FIRST_EVALUATION_SEED + episode)

@@ -1,7 +1,7 @@
 """Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|policy|minutes|
 sample-efficiency|deterministic|coverage|all] [its options]`.
 
-Without a name: speed and startup. Makes the rivals' environment first, where it is needed and not there yet.
+Without a name: speed and startup. Installs the rivals' environment first if it is needed and missing.
 """
 
 import argparse
@@ -31,21 +31,21 @@ REQUIREMENTS = HERE / "requirements-rivals.txt"
 
 
 def install_rivals() -> None:
-    """Create .bench-venv with the pinned rivals, unless it is there as the requirements have it."""
-    ready, wanted = RIVALS / ".ready", REQUIREMENTS.read_text()
-    if ready.exists() and ready.read_text() == wanted:
+    """Create .bench-venv with the pinned rivals, unless it is current."""
+    ready, required = RIVALS / ".ready", REQUIREMENTS.read_text()
+    if ready.exists() and ready.read_text() == required:
         return
     say(f"Installing Stable-Baselines3, SBX and numba into {RIVALS.name}: some minutes, once.")
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(RIVALS)], check=True)
     pip = [str(THEIRS), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    first = [line for line in wanted.splitlines() if line.startswith("torch==")]
-    subprocess.run([*pip, *first], check=True)  # alone, so that no other package has a say in which build it is
+    first = [line for line in required.splitlines() if line.startswith("torch==")]
+    subprocess.run([*pip, *first], check=True)  # alone, so that no other package affects which build it is
     subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
-    ready.write_text(wanted)
+    ready.write_text(required)
 
 
 def main() -> None:
-    """Run what is asked for, one after the other."""
+    """Run the benchmarks one after another."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="Options after the name go to the benchmark itself.")
     parser.add_argument("name", nargs="?", choices=[*BENCHMARKS, "all"])
     arguments, options = parser.parse_known_args()

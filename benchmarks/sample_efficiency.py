@@ -1,7 +1,7 @@
-"""Return over environment steps: `--preset paper` against SBX's curves with as many random first steps.
+"""Compare `--preset paper` over environment steps with SBX's curves with as many random first steps.
 
-The measure is the area under the learning curve, as the mean return on the way, over the steps that both curves cover.
-Writes results/sample_efficiency.json after every training. No time is measured here, so several may run at once.
+The measure is the area under the learning curve, divided by its length, over the steps that both curves cover. Writes
+results/sample_efficiency.json after every training. No time is measured, so several may run at once.
 """
 
 import argparse
@@ -18,7 +18,7 @@ RANDOM_STEPS = 10_000
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--envs", nargs="+", default=["HalfCheetah-v5", "Hopper-v5"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -33,7 +33,7 @@ def parse() -> argparse.Namespace:
 
 
 def train(arguments: argparse.Namespace, env: str, seed: int) -> dict[str, Any]:
-    """One training with its evaluations."""
+    """Train once with evaluations."""
     options = ("steps", "learning_starts", "eval_every", "eval_episodes", "preset")
     flags = [word for name in options for word in (f"--{name.replace('_', '-')}", getattr(arguments, name))]
     threads = ("--threads", 1) if arguments.jobs > 1 else ()
@@ -41,7 +41,7 @@ def train(arguments: argparse.Namespace, env: str, seed: int) -> dict[str, Any]:
 
 
 def compare(env: str, runs: dict[str, Any]) -> dict[str, Any]:
-    """Mean return on the way of each seed of entrax and of the reference, over the steps that all of them cover."""
+    """Return the area of each seed of entrax and of the reference, over the steps that all of them cover."""
     ours = {
         seed: (np.array([e["step"] for e in run["evaluations"]]), [np.mean(e["returns"]) for e in run["evaluations"]])
         for seed, run in runs.items()
@@ -65,7 +65,7 @@ def compare(env: str, runs: dict[str, Any]) -> dict[str, Any]:
 
 
 def report(results: dict[str, Any]) -> None:
-    """The results for people."""
+    """Print the results."""
     for env, of in results.items():
         c = of["comparison"]
         seeds = ", ".join(f"{value:.0f}" for value in c["entrax"].values())
@@ -75,7 +75,7 @@ def report(results: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Every environment and seed."""
+    """Train on every environment with every seed."""
     arguments = parse()
     path = RESULTS / "sample_efficiency.json"
     results: dict[str, Any] = json.loads(path.read_text())["results"] if arguments.keep and path.exists() else {}
@@ -88,7 +88,7 @@ def main() -> None:
             runs = results.setdefault(env, {"runs": {}})["runs"]
             runs[str(seed)] = future.result()
             results[env]["comparison"] = compare(env, runs)
-            say(f"{env} seed {seed}: mean return on the way {results[env]['comparison']['entrax'][str(seed)]:.0f}")
+            say(f"{env} seed {seed}: area {results[env]['comparison']['entrax'][str(seed)]:.0f}")
             save("sample_efficiency", {"settings": vars(arguments), "results": results})
     report(results)
     say(f"Written: {path}")

@@ -1,7 +1,7 @@
-"""What it costs that nothing is lost: the log of the replay, hashes and checkpoints at the default interval.
+"""Measure the cost of saving: the log of the replay, hashes and checkpoints at the default interval.
 
-Pairs of runs, one after the other: with and without. Two figures: the share of training time that the process counts
-inside log, hash and checkpoint, on the clock and as CPU time; and the ratio of steps per second, with over without.
+Pairs of runs, with and without saving, follow one another. Measured are the share of training time inside log, hash and
+checkpoint, on the clock and as CPU time, and the ratio of steps per second with and without.
 """
 
 import argparse

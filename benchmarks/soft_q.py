@@ -1,8 +1,8 @@
-"""What an update of soft Q-learning costs, against one of SAC and against its matrix products alone.
+"""Compare the time of an update of soft Q-learning with one of SAC, and with its matrix products.
 
 Both are timed compiled, in turn, in one process: HalfCheetah-v5's sizes, two hidden layers of 256, batches of 256, and
-32 particles unless told otherwise. The operations of matrix products are counted in the traced update, 2 m n k for
-each; 256×256 products on this machine (matmul.py) say how long those would take at best. Writes results/soft-q.json.
+32 particles by default. The operations of matrix products are counted in the traced update, 2 m n k for each; the speed
+of 256×256 products on this machine (matmul.py) gives their shortest time. Writes results/soft-q.json.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from entrax.spec import Progress, Spec, Transition
 from entrax.training.learner import update_many
 
 LIMIT = 2.5
-"""What an update may cost at most, in updates of SAC."""
+"""The goal for the time of an update, in updates of SAC."""
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--updates", type=int, default=100, help="updates of each in a round")
@@ -47,21 +47,21 @@ class Contender:
         self.updates = arguments.updates
 
     def seconds(self) -> float:
-        """Of one update, on average."""
+        """Return the mean seconds of one update."""
         count, begun = np.asarray(self.updates), time.perf_counter()
         done = update_many(self.agent, self.config, self.state, self.batches, None, self.progress, jr.key(1), count)
         jax.block_until_ready(done)
         return (time.perf_counter() - begun) / self.updates
 
     def operations(self) -> int:
-        """Floating-point operations of the matrix products of one update."""
+        """Return the floating-point operations of the matrix products of one update."""
         batch = jax.tree.map(lambda x: x[0], self.batches)
         traced = jax.make_jaxpr(lambda: self.agent.update(self.config, self.state, batch, self.progress, jr.key(1)))
         return products(traced().jaxpr)
 
 
 def random_batches(spec: Spec, updates: int, size: int) -> Transition:
-    """Transitions [update, batch, ...] of no meaning."""
+    """Return random transitions [update, batch, ...]."""
     rng = np.random.default_rng(0)
     return Transition(
         obs=rng.standard_normal((updates, size, spec.obs_size), np.float32),
@@ -74,7 +74,7 @@ def random_batches(spec: Spec, updates: int, size: int) -> Transition:
 
 
 def products(jaxpr: Any) -> int:
-    """2 m n k of every matrix product, those inside of calls included and those of a scan as often as it runs."""
+    """Return the sum of 2 m n k over all matrix products, including those of calls and scans."""
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
@@ -87,7 +87,7 @@ def products(jaxpr: Any) -> int:
 
 
 def main() -> None:
-    """All rounds."""
+    """Measure all rounds."""
     arguments = parse()
     spec = spec_of(EnvSource("HalfCheetah-v5").make())
     size = arguments.batch_size

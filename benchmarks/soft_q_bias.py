@@ -1,8 +1,8 @@
-"""How low soft Q-learning's estimate of V lies, in temperatures, by action dimensions and draws.
+"""Measure the bias of soft Q-learning's estimate of V, in temperatures, by action dimensions and draws.
 
 The sampler draws exactly from the policy of a Q whose value is known: u = Lξ is normal, so that
-Q(tanh u)/α = -|ξ|²/2 - Σ log(1 - tanh² u) and V/α = d log(2π)/2 + log det L. What is left is the error of equation 10
-from M draws. L is diagonal, or rotates axes whose deviations go from 0.3 to 1, the harder case for a mixture along the
+Q(tanh u)/α = -|ξ|²/2 - Σ log(1 - tanh² u) and V/α = d log(2π)/2 + log det L. The remaining error is that of equation
+10 from M draws. L is diagonal, or rotates axes with deviations from 0.3 to 1, the harder case for a mixture along the
 axes. Prints one JSON object: for each case a row for each dimension, with a number for each M.
 """
 
@@ -66,11 +66,11 @@ def bias(size: int, draws: int | None, rotated: bool) -> float:
 def main() -> None:
     """Measure all cases."""
     sizes = (1, 2, 3, 4, 6, 8, 12, 17)
-    found = {
+    results = {
         case: {size: {str(m): round(bias(size, m, case == "rotated"), 3) for m in (None, *DRAWS)} for size in sizes}
         for case in ("along the axes", "rotated")
     }
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Environment steps per second on the same work: entrax, SBX and Stable-Baselines3 in turn, round after round.
+"""Compare the environment steps per second of entrax, SBX and Stable-Baselines3 on the same work.
 
-Prints the ratios of each round with their spread and writes results/speed.json. Only ratios within a round mean
-something: machines are noisy, and what a second is worth changes with the hour.
+Prints the ratios of each round with their spread and writes results/speed.json. Only ratios within a round are
+comparable, because the speed of a machine varies.
 """
 
 import argparse
@@ -15,18 +15,18 @@ NAMES = {"sbx": "SBX", "sb3": "Stable-Baselines3"}
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="HalfCheetah-v5")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=25.0, help="measured seconds of each run")
     parser.add_argument("--learning-starts", type=int, default=1_000)
-    parser.add_argument("--log-every", type=int, default=1_000, help="steps between entrax's looks at the clock")
+    parser.add_argument("--log-every", type=int, default=1_000, help="steps between entrax's readings of the clock")
     return parser.parse_args()
 
 
 def one_round(arguments: argparse.Namespace, backwards: bool) -> dict[str, Any]:
-    """Every contender once, the rivals with one thread and with two, and the speed of products; order can be turned."""
+    """Measure every contender once, rivals with one and two threads, and matrix products, in either order."""
     common = ("--env", arguments.env, "--window", arguments.window, "--learning-starts", arguments.learning_starts)
     contenders = ["entrax", "sbx 1", "sbx 2", "sb3 1", "sb3 2"]
     runs = {}
@@ -46,7 +46,7 @@ def one_round(arguments: argparse.Namespace, backwards: bool) -> dict[str, Any]:
 
 
 def compare(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios to each rival, at the number of threads that served it better in that round; the share of the limit."""
+    """Return ratios to each rival at its better number of threads, and the share of the limit."""
     ratios: dict[str, Any] = {"steps_per_second": {}, "peak_memory": {}}
     for library in ("sbx", "sb3"):
         speeds, memories = [], []
@@ -67,7 +67,7 @@ def compare(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def report(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
-    """The summary for people."""
+    """Print the summary."""
     for contender, speeds in summary["steps_per_second"].items():
         say(show(f"{contender}, steps per second", speeds))
     for library, name in NAMES.items():
@@ -89,7 +89,7 @@ def report(summary: dict[str, Any], rounds: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """All rounds."""
+    """Measure all rounds."""
     arguments = parse()
     rounds = []
     for index in range(arguments.rounds):

@@ -1,4 +1,4 @@
-"""How long one waits before anything happens: imports, the help text, the first update. Writes results/startup.json."""
+"""Time the start: imports, the help text, the first update. Writes results/startup.json."""
 
 import argparse
 import subprocess
@@ -11,24 +11,24 @@ from harness import MINE, ROOT, measure, save, say, show, spread
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     return parser.parse_args()
 
 
 def seconds(*command: str) -> float:
-    """Wall seconds of a command, from start to end."""
+    """Return the wall seconds of a command."""
     begun = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     return time.perf_counter() - begun
 
 
 def imports(repeats: int) -> dict[str, Any]:
-    """`import entrax; entrax.train` against `import jax` and against an interpreter that does nothing, in turn."""
+    """Compare `import entrax; entrax.train` with `import jax` and with an idle interpreter, in turn."""
     programs = {"entrax": "import entrax; entrax.train", "jax": "import jax", "nothing": "pass"}
     times: dict[str, list[float]] = {name: [] for name in programs}
-    for repeat in range(-1, repeats):  # the first goes uncounted: it reads the files from disk
+    for repeat in range(-1, repeats):  # the first is not counted: it reads the files from disk
         for name, program in programs.items():
             taken = seconds(str(MINE), "-c", program)
             if repeat >= 0:
@@ -38,7 +38,7 @@ def imports(repeats: int) -> dict[str, Any]:
 
 
 def help_text(repeats: int) -> dict[str, Any]:
-    """`entrax --help`, by the installed command where there is one."""
+    """Time `entrax --help`, by the installed command if there is one."""
     script = MINE.parent / "entrax"
     command = [str(script)] if script.exists() else [str(MINE), "-m", "entrax.cli"]
     seconds(*command, "--help")
@@ -46,7 +46,7 @@ def help_text(repeats: int) -> dict[str, Any]:
 
 
 def first_update(preset: str, *arguments: Any) -> dict[str, Any]:
-    """Seconds from process start to the first updates, compiling everything and then with the programs of that run."""
+    """Time process start to first updates: compiling everything, and then with a warm cache."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {"XDG_CACHE_HOME": cache}
         runs = [
@@ -58,7 +58,7 @@ def first_update(preset: str, *arguments: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all of it."""
+    """Measure all parts."""
     repeats = parse().repeats
     results = {
         "import": imports(repeats),

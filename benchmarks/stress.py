@@ -1,8 +1,7 @@
-"""What a step of a stress test costs, against a step of a plain evaluation of the same policy, in processor time.
+"""Compare the processor time of a step of a stress test with a step of a plain evaluation.
 
-Everything is done in this process (`workers=0`) and the two are measured in turn, after a round that does not count, in
-which JAX compiles. What a stress test needs besides playing counts in every round: making its environments, and
-compiling every ground, which a second test of the same process would find done. Writes results/stress.json.
+Everything runs in this process (`workers=0`), and the two are measured in turn after a warm-up round, in which JAX
+compiles. Making environments and compiling grounds counts in every round. Writes results/stress.json.
 """
 
 import argparse
@@ -35,13 +34,13 @@ def main() -> None:
     results: dict[str, Any] = {"short": {}, "whole": {}}
     for size, settings in (("short", SHORT), ("whole", WHOLE)):
         for env in vars(arguments)[size]:
-            found = results[size][env] = compare(env, arguments.rounds, settings)
-            say(show(f"{env}, {size}: a step of it / of an evaluation", found["ratio"]))
+            result = results[size][env] = compare(env, arguments.rounds, settings)
+            say(show(f"{env}, {size}: a step of it / of an evaluation", result["ratio"]))
     say(save("stress", {"settings": {"short": SHORT, "whole": WHOLE}} | results))
 
 
 def compare(env: str, rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Both of one environment and an untrained policy, with their ratio within each round."""
+    """Measure both with an untrained policy of one environment, and their ratio within each round."""
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(env, run=Path(folder) / "run", **UNTRAINED)
         act, source = act_in_episodes(run.controller, sample=False, seed=0), run.source()
@@ -69,7 +68,7 @@ def compare(env: str, rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def clocked(play: Callable[[], int]) -> tuple[int, float]:
-    """The steps that `play` took, and the processor time of each in microseconds."""
+    """Return the steps that `play` takes, and the processor time of each in microseconds."""
     begun = time.process_time()
     steps = play()
     return steps, 1e6 * (time.process_time() - begun) / steps

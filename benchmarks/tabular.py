@@ -1,12 +1,11 @@
-"""Steps per second of tabular learners: ours, a plain NumPy reference, and that reference compiled by numba.
+"""Compare the steps per second of tabular learners: entrax, a NumPy reference, and numba.
 
     python benchmarks/tabular.py [--repeats 5] [--no-numba]
 
-Every competitor runs in a process of its own, in turn, `--repeats` times. The reference below is one function: numba
-compiles it as it stands. Ours is measured for one learner and for many seeds at once, numba for one learner and for as
-many seeds on all cores. Each also says how far its values are from the exact ones: all learn the same thing.
-numba is among the rivals in .bench-venv. Random numbers count; compiling does not, and is reported. Ratios are taken
-within a repeat.
+Every competitor runs in a process of its own, in turn, `--repeats` times. numba compiles the reference function below
+unchanged. entrax is measured for one learner and for many seeds at once, numba for one learner and for as many seeds on
+all cores. The distance to the exact values is reported for each. numba is among the rivals in .bench-venv. Random
+numbers are part of the time; compilation is not, and is reported. Ratios are taken within a repeat.
 """
 
 import argparse
@@ -73,7 +72,7 @@ def learn(successor, threshold, reward, ends, first, discount, temperature, epsi
 
 
 def run_reference(step: Any, tables: dict[str, Any], learner: str, steps: int, seed: int) -> Any:
-    """The reference, or its compiled form, for `steps` steps; Q."""
+    """Run the reference or its compiled form for `steps` steps; return Q."""
     temperature, epsilon = LEARNERS[learner]
     rng = np.random.default_rng(seed)
     q = np.zeros(tables["reward"].shape[:2])
@@ -89,7 +88,7 @@ def run_reference(step: Any, tables: dict[str, Any], learner: str, steps: int, s
 
 
 def measure_reference(kind: str, tables: dict[str, Any], learner: str) -> dict[str, Any]:
-    """Steps per second of the NumPy reference, or of numba."""
+    """Measure the NumPy reference or numba."""
     steps, step, compiling = STEPS[kind], learn, 0.0
     runs = SEEDS if kind == "numba-seeds" else 1
     if kind != "numpy":
@@ -101,17 +100,17 @@ def measure_reference(kind: str, tables: dict[str, Any], learner: str) -> dict[s
         compiling = time.perf_counter() - start
     start = time.perf_counter()
     if runs == 1:
-        found = [run_reference(step, tables, learner, steps, 1)]
+        learned = [run_reference(step, tables, learner, steps, 1)]
     else:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # the compiled function holds no lock of the interpreter
-            found = list(pool.map(lambda seed: run_reference(step, tables, learner, steps, seed), range(runs)))
-    return report(runs * (steps // CHUNK) * CHUNK, time.perf_counter() - start, compiling, found, tables, learner)
+            learned = list(pool.map(lambda seed: run_reference(step, tables, learner, steps, seed), range(runs)))
+    return report(runs * (steps // CHUNK) * CHUNK, time.perf_counter() - start, compiling, learned, tables, learner)
 
 
 def measure_ours(kind: str, tables: dict[str, Any], learner: str) -> dict[str, Any]:
-    """Steps per second of entrax on the CPU."""
+    """Measure entrax on the CPU."""
     import jax
 
     from entrax import tabular
@@ -133,16 +132,16 @@ def measure_ours(kind: str, tables: dict[str, Any], learner: str) -> dict[str, A
     compiled = run.lower(keys).compile()
     compiling = time.perf_counter() - start
     start = time.perf_counter()
-    found = np.asarray(jax.block_until_ready(compiled(keys)))
-    return report(seeds * -(-steps // CHUNK) * CHUNK, time.perf_counter() - start, compiling, found, tables, learner)
+    learned = np.asarray(jax.block_until_ready(compiled(keys)))
+    return report(seeds * -(-steps // CHUNK) * CHUNK, time.perf_counter() - start, compiling, learned, tables, learner)
 
 
 def report(
-    steps: int, seconds: float, compiling: float, found: Any, tables: dict[str, Any], learner: str
+    steps: int, seconds: float, compiling: float, learned: Any, tables: dict[str, Any], learner: str
 ) -> dict[str, Any]:
-    """The record of one measurement; the error is that of the greedy or soft value of the start, median over seeds."""
+    """Return the record of one measurement, with the median error over seeds."""
     truth = tables[learner]
-    errors = [np.abs(np.asarray(q).max(axis=1) - truth.max(axis=1)).mean() for q in found]
+    errors = [np.abs(np.asarray(q).max(axis=1) - truth.max(axis=1)).mean() for q in learned]
     return {
         "steps_per_second": steps / seconds,
         "compile_seconds": compiling,
@@ -163,7 +162,7 @@ def problem(name: str) -> Any:
 
 
 def write_tables(name: str, path: Path) -> None:
-    """What the reference needs of the problem, and the exact Q, as an .npz that needs no JAX to read."""
+    """Write the tables that the reference needs and the exact Q to an .npz, readable without JAX."""
     from entrax.tabular import make_simulator
 
     mdp = problem(name)
@@ -228,7 +227,7 @@ def compare(numba: bool, repeats: int) -> None:
 
 
 def main() -> None:
-    """Without a kind, compare; with one, measure it and print JSON."""
+    """Compare all kinds, or measure the one given and print JSON."""
     if len(sys.argv) > 1 and sys.argv[1] in STEPS:
         kind, path, learner = sys.argv[1:]
         tables = dict(np.load(path, allow_pickle=False))

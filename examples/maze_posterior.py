@@ -1,11 +1,11 @@
-"""The same slippery maze at four temperatures: what the exact posterior believes beside the maximum-entropy policy.
+"""Compare the exact posterior and the maximum-entropy policy in a slippery maze at four temperatures.
 
     python examples/maze_posterior.py [FIGURE.png]
 
 From S a causeway between pits leads to G in 10 steps; around the pits it takes 14, or 16 out of a slip's reach. Each
-step slips sideways with probability 0.2. Given that all went well, the exact posterior concludes that it did not slip,
-and so it takes the causeway. The variational posterior keeps the true dynamics and goes around. The figure shows both,
-and what comes of acting on the exact posterior's policy in the maze as it is. Takes about a quarter of a minute.
+step slips sideways with probability 0.2. Conditioned on success, the exact posterior assumes that no step slips, and
+takes the causeway. The variational posterior keeps the true dynamics and goes around. The figure shows both, and the
+result of the exact posterior's policy in the true dynamics. Takes about a quarter of a minute.
 """
 
 import sys
@@ -56,21 +56,21 @@ def maze() -> FiniteMDP:
 
 
 def outcome_of(mdp: FiniteMDP, policies: np.ndarray) -> np.ndarray:
-    """p(s_T), shape (S,), of acting by π_t in the true dynamics; terminal states keep what reaches them."""
+    """Return p(s_T), shape (S,), of the policies π_t in the true dynamics."""
     here = np.asarray(mdp.initial)
     for policy in policies:
-        there = np.append(here * mdp.terminal, 0)
-        np.add.at(there, mdp.successor, (here[:, None] * policy)[..., None] * mdp.probability)
-        here = there[:-1]
+        after = np.append(here * mdp.terminal, 0)
+        np.add.at(after, mdp.successor, (here[:, None] * policy)[..., None] * mdp.probability)
+        here = after[:-1]
     return here
 
 
-def draw_maze(axis: Any, found: Posterior) -> Any:
-    """Expected visits as colour, and the actions taken where it goes as arrows: the longer, the surer."""
-    marginals, place = np.asarray(found.marginals()).sum(0), LAYOUT.place
+def draw_maze(axis: Any, result: Posterior) -> Any:
+    """Draw expected visits as colour and mean moves as arrows."""
+    marginals, place = np.asarray(result.marginals()).sum(0), LAYOUT.place
     visits = marginals.sum(1)
     shown = np.full(LAYOUT.state.shape, np.nan)
-    shown[tuple(place.T)] = np.where(found.model.first.terminal, np.nan, visits)
+    shown[tuple(place.T)] = np.where(result.model.first.terminal, np.nan, visits)
     image = axis.imshow(shown, cmap=VISITS, norm=PowerNorm(0.5, 0, 1.5))
     draw_cells(axis, dark_start=visits[LAYOUT.where("S")][0] > DARK)
     step = marginals @ ARROWS / np.where(visits > 0, visits, 1)[:, None]
@@ -87,7 +87,7 @@ def draw_maze(axis: Any, found: Posterior) -> Any:
 
 
 def draw_cells(axis: Any, dark_start: bool) -> None:
-    """Walls, pits, the goal and the start."""
+    """Draw walls, pits, the goal and the start."""
     for (row, column), letter in np.ndenumerate(LAYOUT.cells):
         corner, look = (column - 0.5, row - 0.5), {"linewidth": 0, "edgecolor": "#a83848"}
         if letter == b"#":
@@ -103,7 +103,7 @@ def draw_cells(axis: Any, dark_start: bool) -> None:
 
 
 def draw_curves(axes: Any, mdp: FiniteMDP, goal: int) -> None:
-    """Over the temperature: P(goal) believed and had, and the optimism at S."""
+    """Draw the believed and the true P(goal), and the optimism at S, over the temperature."""
     believed, had, sober, hope = [], [], [], []
     start = int(np.argmax(mdp.initial))
     for temperature in CURVE:
@@ -114,8 +114,8 @@ def draw_curves(axes: Any, mdp: FiniteMDP, goal: int) -> None:
         hope.append(exact.value[0, start] - variational.value[0, start])
     left, right = axes
     for values, style, colour, label in (
-        (believed, "-", RED, "exact posterior: what it believes"),
-        (had, "--", RED, "exact posterior: what acting on it gives"),
+        (believed, "-", RED, "exact posterior: belief"),
+        (had, "--", RED, "exact posterior: result of its policy"),
         (sober, "-", BLUE, "variational posterior: both"),
     ):
         left.plot(CURVE, values, style, color=colour, linewidth=2, label=label)
@@ -144,14 +144,12 @@ def draw(path: Path) -> None:
         ):
             row[0].set_ylabel(name, fontsize=11.5, fontweight="bold", labelpad=8)
             for axis, temperature in zip(row, TEMPERATURES, strict=True):
-                found = infer(mdp, temperature)
-                image = draw_maze(axis, found)
-                believes = float(found.state_marginals()[-1, goal])
-                gets = float(outcome_of(mdp, np.asarray(found.policies()))[goal])
+                result = infer(mdp, temperature)
+                image = draw_maze(axis, result)
+                believes = float(result.state_marginals()[-1, goal])
+                gets = float(outcome_of(mdp, np.asarray(result.policies()))[goal])
                 says = (
-                    f"believes it reaches G: {believes:.2f}, does: {gets:.2f}"
-                    if found.exact
-                    else f"reaches G: {gets:.2f}"
+                    f"reaches G: believed {believes:.2f}, true {gets:.2f}" if result.exact else f"reaches G: {gets:.2f}"
                 )
                 axis.set_xlabel(says, labelpad=4, fontsize=9.5)
         for axis, temperature in zip(panels[0], TEMPERATURES, strict=True):

@@ -1,10 +1,10 @@
-"""From soft to hard: what becomes of the optimal policy of FrozenLake as the temperature falls.
+"""Show how the optimal policy of FrozenLake becomes hard as the temperature falls.
 
     python examples/soft_to_hard.py [FIGURE.png]
 
-One function, `plan`, at every temperature including 0. Left: the soft value of the start in both conventions, which
-close in on the hard optimum from above and from below. Middle: the reward that the soft policies earn. Right: how far
-their action probabilities still are from those of the hard policy, ties shared. Takes about a quarter of a minute.
+`plan` solves it at every temperature including 0. Left: the soft value of the start in both conventions, which converge
+to the hard optimum from above and from below. Middle: the reward of the soft policies. Right: the distance of their
+action probabilities from those of the hard policy, with ties shared. Takes about a quarter of a minute.
 """
 
 import sys
@@ -26,7 +26,7 @@ INK, BLUE, RED, GREEN = "#2b2d33", "#1f5fa8", "#d1495b", "#2a9d5c"
 
 
 def path(mdp: FiniteMDP) -> dict[str, np.ndarray]:
-    """By temperature: start values in both conventions, expected discounted reward, distance to the hard policy."""
+    """Return, by temperature, start values in both conventions, expected reward and distance to the hard policy."""
     hard, rows = plan(mdp, 0.0), []
     live = ~np.asarray(mdp.terminal)
     for alpha in map(float, TEMPERATURES):
@@ -39,7 +39,7 @@ def path(mdp: FiniteMDP) -> dict[str, np.ndarray]:
 
 
 def draw(of: dict[str, np.ndarray], figure: Path) -> None:
-    """Three panels over the temperature, which falls to the right."""
+    """Draw three panels over the temperature, which falls to the right."""
     pyplot.rcParams.update({"font.size": 10.5, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#999999"})
     _, (values, reward, distance) = pyplot.subplots(1, 3, figsize=(12.5, 3.6), layout="constrained")
     values.plot(TEMPERATURES, of["entropy"], color=RED, lw=2, label="entropy convention")
@@ -60,7 +60,7 @@ def draw(of: dict[str, np.ndarray], figure: Path) -> None:
 
 
 def main() -> None:
-    """Solve, draw, and say what came of it."""
+    """Solve, draw, and print the results."""
     figure = Path(sys.argv[1] if len(sys.argv) > 1 else "soft-to-hard.png")
     with jax.enable_x64(True):
         of = path(FiniteMDP.from_gymnasium("FrozenLake-v1", discount=0.99))

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import sys
 from pathlib import Path
 
 # All of this must be in place before JAX or the package is imported.
@@ -25,8 +24,6 @@ import entrax.xla  # noqa: E402, F401  (before a test file uses JAX)
 # The time of an example is mostly compilation, so a deadline would measure that; the same examples each time.
 settings.register_profile("entrax", deadline=None, derandomize=True, max_examples=50, database=None)
 settings.load_profile("entrax")
-
-sys.path.insert(0, str(Path(__file__).parent))  # for what test files of several rooms share
 
 
 MOST_MEMORY = 2 * 2**30  # bytes in use by one test process

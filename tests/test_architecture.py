@@ -1,6 +1,7 @@
 """The arrows between the rooms, read from the imports of the source, and what must stay out of a quick start."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import entrax
 from entrax.cli import VERBS
 
 PACKAGE = Path(entrax.__file__).parent
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE = 350
 
@@ -129,6 +131,46 @@ def module_of(imported: Import) -> Path | None:
 
 def refuse(broken: list) -> None:
     assert not broken, "\n" + "\n".join(map(str, broken))
+
+
+def above(name: str) -> set[str]:
+    """What `name` may import, `_EVERYWHERE` and itself left out."""
+    return MAY_IMPORT[name] - _EVERYWHERE - {name}
+
+
+def drawing() -> str:
+    """The graph of the page: an arrow A --> B lets B import A; one that follows from others is left out."""
+    names = [name for name in MAY_IMPORT if name not in _EVERYWHERE and not name.startswith("__")]
+    arrows = []
+    for name in names:
+        indirect = set().union(*(reachable(each) for each in above(name)))
+        arrows += [f"    {each} --> {name}" for each in sorted(above(name) - indirect)]
+    return "\n".join(["```mermaid", "graph TD", *arrows, "```"])
+
+
+def reachable(name: str) -> set[str]:
+    """What `name` may import, directly or through others."""
+    return above(name).union(*(reachable(each) for each in above(name)))
+
+
+def table() -> str:
+    """The table of the page: exactly what each package may import."""
+    names = [name for name in MAY_IMPORT if name not in _EVERYWHERE and not name.startswith("__")]
+    rows = [f"| `{name}` | {', '.join(f'`{each}`' for each in sorted(above(name))) or '–'} |" for name in names]
+    return "\n".join(["| package | may import |", "| --- | --- |", *rows])
+
+
+def redrawn(page: str) -> str:
+    """The page with drawing and table made from MAY_IMPORT."""
+    page = re.sub(r"```mermaid\n.*?```", lambda _: drawing(), page, count=1, flags=re.DOTALL)
+    return re.sub(r"\| package \| may import \|\n(\|.*\n)*", lambda _: table() + "\n", page, count=1)
+
+
+def test_the_page_draws_these_arrows():
+    page = PAGE.read_text(encoding="utf-8")
+    assert drawing() in page
+    assert table() in page
+    assert page == redrawn(page), "python -m tests.test_architecture draws docs/architecture.md again"
 
 
 def test_the_imports_were_read():
@@ -262,3 +304,7 @@ def test_texts_are_printed_in_one_place():
 
     found = {file for file, tree in TREES.items() if any(map(printed, ast.walk(tree)))}
     refuse([file for file in found if str(file.relative_to(PACKAGE)) not in PRINTS])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(redrawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

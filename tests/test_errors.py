@@ -55,5 +55,12 @@ def test_a_wrong_value_in_a_file_is_damage_of_the_file():
 
 
 def test_exit_codes():
-    codes = {EntraxError: 2, UsageError: 2, EnvironmentFault: 3, Diverged: 4, FileFault: 5, CannotWrite: 5}
+    codes: dict[type[EntraxError], int] = {
+        EntraxError: 2,
+        UsageError: 2,
+        EnvironmentFault: 3,
+        Diverged: 4,
+        FileFault: 5,
+        CannotWrite: 5,
+    }
     assert {kind: kind.exit_code for kind in codes} == codes

@@ -24,7 +24,7 @@ from entrax.spec import spec_from_json
 def test_a_spec_is_the_same_after_json(action: spaces.Space) -> None:
     env = gymnasium.Env()
     env.action_space = action
-    half = spaces.Box(np.float32([-np.inf, 0.0]), np.float32([1.0, np.inf]))
+    half = spaces.Box(np.array([-np.inf, 0.0], np.float32), np.array([1.0, np.inf], np.float32))
     env.observation_space = spaces.Dict({"arm": half, "kind": spaces.Discrete(2)})
     spec = spec_of(env)
     assert spec_from_json(json.loads(json.dumps(to_json(asdict(spec))))) == spec

@@ -63,7 +63,7 @@ def test_a_version_that_was_not_tested_is_given_no_flag(monkeypatch):
 
 SIZE, ENVS = 64, 2  # a size at which the sum comes out wrong
 SMALL = {"hidden": (SIZE,), "batch_size": SIZE, "rollout_steps": 2 * SIZE, "epochs": 1, "value_steps": 1}
-ACTIONS = {
+ACTIONS: dict[str, Continuous | Discrete] = {
     "Box": Continuous(shape=(2,), dtype="float32", low=(-1.0, -1.0), high=(1.0, 1.0)),
     "Discrete": Discrete(3),
 }

@@ -101,7 +101,7 @@ def mix(target, source, rate):
 
 
 def assert_close(actual, expected, rtol=2e-5, atol=2e-6):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)  # type: ignore[operator]
     for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert np.shape(a) == np.shape(e)
         np.testing.assert_allclose(a, e, rtol=rtol, atol=atol)

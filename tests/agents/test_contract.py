@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import base
 from entrax.agents.base import OPTIONAL, agents_with, get_agent, loop_defaults_of, optional, wrapping
@@ -22,6 +21,7 @@ from entrax.policies.controller import FINISHED
 from entrax.replay import Rollout, Uniform, UniformReplay
 from entrax.runs.pytree import flatten
 from entrax.spec import Discrete, MultiDiscrete
+from tests.agents import reference64 as ref
 
 SPECS = {
     "Box": ref.SPEC,

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import ddpg
 from entrax.spec import Progress
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
 update = eqx.filter_jit(ddpg.update)

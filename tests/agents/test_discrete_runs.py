@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import gymnasium
 import jax
@@ -39,7 +40,7 @@ class Match(gymnasium.Env):
         return {"cue": self.cue.copy(), "time": np.full(1, self.t / 10, np.float32)}
 
 
-SMALL = {"steps": 1200, "hidden": (32,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0}
+SMALL: dict[str, Any] = {"steps": 1200, "hidden": (32,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0}
 CASES = {
     "dqn": ("dqn", True, {"anneal_fraction": 0.8}),
     "soft dqn, entry by entry": ("dqn", False, {"temperature": 0.1, "joint_limit": 1, "envs": 2}),
@@ -71,7 +72,7 @@ def test_a_run_learns_what_there_is_to_learn(case, tmp_path):
 
 @pytest.mark.parametrize("agent", ["dqn", "discrete-sac"])
 def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(agent, tmp_path):
-    settings = SMALL | {"agent": agent, "steps": 400, "log_every": 100}
+    settings: dict[str, Any] = SMALL | {"agent": agent, "steps": 400, "log_every": 100}
 
     def interrupt(row):
         if row["step"] >= 200:

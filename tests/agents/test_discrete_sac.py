@@ -1,6 +1,7 @@
 """Discrete soft actor-critic against a float64 reference that enumerates every combination of options."""
 
 from dataclasses import asdict
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,12 +9,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import discrete_sac
 from entrax.errors import EntraxError
 from entrax.policies.choices import Choices
 from entrax.spec import Discrete, MultiDiscrete, Progress
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
 THREE, MANY = Discrete(3), MultiDiscrete((3, 2))
@@ -110,8 +111,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_updates_equal_the_float64_reference(case):
     action, fields = CASES[case]
-    target = {"target_entropy": 0.4, "initial_entropy_share": 0.9, "anneal_fraction": 0.6}
-    rates = {"learning_rate": 1e-3, "target_rate": 0.3}
+    target: dict[str, Any] = {"target_entropy": 0.4, "initial_entropy_share": 0.9, "anneal_fraction": 0.6}
+    rates: dict[str, Any] = {"learning_rate": 1e-3, "target_rate": 0.3}
     config = configured(action, discount=0.9, **rates, **target, **fields)
     state = start(config, action)
     nvec = action.nvec if action is MANY else (3,)

@@ -1,6 +1,7 @@
 """Deep Q-learning against a float64 reference that enumerates every combination of options."""
 
 from dataclasses import asdict
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,12 +9,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import dqn
 from entrax.errors import EntraxError
 from entrax.replay import Sequences
 from entrax.spec import Discrete, MultiDiscrete, Progress
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
 RATE = 0.7 * 1e-3 + 0.3 * 4e-4  # at this progress, between the rates that the test asks for
@@ -126,7 +127,7 @@ def test_updates_equal_the_float64_reference(case):
 
 
 def test_a_vanishing_temperature_is_temperature_zero():
-    cold = {"exploration": 0.0, "final_exploration": 0.0, "double": False}
+    cold: dict[str, Any] = {"exploration": 0.0, "final_exploration": 0.0, "double": False}
     states = []
     for temperature in (0.0, 1e-7):
         config = configured(temperature=temperature, **cold)

@@ -4,18 +4,20 @@ The ice sends an action in three directions equally often, so a batch of all sta
 expected Bellman backup as its regression target, and what is left of the error is the optimiser's.
 """
 
+from typing import Any
+
 import gymnasium
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from updating import updated
 
 import entrax
 from entrax.agents import discrete_sac, dqn
 from entrax.environments.spaces import spec_of
 from entrax.spec import Progress, Transition
+from tests.updating import updated
 
 ENV = gymnasium.make("FrozenLake-v1")
 P = ENV.unwrapped.P
@@ -97,7 +99,13 @@ def test_discrete_sac_reaches_the_soft_optimum():
 @pytest.mark.long
 @pytest.mark.parametrize("agent", ["dqn", "discrete-sac"])
 def test_a_run_comes_near_the_soft_optimum_from_its_own_samples(agent, tmp_path):
-    settings = {"discount": 0.95, "target_rate": 0.05, "learning_rate": 3e-4, "batch_size": 128, "hidden": (64,)}
+    settings: dict[str, Any] = {
+        "discount": 0.95,
+        "target_rate": 0.05,
+        "learning_rate": 3e-4,
+        "batch_size": 128,
+        "hidden": (64,),
+    }
     run = entrax.train(
         "FrozenLake-v1", agent=agent, run=tmp_path / "run", steps=20_000, temperature=0.1, eval_every=0, **settings
     )

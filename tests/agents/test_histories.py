@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -11,7 +12,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 from gymnasium import spaces
 
 import entrax
@@ -24,6 +24,7 @@ from entrax.replay import Rollout, UniformReplay
 from entrax.spec import Discrete, Progress, Transition
 from entrax.training.actor import Actor
 from entrax.training.interrupts import Interrupted
+from tests.agents import reference64 as ref
 
 SPEC = ref.discrete_spec(Discrete(2))
 PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))
@@ -181,7 +182,7 @@ class Recall(gymnasium.Env):
         return np.array([0, self.t == self.delay], np.float32), float(last and action == self.cue), last, False, {}
 
 
-QUICK = {
+QUICK: dict[str, Any] = {
     "agent": "reinforce",
     "eval_every": 0,
     "checkpoint_every": 0,
@@ -193,7 +194,7 @@ QUICK = {
 
 
 def test_a_task_that_needs_memory_is_learned(tmp_path):
-    settings = QUICK | {"steps": 8192, "objective": "episodic", "baseline": "mean"}
+    settings: dict[str, Any] = QUICK | {"steps": 8192, "objective": "episodic", "baseline": "mean"}
     remembering = entrax.train(Recall, run=tmp_path / "memory", memory=16, **settings)
     assert remembering.evaluate(40, env=Recall, workers=0).mean == 1.0
     again = entrax.load(tmp_path / "memory")
@@ -272,7 +273,9 @@ OTHER = {"context": 2, "baseline": "mean", "normalise_obs": True}
 
 @pytest.mark.parametrize("fields", [{}, pytest.param(OTHER, marks=pytest.mark.long)], ids=["learned", "mean"])
 def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(fields, tmp_path):
-    settings = QUICK | {"steps": 320, "envs": 2, "rollout_steps": 32, "memory": 4, "log_every": 32} | fields
+    settings: dict[str, Any] = (
+        QUICK | {"steps": 320, "envs": 2, "rollout_steps": 32, "memory": 4, "log_every": 32} | fields
+    )
 
     def interrupt(row):
         if row["step"] >= 130:

@@ -1,7 +1,6 @@
 """Agents that see nothing but images: they learn what is to be seen, and a resumed run is the same to the byte."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 import entrax
 from entrax.agents.base import get_agent
@@ -18,15 +16,18 @@ from entrax.errors import EntraxError
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Continuous, Discrete, Leaf, Progress, Spec, Transition
+from tests.agents import reference64 as ref
 
 IMAGE = (Leaf("observation", (10, 10, 2), "uint8", 200, (0.0,), (255.0,)),)
 PROGRESS = Progress(step=np.asarray(8, np.int32), horizon=np.asarray(80, np.int32))
-SMALL = {"steps": 600, "hidden": (16,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0, "learning_starts": 60}
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[1] / "environments"), *sys.path])
+SMALL: dict[str, Any] = {
+    "steps": 600,
+    "hidden": (16,),
+    "discount": 0.0,
+    "eval_every": 0,
+    "checkpoint_every": 0,
+    "learning_starts": 60,
+}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -53,11 +54,11 @@ def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path
     def stop(row):
         return row["step"] >= 300
 
-    arguments = {"agent": name, "env_args": {"kind": kind}} | SMALL | settings
-    whole = entrax.train("dots:Dot", run=tmp_path / "whole", **arguments)
+    arguments: dict[str, Any] = {"agent": name, "env_args": {"kind": kind}} | SMALL | settings
+    whole = entrax.train("tests.environments.dots:Dot", run=tmp_path / "whole", **arguments)
     if name == "dqn":
-        entrax.train("dots:Dot", run=tmp_path / "parts", hook=stop, **arguments)
-        entrax.train("dots:Dot", run=tmp_path / "parts", resume=True, **arguments)
+        entrax.train("tests.environments.dots:Dot", run=tmp_path / "parts", hook=stop, **arguments)
+        entrax.train("tests.environments.dots:Dot", run=tmp_path / "parts", resume=True, **arguments)
         prints = [fingerprint(RunDirectory.open(tmp_path / part)) for part in ("whole", "parts")]
         assert prints[0] == prints[1]
     assert whole.evaluate(episodes=10).mean >= 4.5  # of 5; chance is 2.5

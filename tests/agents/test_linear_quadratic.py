@@ -1,5 +1,7 @@
 """Soft actor-critic on the one-dimensional linear-quadratic problem whose soft value is known in closed form."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -37,7 +39,7 @@ def trained(updates):
 
     Both critics begin alike and so stay: the minimum of two that differ is too low, by ten times as much in the end.
     """
-    fields = {"discount": GAMMA, "temperature": ALPHA, "target_rate": 0.05, "hidden": (64, 64)}
+    fields: dict[str, Any] = {"discount": GAMMA, "temperature": ALPHA, "target_rate": 0.05, "hidden": (64, 64)}
     configs = [sac.resolve(sac.Config(learning_rate=rate, **fields), SPEC) for rate in (2e-3, 5e-4, 1e-4)]
 
     @jax.jit

@@ -1,17 +1,19 @@
 """Path consistency on a deterministic problem whose soft optimum is known."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import pcl
 from entrax.errors import EntraxError
 from entrax.replay import Sequences
 from entrax.spec import Discrete, Leaf, MultiDiscrete, Progress, Spec, Transition
+from tests.agents import reference64 as ref
 
 STATES, ACTIONS, END, GAMMA, TAU = 4, 2, 4, 0.9, 0.5
 NEXT = np.array([[1, 2], [2, 0], [3, 1], [END, 0]])
@@ -36,7 +38,7 @@ V, Q = soft_optimum()
 
 def configured(**fields):
     """`hidden` () makes tables of the networks: a linear layer over one-hot states."""
-    small = {"hidden": (), "discount": GAMMA, "temperature": TAU, "path_length": 3, "window": 5}
+    small: dict[str, Any] = {"hidden": (), "discount": GAMMA, "temperature": TAU, "path_length": 3, "window": 5}
     return pcl.resolve(pcl.Config(**small | fields), SPEC)
 
 

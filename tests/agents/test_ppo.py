@@ -1,6 +1,7 @@
 """Proximal policy optimisation against NumPy in float64, with gradients by hand."""
 
 from dataclasses import asdict
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,8 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
-from killing import Killed
 from scipy import stats
 
 import entrax
@@ -17,6 +16,8 @@ from entrax.agents import ppo
 from entrax.errors import EntraxError
 from entrax.runs.audit import fingerprint
 from entrax.spec import Discrete, MultiDiscrete, Progress, Transition
+from tests.agents import reference64 as ref
+from tests.killing import Killed
 
 TIMES, ENVS = 10, 3
 STEPS = TIMES * ENVS
@@ -30,7 +31,13 @@ SPECS = {
 
 
 def configured(spec=ref.SPEC, **fields):
-    small = {"batch_size": STEPS, "rollout_steps": STEPS, "hidden": ref.HIDDEN, "epochs": 3, "learning_rate": 0.02}
+    small: dict[str, Any] = {
+        "batch_size": STEPS,
+        "rollout_steps": STEPS,
+        "hidden": ref.HIDDEN,
+        "epochs": 3,
+        "learning_rate": 0.02,
+    }
     return ppo.resolve(ppo.Config(**small | fields), spec)
 
 
@@ -160,7 +167,12 @@ class Reference:
 @pytest.mark.parametrize("kind", SPECS)
 def test_an_update_equals_the_float64_reference(kind):
     spec = SPECS[kind]
-    soft = {"temperature": 0.2, "entropy_coefficient": 0.05, "value_coefficient": 0.7, "final_learning_rate": 0.01}
+    soft: dict[str, Any] = {
+        "temperature": 0.2,
+        "entropy_coefficient": 0.05,
+        "value_coefficient": 0.7,
+        "final_learning_rate": 0.01,
+    }
     config = configured(spec, joint_limit=1, gae_lambda=0.9, discount=0.8, clip=0.1, **soft)
     state, batch = start(config, spec), rollout(spec, 3)
     reference = Reference(state, config, {"box": None, "discrete": (3,), "entry by entry": (3, 2)}[kind])
@@ -220,7 +232,15 @@ def test_sizes_of_rollouts_that_do_not_fit_are_refused():
         configured(rollout_steps=31)
 
 
-RUN = {"agent": "ppo", "steps": 180, "seed": 2, "envs": 2, "workers": 0, "normalise_obs": True, "hidden": (8,)}
+RUN: dict[str, Any] = {
+    "agent": "ppo",
+    "steps": 180,
+    "seed": 2,
+    "envs": 2,
+    "workers": 0,
+    "normalise_obs": True,
+    "hidden": (8,),
+}
 RUN |= {"normalise_rewards": True}
 RUN |= {"rollout_steps": 32, "batch_size": 16, "epochs": 2, "checkpoint_every": 40, "eval_every": 90, "log_every": 20}
 

@@ -6,6 +6,7 @@ A state is what has been written so far, observed in one-hot form; dynamics are 
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from updating import updated
 
 from entrax.agents import discrete_sac, dqn, ppo
 from entrax.errors import EntraxError
@@ -24,6 +24,7 @@ from entrax.policies.choices import Choices
 from entrax.policies.stochastic import Normal, Softmax
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
+from tests.updating import updated
 
 TOKENS, LENGTH, ALPHA = 3, 3, 0.4
 STATES = [s for n in range(LENGTH) for s in itertools.product(range(TOKENS), repeat=n)]
@@ -161,7 +162,7 @@ def test_the_optimum_is_where_discrete_sac_stays():
 
 def learned(agent, updates, **fields):
     """Configuration and state after updates from all transitions, with a smaller step at the end."""
-    common = {"hidden": (64,), "discount": 1.0, "target_rate": 0.5} | fields
+    common: dict[str, Any] = {"hidden": (64,), "discount": 1.0, "target_rate": 0.5} | fields
     configs = [agent.resolve(agent.Config(learning_rate=rate, **common), SPEC) for rate in (3e-3, 3e-4)]
     state = agent.with_prior(configs[0], agent.init(configs[0], SPEC, jr.key(0)), PRIOR)
     return configs[1], updated(agent, configs, state, BATCH, PROGRESS, updates)
@@ -201,7 +202,12 @@ def rollout():
 
 
 def proximal(policy_values, value_values, **fields):
-    chosen = {"hidden": (1,), "discount": 1.0, "gae_lambda": 0.7, "normalise_advantages": False} | fields
+    chosen: dict[str, Any] = {
+        "hidden": (1,),
+        "discount": 1.0,
+        "gae_lambda": 0.7,
+        "normalise_advantages": False,
+    } | fields
     config = ppo.resolve(ppo.Config(**chosen), SPEC)
     fresh = ppo.init(config, SPEC, jr.key(0))
     params = ppo.Params(policy=Softmax(logits=table(policy_values), choices=CHOICES), value=table(value_values))

@@ -1,12 +1,12 @@
 """The list of agents against the agents themselves."""
 
 import pytest
-import reference64 as ref
 
 from entrax.agents.base import get_agent
-from entrax.agents.registry import REGISTRY, default_agent
+from entrax.agents.registry import REGISTRY, default_agent, is_registered
 from entrax.errors import EntraxError
 from entrax.spec import Discrete, MultiDiscrete
+from tests.agents import reference64 as ref
 
 SPECS = {
     "Box": ref.SPEC,
@@ -35,3 +35,9 @@ def test_every_agent_names_its_paper_and_its_use():
     for entry in REGISTRY.values():
         assert "arXiv:" in entry.paper or "doi:" in entry.paper
         assert entry.use
+
+
+@pytest.mark.parametrize("name", ["sca", "", None, 3, ["sac"], {"sac": 1}])
+def test_a_name_from_a_file_may_be_anything(name):
+    assert not is_registered(name)
+    assert all(map(is_registered, REGISTRY))

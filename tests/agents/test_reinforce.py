@@ -1,6 +1,7 @@
 """REINFORCE's mean over every course of a small problem against the exact gradient, and its weights by hand."""
 
 import itertools
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 from gymnasium import spaces
 
 import entrax
@@ -18,6 +18,7 @@ from entrax.errors import EntraxError
 from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.spec import Discrete, Leaf, Progress, Spec, Transition
+from tests.agents import reference64 as ref
 
 SPEC = ref.discrete_spec(Discrete(2))
 PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.int32))
@@ -132,7 +133,7 @@ def test_the_usual_weights_are_the_gradient_of_no_objective_below_discount_1():
 
 # The average reward: an endless walk over the same two states, each its own observation.
 PAID = REWARD[0].astype(np.float64)
-LINEAR = {"hidden": (), "objective": "average", "discount": None, "temperature": 0.3}
+LINEAR: dict[str, Any] = {"hidden": (), "objective": "average", "discount": None, "temperature": 0.3}
 LINE = Spec(observation=(Leaf("obs", (2,), "float32", 2, (0.0,) * 2, (1.0,) * 2),), action=Discrete(2))
 
 
@@ -194,7 +195,14 @@ class Endless(gymnasium.Env):
 @pytest.mark.long
 def test_a_run_comes_to_the_planned_average_reward(tmp_path):
     """Soft, at α = 0.5: the gain of the learned policy and of `exact.plan`, and what the run itself thinks it is."""
-    settings = {"objective": "average", "temperature": 0.5, "hidden": (8,), "workers": 0, "envs": 4, "eval_every": 0}
+    settings: dict[str, Any] = {
+        "objective": "average",
+        "temperature": 0.5,
+        "hidden": (8,),
+        "workers": 0,
+        "envs": 4,
+        "eval_every": 0,
+    }
     run = entrax.train(Endless, agent="reinforce", run=tmp_path / "run", steps=16_384, **settings)
     with jax.enable_x64(True):
         planned = plan(FiniteMDP.from_dense(NEXT, PAID, discount=1.0), 0.5, objective="average")

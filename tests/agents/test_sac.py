@@ -1,16 +1,18 @@
 """Soft actor-critic against a float64 reference written from equations 3, 5, 9 and 18 of Haarnoja et al. 2018b."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.agents import sac
 from entrax.errors import EntraxError
 from entrax.spec import Discrete, Progress, Spec
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
 update = eqx.filter_jit(sac.update)
@@ -166,7 +168,7 @@ def test_target_entropy_is_minus_the_action_size_by_default():
     assert configured(target_entropy=0.5).target_entropy == 0.5
 
 
-NUMBERS = {
+NUMBERS: dict[str, Any] = {
     "learning_rate": 1e-3,
     "discount": 0.9,
     "target_rate": 0.1,

@@ -1,5 +1,7 @@
 """Soft Q-learning against numerical integration, and against a reference from equations 10 to 14 of its paper."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,14 +9,20 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
-import reference64 as ref
 
 from entrax.agents import soft_q
 from entrax.nets.distributions import log_det_tanh
 from entrax.spec import Continuous, Leaf, Progress, Spec
+from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
-SIZES = {"batch_size": ref.BATCH, "replay_size": 1000, "hidden": ref.HIDDEN, "particles": 6, "value_particles": 5}
+SIZES: dict[str, Any] = {
+    "batch_size": ref.BATCH,
+    "replay_size": 1000,
+    "hidden": ref.HIDDEN,
+    "particles": 6,
+    "value_particles": 5,
+}
 update = eqx.filter_jit(soft_q.update)
 
 

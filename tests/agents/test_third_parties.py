@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.cli import main
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
+from tests.killing import Killed, killer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FLAGS = ["--steps", "96", "--learning-starts", "32", "--eval-every", "0", "--checkpoint-every", "20"]

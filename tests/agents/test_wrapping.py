@@ -7,7 +7,6 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.agents.base import get_agent
@@ -15,6 +14,7 @@ from entrax.cli import main
 from entrax.errors import UsageError
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
+from tests.killing import Killed, killer
 
 CLIPPED = str(Path(__file__).with_name("clipped.py"))
 LIMIT = 3.0

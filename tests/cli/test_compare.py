@@ -1,4 +1,4 @@
-"""`entrax compare`: which runs belong together, and what is told of them."""
+"""`entrax compare`: grouping of runs, and the comparison."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_runs_are_grouped_by_all_but_their_seed_and_named_by_what_differs():
     ]
 
 
-def test_a_fine_tuned_run_is_not_one_from_scratch_and_its_ancestors_seeds_are_of_no_matter():
+def test_a_fine_tuned_run_is_not_one_from_scratch_and_its_source_seeds_are_of_no_matter():
     def tuned(name, seed, **temperature):
         made = run(name, flat(1.0), seed)
         ancestor = {
@@ -70,7 +70,7 @@ def test_a_fine_tuned_run_is_not_one_from_scratch_and_its_ancestors_seeds_are_of
     groups = grouped([tuned("a", 0, **high), tuned("b", 1, **high), tuned("c", 0, **low)])
     assert [g.runs for g in groups] == [("a", "b"), ("c",)]
     assert [g.method for g in groups] == ["sac annealed from=0.5", "sac annealed from=0.1"]
-    learned = [tuned("a", 0, **high, learned=True), tuned("b", 1, **low, learned=True)]  # as each seed came to
+    learned = [tuned("a", 0, **high, learned=True), tuned("b", 1, **low, learned=True)]  # differs between seeds
     assert [g.runs for g in grouped(learned)] == [("a", "b")]
 
 
@@ -86,16 +86,16 @@ def test_seeds_are_compared_at_steps_that_all_of_them_have():
         grouped([run("a", flat(1.0), 0), run("b", flat(2.0), 0)])
 
 
-def test_methods_of_one_task_are_compared_at_the_same_steps_and_it_is_said_what_is_left_out():
+def test_methods_of_one_task_are_compared_at_the_same_steps_and_a_warning_names_the_shortest():
     """A run of sac that ended early must not have sac at step 100 scored against td3 at 200."""
     stopped = [run("a", {50: 0.0, 100: 1.0, 200: 9.0}, 0), run("b", {50: 0.0, 100: 2.0}, 1)]
     others = [run(f"t{seed}", {50: 0.0, 75: 8.0, 100: 5.0, 200: 6.0}, seed, agent="td3") for seed in range(2)]
     elsewhere = run("e", {300: 1.0}, 0, env="Two-v0")
     groups = grouped([*stopped, *others, elsewhere])
     for score, ours, theirs in (("final", [1.0, 2.0], [5.0, 5.0]), ("area", [0.5, 1.0], [2.5, 2.5])):
-        found = compare_groups(groups, score)
-        assert [(g["step"], g["scores"]) for g in found["groups"]][:2] == [(100.0, ours), (100.0, theirs)]
-        [said] = found["warnings"]
+        result = compare_groups(groups, score)
+        assert [(g["step"], g["scores"]) for g in result["groups"]][:2] == [(100.0, ours), (100.0, theirs)]
+        [said] = result["warnings"]
         assert said.startswith("Pendulum-v1 is compared up to step 100, ")
         assert "b ends at 100" in said
         assert said.endswith("200.")
@@ -113,26 +113,26 @@ def test_a_comparison_over_two_tasks_by_hand():
         for env in ("One-v0", "Two-v0")
         for seed in range(3)
     ]
-    found = compare_groups(grouped(runs), resamples=500)
-    assert found["tasks"] == ["One-v0", "Two-v0"]
-    assert found["scale"]["One-v0"] == {"low": 0.0, "high": 5.0}
-    one, other = found["improvement"]
+    result = compare_groups(grouped(runs), resamples=500)
+    assert result["tasks"] == ["One-v0", "Two-v0"]
+    assert result["scale"]["One-v0"] == {"low": 0.0, "high": 5.0}
+    one, other = result["improvement"]
     assert (one["method"], one["over"], one["value"]) == ("sac", "td3", pytest.approx(3 / 9))
     assert other["value"] == pytest.approx(6 / 9)
     assert one["low"] < one["value"] < one["high"]
     scores = np.tile([0.0, 0.4, 0.8], 2)
-    assert found["pooled"]["sac"]["value"] == pytest.approx(stats.trim_mean(scores, 0.25))
-    profile = found["profiles"]["sac"]["value"]
+    assert result["pooled"]["sac"]["value"] == pytest.approx(stats.trim_mean(scores, 0.25))
+    profile = result["profiles"]["sac"]["value"]
     assert [profile[place] for place in (0, 30, 50, 90)] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 0.0])
-    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_methods_with_no_task_in_common_are_not_pooled():
-    found = compare_groups(grouped([run("a", flat(1.0), 0), run("b", flat(2.0), 0, agent="td3", env="Two-v0")]))
-    assert found["tasks"] == []
-    assert found["improvement"] == []
-    assert found["pooled"] == {}
-    assert len(found["groups"]) == 2
+    result = compare_groups(grouped([run("a", flat(1.0), 0), run("b", flat(2.0), 0, agent="td3", env="Two-v0")]))
+    assert result["tasks"] == []
+    assert result["improvement"] == []
+    assert result["pooled"] == {}
+    assert len(result["groups"]) == 2
 
 
 @pytest.fixture
@@ -183,8 +183,8 @@ def test_it_prints_a_table_or_json_and_draws(runs, tmp_path, capsys):
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert "is compared up to" not in said
     main(["compare", *runs, "--json", "--score", "area"])
-    found = json.loads(capsys.readouterr().out)
-    assert [group["scores"] for group in found["groups"]] == [[75.0, 76.0], [85.0, 86.0]]
+    result = json.loads(capsys.readouterr().out)
+    assert [group["scores"] for group in result["groups"]] == [[75.0, 76.0], [85.0, 86.0]]
     RunDirectory.open(runs[0]).append_metrics({"step": 150, "evaluation": {"mean": 1.0}})
     main(["compare", *runs])
     assert "Pendulum-v1 is compared up to step 100" in capsys.readouterr().out
@@ -193,7 +193,7 @@ def test_it_prints_a_table_or_json_and_draws(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["nowhere"], "nowhere: no such directory"),
+        (["nowhere"], "nowhere is not a run"),
         (["--score", "finl"], "--score must be final or area, got 'finl'"),
         (["--figure", "curves.xyz"], "curves.xyz cannot be written"),
         (["never"], "never has no evaluations to compare"),

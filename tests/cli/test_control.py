@@ -6,7 +6,6 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from forging import forge_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from entrax.cli.display import LiveDisplay
 from entrax.errors import EntraxError, plain, say
 from entrax.report.curve import learning_curve
 from entrax.runs.directory import RunDirectory
+from tests.forging import forge_config
 
 GOLDEN = Path(__file__).parent.parent / "runs" / "golden" / "format-2"
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\\x9b31m\rwords\b\u202efdp\u2066\n\ud800$\\frac{"
@@ -122,7 +122,7 @@ def test_a_figure_takes_no_text_as_a_formula(tmp_path):
 
 def test_the_bar_takes_no_text_as_a_format(capfd):
     with LiveDisplay(f"[link=x]{{task.id}}{HOSTILE}", 10) as display:
-        display.begin()
+        display.start()
         display.show({"step": 10, "return": 1.0, "time": {"steps_per_second": 1.0}})
     said = capfd.readouterr().out
     assert "[link=x]{task.id}" in said

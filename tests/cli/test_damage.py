@@ -2,20 +2,28 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
 import entrax
 from entrax.cli import main
 
-SMALL = {"agent": "sac", "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1, "learning_starts": 20, "chunk": 8}
+SMALL: dict[str, Any] = {
+    "agent": "sac",
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "eval_episodes": 1,
+    "learning_starts": 20,
+    "chunk": 8,
+}
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run with a resumable, a best and a final checkpoint."""
     path = tmp_path_factory.mktemp("damage") / "trained"
-    settings = SMALL | {"steps": 60, "eval_every": 20, "checkpoint_every": 20, "workers": 0}
+    settings: dict[str, Any] = SMALL | {"steps": 60, "eval_every": 20, "checkpoint_every": 20, "workers": 0}
     entrax.train("Pendulum-v1", run=path, **settings)
     return path
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,7 +23,14 @@ from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
 
 GOLDEN = Path(__file__).parent.parent / "runs" / "golden" / "format-2"
-SMALL = {"agent": "sac", "steps": 48, "hidden": (8, 8), "batch_size": 8, "learning_starts": 16, "chunk": 8}
+SMALL: dict[str, Any] = {
+    "agent": "sac",
+    "steps": 48,
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "learning_starts": 16,
+    "chunk": 8,
+}
 SMALL |= {"eval_every": 24, "eval_episodes": 1, "checkpoint_every": 16, "log_every": 8, "workers": 0}
 
 

@@ -1,12 +1,21 @@
 """`entrax finetune` as a user meets it."""
 
+from typing import Any
+
 import pytest
 
 import entrax
 from entrax.cli import main
 from entrax.runs.directory import RunDirectory
 
-SMALL = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_every": 0, "eval_episodes": 1}
+SMALL: dict[str, Any] = {
+    "learning_starts": 16,
+    "chunk": 8,
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "eval_every": 0,
+    "eval_episodes": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +25,7 @@ def old(tmp_path_factory):
     return path
 
 
-def test_it_lists_what_came_along_and_what_did_not(old, tmp_path, capsys, monkeypatch):
+def test_it_lists_what_is_carried_over_and_what_is_initialised(old, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--steps", "24", "--temperature", "0.2", "--eval-every", "0", "--episodes", "1", "--no-video"]
     main(["finetune", str(old), "--env", "CartPole-v1", "--env-arg", "max_episode_steps=20", "--run", "new", *flags])

@@ -50,7 +50,7 @@ def test_one_episode_decides_nothing():
     assert better(evaluation(9, 9), evaluation(1, 1))
 
 
-def test_successes_are_told_where_the_environment_tells_them():
+def test_successes_are_shown_if_the_environment_reports_them():
     rated = {"mode": evaluation(1, 2, success_rate=0.5), "sampled": evaluation(1, 2, success_rate=0.25)}
     text = "\n".join(lines(rated, "entrax evaluate x"))
     assert "mode, 50% successful" in text
@@ -86,16 +86,16 @@ def test_a_run_ends_with_all_of_it_as_json_too(tmp_path, monkeypatch, capfd):
     sizes = ["--steps", "6e1", "--learning-starts", "20", "--hidden", "4", "--batch-size", "4", "--workers", "0"]
     arguments = ["--agent", "sac", *sizes, "--eval-every", "30", "--episodes", "6", "--no-video", "--run", "run"]
     main(["train", "reaching:Reaching", *arguments, "--json"])
-    told = capfd.readouterr()
-    record = json.loads(told.out)
+    captured = capfd.readouterr()
+    record = json.loads(captured.out)
     for name in ("mode", "sampled", "best"):
         result = record["evaluations"][name]
         assert result["success_rate"] == np.mean(np.array(result["returns"]) > 0)
     assert 0 < record["evaluations"]["mode"]["success_rate"] < 1
     assert Path(record["report"]).is_file()
     assert record["video"] is None
-    assert "successful" in told.err
-    assert "evaluated at step" in told.err
+    assert "successful" in captured.err
+    assert "evaluated at step" in captured.err
     row = next(
         row for row in map(json.loads, Path("run/metrics.jsonl").read_text().splitlines()) if "evaluation" in row
     )

@@ -19,7 +19,7 @@ from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli import VERBS, main, usage
 from entrax.cli.flags import with_flags
-from entrax.cli.values import Number, Whole, Widths
+from entrax.cli.values import Integer, Number, Widths
 from entrax.cli.verbs import ARGUMENTS, group
 from entrax.errors import say, wording
 from entrax.fields import described
@@ -78,7 +78,7 @@ def test_verbs_without_a_run_print_json(capsys):
 
 @pytest.mark.parametrize("text", ["100000", "1e5", "100_000", "1E5", "1.0e5", "+1e5"])
 def test_integers_may_be_written_as_numbers(text):
-    assert Whole(1).convert(text, None, None) == 100_000
+    assert Integer(1).convert(text, None, None) == 100_000
     assert isinstance(Number(int).convert(text, None, None), int)
     assert Widths().convert(f"{text},2", None, None) == (100_000, 2)
 
@@ -86,7 +86,7 @@ def test_integers_may_be_written_as_numbers(text):
 @pytest.mark.parametrize("text", ["1.5", "1e-3", "ten", "inf", "nan", "1e5x", "-1e5"])
 def test_what_is_no_integer_in_range_is_refused(text):
     with pytest.raises(click.BadParameter):
-        Whole(1).convert(text, None, None)
+        Integer(1).convert(text, None, None)
 
 
 def test_every_integer_flag_takes_them():
@@ -113,8 +113,8 @@ def test_python_m_entrax_is_entrax(tmp_path):
     ],
 )
 def test_the_shell_completes(words, incomplete, expected):
-    found = ShellComplete(group, {}, "entrax", "_ENTRAX_COMPLETE").get_completions(words, incomplete)
-    assert {item.value for item in found} == expected
+    result = ShellComplete(group, {}, "entrax", "_ENTRAX_COMPLETE").get_completions(words, incomplete)
+    assert {item.value for item in result} == expected
 
 
 def test_completion_is_what_the_shell_asks_for(tmp_path):

@@ -66,9 +66,9 @@ def typed(command: str, status: int = 0) -> str:
 
 
 def hint(pattern: str, printed: str) -> str:
-    found = re.search(pattern, printed)
-    assert found is not None, printed
-    return found[1]
+    result = re.search(pattern, printed)
+    assert result is not None, printed
+    return result[1]
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from entrax.cli import main
 from entrax.cli.stress import table
 from entrax.evaluation.stress import ConditionResult, Interval, StressResult
 
-SMALL = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
+SMALL: dict[str, Any] = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_one_json_object_with_what_was_skipped(run: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--levels", "low"], "numbers with commas"), (["--families", "wind"], "no family of perturbation 'wind'")],
+    [(["--levels", "low"], "separated by commas"), (["--families", "wind"], "no family of perturbation 'wind'")],
 )
 def test_a_mistake_is_one_sentence(run: Path, options: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
@@ -86,7 +87,7 @@ def test_the_table() -> None:
 
 def test_a_condition_that_hangs_is_ended_by_the_time_limit_of_the_run(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")
-    limited = SMALL | {"step_timeout": 2.0, "workers": 1}
+    limited: dict[str, Any] = SMALL | {"step_timeout": 2.0, "workers": 1}
     run = entrax.train("toys:Toy", run=tmp_path / "run", env_args={"truncate": True}, **limited)
     options = ["--env", "toys:Toy", "--families", "action-delay", "--levels", "1", "--episodes", "1"]
     with pytest.raises(SystemExit) as left:

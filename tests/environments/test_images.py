@@ -11,7 +11,7 @@ from entrax.environments.workers import WorkerPool
 from entrax.replay import UniformReplay
 from entrax.spec import Image, Transition
 
-DOT = EnvSource("dots:Dot")
+DOT = EnvSource("tests.environments.dots:Dot")
 
 
 def test_a_worker_sees_what_this_process_sees():

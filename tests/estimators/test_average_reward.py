@@ -4,7 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.estimators import differential_advantage, likelihood_ratio_objective, soft_reward
+from entrax.exact import plan
+from entrax.problems import FiniteMDP
+from tests.estimators.enumerated import (
     INITIAL,
     PHI,
     REWARD,
@@ -20,10 +24,6 @@ from estimators.enumerated import (
     log_policy,
     log_probability,
 )
-
-from entrax.estimators import differential_advantage, likelihood_ratio_objective, soft_reward
-from entrax.exact import plan
-from entrax.problems import FiniteMDP
 
 NEVER = np.zeros(STEPS, bool)
 
@@ -82,6 +82,7 @@ def test_at_the_planned_optimum_the_soft_gradient_vanishes():
     weight = np.linalg.lstsq(PHI[:, 1] - PHI[:, 0], differences, rcond=None)[0]
     np.testing.assert_allclose(jnp.exp(log_policy(weight)), found.policy, rtol=1e-8)
     rho, (stationary, differential, _) = average_reward(weight, alpha)
+    assert found.average_reward is not None
     assert float(found.average_reward) == pytest.approx(float(rho), abs=1e-9)
     np.testing.assert_allclose(found.value - stationary @ found.value, differential, atol=1e-7)
     np.testing.assert_allclose(expectation(jax.jit(mean_estimate)(weight, 0.0, alpha), weight), 0.0, atol=1e-7)

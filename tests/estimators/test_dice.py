@@ -1,12 +1,15 @@
 """DiCE: derivatives of the first, second and third order are unbiased, by enumeration."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.estimators import dice_objective, dice_return, magic_box
+from tests.estimators.enumerated import (
     REWARD,
     WEIGHT,
     A,
@@ -18,8 +21,6 @@ from estimators.enumerated import (
     values_by_step,
     variance,
 )
-
-from entrax.estimators import dice_objective, dice_return, magic_box
 
 
 def sample(weight, states, actions, reward, baseline):
@@ -35,10 +36,10 @@ def derivative(order):
 
 @pytest.mark.parametrize("order", [1, 2, pytest.param(3, marks=pytest.mark.long)])
 def test_every_order_is_unbiased_with_and_without_a_baseline(order):
-    expected = objective
+    function: Any = objective
     for _ in range(order):
-        expected = jax.jacfwd(expected)
-    expected = np.asarray(jax.jit(expected)(WEIGHT, 0.9))
+        function = jax.jacfwd(function)
+    expected = np.asarray(jax.jit(function)(WEIGHT, 0.9))
     values = np.asarray(values_by_step(WEIGHT, 0.9))
     by_state = np.stack([values[t][S[:, t]] for t in range(3)], axis=1)
     estimates = jax.jit(jax.vmap(derivative(order), (None, 0, 0, 0, 0)))
@@ -95,7 +96,8 @@ def test_a_latent_node_besides_the_actions():
     z, actions = np.array([o[0] for o in outcomes]), np.array([o[1:] for o in outcomes])
 
     def sampled(params, z, actions):
-        return dice_objective(*latent_graph(params, z, actions), INFLUENCES, np.array([0.4, -1.0, 2.0]))
+        cost, log_probs = latent_graph(params, z, actions)
+        return dice_objective(cost, log_probs, INFLUENCES, np.array([0.4, -1.0, 2.0]))
 
     def exact(params):
         cost, log_p = jax.vmap(latent_graph, (None, 0, 0))(params, z, actions)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import ACTIONS, LOG_PRIOR, PHI, REWARD, STATES, TRANSITION, WEIGHT
 
 from entrax.estimators import path_inconsistency, soft_q_gradient
 from entrax.soft import log_soft_policy, soft_max, soft_policy, soft_value
+from tests.estimators.enumerated import ACTIONS, LOG_PRIOR, PHI, REWARD, STATES, TRANSITION, WEIGHT
 
 ALPHA, GAMMA = 0.6, 0.9
 PRIOR = np.exp(LOG_PRIOR)

@@ -3,11 +3,24 @@
 The exact gradient comes from a backward recursion that uses no scores.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import (
+
+from entrax.errors import EntraxError
+from entrax.estimators import (
+    fit_linear_baseline,
+    mean_baseline,
+    optimal_baseline,
+    reinforce_objective,
+    return_weights,
+    reward_to_go,
+    weighted_likelihood_objective,
+)
+from tests.estimators.enumerated import (
     ACTIONS,
     DYNAMICS,
     LOG_PRIOR,
@@ -24,17 +37,6 @@ from estimators.enumerated import (
     probability,
     values_by_step,
     variance,
-)
-
-from entrax.errors import EntraxError
-from entrax.estimators import (
-    fit_linear_baseline,
-    mean_baseline,
-    optimal_baseline,
-    reinforce_objective,
-    return_weights,
-    reward_to_go,
-    weighted_likelihood_objective,
 )
 
 
@@ -165,7 +167,7 @@ def test_the_linear_baseline_finds_the_values_of_states():
 
 def test_padding_is_ignored():
     valid = np.array([True, True, False])
-    soft = {"temperature": 0.5, "baseline": 2.0}
+    soft: dict[str, Any] = {"temperature": 0.5, "baseline": 2.0}
     padded = jax.grad(lambda w: reinforce_objective(log_probability(w, S[5], A[5]), R[5], 0.9, valid=valid, **soft))(
         WEIGHT
     )

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estimators.enumerated import REWARD, STEPS, TRANSITION, WEIGHT, A, R, S, expectation, values_by_step
 
 from entrax.errors import EntraxError
 from entrax.estimators import differential_return, discounted_return, gae, lambda_return, n_step_return, reward_to_go
+from tests.estimators.enumerated import REWARD, STEPS, TRANSITION, WEIGHT, A, R, S, expectation, values_by_step
 
 GAMMA = 0.9
 _rng = np.random.default_rng(0)

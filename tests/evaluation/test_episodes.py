@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -20,6 +21,8 @@ from entrax.evaluation import episodes
 from entrax.evaluation.episodes import evaluate
 
 _SPEC = importlib.util.spec_from_file_location("evaluation_toys", Path(__file__).with_name("toys.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
 toys = importlib.util.module_from_spec(_SPEC)
 sys.modules["evaluation_toys"] = toys
 _SPEC.loader.exec_module(toys)
@@ -100,7 +103,8 @@ def test_an_episode_cut_off_by_a_time_limit_counts_to_there(envs):
 
 @pytest.mark.parametrize("envs", [1, 2])
 def test_an_endless_episode_is_cut_off_with_a_warning(envs):
-    source, said = EnvSource(id="endless", kwargs={}, factory=partial(toys.Countdown, endless=True)), []
+    source = EnvSource(id="endless", kwargs={}, factory=partial(toys.Countdown, endless=True))
+    said: list[Any] = []
     ones = lambda obs, e, t: np.ones((len(obs), 1))  # noqa: E731
     result = evaluate(
         ones, source, episodes=2, seed=0, policy="mode", envs=envs, workers=0, max_length=4, warn=said.append

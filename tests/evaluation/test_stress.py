@@ -1,6 +1,7 @@
 """A stress test of policies and environments whose losses can be worked out by hand, and of a real body."""
 
 import json
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -50,7 +51,8 @@ def repeat(obs, episodes, t):
 
 
 def run(env: EnvSource, **settings):
-    return stress_test(repeat, env, **({"seed": 0, "policy": "mode", "episodes": 4} | settings))
+    options: dict[str, Any] = {"seed": 0, "policy": "mode", "episodes": 4}
+    return stress_test(repeat, env, **options | settings)
 
 
 @pytest.mark.parametrize("bonus", [0.0, -3.0])
@@ -129,8 +131,8 @@ def test_all_families_apply_to_a_hopper(hopper):
 
 def test_results_do_not_depend_on_how_many_run_at_once_nor_where(hopper):
     result, env = hopper
-    for settings in ({"envs": 1, "workers": 0}, {"envs": 3, "workers": 1}):
-        again = stress_test(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, **settings)
+    for envs, workers in ((1, 0), (3, 1)):
+        again = stress_test(steady, env, seed=1, policy="mode", levels=[1.0], episodes=2, envs=envs, workers=workers)
         assert again == result
 
 

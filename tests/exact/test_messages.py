@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -249,7 +249,7 @@ def test_the_gap_is_the_divergence_and_the_optimism(case, temperature):
     mdp = problem(case)
     policies = np.asarray(variational_posterior(mdp.given, temperature).policies())
     evidence, divergence = log_evidence(mdp.given, temperature), 0.0
-    weight = defaultdict(float)
+    weight: dict[Any, float] = defaultdict(float)
     for p, start, steps in all_trajectories(mdp, true_prior(mdp)):
         weight[start, steps] += p * likelihood(steps, temperature) / np.exp(evidence)
     for p, start, steps in all_trajectories(mdp, policies):

@@ -133,6 +133,8 @@ def test_fused_sweep_equals_the_operators_state_by_state(temperature):
     problem, alpha = restricted(), jnp.asarray(temperature)
     v = jnp.asarray(np.random.default_rng(0).normal(size=problem.states)).at[6].set(0.0)
     q = problem.reward + 0.9 * jnp.sum(problem.probability * jnp.append(v, 0.0)[problem.successor], -1)
+    assert problem.mask is not None
+    assert problem.prior is not None
     allowed = problem.mask & (problem.prior > 0)
     for kl, prior in ((False, None), (True, jnp.asarray(problem.prior))):
         sweep = make_sweep(problem, kl)

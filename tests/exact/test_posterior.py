@@ -29,6 +29,7 @@ def test_safe_or_risky_is_the_optimism_problem():
     exact, variational = posterior(mdp, 1.0), variational_posterior(mdp, 1.0)
     assert variational.policy(0)[0, 1] == pytest.approx(0.2689414, abs=5e-8)
     assert exact.policy(0)[0, 1] == pytest.approx(0.7874008, abs=5e-8)
+    assert mdp.outcome_reward is not None
     win = np.argmax(mdp.outcome_reward[0, 1])
     assert exact.dynamics(0)[0, 1, win] == pytest.approx(0.9975274, abs=5e-8)
     assert variational.dynamics(0)[0, 1, win] == 0.5
@@ -192,7 +193,9 @@ def test_the_counting_measure_is_a_bonus_for_the_number_of_actions():
 def test_the_evidence_alone_takes_no_memory_for_the_horizon():
     def bytes_needed(horizon):
         evidence = jax.jit(lambda reward: log_evidence(replace(SLIPPERY, reward=reward), 1.0, horizon))
-        return evidence.lower(SLIPPERY.reward).compile().memory_analysis().temp_size_in_bytes
+        analysis = evidence.lower(SLIPPERY.reward).compile().memory_analysis()
+        assert analysis is not None
+        return analysis.temp_size_in_bytes
 
     assert bytes_needed(10_000) <= bytes_needed(10)
 

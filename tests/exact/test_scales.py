@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def exact_value(mdp, temperature, convention="kl"):
         for s, a in reward
     }
     policy = [{a: Decimal(1) / len(actions[s]) for a in actions[s]} for s in range(S)]
-    value = None
+    value: Any = None
     while True:
         chain = [[Decimal(int(s == n)) for n in range(S)] for s in range(S)]
         earned = []
@@ -86,13 +87,15 @@ def exact_value(mdp, temperature, convention="kl"):
             return value
         ahead = [*value, Decimal(0)]
         for s in range(S):
-            q = {a: reward[s, a] + gamma * sum(p * ahead[n] for n, p in branches[s, a]) for a in actions[s]}
-            best = max(q.values())
+            values = {a: reward[s, a] + gamma * sum(p * ahead[n] for n, p in branches[s, a]) for a in actions[s]}
+            best = max(values.values())
             if alpha:
-                mass = {a: ((x - best) / alpha).exp() if best - x < 10**6 * alpha else Decimal(0) for a, x in q.items()}
+                mass = {
+                    a: ((x - best) / alpha).exp() if best - x < 10**6 * alpha else Decimal(0) for a, x in values.items()
+                }
             else:
-                now = max(q, key=lambda a: (q[a], policy[s].get(a, 0)))  # keep an action that ties
-                mass = {a: Decimal(int(a == now)) for a in q}
+                now = max(values, key=lambda a: (values[a], policy[s].get(a, 0)))  # keep an action that ties
+                mass = {a: Decimal(int(a == now)) for a in values}
             policy[s] = {a: x / sum(mass.values()) for a, x in mass.items()}
 
 

@@ -38,6 +38,7 @@ def test_the_mean_of_dueling_values_over_all_actions_is_the_value():
     net = DuelingQ(3, (2, 3), (6, 5), jr.key(2))
     q = np.asarray(net(jnp.asarray(OBS)))
     mean = np.mean([q[0, a] + q[1, b] for a in range(2) for b in range(3)])
+    assert net.trunk is not None
     features = jax.nn.relu(net.trunk(jnp.asarray(OBS)))
     np.testing.assert_allclose(mean, net.value(features)[0], atol=1e-6)
 

@@ -56,6 +56,7 @@ def test_what_comes_out_of_an_encoder(features, size):
     assert out.shape == (encoder.size,) == (size,)
     if features == 50:
         flat = Encoder(image, jr.key(0))(jnp.asarray(obs, jnp.uint8))
+        assert encoder.projection is not None
         np.testing.assert_allclose(out, jnp.tanh(normalise_layer(encoder.projection(flat))), atol=1e-4)
     if features == "points":
         first, second = encoder.convolutions
@@ -67,7 +68,7 @@ def test_what_comes_out_of_an_encoder(features, size):
 def test_booleans_count_as_they_are_and_levels_from_the_middle_of_their_range():
     rng = np.random.default_rng(0)
     for greatest, middle in ((1.0, 0.0), (255.0, 0.5)):
-        encoder, obs = Encoder(Image(10, 10, 4, greatest), jr.key(0)), rng.integers(0, greatest + 1, 400)
+        encoder, obs = Encoder(Image(10, 10, 4, greatest), jr.key(0)), rng.integers(0, int(greatest) + 1, 400)
         convolved = encoder.convolutions[0](jnp.asarray(obs / greatest - middle, jnp.float32).reshape(10, 10, 4))
         found = encoder(jnp.asarray(obs, jnp.uint8))
         np.testing.assert_allclose(found, jax.nn.relu(convolved).ravel(), rtol=1e-4, atol=1e-5)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 
 from entrax.errors import EntraxError
 from entrax.policies.choices import choices_of
 from entrax.spec import Discrete, MultiDiscrete
+from tests.agents import reference64 as ref
 
 SPACES = [Discrete(4), MultiDiscrete((2, 3, 2)), MultiDiscrete((5,)), MultiDiscrete((1, 4))]
 

@@ -1,6 +1,7 @@
 """Simple oracles with dictionaries and loops that share no code with the package."""
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ END = "end"
 
 def branches(mdp):
     """Return {(s, a): {(successor, reward): probability}} of the possible branches."""
-    found = defaultdict(dict)
+    found: dict[Any, dict] = defaultdict(dict)
     for s in range(mdp.states):
         for a in range(mdp.actions):
             for k in range(mdp.successor.shape[2]):

@@ -1,6 +1,7 @@
 """Every invalid problem is refused, and the message names the state, the action or the shape."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +25,18 @@ def dense(transition=UNIFORM, reward=REWARD, **options):
 
 
 def columns(**given):
-    usual = {"state": [0, 1], "action": [0, 0], "probability": 1.0, "next_state": [1, 0], "reward": 0.0}
+    usual: dict[str, Any] = {"state": [0, 1], "action": [0, 0], "probability": 1.0, "next_state": [1, 0], "reward": 0.0}
     return FiniteMDP.from_columns(**{**usual, "terminated": False, **given})
 
 
 def data(unseen="mask", **given):
-    usual = {"state": [0, 1], "action": [0, 1], "reward": [0.0, 0.0], "next_state": [1, 0], "terminated": [False] * 2}
+    usual: dict[str, Any] = {
+        "state": [0, 1],
+        "action": [0, 1],
+        "reward": [0.0, 0.0],
+        "next_state": [1, 0],
+        "terminated": [False] * 2,
+    }
     return FiniteMDP.from_data(**{**usual, **given}, unseen=unseen)
 
 

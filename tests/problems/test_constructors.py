@@ -1,16 +1,18 @@
 """Every constructor builds the problem that its arguments describe."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems.problems_reference import END, agree, branches, random_table
 from scipy import sparse
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, assemble
+from tests.problems.problems_reference import END, agree, branches, random_table
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -139,7 +141,7 @@ def test_merging_keeps_every_moment_of_the_outcomes(seed):
         state=row, action=0, probability=share, next_state=to, reward=rewards, terminated=ended, states=3,
         terminal=~np.isin(np.arange(3), row),
     )  # fmt: skip
-    expected = {}
+    expected: dict[Any, Any] = {}
     for s, p, n, r, end in zip(row, share, to, rewards, ended, strict=True):
         outcomes = expected.setdefault((int(s), 0), {})
         key = (END if end else int(n), float(r))
@@ -156,7 +158,7 @@ def test_working_in_blocks_changes_nothing(monkeypatch, block):
     rng = np.random.default_rng(block)
     state = np.concatenate([np.arange(20), rng.integers(20, size=200), np.full(30, 7)])
     reached, coin = rng.integers(20, size=len(state)), rng.integers(2, size=len(state))
-    given = {
+    given: dict[str, Any] = {
         "state": state, "action": 0, "probability": 1 / np.bincount(state)[state], "next_state": reached,
         "reward": np.where(state < 12, coin, 3), "terminated": rng.random(len(state)) < 0.2, "states": 20,
     }  # fmt: skip
@@ -204,6 +206,7 @@ def test_states_that_are_not_in_the_data_are_terminal_when_masked():
         states=5,
     )
     np.testing.assert_array_equal(mdp.terminal, [False, True, True, False, True])
+    assert mdp.mask is not None
     np.testing.assert_array_equal(mdp.mask[[0, 3]], [[True, False], [False, True]])
 
 
@@ -222,7 +225,7 @@ def test_rows_are_divided_by_their_rounded_sum():
 def test_jax_arrays_are_kept_and_checked_on_demand():
     mdp = by_hand()
     names = ("successor", "probability", "reward", "initial", "terminal")
-    arrays = {name: jnp.asarray(getattr(mdp, name)) for name in names}
+    arrays: dict[str, Any] = {name: jnp.asarray(getattr(mdp, name)) for name in names}
     made = FiniteMDP(**arrays, discount=jnp.asarray(0.5))
     made.validate()
     assert made.states == 3

@@ -1,15 +1,17 @@
 """An environment is accepted only if its steps and resets follow its table of transitions."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
-from problems.problems_reference import branches
 
 from entrax.environments.perturb import Perturbed
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP
+from tests.problems.problems_reference import branches
 
 
 def lake(**options):
@@ -42,7 +44,7 @@ class WithLabels(FrozenLakeEnv):
 
 class Mixed:
     def reset(self, *, seed=None, options=None):
-        return super().reset(seed=seed)
+        return super().reset(seed=seed)  # type: ignore[misc]
 
 
 class BelowTheLake(FrozenLakeEnv, Mixed):
@@ -57,7 +59,7 @@ class SecondHalf(gymnasium.Wrapper):
 class Timed(wrappers.TimeLimit):
     def step(self, action):
         state, reward, *rest = super().step(action)
-        return state, reward - 1, *rest
+        return state, float(reward) - 1, *rest
 
 
 class Relabelled(gymnasium.ObservationWrapper):
@@ -97,7 +99,7 @@ def with_fewer_actions():
 @pytest.mark.parametrize(
     ("env", "words"),
     [
-        (lambda: wrappers.TransformReward(lake(), lambda r: -r), "TransformReward"),
+        (lambda: wrappers.TransformReward(lake(), lambda r: -float(r)), "TransformReward"),
         (lambda: wrappers.TimeLimit(wrappers.ClipReward(lake(), -1, 0), 5), "ClipReward"),
         (lambda: wrappers.StickyAction(lake(), 0.3), "StickyAction"),
         (lambda: wrappers.RepeatAction(lake(), 2), "RepeatAction"),
@@ -144,7 +146,8 @@ def test_wrappers_that_change_nothing_are_accepted(env):
 def counted(env, steps):
     """How often each (state, action) led to each (successor, reward, terminated), from random actions."""
     env.action_space.seed(0)
-    seen, (state, _) = {}, env.reset(seed=0)
+    seen: dict[Any, Any] = {}
+    state, _ = env.reset(seed=0)
     for _ in range(steps):
         action = int(env.action_space.sample())
         after, reward, terminated, truncated, _ = env.step(action)
@@ -190,4 +193,4 @@ def test_trust_table_accepts_a_class_with_its_own_step():
     trusted = branches(FiniteMDP.from_gymnasium(env, trust_table=True))
     assert trusted == branches(FiniteMDP.from_gymnasium("FrozenLake-v1"))
     with pytest.raises(EntraxError, match="TransformReward"):
-        FiniteMDP.from_gymnasium(wrappers.TransformReward(env, abs), trust_table=True)
+        FiniteMDP.from_gymnasium(wrappers.TransformReward(env, lambda r: abs(float(r))), trust_table=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems.problems_reference import agree, random_table
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, forest, safe_or_risky
+from tests.problems.problems_reference import agree, random_table
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from problems.problems_reference import branches, hard_values
 
 from entrax.problems import (
     ALIASED_OBSERVATION,
@@ -15,6 +14,7 @@ from entrax.problems import (
     gridworld,
     two_passages,
 )
+from tests.problems.problems_reference import branches, hard_values
 
 FROZEN_LAKE = "SFFF\nFHFH\nFFFH\nHFFG"
 

@@ -1,13 +1,15 @@
 """The library against published numbers, closed forms, and Gymnasium's own pendulum."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems.problems_reference import END, branches, hard_values
 
 from entrax.problems import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
+from tests.problems.problems_reference import END, branches, hard_values
 
 
 def test_forest_management():
@@ -110,7 +112,7 @@ def test_the_pendulum_moves_on_average_as_gymnasiums():
     mdp = pendulum(ANGLES, VELOCITIES, TORQUES)
     angle = -np.pi + 2 * np.pi * np.arange(ANGLES) / ANGLES
     velocity, torque = np.linspace(-8, 8, VELOCITIES), np.linspace(-2, 2, TORQUES)
-    env = gymnasium.make("Pendulum-v1").unwrapped
+    env: Any = gymnasium.make("Pendulum-v1").unwrapped
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -12,8 +12,8 @@ LOOP = np.ones((1, 1, 1)), np.zeros((1, 1))
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: FiniteMDP.from_dense(*LOOP, discout=0.5), "'discout'.*'discount'"),
-        (lambda: gridworld("S.G", gamma=0.9), "gamma.*discount"),
+        (lambda: FiniteMDP.from_dense(*LOOP, discout=0.5), "'discout'.*'discount'"),  # type: ignore[call-arg]
+        (lambda: gridworld("S.G", gamma=0.9), "gamma.*discount"),  # type: ignore[call-arg]
         (lambda: gridworld("S.G", terminal=[0]), "`terminal`.*map"),
         (lambda: gridworld("S.G", step_reward=float("inf")), "`step_reward`.*finite"),
         (lambda: FiniteMDP.from_dense(*LOOP, horizon=True), "`horizon`.*True"),

@@ -1,12 +1,14 @@
 """Gymnasium's tables and their pitfalls, against closed forms, enumeration and rows computed by hand."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
-from problems.problems_reference import END, branches, hard_values
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, cannot_terminate, layout_of
+from tests.problems.problems_reference import END, branches, hard_values
 
 
 def start_value(name, discount):
@@ -48,7 +50,7 @@ def test_frozen_lake_row_by_row():
 
 
 def test_the_goal_of_the_cliff_has_live_rows_and_is_terminal():
-    env = gymnasium.make("CliffWalking-v1").unwrapped
+    env: Any = gymnasium.make("CliffWalking-v1").unwrapped
     assert not any(terminated for _, _, _, terminated in env.P[47][0]), "the trap is gone from Gymnasium"
     mdp = FiniteMDP.from_gymnasium(env)
     np.testing.assert_array_equal(np.flatnonzero(mdp.terminal), [47])
@@ -58,7 +60,7 @@ def test_the_goal_of_the_cliff_has_live_rows_and_is_terminal():
 
 
 def test_goals_of_the_taxi_are_terminal_although_its_table_continues():
-    env = gymnasium.make("Taxi-v4").unwrapped
+    env: Any = gymnasium.make("Taxi-v4").unwrapped
     goals = [env.encode(row, column, place, place) for place, (row, column) in enumerate(env.locs)]
     assert not all(branch[3] for s in goals for a in range(6) for branch in env.P[s][a]), "the trap is gone"
     mdp = FiniteMDP.from_gymnasium(env)
@@ -73,7 +75,7 @@ class Table:
     spec = None
 
     def __init__(self):
-        self.P = {0: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 0, 5.0, True)]}}
+        self.P: Any = {0: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 0, 5.0, True)]}}
 
     @property
     def unwrapped(self):
@@ -113,6 +115,7 @@ def test_the_layout_moves_as_the_environment_does(name):
     kwargs = {"is_slippery": False} if name == "FrozenLake-v1" else {}
     env = gymnasium.make(name, **kwargs)
     mdp, layout = FiniteMDP.from_gymnasium(env), layout_of(env)
+    assert layout is not None
     assert layout.where("S") @ np.arange(mdp.states) == np.argmax(mdp.initial)
     safe = np.flatnonzero(~mdp.terminal & ~layout.where("X"))
     for action, arrow in enumerate(layout.moves):

@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -154,13 +155,13 @@ def counting_update(config, state, batch, progress, key):
 
 @pytest.fixture
 def counting(monkeypatch):
-    agent = ModuleType("counting")
+    agent: Any = ModuleType("counting")
     agent.Config, agent.update = Config, counting_update
     agent.resolve = lambda config, spec: config
     agent.init = lambda config, spec, key: Counting(params=jnp.zeros(()))
     agent.policy = lambda config, state: state
     agent.data = lambda config: Rollout(steps=config.rollout)
-    home = ModuleType("counted")
+    home: Any = ModuleType("counted")
     home.agent = agent
     monkeypatch.setitem(sys.modules, "counted", home)
     return "counted:agent"
@@ -168,7 +169,14 @@ def counting(monkeypatch):
 
 @pytest.mark.parametrize("envs", [1, 2])
 def test_each_rollout_is_of_the_policy_and_the_scaling_that_learn_from_it(counting, tmp_path, envs):
-    settings = {"steps": 44, "envs": envs, "workers": 0, "normalise_obs": True, "log_every": 8, "eval_every": 0}
+    settings: dict[str, Any] = {
+        "steps": 44,
+        "envs": envs,
+        "workers": 0,
+        "normalise_obs": True,
+        "log_every": 8,
+        "eval_every": 0,
+    }
     run = entrax.train(Walk, agent=counting, run=tmp_path / "run", **settings)
     rows = [row for row in run.metrics() if "late" in row]
     assert sum(row["updates"] for row in rows[-1:]) == 5  # and the last four steps are no rollout
@@ -191,7 +199,7 @@ def test_what_an_agent_reports_does_not_take_a_name_of_the_loop(counting, tmp_pa
 def test_what_a_rollout_settles_is_not_to_be_set(counting, tmp_path):
     for name, value in {"chunk": 4, "learning_starts": 5, "updates_per_step": 1.0}.items():
         with pytest.raises(EntraxError, match=f"^`{name}` is fixed for on-policy agents"):
-            entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **{name: value})
+            entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, **dict[str, Any]({name: value}))
     # A preset's are for other agents.
     run = entrax.train(Walk, agent=counting, run=tmp_path / "run", steps=40, preset="fast", workers=0, eval_every=0)
     assert run.config["training"]["updates_per_step"] == 1 / 8

@@ -1,5 +1,7 @@
 """Uniform replay against a plain list that forgets its oldest entries."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def filled(capacity, envs, appends):
     return replay
 
 
-SIZES = {"capacity": st.integers(1, 40), "envs": st.integers(1, 5), "appends": st.integers(1, 60)}
+SIZES: dict[str, Any] = {"capacity": st.integers(1, 40), "envs": st.integers(1, 5), "appends": st.integers(1, 60)}
 
 
 @given(**SIZES)

@@ -1,4 +1,4 @@
-"""The toys are made in other processes too, so they must be importable there."""
+"""Makes the toys importable in other processes."""
 
 from pathlib import Path
 

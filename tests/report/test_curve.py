@@ -21,8 +21,8 @@ def drawn(path):
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
 
     def has(colour):
-        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        return bool((np.abs(picture - wanted).max(axis=-1) < 12).any())
+        expected = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        return bool((np.abs(picture - expected).max(axis=-1) < 12).any())
 
     return picture, has
 
@@ -43,7 +43,7 @@ def test_every_run_has_its_colour(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "found",
+    "result",
     [
         [],
         [{"step": 0, "return": None}],
@@ -51,8 +51,8 @@ def test_every_run_has_its_colour(tmp_path):
         [{"step": 5, "evaluation": {"mean": None, "std": None, "returns": [None, 1.0], "policy": "mode"}}],
     ],
 )
-def test_hardly_any_rows_are_drawn_too(tmp_path, found):
-    learning_curve({"sac": found}, tmp_path / "a.png", "short")
+def test_hardly_any_rows_are_drawn_too(tmp_path, result):
+    learning_curve({"sac": result}, tmp_path / "a.png", "short")
     assert drawn(tmp_path / "a.png")[0].shape == (780, 1170, 3)
 
 

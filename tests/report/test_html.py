@@ -76,7 +76,7 @@ def test_the_report_shows_configuration_numbers_and_warnings(run):
     for shown in (
         "Pen<dulum>-v1 · sac · seed 3",
         "entrax train 'Pen<dulum>-v1'",
-        ", begun on 2026-01-02 03:04:05 UTC.",
+        ", started on 2026-01-02 03:04:05 UTC.",
         "-7.2 ± 0.5 (20 episodes)",
         "-9.5 ± 0.5 (20 episodes, 25% successful)",
         "of the best checkpoint",

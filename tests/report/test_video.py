@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import imageio_ffmpeg
@@ -19,6 +20,7 @@ def decoded(path: Path) -> tuple[tuple[int, int], float, np.ndarray]:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, check=True)
     about = re.search(r"Video: h264.* (\d+)x(\d+)[ ,].* ([\d.]+) fps", done.stderr.decode())
+    assert about is not None
     width, height = int(about[1]), int(about[2])
     return (width, height), float(about[3]), np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
 
@@ -76,7 +78,7 @@ def test_a_machine_without_opengl_is_a_reason(tmp_path, monkeypatch):
 
 
 def test_an_environment_of_the_users_process_is_filmed_too(tmp_path, monkeypatch):
-    from report_toys import Painter
+    from tests.report.report_toys import Painter
 
     monkeypatch.setattr(video, "MUJOCO_PROBE", "pass")  # whether or not this machine has OpenGL
     source = EnvSource("painter", factory=lambda render_mode=None: Painter(render_mode=render_mode))
@@ -90,7 +92,8 @@ def test_the_film_obeys_the_limit_of_a_step(tmp_path):
     for name, limit in (("here", None), ("there", 60.0)):
         path = tmp_path / f"{name}.mp4"
         assert record(source, brighten, path, seed=0, max_seconds=0.2, step_timeout=limit) is None
-    assert np.array_equal(*(decoded(tmp_path / f"{name}.mp4")[2] for name in ("here", "there")))
+    here, there = (decoded(tmp_path / f"{name}.mp4")[2] for name in ("here", "there"))
+    assert np.array_equal(here, there)
     stuck = EnvSource("report_toys:Painter", {"fault": "hang"})
     why = record(stuck, brighten, tmp_path / "film.mp4", seed=0, max_seconds=0.2, step_timeout=1.0)
     assert why is not None
@@ -108,8 +111,8 @@ def test_the_users_environment_variables_stay_as_they_were(tmp_path, monkeypatch
 
 def test_the_camera_follows_a_runner_unless_it_was_chosen():
     for kwargs, follows in (({}, True), ({"camera_id": -1}, False)):
-        env = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
+        env: Any = gymnasium.make("Swimmer-v5", disable_env_checker=True, **kwargs)
         keep_in_view(env)
         assert (env.unwrapped.mujoco_renderer.camera_id >= 0) == follows
         env.close()
-    keep_in_view(EnvSource("report_toys:Painter").make())  # an environment without a MuJoCo camera is unchanged
+    keep_in_view(EnvSource("report_toys:Painter").make())  # what has no MuJoCo camera is left alone

@@ -116,7 +116,7 @@ def operations(monkeypatch):
 
     for owner, name in ((os, "rename"), (os, "fsync"), (shutil, "rmtree"), (os, "mkdir")):
         monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
-    monkeypatch.setattr(checkpoint, "write_bytes", dying(checkpoint.write_bytes))
+    monkeypatch.setattr(checkpoint, "write_bytes", dying(vars(checkpoint)["write_bytes"]))
     return left
 
 

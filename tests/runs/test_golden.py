@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forging import forge_config
 
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import directory
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
+from tests.forging import forge_config
 
 GOLDEN = Path(__file__).with_name("golden")
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from forging import forge_config, forge_meta, forge_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import entrax
-from entrax.cli.compare import learned
+from entrax.cli.compare import read_evaluations
 from entrax.errors import EntraxError
 from entrax.report.html import write_report
 from entrax.runs import checkpoint, schema
@@ -28,8 +27,17 @@ from entrax.runs.checkpoint import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import LARGEST_JSON, append_line, read_lines, salvage_log
 from entrax.training.options import TrainingOptions
+from tests.forging import forge_config, forge_meta, forge_sums
 
-SMALL = {"agent": "sac", "steps": 24, "hidden": (4,), "batch_size": 4, "learning_starts": 8, "chunk": 4, "workers": 0}
+SMALL: dict[str, Any] = {
+    "agent": "sac",
+    "steps": 24,
+    "hidden": (4,),
+    "batch_size": 4,
+    "learning_starts": 8,
+    "chunk": 4,
+    "workers": 0,
+}
 SMALL |= {"eval_every": 12, "eval_episodes": 1, "checkpoint_every": 8, "log_every": 4, "envs": 2}
 DEEP = json.loads("[" * 200 + "]" * 200)
 VALUES = [None, True, -1, 0, 2**62, 10**400, 0.5, -1e308, "", "x", "\x1b[2J\ud800", [], {}, [[]], {"a": 1}, DEEP]
@@ -107,7 +115,7 @@ READERS = {
     "verify": lambda run: verify(RunDirectory.open(run)),
     "fingerprint": lambda run: fingerprint(RunDirectory.open(run), "final"),
     "report": lambda run: write_report(RunDirectory.open(run)),
-    "compare": lambda run: learned(str(run)),
+    "compare": lambda run: read_evaluations(str(run)),
     "data": lambda run: entrax.transitions(run),
     "resume": lambda run: entrax.resume(run, steps=25),
     "finetune": lambda run: entrax.finetune(run, steps=4, run=run.with_name("tuned"), eval_every=0, workers=0),
@@ -352,8 +360,9 @@ NEVER = 10**10
 
 
 def test_options_that_training_takes_can_be_read_again():
-    never = {"learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps"}
-    options = dataclasses.asdict(TrainingOptions(**dict.fromkeys(never, NEVER)))
+    never = ("learning_starts", "log_every", "eval_every", "checkpoint_every", "max_episode_steps")
+    given: dict[str, Any] = dict.fromkeys(never, NEVER)
+    options = dataclasses.asdict(TrainingOptions(**given))
     assert schema.checked(options, schema.TRAINING, CONFIG) == options
     with pytest.raises(EntraxError, match="at most"):
         TrainingOptions(steps=2**31)

@@ -1,5 +1,6 @@
 import struct
 import sys
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,8 @@ def test_tensorboard_shows_each_finite_number_at_its_step(tmp_path):
         view.begin([row])
         view.close()
     (file,) = tmp_path.iterdir()
-    data, shown = file.read_bytes(), {}
+    data = file.read_bytes()
+    shown: dict[Any, Any] = {}
     while data:  # records are: length, its checksum, the event, its checksum
         (length,) = struct.unpack("<Q", data[:8])
         event = event_pb2.Event.FromString(data[12 : 12 + length])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,7 +104,9 @@ VERBS: dict[str, Callable[[Path], Any]] = {
     "evaluate": lambda run: entrax.load(run).evaluate(1, workers=0),
     "resume": lambda run: entrax.resume(run, steps=61),
     "finetune": lambda run: entrax.finetune(run, steps=4, run=run.with_name("tuned"), eval_every=0),
-    "stress": lambda run: stress_test(lambda *_: None, entrax.load(run).source(), seed=0, policy="mode", episodes=1),
+    "stress": lambda run: stress_test(
+        lambda *_: np.zeros(0), entrax.load(run).source(), seed=0, policy="mode", episodes=1
+    ),
     "report": lambda run: write_report(RunDirectory.open(run), no_video="not asked for"),
     "prior": lambda run: entrax.train("Pendulum-v1", "ppo", prior=run, steps=4, run=run.with_name("new")),
     "data": lambda run: entrax.transitions(run),
@@ -134,7 +137,8 @@ def test_no_verb_runs_what_a_file_names(room, verb):
     @settings(max_examples=6)
     @given(st.sampled_from(PLACES), st.integers(0, len(hostile(room)) - 1))
     def everywhere(place, number):
-        run = written(room, *place, hostile(room)[number])
+        file, path = place
+        run = written(room, file, path, hostile(room)[number])
         harmless(room, lambda: VERBS[verb](run))
 
     everywhere()

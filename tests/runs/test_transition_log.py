@@ -1,6 +1,7 @@
 """The log of rows against a plain list: appending, records, going back to a record, dropping what nobody needs."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -35,6 +36,7 @@ class Model(RuleBasedStateMachine):
     """`kept` is what the log should hold; every record remembers what it held then."""
 
     records = Bundle("records")
+    root: Path
 
     @initialize()
     def begin(self):

@@ -197,7 +197,7 @@ def test_any_magnitude_gives_a_policy_bounds_and_finite_gradients(dtype, q, temp
         eps = float(jnp.finfo(dtype).eps)
         q = jnp.array(q, dtype)
         prior = jnp.array([0.5, 0.0, 0.25, 0.25], dtype) if with_prior else None
-        allowed = (q > -jnp.inf) & ((prior > 0) if with_prior else True)
+        allowed = (q > -jnp.inf) & (True if prior is None else prior > 0)
         value, policy = VALUE(q, temperature, prior), POLICY(q, temperature, prior)
         top = float(jnp.max(jnp.where(allowed, q, -jnp.inf)))
         if not allowed.any():
@@ -281,7 +281,7 @@ def test_a_terminal_state_is_worth_nothing(next_value):
 @pytest.mark.usefixtures("x64")
 def test_soft_value_iteration_solves_a_chain():
     """One state, two actions, reward 0 and 1, forever: V = log(1 + e)/(1 − γ) at temperature 1, in closed form."""
-    value, reward = 0.0, jnp.array([0.0, 1.0])
+    value, reward = jnp.zeros(()), jnp.array([0.0, 1.0])
     for _ in range(200):
         value = soft_max(jax.vmap(soft_bellman_backup, (0, None, None, None))(reward, 0.8, value, False), 1.0)
     assert float(value) == pytest.approx(np.log(1 + np.e) / 0.2, rel=1e-12)

@@ -6,7 +6,7 @@ import pytest
 from entrax.environments.point import DT
 from entrax.studies import any_direction, runs
 from entrax.studies.directions import ANT, POINT
-from entrax.studies.study import interval
+from entrax.studies.study import summarise_seeds
 
 TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
 NAN = [np.nan, np.nan]
@@ -46,20 +46,23 @@ def test_uniform_headings_pass_for_all_round():
 def test_the_verdict_follows_from_the_resultants(soft, deterministic, earned, verdict):
     for seeds, judged in ((3, "undecided"), (4, verdict)):
         numbers = {
-            "soft": {"resultant": interval([soft] * seeds), "returns": interval([earned] * seeds)},
-            "deterministic": {"resultant": interval([deterministic] * seeds), "returns": interval([1.0] * seeds)},
+            "soft": {"resultant": summarise_seeds([soft] * seeds), "returns": summarise_seeds([earned] * seeds)},
+            "deterministic": {
+                "resultant": summarise_seeds([deterministic] * seeds),
+                "returns": summarise_seeds([1.0] * seeds),
+            },
         }
         assert any_direction.judge(numbers) == judged
 
 
 @pytest.fixture(scope="module")
 def untaught(tmp_path_factory):
-    return runs.trained(POINT.anywhere, "td3", TINY, 0, tmp_path_factory.mktemp("runs"))
+    return runs.trained_run(POINT.anywhere, "td3", TINY, 0, tmp_path_factory.mktemp("runs"))
 
 
 def test_paths_are_places_and_the_return_is_their_length(untaught):
     observed, *_ = runs.paths_of(untaught, 3, sample=False)
-    paths, terminated, returns = runs.paths_of(untaught, 3, sample=False, look=any_direction.place)
+    paths, terminated, returns = runs.paths_of(untaught, 3, sample=False, observe=any_direction.place)
     assert paths.shape == (3, 101, 2)
     assert not terminated.any()
     moved = np.diff(paths.astype(float), axis=1)
@@ -69,11 +72,11 @@ def test_paths_are_places_and_the_return_is_their_length(untaught):
 
 
 def test_from_one_start_only_draws_tell_episodes_apart(untaught):
-    paths, *_ = runs.paths_of(untaught, 3, sample=False, look=any_direction.place, same_start=True)
+    paths, *_ = runs.paths_of(untaught, 3, sample=False, observe=any_direction.place, same_start=True)
     np.testing.assert_array_equal(paths[1:], np.broadcast_to(paths[0], paths[1:].shape))
 
 
-def test_the_ants_place_is_told_too():
+def test_the_ants_place_is_observed_too():
     from entrax.environments.source import EnvSource
 
     env = EnvSource(ANT.anywhere).make()

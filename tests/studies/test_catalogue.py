@@ -8,7 +8,7 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.report.study_figures import FIGURES
 from entrax.studies.catalogue import NAMES, get_study
-from entrax.studies.study import Study, conduct, decided, interval
+from entrax.studies.study import Study, conduct, decide, summarise_seeds
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,7 +31,7 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
         return {"values": [quick, seeds]}
 
     study = Study(
-        "toy", "A claim.", "A rule.", run, lambda n: decided(n["values"][1] > 2, n["values"][1] < 2), exact=True
+        "toy", "A claim.", "A rule.", run, lambda n: decide(n["values"][1] > 2, n["values"][1] < 2), exact=True
     )
     verdicts = {}
     for seeds in (1, 2, 3):
@@ -39,11 +39,11 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
         written = json.loads((tmp_path / "toy" / "numbers.json").read_text())
         assert (written["verdict"], written["numbers"]["values"]) == (verdicts[seeds], [True, seeds])
     assert verdicts == {1: "refuted", 2: "undecided", 3: "supported"}
-    with pytest.raises(EntraxError, match="at least one seed, not 0"):
+    with pytest.raises(EntraxError, match=r"`seeds` .*at least 1.*0"):
         conduct(study, quick=True, seeds=0, out=tmp_path)
 
 
 def test_an_interval_encloses_its_middle():
-    found = interval([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert found["low"] <= found["interquartile_mean"] == 3.0 <= found["high"]
-    assert found["median"] == 3.0
+    result = summarise_seeds([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert result["low"] <= result["interquartile_mean"] == 3.0 <= result["high"]
+    assert result["median"] == 3.0

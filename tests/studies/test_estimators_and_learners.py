@@ -3,10 +3,11 @@
 import copy
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from entrax.problems import garnet
+from entrax.problems import garnet, random_walk
 from entrax.studies import (
     certainty_equivalence,
     entropy_collapse,
@@ -14,6 +15,7 @@ from entrax.studies import (
     stochastic_needed,
     variance,
 )
+from entrax.tabular import sample_transitions
 
 DISCOUNT = policy_gradient_is_soft_q.DISCOUNT
 
@@ -60,13 +62,13 @@ def test_estimators_agree_in_the_mean_and_differ_in_variance(x64, monkeypatch):
 
 def test_batch_td_is_the_certainty_equivalent(x64):
     study = certainty_equivalence
-    mdp = study.random_walk(study.WALK, exit_rewards=(0.0, 1.0), discount=study.DISCOUNT)
+    mdp = random_walk(study.WALK, exit_rewards=(0.0, 1.0), discount=study.DISCOUNT)
     policy = np.full(mdp.reward.shape, 0.5)
-    data = study.sample_transitions(mdp, policy, steps=200, key=study.jax.random.key(0))
-    found = study.distances(study.whole_episodes(data, 200), mdp, np.zeros(mdp.states))
-    row = {name: {"values": [value], "median": value} for name, value in found.items()}
+    data = sample_transitions(mdp, policy, steps=200, key=jax.random.key(0))
+    result = study.distances(study.whole_episodes(data, 200), mdp, np.zeros(mdp.states))
+    row = {name: {"values": [value], "median": value} for name, value in result.items()}
     assert study.judge({"rows": [row]}) == "supported"
-    assert found["td_error"] > 0.5
+    assert result["td_error"] > 0.5
     assert study.judge(changed({"rows": [row]}, [0.1], "rows", 0, "td_to_model", "values")) == "refuted"
     assert study.judge(changed({"rows": [row]}, 0.0, "rows", 0, "monte_carlo_to_model", "median")) == "undecided"
 

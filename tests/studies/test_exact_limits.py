@@ -18,9 +18,9 @@ def limit():
 
 def test_the_temperature_limit_is_supported_by_a_random_problem(limit):
     assert temperature_limit.judge(limit) == "supported"
-    found = limit["problems"]["random 1"]
-    assert found["value_gap"][0] > 0.5
-    assert found["loss"][0] > 0.01 > found["loss"][-1]
+    result = limit["problems"]["random 1"]
+    assert result["value_gap"][0] > 0.5
+    assert result["loss"][0] > 0.01 > result["loss"][-1]
 
 
 @pytest.mark.parametrize(

@@ -39,31 +39,31 @@ def test_ratios_are_those_of_the_steps_and_what_counts_is_the_best_arms():
         "deterministic": rising(9000),  # never
         "scratch": rising(500),
     }
-    found = fine_tuning.compared(STEPS, returns)
-    np.testing.assert_allclose(found["wanted"], 80.0)
-    assert found["reached"] == {"soft": 1.0, "low": 1.0, "deterministic": 0.0, "scratch": 1.0}
-    soft = found["per_seed"]["soft"]["median"]
+    result = fine_tuning.compare_arms(STEPS, returns)
+    np.testing.assert_allclose(result["target"], 80.0)
+    assert result["reached"] == {"soft": 1.0, "low": 1.0, "deterministic": 0.0, "scratch": 1.0}
+    soft = result["per_seed"]["soft"]["median"]
     for arm in fine_tuning.OTHERS:
-        ratio = found["per_seed"][arm]["median"] / soft
-        assert found["ratios"][arm] == pytest.approx({"value": ratio, "low": ratio, "high": ratio})
-    assert found["ratios"]["low"]["value"] == pytest.approx(1000 / 500)
-    assert found["ratios"]["deterministic"]["value"] == pytest.approx(2000 / 500)
-    assert found["ratios"]["scratch"]["value"] == pytest.approx(1)
+        ratio = result["per_seed"][arm]["median"] / soft
+        assert result["ratios"][arm] == pytest.approx({"value": ratio, "low": ratio, "high": ratio})
+    assert result["ratios"]["low"]["value"] == pytest.approx(1000 / 500)
+    assert result["ratios"]["deterministic"]["value"] == pytest.approx(2000 / 500)
+    assert result["ratios"]["scratch"]["value"] == pytest.approx(1)
 
 
 def test_an_interval_is_as_wide_as_seeds_differ():
     late = np.concatenate([rising(400, seeds=2), rising(1600, seeds=3)])
-    found = fine_tuning.compared(STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late})
-    interval = found["ratios"]["scratch"]
+    result = fine_tuning.compare_arms(STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late})
+    interval = result["ratios"]["scratch"]
     assert 1 <= interval["low"] < interval["value"] < interval["high"] == pytest.approx(4)
     assert interval["value"] == pytest.approx(4 ** (3 / 5))
 
 
-def numbers(low: float, high: float, *, seeds: int = 5, reached: float = 1.0, wanted: float = 80.0) -> dict:
+def numbers(low: float, high: float, *, seeds: int = 5, reached: float = 1.0, target: float = 80.0) -> dict:
     sure = {"value": 3.0, "low": 2.0, "high": 4.0}
     ratios = {"low": sure, "deterministic": sure, "scratch": {"value": low, "low": low, "high": high}}
     soft = {"values": [1.0] * seeds}
-    return {"per_seed": {"soft": soft}, "reached": {"soft": reached}, "wanted": [wanted, 80.0], "ratios": ratios}
+    return {"per_seed": {"soft": soft}, "reached": {"soft": reached}, "target": [target, 80.0], "ratios": ratios}
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def numbers(low: float, high: float, *, seeds: int = 5, reached: float = 1.0, wa
         (numbers(0.3, 0.8), "refuted"),
         (numbers(1.5, 2.0, seeds=3), "undecided"),
         (numbers(1.5, 2.0, reached=0.5), "undecided"),
-        (numbers(1.5, 2.0, wanted=-1.0), "undecided"),
+        (numbers(1.5, 2.0, target=-1.0), "undecided"),
     ],
 )
 def test_the_verdict_follows_from_the_intervals(given, verdict):
     assert fine_tuning.judge(given) == verdict
 
 
-def small(form: directions.Form) -> directions.Form:
+def small(form: directions.DirectionSetup) -> directions.DirectionSetup:
     """The form with so few steps that nothing is learned."""
     tiny = {"hidden": (8, 8), "batch_size": 4}
     loop = {"envs": 2, "workers": 0, "learning_starts": 16, "checkpoint_seconds": 0.0}

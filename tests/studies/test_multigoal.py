@@ -1,6 +1,7 @@
 """The studies on four goals: what is counted, that runs are kept, and numbers that refute."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from entrax.studies import four_goals, four_goals_optimum, multigoal, run_to_run
 from entrax.training.options import PRESETS, Preset
 
 NAN = [np.nan, np.nan]
-TINY = {"steps": 40, "envs": 2, "workers": 0, "eval_every": 0, "learning_starts": 20, "batch_size": 4, "hidden": (8, 8)}
+TINY: dict[str, Any] = {
+    "steps": 40,
+    "envs": 2,
+    "workers": 0,
+    "eval_every": 0,
+    "learning_starts": 20,
+    "batch_size": 4,
+    "hidden": (8, 8),
+}
 
 
 def test_episodes_count_for_the_goal_they_end_in():
@@ -34,9 +43,9 @@ def test_the_verdict_follows_from_the_shares(least, deterministic, verdict):
 
 
 def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
-    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    run = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     written = (run.path / "metrics.jsonl").stat().st_mtime_ns
-    again = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    again = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     assert again.path == run.path
     assert (again.path / "metrics.jsonl").stat().st_mtime_ns == written
     assert len(list((tmp_path / "runs").iterdir())) == 1
@@ -55,8 +64,8 @@ def test_a_configuration_is_trained_once_and_its_episodes_are_whole(tmp_path):
 
 
 def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
-    settings = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
-    whole = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
+    settings: dict[str, Any] = TINY | {"chunk": 4, "log_every": 8, "checkpoint_every": 8}
+    whole = runs.trained_run(four_goals.ENV, "td3", settings, 0, tmp_path / "whole")
 
     def cut(row):
         if row["step"] >= 24:
@@ -65,30 +74,30 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_end(tmp_path):
     path = tmp_path / "cut" / "runs" / whole.path.name
     with pytest.raises(KeyboardInterrupt):
         entrax.train(four_goals.ENV, "td3", seed=0, run=path, env_args={}, hook=cut, **settings)
-    assert not runs.complete(path)
-    again = runs.trained(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
+    assert not runs.is_finished(path)
+    again = runs.trained_run(four_goals.ENV, "td3", settings, 0, tmp_path / "cut")
     assert any("Resumed from step-" in event.get("message", "") for event in again.directory.events())
     assert fingerprint(again.directory) == fingerprint(whole.directory)
 
 
 def test_a_finished_run_of_other_defaults_is_not_taken_for_this_one(tmp_path, monkeypatch):
-    run = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    run = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
     monkeypatch.setitem(PRESETS, "paper", Preset(options={}, agent={"target_rate": 0.5}))
-    with pytest.raises(EntraxError, match=rf"{run.path.name} was trained with target_rate 0\.005, which is 0\.5"):
-        runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
-    assert runs.trained(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
+    with pytest.raises(EntraxError, match=rf"{run.path.name} .*target_rate 0\.005.* 0\.5"):
+        runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    assert runs.trained_run(four_goals.ENV, "td3", TINY | {"target_rate": 0.005}, 0, tmp_path).path != run.path
 
 
 def test_a_finished_run_of_another_ancestor_is_not_taken_for_this_one(tmp_path):
-    before = runs.trained(four_goals.ENV, "td3", TINY, 0, tmp_path)
-    after = runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path)
+    before = runs.trained_run(four_goals.ENV, "td3", TINY, 0, tmp_path)
+    after = runs.finetuned_run(before, four_goals.ENV, {"steps": 20}, tmp_path)
     written = (after.path / "metrics.jsonl").stat().st_mtime_ns
-    assert runs.tuned(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
+    assert runs.finetuned_run(before, four_goals.ENV, {"steps": 20}, tmp_path).path == after.path
     assert (after.path / "metrics.jsonl").stat().st_mtime_ns == written
     shutil.rmtree(before.path)
-    anew = entrax.train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
-    with pytest.raises(EntraxError, match=f"{after.path.name} does not begin with what .*{before.path.name} is now"):
-        runs.tuned(anew, four_goals.ENV, {"steps": 20}, tmp_path)
+    again = entrax.train(four_goals.ENV, "td3", seed=1, run=before.path, **TINY)
+    with pytest.raises(EntraxError, match=f"{after.path.name} .*another checkpoint.*{before.path.name}"):
+        runs.finetuned_run(again, four_goals.ENV, {"steps": 20}, tmp_path)
 
 
 def test_runs_that_visit_other_places_are_far_apart():
@@ -104,9 +113,9 @@ def test_runs_that_visit_other_places_are_far_apart():
     for hard, soft, verdict in ((far, alike, "supported"), (alike, far, "refuted"), (alike, alike, "undecided")):
         assert run_to_run.judge({"difference": run_to_run.difference(hard, soft)}) == verdict
     for seeds, verdict in ((1, "undecided"), (2, "undecided"), (3, "undecided"), (4, "supported")):
-        found = run_to_run.difference(far[:seeds, :seeds], alike[:seeds, :seeds])
-        assert found["mean"] == (None if seeds == 1 else pytest.approx(0.5))
-        assert run_to_run.judge({"difference": found}) == verdict
+        result = run_to_run.difference(far[:seeds, :seeds], alike[:seeds, :seeds])
+        assert result["mean"] == (None if seeds == 1 else pytest.approx(0.5))
+        assert run_to_run.judge({"difference": result}) == verdict
 
 
 TEMPERATURE, DISCOUNT = 10.0, 0.99
@@ -114,8 +123,8 @@ TEMPERATURE, DISCOUNT = 10.0, 0.99
 
 @pytest.fixture(scope="module")
 def worth():
-    """What a place of the grid is worth once one is there, in the soft optimum."""
-    paid, _, reached = four_goals_optimum.goals(four_goals_optimum.lines(TEMPERATURE)[0])
+    """The value of entering every position of the grid, in the soft optimum."""
+    paid, _, reached = four_goals_optimum.goals(four_goals_optimum.axis_tables(TEMPERATURE)[0])
     return paid + DISCOUNT * np.where(reached, 0.0, four_goals_optimum.solve(TEMPERATURE, DISCOUNT))
 
 
@@ -128,11 +137,11 @@ def moves(place):
 
 @pytest.mark.parametrize("place", [(70, 70), (101, 71), (137, 1)])  # the middle, before a goal, in a corner
 def test_the_optimum_is_a_fixed_point_of_the_environment(worth, place):
-    actions, there, weights = moves(np.array(place))
+    actions, successors, weights = moves(np.array(place))
     value = four_goals_optimum.solve(TEMPERATURE, DISCOUNT)
     env, q = MultiGoal(), []
     env.reset(seed=0)
-    for action, (x, y) in zip(actions, there, strict=True):
+    for action, (x, y) in zip(actions, successors, strict=True):
         env.path = [np.round(0.1 * (np.array(place) - 70), 1)]
         _, reward, terminated, *_ = env.step(action)
         q.append(reward + DISCOUNT * value[x, y] * (not terminated))
@@ -141,19 +150,19 @@ def test_the_optimum_is_a_fixed_point_of_the_environment(worth, place):
 
 
 def test_the_optimum_earns_what_its_policy_earns(worth):
-    found = four_goals_optimum.optimum(TEMPERATURE, DISCOUNT)
-    np.testing.assert_allclose(found["shares"], found["shares"][0])
-    assert 0.2 < found["shares"][0] <= 0.25
+    result = four_goals_optimum.optimum(TEMPERATURE, DISCOUNT)
+    np.testing.assert_allclose(result["shares"], result["shares"][0])
+    assert 0.2 < result["shares"][0] <= 0.25
     rng, env, returns = np.random.default_rng(0), MultiGoal(), np.zeros(200)
     for episode in range(len(returns)):
         place, over, t = 70 + np.round(rng.normal(size=2)).astype(int), False, 0
         env.reset(seed=0)
         env.path = [0.1 * (place - 70)]
         while not over and t < 30:
-            actions, there, weights = moves(place)
-            logits = (worth[tuple(there.T)] - 30.0 * np.sum(actions**2, axis=1)) / TEMPERATURE + weights
+            actions, successors, weights = moves(place)
+            logits = (worth[tuple(successors.T)] - 30.0 * np.sum(actions**2, axis=1)) / TEMPERATURE + weights
             drawn = int(np.argmax(logits + rng.gumbel(size=len(logits))))
             _, reward, over, *_ = env.step(actions[drawn])
             returns[episode] += reward
-            place, t = there[drawn], t + 1
-    assert abs(returns.mean() - found["return"]) < 4 * returns.std() / np.sqrt(len(returns))
+            place, t = successors[drawn], t + 1
+    assert abs(returns.mean() - result["return"]) < 4 * returns.std() / np.sqrt(len(returns))

@@ -5,7 +5,7 @@ import pytest
 
 from entrax.report.study_figures import draw_study
 from entrax.studies import passages, robustness, two_passages
-from entrax.studies.runs import Played
+from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
 GOAL = (0.0, 5.5)
@@ -46,7 +46,7 @@ def test_the_lesser_share_is_of_those_that_take_a_passage(first, share):
 def training(*arrived):
     count = len(arrived)
     ends, first = 100 * np.arange(1, count + 1), np.ones(count, int)
-    return passages.Episodes(end=ends, first=first, arrived=np.array(arrived, bool))
+    return passages.TrainingEpisodes(end=ends, first=first, arrived=np.array(arrived, bool))
 
 
 def test_training_is_reliable_after_ten_arrivals_in_a_row():
@@ -73,22 +73,24 @@ def test_training_is_reliable_after_ten_arrivals_in_a_row():
 )
 def test_the_passages_decide(soft, hard, low, high, verdict):
     for seeds, judged in ((3, "undecided"), (4, verdict)):
-        found = {
+        result = {
             kind: {"lesser": [share] * seeds, "median_lesser": share, "reliable": [100] * seeds}
             for kind, share in (("soft", soft), ("deterministic", hard))
         }
-        assert two_passages.judge(found | {"faster": {"low": low, "high": high}}) == judged
+        assert two_passages.judge(result | {"faster": {"low": low, "high": high}}) == judged
 
 
 def test_what_is_regained_is_the_part_of_what_was_to_be_had():
     rewards = np.array([[10.0, -4.0, 6.0, 8.0], [1.0, 1.0, 0.0, 0.0], [5.0, 5.0, 5.0, 5.0]])
     paths = np.zeros((3, 5, 6))
     paths[1, 3:] = np.nan  # ended before anything happened
-    played = Played(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
+    played = PlayedEpisodes(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
     course = robustness.regained(played, np.array([2.0, 3.0, np.nan]), 20.0)
+    assert course is not None
     np.testing.assert_allclose(course[:4], [0.0, 6 / 14, 1.0, 1.0])  # of 20 - 6 still to be had
     assert len(course) == robustness.AFTER + 1
     both = robustness.regained(played, np.array([2.0, np.nan, 3.0]), 15.01)  # of 9.01, and of a hundredth
+    assert both is not None
     np.testing.assert_allclose(both[:3], np.array([0.0, 6 + 5, 14 + 5]) / (9.01 + 0.01))
     assert robustness.regained(played, np.array([np.nan, np.nan, 3.0]), 14.0) is None
     assert robustness.regained(played, np.full(3, np.nan), 20.0) is None
@@ -96,7 +98,7 @@ def test_what_is_regained_is_the_part_of_what_was_to_be_had():
 
 
 def test_motors_run_wild_for_a_while_and_each_episode_in_its_way():
-    changed = robustness.gone_wild(lambda obs, episode, t: np.zeros((len(obs), 2), np.float32), seed=3)
+    changed = robustness.with_random_actions(lambda obs, episode, t: np.zeros((len(obs), 2), np.float32), seed=3)
     obs, episode = np.zeros((2, 6), np.float32), np.arange(2, dtype=np.int32)
     actions = np.array([changed(obs, episode, np.full(2, t, np.int32)) for t in range(40)])
     wild = np.flatnonzero(actions.any(axis=(1, 2)))
@@ -126,9 +128,9 @@ def arms(soft, hard, seeds=5, matched=5):
     ],
 )
 def test_what_is_kept_decides(soft, hard, matched, verdict):
-    found = arms(soft, hard, matched=matched)
+    result = arms(soft, hard, matched=matched)
     differences = {
-        score: {other: robustness.difference(found["soft"], found[other], score) for other in robustness.OTHERS}
+        score: {other: robustness.difference(result["soft"], result[other], score) for other in robustness.OTHERS}
         for score in robustness.SCORES
     }
     assert robustness.judge({"differences": differences}) == verdict
@@ -137,7 +139,7 @@ def test_what_is_kept_decides(soft, hard, matched, verdict):
 LIMIT = 40
 
 
-class Short(passages.Form):
+class Short(passages.PassageSetup):
     """With episodes of few steps."""
 
     def arguments(self, closed):
@@ -163,7 +165,7 @@ def test_both_studies_run_and_are_drawn(tmp_path, monkeypatch):
     for module in (two_passages, robustness):
         monkeypatch.setattr(module, "POINT", FORM)
     monkeypatch.setattr(two_passages, "ROLLOUTS", 2)
-    monkeypatch.setattr(robustness, "FOLLOWED", 2)
+    monkeypatch.setattr(robustness, "RECOVERIES", 2)
     monkeypatch.setattr(robustness, "EPISODES", 1)
     monkeypatch.setattr(robustness, "LEVELS", (0.0, 1.0))
     for study in (two_passages.STUDY, robustness.STUDY):
@@ -171,11 +173,11 @@ def test_both_studies_run_and_are_drawn(tmp_path, monkeypatch):
         assert outcome.verdict == "undecided"  # of one seed
         draw_study(outcome.to_json(), tmp_path / f"{study.name}.png")
         assert (tmp_path / f"{study.name}.png").stat().st_size > 10_000
-    found = outcome.numbers["arms"]
-    assert set(found["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
+    result = outcome.numbers["arms"]
+    assert set(result["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
         "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"
     }  # fmt: skip
-    assert found["twin"]["after"] == FORM.hard
+    assert result["twin"]["after"] == FORM.hard
     assert len(list((tmp_path / "runs").iterdir())) == 6  # each of two agents with two passages and one; soft; its twin
 
     episodes = passages.training_episodes(FORM.trained("td3", 0, tmp_path), 1.0)

@@ -13,7 +13,7 @@ def rows(*means):
     return [{"step": 50}, *({"step": 100 * (i + 1), "evaluation": {"mean": mean}} for i, mean in enumerate(means))]
 
 
-def told(curves):
+def numbers_of(curves):
     """The numbers of agents by name, each with the evaluations of its seeds."""
     groups = [performance.group("task", name, [rows(*each) for each in runs]) for name, runs in curves.items()]
     return {"seeds": len(next(iter(curves.values()))), "area": performance.scores(groups, "area")}
@@ -33,14 +33,14 @@ FAST, SLOW = [(0, 5, 9, 10)] * 5, [(0, 1, 5, 10)] * 5
     ],
 )
 def test_the_verdict_is_of_the_whole_curve_against_twin_and_ddpg(ours, twin, ddpg, verdict):
-    numbers = told({"SAC": ours, "SAC, α = 0": twin, "DDPG": ddpg, "TD3": [(20, 20, 20, 20)] * len(ours)})
+    numbers = numbers_of({"SAC": ours, "SAC, α = 0": twin, "DDPG": ddpg, "TD3": [(20, 20, 20, 20)] * len(ours)})
     assert performance.judge(numbers) == verdict
 
 
 def test_curves_are_of_evaluations_only():
-    found = performance.group("task", "SAC", [rows(1.0, 2.0), rows(3.0, 4.0)])
-    np.testing.assert_array_equal(found.steps, [100, 200])
-    np.testing.assert_array_equal(found.returns, [[1.0, 3.0], [2.0, 4.0]])
+    result = performance.group("task", "SAC", [rows(1.0, 2.0), rows(3.0, 4.0)])
+    np.testing.assert_array_equal(result.steps, [100, 200])
+    np.testing.assert_array_equal(result.returns, [[1.0, 3.0], [2.0, 4.0]])
 
 
 def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
@@ -52,9 +52,9 @@ def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
     outcome = conduct(performance.STUDY, quick=True, seeds=2, out=tmp_path).to_json()
     draw_study(outcome, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-    found = outcome["numbers"]
-    curves = found["curves"]["entrax/PointLines-v0"]
+    result = outcome["numbers"]
+    curves = result["curves"]["entrax/PointLines-v0"]
     assert list(curves) == names
     assert curves["DDPG"]["steps"] == [16, 32]
-    assert [group["seeds"] for group in found["final"]["groups"]] == [[0, 1]] * 3
+    assert [group["seeds"] for group in result["final"]["groups"]] == [[0, 1]] * 3
     assert outcome["verdict"] == "undecided"  # of two seeds nothing follows

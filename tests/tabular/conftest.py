@@ -1,3 +1,5 @@
+"""Gives tests float64."""
+
 import jax
 import pytest
 

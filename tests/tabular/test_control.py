@@ -1,12 +1,12 @@
 """Learners of Q against the exact answers of the same problems."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tabular.dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
 from entrax.exact import plan
@@ -23,6 +23,7 @@ from entrax.tabular import (
     soft_q_learning,
     soft_sarsa,
 )
+from tests.tabular.dense import LIVE, arrays, frozen_lake, optimum, value_of
 
 SEEDS, STEPS = 4, 400_000
 EVERYWHERE = EpsilonGreedy(1.0)
@@ -32,8 +33,8 @@ LAKE_WITH_PRIOR = frozen_lake(prior=np.full((16, 4), 0.25))
 
 def learned(learner, *arguments, steps=STEPS, seeds=SEEDS, **options):
     """A learner's result for several seeds, vmapped."""
-    settings = {"step_size": StepSize(power=0.75), **options}
-    run = jax.vmap(lambda key: learner(*arguments, steps=steps, key=key, **settings))
+    settled: dict[str, Any] = {"step_size": StepSize(power=0.75), **options}
+    run = jax.vmap(lambda key: learner(*arguments, steps=steps, key=key, **settled))
     return run(jax.random.split(jax.random.key(0), seeds))
 
 
@@ -123,7 +124,7 @@ def test_soft_sarsa_under_another_behaviour_finds_that_behaviours_soft_value():
 
 @pytest.mark.usefixtures("x64")
 def test_soft_sarsa_and_soft_q_learning_are_one_while_the_policy_is_current():
-    options = {"steps": 5000, "seeds": 1, "convention": "kl"}
+    options: dict[str, Any] = {"steps": 5000, "seeds": 1, "convention": "kl"}
     one = learned(soft_q_learning, LAKE_WITH_PRIOR, 0.2, **options)
     other = learned(soft_sarsa, LAKE_WITH_PRIOR, 0.2, **options)
     np.testing.assert_allclose(one.q, other.q, atol=1e-13)

@@ -1,9 +1,10 @@
 """Fitted Q-iteration: value iteration on the estimated model with a table, and its two counterexamples."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
-from tabular.dense import EXPLORING, LIVE, frozen_lake, optimum
 
 from entrax.errors import EntraxError
 from entrax.nets import NetworkRegressor
@@ -17,6 +18,7 @@ from entrax.tabular import (
     sample_transitions,
     wrong_limit,
 )
+from tests.tabular.dense import EXPLORING, LIVE, frozen_lake, optimum
 
 LAKE = frozen_lake()
 DATA = sample_transitions(LAKE, np.full((16, 4), 0.25), steps=1500, key=jax.random.key(0))
@@ -55,7 +57,7 @@ def estimated(prior=None):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("temperature", "prior"), [(0.0, None), (0.1, None), (0.1, np.array([0.1, 0.2, 0.3, 0.4]))])
 def test_with_a_table_it_is_value_iteration_on_the_estimated_model(temperature, prior):
-    options = {"temperature": temperature, "prior": prior, "tolerance": 1e-9}
+    options: dict[str, Any] = {"temperature": temperature, "prior": prior, "tolerance": 1e-9}
     encode = one_hot_pairs(16, 4)
     found = fitted_q_iteration(DATA, LeastSquares(), actions=4, discount=0.85, encode=encode, **options)
     q, value = optimum(estimated(None if prior is None else np.tile(prior, (16, 1))), temperature)
@@ -70,7 +72,7 @@ def test_with_a_table_it_is_value_iteration_on_the_estimated_model(temperature, 
 
 @pytest.mark.usefixtures("x64")
 def test_any_regressor_with_fit_and_predict_works():
-    few = {"actions": 4, "discount": 0.9, "iterations": 20}
+    few: dict[str, Any] = {"actions": 4, "discount": 0.9, "iterations": 20}
     table = fitted_q_iteration(DATA, LeastSquares(), encode=one_hot_pairs(16, 4), **few)
     other = fitted_q_iteration(DATA, Nearest(), **few)
     np.testing.assert_allclose(table.q(np.flatnonzero(LIVE)), other.q(np.flatnonzero(LIVE)), atol=1e-9)

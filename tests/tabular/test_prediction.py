@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tabular.dense import EXPLORING, LIVE, frozen_lake, optimum, value_of
 
 from entrax.errors import EntraxError
 from entrax.problems import FiniteMDP, chain, random_walk
@@ -19,6 +18,7 @@ from entrax.tabular import (
     td,
     unmet_conditions,
 )
+from tests.tabular.dense import EXPLORING, LIVE, frozen_lake, optimum, value_of
 
 LAKE = frozen_lake()
 UNIFORM = np.full((16, 4), 0.25)

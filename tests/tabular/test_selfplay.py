@@ -1,5 +1,7 @@
 """Self-play against the logit equilibrium of an independent solver."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from entrax.tabular import StepSize, self_play
 
 
 def played(game, temperature, *, steps=200_000, power=0.9, pairs=4, start=None):
-    settings = {"steps": steps, "step_size": StepSize(power), "start": start, "records": 2}
-    run = jax.vmap(lambda key: self_play(game, temperature, key=key, **settings))
+    settled: dict[str, Any] = {"steps": steps, "step_size": StepSize(power), "start": start, "records": 2}
+    run = jax.vmap(lambda key: self_play(game, temperature, key=key, **settled))
     return run(jax.random.split(jax.random.key(0), pairs))
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -19,8 +20,8 @@ OBS = (Leaf("", (3,), "float32", 3, (-1.0,) * 3, (1.0,) * 3),)
 BOX = Spec(OBS, Continuous((1,), "float32", (-1.0,), (1.0,)))
 DISCRETE = Spec(OBS, Discrete(2))
 PICTURE = Spec((Leaf("", (6, 6, 1), "uint8", 36, (0.0,), (255.0,)),), BOX.action)
-SMALL = {"workers": 0, "eval_every": 0, "hidden": (8,)}
-ROLLOUTS = SMALL | {"rollout_steps": 128, "batch_size": 32, "epochs": 2, "steps": 300}
+SMALL: dict[str, Any] = {"workers": 0, "eval_every": 0, "hidden": (8,)}
+ROLLOUTS: dict[str, Any] = SMALL | {"rollout_steps": 128, "batch_size": 32, "epochs": 2, "steps": 300}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_several_environments_by_default_as_many_as_the_steps_allow(agent, steps
 
 
 def test_what_is_named_wins_and_a_run_that_is_resumed_stays_as_it_was(tmp_path):
-    own = {"envs": 2, "normalise_obs": False, "normalise_rewards": False}
+    own: dict[str, Any] = {"envs": 2, "normalise_obs": False, "normalise_rewards": False}
     run = entrax.train("Pendulum-v1", "ppo", run=tmp_path / "run", **ROLLOUTS | own)
     assert {name: run.config["training"][name] for name in own} == own
     more = entrax.train("Pendulum-v1", "ppo", run=tmp_path / "run", resume=True, **ROLLOUTS | {"steps": 400})
@@ -90,7 +91,7 @@ def test_what_rewards_are_scaled_by_is_carried_over(tmp_path):
 
 
 def test_a_data_set_gives_the_scale_for_good(tmp_path):
-    settings = SMALL | {"steps": 60, "batch_size": 8, "normalise_rewards": True}
+    settings: dict[str, Any] = SMALL | {"steps": 60, "batch_size": 8, "normalise_rewards": True}
     first = entrax.train("Pendulum-v1", "sac", run=tmp_path / "first", **settings)
     second = entrax.train("Pendulum-v1", "sac", run=tmp_path / "second", data=first.path, **settings)
     before, after = (checkpoint.load(run.directory, "latest")[0] for run in (first, second))
@@ -100,7 +101,7 @@ def test_a_data_set_gives_the_scale_for_good(tmp_path):
 
 
 def test_values_in_units_of_their_own_are_not_composed(tmp_path):
-    settings = SMALL | {"steps": 20, "temperature": 0.1, "normalise_rewards": True}
+    settings: dict[str, Any] = SMALL | {"steps": 20, "temperature": 0.1, "normalise_rewards": True}
     run = entrax.train("CartPole-v1", "dqn", run=tmp_path / "run", **settings)
     with pytest.raises(EntraxError, match="scaled its rewards"):
         entrax.compose([run.path, run.path], "CartPole-v1")

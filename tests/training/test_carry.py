@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from tests.killing import Killed, killer
 
 import entrax
 from entrax.agents.registry import REGISTRY
@@ -20,6 +19,7 @@ from entrax.policies.base import Memoryless, Policy
 from entrax.policies.controller import FINISHED
 from entrax.replay import Rollout, Uniform
 from entrax.runs.audit import fingerprint
+from tests.killing import Killed, killer
 
 LENGTH = 7
 

@@ -1,11 +1,12 @@
 """Exploration that is correlated from step to step."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from tests.killing import Killed, killer
 
 import entrax
 from entrax.agents import ddpg, td3
@@ -15,6 +16,7 @@ from entrax.runs.audit import fingerprint
 from entrax.runs.pytree import flatten
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor
+from tests.killing import Killed, killer
 
 SPEC = Spec((Leaf("", (1,), "float32", 1, (-1.0,), (1.0,)),), Continuous((2,), "float32", (-1.0,) * 2, (1.0,) * 2))
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
@@ -72,7 +74,13 @@ def test_it_goes_on_where_it_was_saved(older):
 
 
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
-    settings = {"steps": 120, "learning_starts": 20, "batch_size": 8, "hidden": (8,), "noise_correlation": 0.9}
+    settings: dict[str, Any] = {
+        "steps": 120,
+        "learning_starts": 20,
+        "batch_size": 8,
+        "hidden": (8,),
+        "noise_correlation": 0.9,
+    }
     settings |= {"eval_every": 0, "log_every": 20, "checkpoint_every": 40}
     whole = entrax.train("Pendulum-v1", "td3", run=tmp_path / "whole", **settings)
     with pytest.raises(Killed):

@@ -4,13 +4,13 @@ import shutil
 import sys
 from collections import OrderedDict
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
 import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from killing import Killed
 
 import entrax
 from entrax.environments.spaces import spec_of
@@ -26,9 +26,10 @@ from entrax.spec import Transition
 from entrax.tabular import LeastSquares, fitted_q_iteration, one_hot_pairs
 from entrax.training.dataset import Dataset, check_data, in_order_of
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
+from tests.killing import Killed
 
-SMALL = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
-RANDOM = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
+SMALL: dict[str, Any] = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
+RANDOM: dict[str, Any] = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
 
 
 class Cart(gymnasium.Wrapper):
@@ -116,7 +117,7 @@ def test_what_a_fine_tuned_run_had_from_elsewhere_does_not_lead_to_its_own_steps
 @pytest.mark.parametrize("settings", [{}, {"n_step": 3, "temperature": 0.1, "normalise_obs": True}])
 def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, tmp_path, settings):
     shutil.copytree(cart, tmp_path / "old")
-    chosen = SMALL | {"log_every": 16, "checkpoint_every": 24} | settings
+    chosen: dict[str, Any] = SMALL | {"log_every": 16, "checkpoint_every": 24} | settings
     before = Cart.taken
     entrax.train(Cart, "dqn", steps=8, data=tmp_path / "old", run=tmp_path / "short", **chosen)
     checked = Cart.taken - before
@@ -130,7 +131,7 @@ def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, t
     with pytest.raises(Killed):
         entrax.train(Cart, "dqn", steps=80, data=tmp_path / "old", run=tmp_path / "new", hook=kill, **chosen)
     shutil.rmtree(tmp_path / "old")
-    again = chosen | {"run": tmp_path / "new", "resume": True}
+    again: dict[str, Any] = chosen | {"run": tmp_path / "new", "resume": True}
     resumed = entrax.train(Cart, "dqn", steps=80, data=tmp_path / "old", **again)
     assert fingerprint(resumed.directory) == fingerprint(whole.directory)
 
@@ -213,7 +214,7 @@ def test_a_minari_data_set_is_read_as_an_agent_would_have_seen_it(monkeypatch, t
     ("field", "value"), [("rewards", 1e300), ("rewards", np.nan), ("observations", 1e300), ("actions", np.nan)]
 )
 def test_a_minari_data_set_that_is_not_finite_is_refused(monkeypatch, field, value):
-    one = {"observations": np.zeros((2, 1)), "actions": np.zeros((1, 1)), "rewards": np.zeros(1)}
+    one: dict[str, Any] = {"observations": np.zeros((2, 1)), "actions": np.zeros((1, 1)), "rewards": np.zeros(1)}
     one[field].flat[0] = value
     box = spaces.Box(-1.0, 1.0, (1,), np.float64)
     found = SimpleNamespace(
@@ -256,7 +257,7 @@ def test_without_minari_or_the_data_set_a_sentence_says_what_to_do(monkeypatch):
 @pytest.mark.long
 def test_dqn_learns_the_cart_and_pole_from_the_replay_of_an_earlier_run(tmp_path):
     """Three seeds on one set of data; docs/discrete.md has what each comes to."""
-    quiet = {"steps": 20_000, "eval_every": 0, "checkpoint_seconds": 0.0}
+    quiet: dict[str, Any] = {"steps": 20_000, "eval_every": 0, "checkpoint_seconds": 0.0}
     entrax.train("CartPole-v1", "dqn", run=tmp_path / "earlier", **quiet)
     runs = [
         entrax.train("CartPole-v1", "dqn", run=tmp_path / str(s), seed=s, data=tmp_path / "earlier", **quiet)

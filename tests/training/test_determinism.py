@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import entrax
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
 
-SMALL = {"steps": 300, "learning_starts": 60, "chunk": 8, "hidden": (16, 16), "batch_size": 16}
-QUIET = {"eval_every": 0, "checkpoint_every": 0, "log_every": 1000}
+SMALL: dict[str, Any] = {"steps": 300, "learning_starts": 60, "chunk": 8, "hidden": (16, 16), "batch_size": 16}
+QUIET: dict[str, Any] = {"eval_every": 0, "checkpoint_every": 0, "log_every": 1000}
 
 
 def parameters(path, which="final"):
@@ -64,7 +65,7 @@ def test_watching_does_not_alter_the_parameters(trained):
 
 
 def test_a_normalised_run_repeats_too_and_differs(trained):
-    settings = {"envs": 3, "normalise_obs": True, "updates_per_step": 0.5}
+    settings: dict[str, Any] = {"envs": 3, "normalise_obs": True, "updates_per_step": 0.5}
     here = trained(workers=0, **settings)
     assert here == trained(workers=2, **settings)
     assert here != trained(envs=3, workers=0, updates_per_step=0.5)
@@ -83,7 +84,7 @@ def test_another_process_gives_the_same_bytes(trained, tmp_path):
 
 
 def test_a_stopped_run_ends_where_the_whole_one_passed(tmp_path):
-    settings = SMALL | QUIET | {"log_every": 50}
+    settings: dict[str, Any] = SMALL | QUIET | {"log_every": 50}
     entrax.train("Pendulum-v1", run=tmp_path / "whole", **settings | {"checkpoint_every": 50})
     entrax.train("Pendulum-v1", run=tmp_path / "stopped", hook=lambda row: row["step"] > 200, **settings)
     resumable, stopped = checkpoint.available(RunDirectory.open(tmp_path / "stopped"))

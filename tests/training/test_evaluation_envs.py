@@ -1,6 +1,7 @@
 """How many environments an evaluation has, and how long its episodes may be."""
 
 from itertools import pairwise
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,7 +12,7 @@ from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "agent": "sac",
     "steps": 120,
     "learning_starts": 30,
@@ -33,7 +34,7 @@ def importable(monkeypatch):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_environment_of_which_there_is_one_is_trained_and_evaluated(tmp_path, workers):
     port = tmp_path / "port"
-    one = {"env": "single:Single", "env_args": {"port": str(port)}, "workers": workers, "eval_envs": 1}
+    one: dict[str, Any] = {"env": "single:Single", "env_args": {"port": str(port)}, "workers": workers, "eval_envs": 1}
     run = entrax.train(**SMALL | one, run=tmp_path / "run")
     evaluated = [row["step"] for row in run.metrics() if "evaluation" in row]
     assert len(evaluated) == 4

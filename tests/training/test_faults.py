@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -30,7 +31,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.training.pending import Diverged
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "agent": "sac",
     "steps": 240,
     "learning_starts": 60,
@@ -72,7 +73,7 @@ HERE_TOO = ("raise", "nan", "reset", "exit", "leave")  # a process cannot outliv
 
 @pytest.mark.parametrize(("fault", "workers"), [(fault, 0) for fault in HERE_TOO] + [(fault, 2) for fault in SAID])
 def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, fault, workers):
-    settings = SMALL | flaky(tmp_path, fault) | {"envs": 3, "workers": workers, "restart_envs": 2}
+    settings: dict[str, Any] = SMALL | flaky(tmp_path, fault) | {"envs": 3, "workers": workers, "restart_envs": 2}
     if fault == "hang":
         settings["step_timeout"] = 1.0
     (tmp_path / "marker").touch()  # the random episode before training is spared
@@ -101,7 +102,7 @@ def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, fault,
 
 def test_restarts_are_bounded_and_what_was_saved_stays(tmp_path):
     (tmp_path / "marker").touch()
-    settings = SMALL | flaky(tmp_path, "raise") | {"restart_envs": 2}
+    settings: dict[str, Any] = SMALL | flaky(tmp_path, "raise") | {"restart_envs": 2}
 
     def hook(row):
         (tmp_path / "marker").unlink(missing_ok=True)  # at every row: the third time is once too often
@@ -116,7 +117,7 @@ def test_restarts_are_bounded_and_what_was_saved_stays(tmp_path):
 
 def test_without_leave_to_restart_the_run_ends_and_can_be_resumed(tmp_path):
     (tmp_path / "marker").touch()
-    settings = SMALL | flaky(tmp_path, "raise") | {"envs": 2, "workers": 0}
+    settings: dict[str, Any] = SMALL | flaky(tmp_path, "raise") | {"envs": 2, "workers": 0}
 
     def hook(row):
         if row["step"] > 100 and (tmp_path / "marker").exists() and not list(tmp_path.glob("once")):
@@ -188,7 +189,7 @@ class Rich(gymnasium.Env):
 
 @pytest.mark.parametrize("reward", [1e39, -1e300, np.float64(4e38), 10**40, 10**400, np.inf, np.float16(np.nan)])
 def test_a_reward_beyond_float32_is_the_fault_of_the_environment(tmp_path, reward):
-    settings = SMALL | {"workers": 0}
+    settings: dict[str, Any] = SMALL | {"workers": 0}
     with pytest.raises(
         EnvironmentFault, match=r"(reward|too large) .* at step 3 of the episode with seed \d+"
     ) as error:
@@ -213,7 +214,7 @@ def test_nothing_is_acted_by_a_policy_that_is_not_finite(tmp_path, monkeypatch):
         return eqx.tree_at(lambda state: state.params.policy, state, policy), info
 
     monkeypatch.setattr(sac, "update", breaking)
-    rare = {"batch_size": 10, "log_every": 1000, "eval_every": 0}  # nothing else looks in between
+    rare: dict[str, Any] = {"batch_size": 10, "log_every": 1000, "eval_every": 0}  # nothing else looks in between
     with pytest.raises(Diverged, match=f"diverged at update {broken_at}, near step"):
         entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | rare)
     assert [event["kind"] for event in RunDirectory.open(tmp_path / "run").events()] == ["started", "diverged"]
@@ -312,7 +313,7 @@ def test_a_run_stays_where_it_is_when_environments_change_the_directory(tmp_path
         return Wanderer(0.0)
 
     (tmp_path / "elsewhere").mkdir()
-    settings = SMALL | {"workers": 0, "eval_every": 80, "steps": 160}
+    settings: dict[str, Any] = SMALL | {"workers": 0, "eval_every": 80, "steps": 160}
     monkeypatch.chdir(tmp_path)
     entrax.train(wanderer, run="run", **settings)
     os.chdir(tmp_path)

@@ -1,11 +1,11 @@
 """Fine-tuning: what comes along, what does not, and that nothing depends on the old run afterwards."""
 
 import shutil
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -17,8 +17,9 @@ from entrax.runs.start_file import read_start_file
 from entrax.spec import Continuous, Discrete, Leaf, Spec
 from entrax.training import initial_state
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
+from tests.killing import Killed, killer
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "learning_starts": 60,
     "chunk": 8,
     "hidden": (16, 16),
@@ -28,7 +29,7 @@ SMALL = {
     "eval_episodes": 1,
     "checkpoint_every": 64,
 }
-TUNED = {"steps": 160, "env_args": {"g": 9.0}, "checkpoint_every": 64, "eval_every": 0, "log_every": 16}
+TUNED: dict[str, Any] = {"steps": 160, "env_args": {"g": 9.0}, "checkpoint_every": 64, "eval_every": 0, "log_every": 16}
 
 
 def prints(path):
@@ -50,7 +51,7 @@ def same(arrays, others, prefix):
 def old(tmp_path_factory):
     """A run of soft actor-critic with two environments and a normaliser."""
     path = tmp_path_factory.mktemp("old") / "run"
-    settings = SMALL | {"envs": 2, "workers": 0, "normalise_obs": True, "initial_temperature": 0.5}
+    settings: dict[str, Any] = SMALL | {"envs": 2, "workers": 0, "normalise_obs": True, "initial_temperature": 0.5}
     entrax.train("Pendulum-v1", agent="sac", seed=3, steps=200, run=path, **settings)
     return path
 
@@ -91,7 +92,10 @@ def test_the_first_steps_are_those_of_the_old_policy(old, tmp_path):
 @pytest.mark.parametrize("keep_replay", [False, True])
 def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_not(old, tmp_path, keep_replay):
     """The old run is gone by then."""
-    settings = TUNED | {"keep_replay": keep_replay, "envs": 3}  # 200 transitions fill 66 steps of 3 environments
+    settings: dict[str, Any] = TUNED | {
+        "keep_replay": keep_replay,
+        "envs": 3,
+    }  # 200 transitions fill 66 steps of 3 environments
     shutil.copytree(old, tmp_path / "old")
     entrax.finetune(tmp_path / "old", run=tmp_path / "whole", **settings)
     with pytest.raises(Killed):
@@ -184,7 +188,7 @@ def test_temperatures_are_kept_begun_anew_or_annealed(old, tmp_path):
 
 
 def test_an_annealed_temperature_survives_a_kill(old, tmp_path):
-    settings = TUNED | {"temperature_start": "anneal", "temperature": 0.1}
+    settings: dict[str, Any] = TUNED | {"temperature_start": "anneal", "temperature": 0.1}
     entrax.finetune(old, run=tmp_path / "whole", **settings)
     with pytest.raises(Killed):
         entrax.finetune(old, run=tmp_path / "new", hook=killer(6), **settings)
@@ -220,7 +224,7 @@ QUICK = ("td3", "dqn")
 @pytest.mark.parametrize("agent", [a if a in QUICK else pytest.param(a, marks=pytest.mark.long) for a in AGENTS])
 def test_every_agent_is_taken_apart_by_the_same_paths(agent, tmp_path):
     env, settings, whole, best = AGENTS[agent]
-    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    small: dict[str, Any] = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train(env, agent=agent, steps=40, run=tmp_path / "old", **small | settings)
     old, _ = checkpoint.load(RunDirectory.open(tmp_path / "old"))
     for which, carried in (("final", whole), ("best", best)):
@@ -244,7 +248,7 @@ def test_every_agent_is_taken_apart_by_the_same_paths(agent, tmp_path):
 
 
 def test_a_target_starts_as_its_parameter_where_only_that_was_kept(tmp_path):
-    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    small: dict[str, Any] = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "old", **small)
     entrax.finetune(tmp_path / "old", steps=8, checkpoint="best", run=tmp_path / "new", eval_every=0)
     begun = started(tmp_path / "new")
@@ -305,9 +309,21 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
     ],
 )
 def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(agent, env, settings, end, tmp_path):
-    small = {"learning_starts": 40, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1} | settings
+    small: dict[str, Any] = {
+        "learning_starts": 40,
+        "chunk": 8,
+        "hidden": (8, 8),
+        "batch_size": 8,
+        "eval_episodes": 1,
+    } | settings
     entrax.train(env, agent=agent, steps=80, run=tmp_path / "old", **small)
-    tuned = {"steps": 160, "temperature_start": "anneal", "temperature": end, "log_every": 16, "checkpoint_every": 48}
+    tuned: dict[str, Any] = {
+        "steps": 160,
+        "temperature_start": "anneal",
+        "temperature": end,
+        "log_every": 16,
+        "checkpoint_every": 48,
+    }
     which = "best" if agent == "sac" else "final"
     entrax.finetune(tmp_path / "old", run=tmp_path / "whole", checkpoint=which, **tuned)
     with pytest.raises(Killed):
@@ -323,13 +339,13 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
 
 
 def test_what_would_be_read_wrongly_is_refused(tmp_path):
-    small = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
+    small: dict[str, Any] = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train("CartPole-v1", agent="dqn", steps=40, run=tmp_path / "dqn", **small)
     with pytest.raises(EntraxError, match=r"`keep_replay` .*single transitions"):
         entrax.finetune(tmp_path / "dqn", steps=24, keep_replay=True, n_step=3)
     run = entrax.finetune(tmp_path / "dqn", steps=24, run=tmp_path / "windows", n_step=5, eval_every=0)
     assert (run.config["training"]["learning_starts"], run.config["training"]["chunk"]) == (5, 8)
-    energy = {"particles": 4, "value_particles": 4, "temperature": 0.5}
+    energy: dict[str, Any] = {"particles": 4, "value_particles": 4, "temperature": 0.5}
     entrax.train("Pendulum-v1", agent="soft-q", steps=40, run=tmp_path / "soft", **small | energy)
     with pytest.raises(EntraxError, match=r"units of its temperature.*0\.5"):
         entrax.finetune(tmp_path / "soft", steps=24, temperature=1.0)
@@ -337,7 +353,7 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path):
 
 def test_more_steps_are_added_to_a_fine_tuned_run(old, tmp_path):
     entrax.finetune(old, run=tmp_path / "new", **TUNED)
-    more = TUNED | {"steps": 320}
+    more: dict[str, Any] = TUNED | {"steps": 320}
     run = entrax.finetune(old, run=tmp_path / "new", resume=True, **more)
     assert run.metrics()[-1]["step"] == 320
     with pytest.raises(EntraxError, match="holds another run"):

@@ -12,7 +12,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from carts import Cart, Maker, Roomy, without_render_mode
 
 import entrax
 from entrax.agents import sac
@@ -21,8 +20,17 @@ from entrax.errors import EntraxError
 from entrax.policies.controller import act_in_episodes
 from entrax.report.video import record
 from entrax.training.from_record import command_again
+from tests.carts import Cart, Maker, Roomy, without_render_mode
 
-SMALL = {"steps": 12, "envs": 2, "workers": 2, "learning_starts": 4, "hidden": (4,), "batch_size": 2, "eval_every": 0}
+SMALL: dict[str, Any] = {
+    "steps": 12,
+    "envs": 2,
+    "workers": 2,
+    "learning_starts": 4,
+    "hidden": (4,),
+    "batch_size": 2,
+    "eval_every": 0,
+}
 
 
 @pytest.fixture
@@ -96,9 +104,9 @@ def test_every_process_is_given_what_the_user_gave(tmp_path):
     numbers = {"a": np.float32(0.1), "b": np.arange(6, dtype=np.int8).reshape(2, 3), "c": np.array([np.nan, np.inf])}
     nested = {"d": (0.7, math.inf), "e": {1: [(2,), {3: math.nan}]}, "f": {1.5, 2.5}, "g": np.bool_(True)}
     named = {"notes": notes, "h": Path("a b/c"), "i": math.hypot, "j": b"\x00"}
-    run = entrax.train("carts:Witness", "sac", run=tmp_path / "run", env_args=named | numbers | nested, **SMALL)
+    run = entrax.train("tests.carts:Witness", "sac", run=tmp_path / "run", env_args=named | numbers | nested, **SMALL)
     run.evaluate(2, workers=1)
-    again = {"env": "carts:Witness", "env_args": named}
+    again: dict[str, Any] = {"env": "tests.carts:Witness", "env_args": named}
     entrax.load(run.path, **again).evaluate(2, workers=1)
     entrax.resume(run.path, steps=20, **again)
     processes, given = zip(*map(json.loads, notes.read_text().splitlines()), strict=True)
@@ -108,19 +116,19 @@ def test_every_process_is_given_what_the_user_gave(tmp_path):
 
 
 def test_what_cannot_be_recorded_is_named_where_the_record_is_needed_only(tmp_path):
-    lost = {"gravity": lambda: 3.0, "space": gymnasium.spaces.Discrete(2)}
+    lost: dict[str, Any] = {"gravity": lambda: 3.0, "space": gymnasium.spaces.Discrete(2)}
     run = entrax.train(Roomy, "sac", run=tmp_path / "run", env_args=lost, **SMALL)
     assert len(run.evaluate(1).returns) == 1
-    loaded = entrax.load(run.path, env="carts:Roomy")
+    loaded = entrax.load(run.path, env="tests.carts:Roomy")
     assert loaded.policy(np.ones(3, np.float32)).shape == (1,)
-    for act in (loaded.evaluate, lambda: entrax.resume(run.path, steps=20, env="carts:Roomy")):
+    for act in (loaded.evaluate, lambda: entrax.resume(run.path, steps=20, env="tests.carts:Roomy")):
         with pytest.raises(EntraxError, match=r"gravity.*env_args"):
             act()
     with pytest.raises(EntraxError, match=r"space.*Discrete"):
-        entrax.load(run.path, env="carts:Roomy", env_args={"gravity": lost["gravity"]}).evaluate(1)
+        entrax.load(run.path, env="tests.carts:Roomy", env_args={"gravity": lost["gravity"]}).evaluate(1)
     again = entrax.load(run.path, env=functools.partial(Roomy, **lost))
     assert again.evaluate(1).returns == run.evaluate(1).returns
-    assert entrax.resume(run.path, steps=20, env="carts:Roomy", env_args=lost).metrics()[-1]["step"] == 20
+    assert entrax.resume(run.path, steps=20, env="tests.carts:Roomy", env_args=lost).metrics()[-1]["step"] == 20
 
 
 def test_an_agent_that_is_an_object_trains_and_is_given_again(tmp_path):
@@ -136,5 +144,5 @@ def test_an_agent_that_is_an_object_trains_and_is_given_again(tmp_path):
 
 def test_finetune_says_which_arguments_an_environment_had(tmp_path):
     run = entrax.train(functools.partial(without_render_mode, gravity=3.0), "sac", run=tmp_path / "run", **SMALL)
-    with pytest.raises(EntraxError, match=r"--env carts:without_render_mode.*--env-arg gravity=3\.0"):
+    with pytest.raises(EntraxError, match=r"--env tests.carts:without_render_mode.*--env-arg gravity=3\.0"):
         entrax.finetune(run.path, steps=8)

@@ -1,11 +1,20 @@
 """A hook stops a run by anything true."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import entrax
 
-SMALL = {"steps": 64, "log_every": 16, "learning_starts": 32, "hidden": (4,), "batch_size": 4, "eval_every": 0}
+SMALL: dict[str, Any] = {
+    "steps": 64,
+    "log_every": 16,
+    "learning_starts": 32,
+    "hidden": (4,),
+    "batch_size": 4,
+    "eval_every": 0,
+}
 
 
 @pytest.mark.parametrize(("answer", "stops"), [(1, True), ("enough", True), (np.True_, True), (0, False), ([], False)])

@@ -4,7 +4,8 @@ import os
 from collections import Counter
 
 import pytest
-from kills import QUICK, VARIANTS, Victim, serving
+
+from tests.kills import QUICK, VARIANTS, Victim, serving
 
 
 def kill(folder, name, kills):

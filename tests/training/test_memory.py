@@ -1,23 +1,27 @@
 """Replays that don't fit into memory."""
 
 import re
-import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 import entrax
 from entrax.errors import EntraxError
 from entrax.training import memory
+from tests.environments.dots import Dot
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))
-from dots import Dot
-
-SETTINGS = {"workers": 0, "eval_every": 0, "hidden": (4,), "learning_starts": 16, "chunk": 8, "batch_size": 8}
+SETTINGS: dict[str, Any] = {
+    "workers": 0,
+    "eval_every": 0,
+    "hidden": (4,),
+    "learning_starts": 16,
+    "chunk": 8,
+    "batch_size": 8,
+}
 
 
 def test_too_many_images_are_refused_with_the_numbers_before_anything_begins(tmp_path):
-    many = {"steps": 2 * 10**9, "replay_size": 2 * 10**9}
+    many: dict[str, Any] = {"steps": 2 * 10**9, "replay_size": 2 * 10**9}
     with pytest.raises(EntraxError, match=r"2,000,000,000 transitions .* GB .* `replay_size`") as refused:
         entrax.train(Dot, "dqn", run=tmp_path / "run", **SETTINGS | many)
     assert not list(tmp_path.iterdir())
@@ -44,7 +48,7 @@ def test_a_container_may_use_less_than_the_machine_has(tmp_path, monkeypatch, te
 
 
 def test_transitions_of_the_initial_state_count_too(tmp_path, monkeypatch):
-    settings = SETTINGS | {"steps": 32, "replay_size": 10**6}
+    settings: dict[str, Any] = SETTINGS | {"steps": 32, "replay_size": 10**6}
     run = entrax.train(Dot, "dqn", run=tmp_path / "run", **settings)
     monkeypatch.setattr(memory, "memory_limit", lambda: 50 * 410)  # the networks are smaller than that
     with pytest.raises(EntraxError, match="A replay of 65 transitions"):

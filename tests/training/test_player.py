@@ -1,6 +1,7 @@
 """`run.policy` and `run.player` take what the environment returns, and never make an environment."""
 
 import json
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -46,7 +47,14 @@ class Mixed(gymnasium.Env):
         return self.obs
 
 
-SMALL = {"steps": 40, "learning_starts": 20, "hidden": (8,), "batch_size": 4, "eval_every": 0, "workers": 0}
+SMALL: dict[str, Any] = {
+    "steps": 40,
+    "learning_starts": 20,
+    "hidden": (8,),
+    "batch_size": 4,
+    "eval_every": 0,
+    "workers": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,14 @@ def mixed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def remembering(tmp_path_factory):
     path = tmp_path_factory.mktemp("player") / "run"
-    settings = {"agent": "reinforce", "memory": 4, "rollout_steps": 20, "hidden": (8,), "eval_every": 0, "workers": 0}
+    settings: dict[str, Any] = {
+        "agent": "reinforce",
+        "memory": 4,
+        "rollout_steps": 20,
+        "hidden": (8,),
+        "eval_every": 0,
+        "workers": 0,
+    }
     entrax.train(Mixed, run=path, steps=40, **settings)
     return entrax.load(path, env=Mixed)
 

@@ -2,11 +2,10 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
-from forging import forge_config
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
@@ -14,9 +13,18 @@ from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.start_file import read_start_file
+from tests.forging import forge_config
+from tests.killing import Killed, killer
 
-SMALL = {"learning_starts": 32, "chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0, "log_every": 16}
-ROLLOUT = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}
+SMALL: dict[str, Any] = {
+    "learning_starts": 32,
+    "chunk": 8,
+    "hidden": (8,),
+    "batch_size": 8,
+    "eval_every": 0,
+    "log_every": 16,
+}
+ROLLOUT: dict[str, Any] = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}
 
 
 def arrays(path, group, which="final"):
@@ -33,7 +41,7 @@ def old(tmp_path_factory):
 
 
 def soft(path, **settings):
-    chosen = SMALL | {"steps": 96, "temperature": 0.1, "normalise_obs": True, "checkpoint_every": 32}
+    chosen: dict[str, Any] = SMALL | {"steps": 96, "temperature": 0.1, "normalise_obs": True, "checkpoint_every": 32}
     return entrax.train("CartPole-v1", "dqn", run=path, **chosen | settings)
 
 
@@ -113,11 +121,11 @@ def test_what_cannot_be_a_prior_is_refused_before_anything_is_made(old, tmp_path
         ("CartPole-v1", "dqn", {"normalise_obs": False}, "give `normalise_obs=True`"),
         ("CartPole-v1", "dqn", {"temperature": 0.0}, "positive for a prior to count"),
         ("CartPole-v1", "reinforce", {"steps": 256}, "reinforce takes no prior"),
-        ("CartPole-v1", "dqn", {"prior": tmp_path / "nowhere"}, "There is no run at"),
+        ("CartPole-v1", "dqn", {"prior": tmp_path / "nowhere"}, "is not a run"),
         ("CartPole-v1", "discrete-sac", {"prior": None, "target_kl": 0.5}, "`target_kl` requires a `prior`"),
         ("CartPole-v1", "discrete-sac", {"target_kl": 0.5}, "target_kl.* must be 0 where"),
     ):
-        chosen = {"steps": 64, "normalise_obs": True, "temperature": 0.1, "prior": old} | settings
+        chosen: dict[str, Any] = {"steps": 64, "normalise_obs": True, "temperature": 0.1, "prior": old} | settings
         with pytest.raises(EntraxError, match=words):
             entrax.train(env, agent, run=tmp_path / "new", **chosen)
         assert not (tmp_path / "new").exists()

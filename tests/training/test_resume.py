@@ -3,20 +3,21 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from forging import forge_config
-from killing import Killed, killer
 
 import entrax
 from entrax.errors import EntraxError
 from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
+from tests.forging import forge_config
+from tests.killing import Killed, killer
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "steps": 300,
     "learning_starts": 60,
     "chunk": 8,
@@ -121,7 +122,7 @@ def test_fewer_steps_than_there_are_would_lose_some(tmp_path):
 
 
 def test_the_same_steps_may_be_asked_for_again_where_the_environments_went_beyond_them(tmp_path, whole):
-    settings = VARIANTS["three"] | {"steps": 320, "eval_every": 160}
+    settings: dict[str, Any] = VARIANTS["three"] | {"steps": 320, "eval_every": 160}
     entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | settings)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "final-000000321")  # as if killed just before the end
     entrax.resume(tmp_path / "run", steps=320)
@@ -129,7 +130,7 @@ def test_the_same_steps_may_be_asked_for_again_where_the_environments_went_beyon
 
 
 def test_train_with_resume_starts_or_goes_on_and_minds_what_is_there(tmp_path, whole):
-    settings = SMALL | {"agent": "sac", "seed": 3, "run": tmp_path / "run", "resume": True}
+    settings: dict[str, Any] = SMALL | {"agent": "sac", "seed": 3, "run": tmp_path / "run", "resume": True}
     with pytest.raises(Killed):
         entrax.train("Pendulum-v1", hook=killer(6), **settings)
     with pytest.raises(EntraxError, match="holds a run with chunk 8, not 4"):
@@ -273,7 +274,7 @@ def test_a_run_being_trained_is_refused(tmp_path):
 @pytest.mark.parametrize(("fault", "exact"), [("", True), ("counted", False), ("noisy", False)])
 def test_rewards_that_no_seed_repeats_make_a_resumed_run_inexact(tmp_path, monkeypatch, fault, exact, workers):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")
-    settings = SMALL | {"checkpoint_every": 63, "chunk": 7, "eval_every": 0, "workers": workers}
+    settings: dict[str, Any] = SMALL | {"checkpoint_every": 63, "chunk": 7, "eval_every": 0, "workers": workers}
     toy = {"fault": fault, "length": 50}
     with pytest.raises(Killed):
         entrax.train("toys:Toy", agent="sac", env_args=toy, run=tmp_path / "run", hook=killer(8), **settings)

@@ -1,19 +1,27 @@
 """A run whose replay or metrics were damaged goes on with what is whole, and says what was lost."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
-from killing import Killed, killer
 
 import entrax
 from entrax.runs import checkpoint, transition_log
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.training.source_checkpoint import load_source_checkpoint, stored
+from tests.killing import Killed, killer
 
-COMMON = {"steps": 256, "checkpoint_every": 32, "log_every": 32, "eval_every": 0, "workers": 0, "hidden": (8, 8)}
-OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 32, "chunk": 8}
+COMMON: dict[str, Any] = {
+    "steps": 256,
+    "checkpoint_every": 32,
+    "log_every": 32,
+    "eval_every": 0,
+    "workers": 0,
+    "hidden": (8, 8),
+}
+OFF_POLICY: dict[str, Any] = COMMON | {"batch_size": 8, "learning_starts": 32, "chunk": 8}
 RUNS = {
     "uniform": ("Pendulum-v1", "sac", OFF_POLICY),
     "sequences": ("CartPole-v1", "dqn", OFF_POLICY | {"n_step": 3}),

@@ -11,7 +11,7 @@ from entrax.exact import plan
 from entrax.report import study_figures
 from entrax.runs.audit import fingerprint
 from entrax.studies import catalogue
-from entrax.studies.runs import trained, tuned
+from entrax.studies.runs import finetuned_run, trained_run
 from entrax.studies.study import Numbers, Study, Verdict
 
 SETTINGS = {
@@ -35,8 +35,8 @@ def group(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     """Runs of some seeds and, of each, a fine-tuned one: what they hold and what they return."""
     found = []
     for seed in range(seeds):
-        run = trained("CartPole-v1", "dqn", SETTINGS, seed, out)
-        again = tuned(run, "CartPole-v1", {"steps": 32, "log_every": 16, "checkpoint_every": 16}, out)
+        run = trained_run("CartPole-v1", "dqn", SETTINGS, seed, out)
+        again = finetuned_run(run, "CartPole-v1", {"steps": 32, "log_every": 16, "checkpoint_every": 16}, out)
         found += [{"print": fingerprint(each.directory), "mean": each.evaluate(1).mean} for each in (run, again)]
     return {"runs": found}
 

@@ -1,6 +1,6 @@
 """The list of agents: an agent's name is its file's name with hyphens."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from entrax.spec import Continuous, Spec
 
@@ -84,6 +84,11 @@ REGISTRY = {
 
 FIRST_CHOICE = {"Box": "sac", "Discrete": "dqn", "MultiDiscrete": "dqn"}
 """The default agent for each space of actions."""
+
+
+def is_registered(name: Any) -> bool:
+    """Whether an agent of entrax has this name; `name` may be anything that a config.json holds."""
+    return isinstance(name, str) and name in REGISTRY
 
 
 def default_agent(spec: Spec) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train an agent on an environment",
-    "resume": "go on with a run that was interrupted",
-    "finetune": "train a run's policy for another task",
+    "resume": "continue a run that was interrupted",
+    "finetune": "train a run's policy on another task",
     "evaluate": "play episodes with a trained policy",
     "stress": "measure returns as the world changes",
-    "compose": "act by several soft Q-functions at once",
+    "compose": "combine soft Q-functions into one policy",
     "compare": "compare methods over seeds, with intervals",
     "report": "write a run's report: figure, video, numbers",
-    "verify": "check that a run is whole",
+    "verify": "check a run's files for damage",
     "fingerprint": "print hashes of a run's contents",
     "plan": "solve a finite problem exactly",
     "study": "test a claim about soft optimality",
@@ -34,11 +34,11 @@ Usage: entrax VERB ...
     entrax train Pendulum-v1 --preset fast
 """
 COMPLETION = "_ENTRAX_COMPLETE"
-"""Set by the shell while it completes a line."""
+"""The environment variable that a shell sets to complete a line."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the verb that the arguments name and exit with its status; nothing heavy is imported before."""
+    """Run the verb that the arguments name and exit with its status."""
     start_time = time.perf_counter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION in os.environ:
@@ -63,12 +63,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     from entrax.cli.guard import guarded
 
-    if any(":" in argument for argument in arguments):  # module:name of the user's own; the folder may be a stranger's
-        sys.path.append(os.getcwd())  # found last, so that it shadows nothing
+    if any(
+        ":" in argument for argument in arguments
+    ):  # only for module:name, since the current directory may be a stranger's
+        sys.path.append(os.getcwd())  # last, so that it shadows nothing
     guarded(arguments, start_time)
 
 
 def usage() -> str:
-    """What `entrax --help` prints."""
+    """Return the text of `entrax --help`."""
     width = max(map(len, VERBS)) + 2
-    return USAGE.format(verbs="\n".join(f"  {verb:{width}}{what}" for verb, what in VERBS.items()))
+    return USAGE.format(verbs="\n".join(f"  {verb:{width}}{text}" for verb, text in VERBS.items()))

@@ -1,4 +1,4 @@
-"""`entrax agents`: the agents and when to use which."""
+"""`entrax agents`: list the agents and when to use which."""
 
 import dataclasses
 import inspect
@@ -14,14 +14,14 @@ from entrax.fields import default_text
 from entrax.training.options import PRESETS
 
 ABILITIES = {"with_prior": "takes a --prior", "soft_q": "can be composed"}
-"""What the optional names of an agent allow its user."""
+"""What a user can do with an agent that has an optional name of the contract."""
 
 
 @click.command("agents")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--markdown", is_flag=True, help="Print all settings of all agents, as docs/agents.md has them.")
 def command(as_json: bool, markdown: bool) -> None:
-    """List the agents: the action spaces they take, their paper, and when to use them."""
+    """List the agents: their action spaces, their paper, and when to use them."""
     if as_json:
         print_json({name: entry._asdict() | {"can": abilities(name)} for name, entry in REGISTRY.items()})
         return
@@ -33,22 +33,22 @@ def command(as_json: bool, markdown: bool) -> None:
 
 
 def abilities(name: str) -> list[str]:
-    """Return what an agent can do besides learning."""
+    """Return what an agent can do besides learning, as text."""
     agent = get_agent(name)
     return [words for ability, words in ABILITIES.items() if optional(agent, ability) is not None]
 
 
 def facts(name: str) -> dict[str, str]:
-    """Return what a user asks of an agent first, in words."""
+    """Return the first facts about an agent, as text by key."""
     entry, also = REGISTRY[name], abilities(name)
     spaces = [f"{space} (default)" if FIRST_CHOICE[space] == name else space for space in entry.actions]
-    told = {
+    lines = {
         "observes": "vectors, images" if entry.images else "vectors",
         "actions": ", ".join(spaces),
         "paper": entry.paper,
         "use": with_flags(entry.use),
     }
-    return told | ({"also": ", ".join(also)} if also else {})
+    return lines | ({"also": ", ".join(also)} if also else {})
 
 
 HEAD = """# Settings of the agents
@@ -64,7 +64,7 @@ def page() -> str:
 
 
 def section(name: str) -> list[str]:
-    """Return the lines about one agent."""
+    """Return the lines of the page about one agent."""
     agent = get_agent(name)
     lines = [f"## {name}", "", *(f"- {key}: {text}" for key, text in facts(name).items())]
     own = optional(agent, "loop_defaults")

@@ -1,35 +1,39 @@
-"""What a user sees while training runs: a live panel on a terminal, plain lines elsewhere."""
+"""The display of a run in training: a live panel, or plain lines."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from entrax.errors import plain, show
+from entrax.report.results import success_text
 from entrax.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from entrax.evaluation.episodes import EvaluationResult
-
 NUMBERS = ("return", "entropy", "temperature", "q", "critic_loss")
 
 
-def for_output(title: str, steps: int) -> "Display":
-    """The display for this output: live on a terminal, else one line a row."""
+def make_display(title: str, steps: int) -> "Display":
+    """Return a live display on a terminal, else one that prints a line for each row."""
     return LiveDisplay(title, steps) if sys.stdout.isatty() else Display(title, steps)
 
 
 class Display(AbstractContextManager["Display"]):
-    """Plain lines."""
+    """A display of plain lines.
+
+    Args:
+        title: what is trained.
+        steps: the environment steps of the whole run.
+    """
 
     def __init__(self, title: str, steps: int):
         self.title, self.steps = title, steps
 
-    def begin(self) -> None:
-        """Say what is trained, once it is known that it can be."""
+    def start(self) -> None:
+        """Announce the run, after its settings were checked."""
         show(f"{self.title}: {self.steps:,} steps; compiling")
 
     def __enter__(self) -> "Display":
@@ -40,21 +44,17 @@ class Display(AbstractContextManager["Display"]):
     ) -> None:
         return None
 
-    def tell(self, sentence: str) -> None:
-        """Say something once."""
-        show(sentence)
-
     def show(self, row: dict[str, Any]) -> None:
-        """Show one metrics row."""
+        """Show a row of metrics."""
         show(line(row, self.steps))
 
 
 class LiveDisplay(Display):
-    """A bar with the time left, and the last numbers under it."""
+    """A bar with the time left, and the newest numbers under it."""
 
     live: "Live | None" = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -83,7 +83,7 @@ class LiveDisplay(Display):
 
 
 def line(row: Mapping[str, Any], steps: int) -> str:
-    """One row as a line of text."""
+    """Return a row as a line of text; `steps` is the length of the run."""
     where = f"{row['step']:>9,}/{steps:,}"
     if "evaluation" in row:
         return f"{where}  evaluated {evaluated(row)}"
@@ -93,37 +93,37 @@ def line(row: Mapping[str, Any], steps: int) -> str:
 
 
 def evaluated(row: Mapping[str, Any]) -> str:
-    """The evaluation of a row."""
+    """Return the evaluation of a row as text."""
     result = row["evaluation"]
-    rate = f", {result['success_rate']:.0%} successful" if "success_rate" in result else ""
-    return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']}{rate})"
-
-
-def successes(result: "EvaluationResult") -> str:
-    """The share of successful episodes at the end of a line; nothing where the environment does not say."""
-    return "" if result.success_rate is None else f", {result.success_rate:.0%} successful"
+    success = success_text(result.get("success_rate"))
+    return f"at step {row['step']:,}: return {result['mean']:.1f} ± {result['std']:.1f} ({result['policy']}{success})"
 
 
 def numbers(row: Mapping[str, Any]) -> str:
-    """The numbers of a row that tell most."""
-    there = [(name, row[name]) for name in NUMBERS if row.get(name) is not None]
-    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in there)
+    """Return the most informative numbers of a row as text."""
+    known = [(name, row[name]) for name in NUMBERS if row.get(name) is not None]
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in known)
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return a time as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def loggers(directory: RunDirectory, tensorboard: bool, project: str | None) -> list[Any]:
-    """The further places that rows are shown."""
+def start_display(
+    display: Display, directory: RunDirectory, sentences: Iterable[str], given: Mapping[str, Any]
+) -> list[Any]:
+    """Start the display of a run, print `sentences`, and return the chosen loggers."""
+    display.start()
+    for sentence in sentences:
+        show(sentence)
     chosen: list[Any] = []
-    if tensorboard:
+    if given["tensorboard"]:
         from entrax.runs.tensorboard import TensorBoardLogger
 
         chosen.append(TensorBoardLogger(directory.path / "tensorboard"))
-    if project is not None:
+    if given["wandb"] is not None:
         from entrax.runs.wandb import WandbLogger
 
-        chosen.append(WandbLogger(directory, project))
+        chosen.append(WandbLogger(directory, given["wandb"]))
     return chosen

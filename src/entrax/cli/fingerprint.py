@@ -1,18 +1,21 @@
-"""`entrax fingerprint`: what a run came to, as hashes to compare."""
+"""`entrax fingerprint`: hashes of what a run holds, to compare two runs by."""
 
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.shared_options import OUTPUT, checkpoint
 from entrax.errors import show
 
 
 @click.command("fingerprint")
 @click.argument("run")
-@click.option("--checkpoint", default="latest", show_default=True, help="latest, final or a checkpoint's name.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@checkpoint(best=False)
+@OUTPUT
 def command(run: str, checkpoint: str, as_json: bool, debug: bool) -> None:
-    """SHA-256 of RUN's parameters, optimiser, normaliser, replay and metrics (without wall-clock fields)."""
+    """Print hashes of RUN's contents.
+
+    They are the SHA-256 of parameters, optimiser, normaliser, replay and metrics, without wall-clock fields.
+    """
     from entrax.runs.audit import fingerprint
     from entrax.runs.directory import RunDirectory
 

@@ -1,17 +1,15 @@
-"""What follows training: evaluations, the figure, the film and the report, and where they are."""
-
-from typing import Any
+"""The end of a run: evaluate the policy and write figure, film and report."""
 
 import jax
 import numpy as np
 
-from entrax.cli.display import successes
 from entrax.cli.output import print_json
 from entrax.errors import EntraxError, say, show
 from entrax.evaluation.episodes import EvaluationResult
 from entrax.policies.controller import act_in_episodes
 from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
+from entrax.report.results import final_evaluations, success_text
 from entrax.report.video import record
 from entrax.runs import checkpoint
 from entrax.runs.directory import RunDirectory
@@ -20,7 +18,7 @@ from entrax.training.run import Run, load
 
 
 def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> None:
-    """Evaluate the trained policy, publish the run, and say where everything is; nothing if that was done before."""
+    """Evaluate the policy and write its report, unless that was done before."""
     if not published(run.directory):
         results = evaluated(run, episodes)
         for line in lines(results, command_again("evaluate", run.directory, "best")):
@@ -29,19 +27,21 @@ def finish(run: Run, *, episodes: int, video: bool, as_json: bool = False) -> No
         run.directory.append_event({"kind": "published", "step": run.config["training"]["steps"]})
         show(f"again   {command_again('evaluate', run.directory)}")
     if as_json:
-        print_json({"run": str(run.path)} | recorded(run.directory) | places(run))
+        print_json({"run": str(run.path), "evaluations": final_evaluations(run.directory)} | places(run))
 
 
 def published(directory: RunDirectory) -> bool:
-    """Whether the end of the run as it is now was evaluated and reported, with nothing left to do."""
+    """Return whether the report was written since the run was last resumed."""
     kinds = [row["kind"] for row in directory.events() if row.get("kind") in ("published", "resumed")]
     return kinds[-1:] == ["published"]
 
 
 def evaluated(run: Run, episodes: int) -> dict[str, EvaluationResult]:
-    """The returns of the policy's mode, of sampled actions, and of the best checkpoint unless it is the last.
+    """Evaluate the policy's mode, sampled actions, and the best checkpoint.
 
-    All play the same episodes. What came out is appended to the run's events.
+    The best checkpoint is evaluated only if it is not the last.
+
+    All play the same episodes. The results are appended to the run's events.
     """
     results = {"mode": run.evaluate(episodes), "sampled": run.evaluate(episodes, sample=True)}
     best = _best(run)
@@ -55,7 +55,7 @@ def evaluated(run: Run, episodes: int) -> dict[str, EvaluationResult]:
 
 
 def _best(run: Run) -> Run | None:
-    """The run with its best policy; None where there is none, or it is the last one."""
+    """Return the run with its best policy; None without one, or if it is the last."""
     steps = {name.partition("-")[0]: checkpoint.step_of(name) for name in checkpoint.available(run.directory)}
     if "best" not in steps or steps["best"] == steps.get("final"):
         return None
@@ -67,41 +67,48 @@ def _best(run: Run) -> Run | None:
 
 
 def lines(results: dict[str, EvaluationResult], best: str) -> list[str]:
-    """The evaluations, and what to do where they differ by more than chance; `best` evaluates the best checkpoint."""
+    """Return the evaluations as text, with advice if they differ by more than chance.
+
+    Args:
+        results: the evaluations by name.
+        best: the command that evaluates the best checkpoint.
+    """
     mode = results["mode"]
-    what = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
-    said = [f"\nreturn {_shown(mode)} over {len(mode.returns)} new episodes of the policy's mode{successes(mode)}"]
-    said += [f"       {_shown(results[name])} of {text}{successes(results[name])}" for name, text in what.items()
-             if name in results]  # fmt: skip
+    texts = {"sampled": "sampled actions", "best": "the best checkpoint's mode"}
+    printed = [f"\nreturn {_text(mode)} over {len(mode.returns)} new episodes of the policy's mode{_success(mode)}"]
+    printed += [
+        f"       {_text(results[name])} of {text}{_success(results[name])}"
+        for name, text in texts.items()
+        if name in results
+    ]
     if better(results["sampled"], mode):
-        said.append("advice  Sampled actions do better: run.policy(obs, sample=True, key=key), or evaluate --sample.")
+        printed.append(
+            "advice  Sampled actions do better: run.policy(obs, sample=True, key=key), or evaluate --sample."
+        )
     elif better(mode, results["sampled"]):
-        said.append("advice  The mode does better than sampled actions: act by it, as run.policy(obs) does.")
+        printed.append("advice  The mode does better than sampled actions: use it, as run.policy(obs) does.")
     if "best" in results and better(results["best"], mode):
-        said.append(f"advice  The best checkpoint does better than the last: {best}")
-    return said
+        printed.append(f"advice  The best checkpoint does better than the last: {best}")
+    return printed
 
 
 def better(one: EvaluationResult, other: EvaluationResult) -> bool:
-    """Whether the mean return of `one` is higher by more than two standard errors of the difference."""
+    """Return whether the mean return of `one` is higher by over two standard errors."""
     count = len(one.returns)
     difference = np.array(one.returns) - np.array(other.returns)  # of the same episodes
     return count > 1 and float(difference.mean()) > 2 * float(difference.std(ddof=1)) / count**0.5
 
 
-def _shown(result: EvaluationResult) -> str:
+def _text(result: EvaluationResult) -> str:
     return f"{result.mean:.1f} ± {result.std:.1f}"
 
 
-def recorded(directory: RunDirectory) -> dict[str, Any]:
-    """The evaluations at the end of the run as it is now, as its events have them."""
-    steps = directory.config["training"]["steps"]
-    rows = [row for row in directory.events() if row.get("kind") == "evaluation" and row.get("step", steps) == steps]
-    return {"evaluations": {row.get("which", row["policy"]): row for row in rows}}
+def _success(result: EvaluationResult) -> str:
+    return success_text(result.success_rate)
 
 
 def places(run: Run) -> dict[str, str | None]:
-    """Where the figure, the film, the report and the policy are; None of what there is not."""
+    """Return the paths of figure, film, report and policy; None for a missing file."""
     directory = run.directory
     files = {"figure": directory.figure, "video": directory.video, "report": directory.report}
     policy = directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)
@@ -109,20 +116,20 @@ def places(run: Run) -> dict[str, str | None]:
 
 
 def publish(run: Run, *, video: bool) -> None:
-    """Write figure, film and report from the run's directory, and say where they and the policy are."""
+    """Write figure, film and report, and print where they and the policy are."""
     directory, config = run.directory, run.config
     learning_curve(
         {config["agent"]: run.metrics()}, directory.figure, f"{config['environment']['id']}, {config['agent']}"
     )
     show(f"figure  {directory.figure}")
-    why_not = film(run) if video else "it was not asked for"
-    show(f"video   {directory.video}" if why_not is None else f"video   none: {why_not}")
-    show(f"report  {write_report(directory, no_video=why_not)}")
+    no_video = film(run) if video else "it was not asked for"
+    show(f"video   {directory.video}" if no_video is None else f"video   none: {no_video}")
+    show(f"report  {write_report(directory, no_video=no_video)}")
     show(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")
 
 
 def film(run: Run) -> str | None:
-    """Film the policy's mode; why there is no film, or None."""
+    """Film the policy's mode. Returns the reason if there is no film, else None."""
     act = act_in_episodes(jax.device_get(run.controller), sample=False, seed=run.config["seed"])
     source, seed = run.source(), run.config["seed"]
     return record(source, act, run.directory.video, seed, step_timeout=run.step_timeout(source, None))

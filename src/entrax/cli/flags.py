@@ -1,4 +1,4 @@
-"""Flags made from the fields of settings, which the verbs that train share."""
+"""Flags made from the fields of an agent's Config and of the training options."""
 
 import ast
 import dataclasses
@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 import click
@@ -16,15 +16,20 @@ import click
 import entrax
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
-from entrax.cli.values import AgentName, Number, Whole, Widths
+from entrax.cli.values import AgentName, Integer, Number, Widths
 from entrax.fields import described
 from entrax.training.options import TrainingOptions
 
 
 def field_options(settings: type, *, defaults: bool = True, note: str = "") -> list[click.Parameter]:
-    """A flag for every field of a dataclass; a flag that is not given is None, so that presets can tell.
+    """Return an option for every field of a dataclass.
 
-    Without `defaults` the help does not name them, for a verb that takes them from elsewhere. `note` ends every help.
+    An option that is not given has the value None.
+
+    Args:
+        settings: the dataclass.
+        defaults: whether the help texts name the fields' defaults; not for a verb whose defaults are a run's settings.
+        note: the end of every help text.
     """
     hints = get_type_hints(settings)
     options: list[click.Parameter] = []
@@ -42,11 +47,11 @@ def _kind(hint: Any) -> Any:
         return Number(inside[0]) if len(inside) > 1 else _kind(inside[0])
     if get_origin(hint) is tuple:
         return Widths()
-    return Whole() if hint is int else hint
+    return Integer() if hint is int else hint
 
 
 def agent_named(arguments: Sequence[str]) -> AgentName | None:
-    """The value of --agent, looked up before the parser is built, since the parser's flags depend on it."""
+    """Return the value of --agent, with that of --inner, before the arguments are parsed."""
     agent, inner = (_value(arguments, flag) for flag in ("--agent", "--inner"))
     return agent if agent is None or inner is None else (agent, inner)
 
@@ -61,7 +66,7 @@ def _value(arguments: Sequence[str], flag: str) -> str | None:
 
 
 def agent_options(agent: AgentName | None, *, defaults: bool = True) -> list[click.Parameter]:
-    """The flags of one agent, or of all of them while it is not known which it will be."""
+    """Return the flags of one agent, or of all agents if `agent` is None."""
     if agent is not None:
         return field_options(get_agent(agent).Config, defaults=defaults)
     configs = {name: get_agent(name).Config for name in REGISTRY}
@@ -72,19 +77,25 @@ def agent_options(agent: AgentName | None, *, defaults: bool = True) -> list[cli
     return list(flags.values())
 
 
+def given_settings(given: Mapping[str, Any], own: Iterable[click.Parameter]) -> dict[str, Any]:
+    """Return the given settings: the arguments that are not among the verb's `own`."""
+    names = {parameter.name for parameter in own}
+    return {name: value for name, value in given.items() if name not in names and value is not None}
+
+
 PARAMETER = re.compile(r"`(?P<name>[a-z]+(?:_[a-z]+)*)(?:=(?P<value>[^`]+))?`")
 
 
 def with_flags(message: str) -> str:
-    """The message of a Python error as the command line words it: `learning_starts` becomes --learning-starts.
+    """Replace parameters in a message by flags: `seed` becomes --seed.
 
-    Parameters stand in backticks, alone or with a value such as `normalise_obs=True`.
+    Parameters are in backticks, alone or with a value such as `normalise_obs=True`.
     """
-    return PARAMETER.sub(lambda found: _flag(found["name"], found["value"]) or found[0], message)
+    return PARAMETER.sub(lambda match: _flag(match["name"], match["value"]) or match[0], message)
 
 
 def _flag(name: str, value: str | None) -> str | None:
-    """A parameter, and its value as Python writes it, as a flag; None if there is no parameter of that name."""
+    """Return a parameter with its Python value as a flag; None for an unknown name."""
     if name not in _parameters():
         return None
     flag = f"--{name.removesuffix('s') if name == 'env_args' else name}".replace("_", "-")
@@ -107,7 +118,7 @@ def _json(value: Any) -> str:
 
 @functools.cache
 def _parameters() -> set[str]:
-    """Every parameter of the functions of the API, and every setting."""
+    """Return every parameter of the API's functions and every setting."""
     functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load)
     elsewhere = {"out", "score", "trust_table", "inner"}  # of studies, comparisons, planning, and wrapping agents
     classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))

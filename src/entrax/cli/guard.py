@@ -1,4 +1,4 @@
-"""What every verb shares: errors as one sentence, and the names other libraries give to things."""
+"""Run a verb; turn its errors into one sentence and an exit status."""
 
 import errno
 import sys
@@ -15,13 +15,17 @@ from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
 
 PRINTING = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENOSPC, errno.EAGAIN)
-"""What is wrong with standard output, when no file is named."""
+"""Errors of standard output, if an OSError names no file."""
 
 
 def guarded(arguments: Sequence[str], start_time: float) -> None:
-    """Run the verb that the arguments begin with; `start_time` is when the process did.
+    """Run the verb that is the first argument and exit with its status.
 
-    A user's mistake becomes one sentence and a non-zero exit; `--debug` shows tracebacks.
+    An error is printed as one sentence and the exit status is non-zero; with `--debug` it is raised.
+
+    Args:
+        arguments: the verb and its arguments.
+        start_time: when the process started, in seconds of `time.perf_counter`.
     """
     debug = "--debug" in arguments
     if debug:
@@ -38,7 +42,7 @@ def guarded(arguments: Sequence[str], start_time: float) -> None:
         fail(unknown_flag(error), 2)
     except click.ClickException as error:
         fail(error.format_message(), 2)
-    except click.Abort as error:  # what click makes of an interrupt
+    except click.Abort as error:  # click's exception for an interrupt
         interrupt = error.__cause__
         fail(str(interrupt or "") or "Interrupted.", interrupt.exit_code if isinstance(interrupt, Interrupted) else 130)
     except EntraxError as error:
@@ -51,7 +55,7 @@ def guarded(arguments: Sequence[str], start_time: float) -> None:
         if debug:
             raise
         if error.filename is None and error.errno not in PRINTING:
-            fail(f"The operating system refused what this needs: {error.strerror or error}.", 5)
+            fail(f"The operating system reports an error: {error.strerror or error}.", 5)
         fail(f"{error.filename or 'Standard output'} cannot be read or written ({error.strerror or error}).", 5)
     except Exception as error:
         if debug:
@@ -72,13 +76,13 @@ def _show_traceback(kind: type[BaseException], error: BaseException, trace: Trac
 
 
 def fail(sentence: str, code: int) -> None:
-    """Say why and leave."""
+    """Print an error and exit with the status `code`."""
     show(f"entrax: {sentence}", err=True)
     sys.exit(code)
 
 
 def unknown_flag(error: click.NoSuchOption) -> str:
-    """The sentence about a flag that the verb lacks: what it is called here if another library has it, else click's."""
+    """Return the error for an unknown flag, with entrax's name for it if known."""
     name, parameters = error.option_name, [] if error.ctx is None else error.ctx.command.params
     flags = {p.name: max(p.opts, key=len) for p in parameters}
     if "env" in flags and not flags["env"].startswith("-"):

@@ -1,4 +1,4 @@
-"""Standard output that holds one JSON object and nothing else, whatever an environment prints."""
+"""Keep everything but one JSON object off standard output."""
 
 import atexit
 import json
@@ -16,7 +16,10 @@ _answers: list[str] | None = None
 
 @contextmanager
 def json_alone() -> Iterator[None]:
-    """Send all that is printed to standard error, also by C code and worker processes, except for `print_json`."""
+    """Redirect standard output to standard error, except for `print_json`.
+
+    The output of C code and worker processes is redirected too.
+    """
     global _answers
     _answers, stdout, descriptor = [], sys.stdout, os.dup(1)
     stdout.flush()
@@ -36,7 +39,7 @@ def json_alone() -> Iterator[None]:
 
 
 def print_json(answer: Any) -> None:
-    """Print the answer of a verb with `--json` as valid JSON: in ASCII, and null for a number that is not finite."""
+    """Print the result of a verb as ASCII JSON, with null for non-finite numbers."""
     text = json.dumps(to_json(answer), allow_nan=False)
     if _answers is None:
         show(text)
@@ -45,7 +48,7 @@ def print_json(answer: Any) -> None:
 
 
 def _flush_c() -> None:
-    """Flush what C code has printed but not written yet."""
+    """Flush the buffers of C code."""
     import ctypes
 
     with suppress(OSError, TypeError, AttributeError):  # not every system gives access to its C library

@@ -1,4 +1,4 @@
-"""An answer of the planner as text: a headline, and a map with arrows and values, or a table of states."""
+"""The result of `entrax plan` as text: a map with arrows and values, or a table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,16 +23,16 @@ SHADES = ((0x2B, 0x1A, 0x4F), (0x2C, 0x52, 0x7F), (0x1F, 0x8A, 0x83), (0x6C, 0xB
 
 
 def headline(answer: dict[str, Any]) -> str:
-    """What was asked, in a line."""
-    asked = f"temperature {answer['temperature']:g}, discount {answer['discount']:g}"
+    """Return temperature, discount, horizon and convention as a line of text."""
+    settings = f"temperature {answer['temperature']:g}, discount {answer['discount']:g}"
     if answer["horizon"] is not None:
-        asked += f", {answer['horizon']} decisions"
+        settings += f", {answer['horizon']} decisions"
     convention = "entropy" if answer["convention"] == "entropy" else "KL-to-prior"
-    return f"{asked}, {convention} convention"
+    return f"{settings}, {convention} convention"
 
 
 def show(title: str, mdp: "FiniteMDP", layout: "Layout | None", answer: dict[str, Any]) -> None:
-    """Print the answer; colours are for terminals."""
+    """Print the answer, in colour on a terminal."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=240)
@@ -46,16 +46,16 @@ def show(title: str, mdp: "FiniteMDP", layout: "Layout | None", answer: dict[str
 
 
 def certificate(answer: dict[str, Any]) -> str:
-    """How good the answer is, and how it was found."""
-    found = f"{answer['method'] or 'backward recursion'}, {answer['iterations']} iterations"
+    """Return the bound on the error, the method and the iterations as text."""
+    method = f"{answer['method'] or 'backward recursion'}, {answer['iterations']} iterations"
     ended = "" if answer["converged"] else "; not converged"
     if not np.isfinite(answer["error_bound"]):
-        return f"(not certified: the error may be of any size; {found}{ended})"
-    return f"(error at most {answer['error_bound']:.1e}, {answer['error_norm']}; {found}{ended})"
+        return f"(not certified: the error may be of any size; {method}{ended})"
+    return f"(error at most {answer['error_bound']:.1e}, {answer['error_norm']}; {method}{ended})"
 
 
 def show_posterior(console: Console, layout: "Layout | None", posterior: dict[str, Any], terminal: np.ndarray) -> None:
-    """The evidence and its bound, and how optimistic the exact posterior is where."""
+    """Print the evidence, its bound, and the optimism of the exact posterior."""
     evidence, bound = posterior["log_evidence"], posterior["evidence_lower_bound"]
     console.print(f"\nlog evidence {evidence:.10g}, its variational bound {bound:.10g}", soft_wrap=True)
     console.print("policy of the exact posterior at the first decision, and its optimism:\n", soft_wrap=True)
@@ -70,20 +70,20 @@ def show_values(
     terminal: np.ndarray,
     name: str = "value",
 ) -> None:
-    """A map where there is one and it fits, else a table."""
+    """Print a map if there is one and it fits, else a table."""
     if layout is None:
         console.print(state_table(value, policy, terminal, name))
         return
     height, width = layout.state.shape
-    room, digits = console.width - 2, cell_width(value)
-    if height > MOST_ROWS or width * 3 > room:
+    space, digits = console.width - 2, cell_width(value)
+    if height > MOST_ROWS or width * 3 > space:
         console.print(f"The map of {height} × {width} cells is too large to print: --figure draws it.")
         return
     arrows, numbers = arrow_texts(layout, policy), number_texts(value)
     maps = [arrows]
-    if width * (digits + 5) <= room:
+    if width * (digits + 5) <= space:
         maps = [[f"{arrow} {number} " for arrow, number in zip(arrows, numbers, strict=True)]]
-    elif width * (digits + 1) <= room:
+    elif width * (digits + 1) <= space:
         maps.append([f"{number} " for number in numbers])  # one below the other where they don't fit together
     for number, texts in enumerate(maps):
         lines = map_lines(layout, value, terminal, texts)
@@ -92,18 +92,18 @@ def show_values(
 
 
 def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: Sequence[str]) -> list[Text]:
-    """One line for each row of the map, with the text of each state on a colour that is its value's."""
+    """Return a line for each row of the map, each state on the colour of its value."""
     live = value[~terminal]
     low, high = (float(live.min()), float(live.max())) if live.size else (0.0, 0.0)
-    whole = max(map(len, texts))
+    cell = max(map(len, texts))
     lines = []
     for number, row in enumerate(layout.state):
         line = Text("  ")
         for letter, state in zip(layout.rows[number], row, strict=True):
             if state < 0:
-                text, style = "█" * whole, Style(color="grey37")
+                text, style = "█" * cell, Style(color="grey37")
             elif terminal[state] or letter in "GX":
-                text, style = f"{letter:^{whole}}", Style(bold=True)
+                text, style = f"{letter:^{cell}}", Style(bold=True)
             else:
                 text = texts[state]
                 style = shade((value[state] - low) / (high - low) if high > low else 0.5, bold=letter == START)
@@ -113,36 +113,36 @@ def map_lines(layout: "Layout", value: np.ndarray, terminal: np.ndarray, texts: 
 
 
 def arrow_texts(layout: "Layout", policy: np.ndarray) -> list[str]:
-    """The likeliest moves of each state, two characters wide, after an S where episodes start."""
+    """Return the likeliest moves of each state, after an S where episodes start."""
     marks = np.where(layout.where(START), START, " ")
     return [f"{mark}{moves(row, layout.moves):>2}" for mark, row in zip(marks, policy, strict=True)]
 
 
 def number_texts(value: np.ndarray) -> list[str]:
-    """The values, all of one width."""
+    """Return the values as texts of one width."""
     width, digits = cell_width(value), decimals(value)
     return [f"{number:{width}.{digits}f}" for number in value]
 
 
 def moves(policy: np.ndarray, arrows: Sequence[str]) -> str:
-    """The arrows of the likeliest actions; • where three or more are as likely."""
+    """Return the arrows of the likeliest actions; • if there are three or more."""
     best = "".join(dict.fromkeys(arrows[a] for a in map(int, np.flatnonzero(policy >= NEARLY * policy.max()))))
     return best if len(best) <= 2 else "•"
 
 
 def decimals(value: np.ndarray) -> int:
-    """Digits after the point, so that about three figures of the largest value show."""
+    """Return the digits after the point that show three figures of the largest value."""
     largest = float(np.abs(value).max(initial=0))
     return 2 if largest == 0 else int(np.clip(2 - np.floor(np.log10(largest)), 0, 8))
 
 
 def cell_width(value: np.ndarray) -> int:
-    """Characters that every value fits."""
+    """Return the width in characters of the longest value."""
     return max(len(f"{number:.{decimals(value)}f}") for number in (value.min(), value.max(), 0.0))
 
 
 def shade(part: float, *, bold: bool) -> Style:
-    """Background from `SHADES`, at `part` of the way, with letters that stand out from it."""
+    """Return a background `part` of the way through `SHADES`, and legible letters."""
     at = part * (len(SHADES) - 1)
     lower = min(int(at), len(SHADES) - 2)
     mixed = [round(a + (at - lower) * (b - a)) for a, b in zip(SHADES[lower], SHADES[lower + 1], strict=True)]
@@ -151,7 +151,7 @@ def shade(part: float, *, bold: bool) -> Style:
 
 
 def state_table(value: np.ndarray, policy: np.ndarray, terminal: np.ndarray, name: str) -> Table:
-    """The first states: their value, likeliest action and its probability."""
+    """Return a table of the first states with value, likeliest action and probability."""
     table = Table("state", name, "action", "probability", box=None, pad_edge=True)
     for column in table.columns:
         column.justify = "right"

@@ -1,36 +1,27 @@
 """`entrax report`: write the report of a run."""
 
+from typing import Any
+
 import click
 
 from entrax.cli.output import print_json
-from entrax.cli.values import AgentName, agent_again
+from entrax.cli.shared_options import NAMED_AGAIN, OUTPUT, checkpoint
 
 
 @click.command("report")
 @click.argument("run")
-@click.option("--checkpoint", default="latest", show_default=True, help="latest, best, final or a checkpoint's name.")
+@checkpoint()
 @click.option("--video/--no-video", default=True, show_default=True, help="Film the policy.")
-@agent_again
-@click.option("--env", help="The environment again, when it is not one of entrax or Gymnasium.")
-@click.option("--env-arg", multiple=True, metavar="KEY=VALUE", help="An argument of the environment again; repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(
-    run: str,
-    checkpoint: str,
-    video: bool,
-    agent: AgentName | None,
-    env: str | None,
-    env_arg: tuple[str, ...],
-    as_json: bool,
-    debug: bool,
-) -> None:
+@NAMED_AGAIN
+@OUTPUT
+def command(run: str, **given: Any) -> None:
     """Write RUN's report.html, one file with figure, film, configuration and numbers."""
     from entrax.cli.finish import places, publish
     from entrax.environments.source import parse_env_args
     from entrax.training.run import load
 
-    loaded = load(run, checkpoint, agent=agent, env=env, env_args=parse_env_args(env_arg))
-    publish(loaded, video=video)
-    if as_json:
+    env_args = parse_env_args(given["env_args"])
+    loaded = load(run, given["checkpoint"], agent=given["agent"], env=given["env"], env_args=env_args)
+    publish(loaded, video=given["video"])
+    if given["as_json"]:
         print_json({"run": run} | places(loaded))

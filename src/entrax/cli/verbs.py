@@ -1,4 +1,4 @@
-"""The verbs as one click group; a verb's module is loaded when it is used or completed."""
+"""The verbs as one click group, each loaded when it is used or completed."""
 
 import importlib
 
@@ -8,11 +8,14 @@ from click.shell_completion import CompletionItem
 from entrax.cli import VERBS
 
 ARGUMENTS = "entrax.arguments"
-"""Where a context keeps what follows the verb: the flags of some verbs depend on it."""
+"""The key of a context under which the arguments after the verb are kept: some verbs' flags depend on them."""
 
 
 class Verbs(click.Group):
-    """The verbs. A module has a `command`, or a function `build(arguments)` that makes it."""
+    """The verbs of the command line.
+
+    A verb's module has a `command`, and a function `build(arguments)` that returns it if its flags depend on them.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*VERBS]

@@ -1,19 +1,21 @@
-"""`entrax verify`: is everything of a run whole?"""
+"""`entrax verify`: check that a run's files are undamaged."""
 
 import sys
 
 import click
 
 from entrax.cli.output import print_json
+from entrax.cli.shared_options import OUTPUT
 from entrax.errors import show
 
 
 @click.command("verify")
 @click.argument("run")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@OUTPUT
 def command(run: str, as_json: bool, debug: bool) -> None:
-    """Check every checkpoint of RUN, its replay log and its metrics against their hashes, and read its arrays.
+    """Check RUN's checkpoints, replay log and metrics for damage.
+
+    Files are compared with their hashes, and arrays are read.
 
     The exit status is 0 if every checkpoint is whole, and 1 if not.
     """

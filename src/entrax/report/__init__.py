@@ -1,1 +1,1 @@
-"""What a person looks at: the learning curve, the film, the report; all from what a run directory holds."""
+"""Figures, films and HTML reports, made from the files of a run's directory."""

@@ -1,4 +1,4 @@
-"""The figures of the studies on what a soft policy is good for, each drawn from its numbers alone."""
+"""The figures of the studies `any-direction` and `fine-tuning`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Numbers = Mapping[str, Any]
 
 
 def any_direction(axes: Any, numbers: Numbers) -> None:
-    """Paths from above of the first seed of both agents, and every seed's headings with their resultant length."""
+    """Draw paths of the first seed of both agents, and every seed's headings."""
     kinds = (("soft", COLOURS[0], "sampled"), ("deterministic", COLOURS[1], "mode"))
     starts = {kind: np.array(numbers[kind]["paths"], float) for kind, *_ in kinds}
     paths = {kind: each - each[:, :1] for kind, each in starts.items()}
@@ -24,8 +24,8 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
         axis.set_title(f"{numbers[kind]['agent']}, {how}: {len(paths[kind])} episodes of seed 0", loc="left")
     row = 0
     for kind, colour, _ in kinds:
-        found = numbers[kind]
-        for headings, length in zip(found["headings"], found["resultant"]["values"], strict=True):
+        result = numbers[kind]
+        for headings, length in zip(result["headings"], result["resultant"]["values"], strict=True):
             axes[2].plot(headings, np.full(len(headings), row), "|", color=colour, markersize=9, alpha=0.6)
             axes[2].text(188, row, f"R = {length:.2f}", va="center", fontsize=8, color=colour)
             row += 1
@@ -35,12 +35,12 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
 
 
 def fine_tuning(axes: Any, numbers: Numbers) -> None:
-    """Returns over the steps in the hallway, the steps every run needs, and their ratios to the soft arm's."""
+    """Draw returns in the hallway, the steps that every run needs, and their ratios."""
     names = {"low": "low α", "scratch": "from scratch"}
     colours = dict(zip(("soft", "low", "deterministic", "scratch"), COLOURS, strict=False))
     for place, (arm, colour) in enumerate(colours.items()):
         label, steps = names.get(arm, arm), np.array(numbers["steps"])
-        share = np.array(numbers["returns"][arm]) / np.array(numbers["wanted"])[:, None]
+        share = np.array(numbers["returns"][arm]) / np.array(numbers["target"])[:, None]
         low, middle, high = np.percentile(share.reshape(-1, len(steps)), [25, 50, 75], axis=0)
         axes[0].plot(steps, middle, color=colour, label=label)
         axes[0].fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -51,15 +51,15 @@ def fine_tuning(axes: Any, numbers: Numbers) -> None:
     axes[0].axhline(1, color=INK, linewidth=0.8, linestyle=":")
     axes[0].set(xlabel="steps in the hallway", ylim=(min(-0.1, axes[0].get_ylim()[0]), None))
     axes[0].xaxis.set_major_formatter(lambda at, _: steps_text(at))
-    axes[0].set_title("return, relative to the one that counts\n(median and middle half of runs)", loc="left")
+    axes[0].set_title("return, relative to the target\n(median and middle half of runs)", loc="left")
     axes[0].legend(frameon=False, fontsize=8)
     axes[1].set(yscale="log", xticks=range(4), xticklabels=[names.get(arm, arm) for arm in colours])
     axes[1].tick_params(axis="x", labelsize=8)
     _plain(axes[1].yaxis)
-    axes[1].set_title("steps until then (dots: runs, by\ndirection; bar: median seed)", loc="left")
-    for place, (arm, found) in enumerate(numbers["ratios"].items()):
-        error = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
-        axes[2].errorbar(found["value"], place, xerr=error, fmt="o", color=colours[arm], capsize=4)
+    axes[1].set_title("steps to the target (dots: runs, by\ndirection; bar: median seed)", loc="left")
+    for place, (arm, ratio) in enumerate(numbers["ratios"].items()):
+        error = [[ratio["value"] - ratio["low"]], [ratio["high"] - ratio["value"]]]
+        axes[2].errorbar(ratio["value"], place, xerr=error, fmt="o", color=colours[arm], capsize=4)
     axes[2].axvline(1, color=INK, linewidth=0.8, linestyle=":")
     axes[2].set(xscale="log", yticks=range(3), ylim=(2.5, -0.5))
     _plain(axes[2].xaxis)
@@ -68,7 +68,7 @@ def fine_tuning(axes: Any, numbers: Numbers) -> None:
 
 
 def _plain(axis: Any) -> None:
-    """Numbers in place of powers of ten, at 1, 2 and 5 of each, on a logarithmic axis."""
+    """Label a logarithmic axis with plain numbers at 1, 2 and 5 times powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -1,4 +1,4 @@
-"""Learning curves of several methods with their intervals, a panel for every task, and the performance profile."""
+"""The figure of `entrax compare`: learning curves and performance profiles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from entrax.report.curve import COLOURS, INK, steps_text
 from entrax.report.files import save_figure
 
 Band = Mapping[str, Sequence[float]]
-"""value, low and high at every point; of a learning curve, `steps` as well."""
+"""`value`, `low` and `high` at every point; a learning curve also has `steps`."""
 
 COLUMNS = 3
 
@@ -20,9 +20,15 @@ def compare_figure(
     profiles: Mapping[str, Band] | None = None,
     thresholds: Sequence[float] = (),
 ) -> None:
-    """Draw `curves` by task and method into an image at `path`, and below or beside them the `profiles` by method.
+    """Draw learning curves and performance profiles into an image at `path`.
 
-    Lines are interquartile means over seeds, shades their 95 per cent intervals, point by point.
+    Lines are interquartile means over seeds, shades their pointwise 95 per cent intervals.
+
+    Args:
+        curves: learning curves by task and method.
+        path: of the image; its ending chooses the format.
+        profiles: performance profiles by method; None for no such panel.
+        thresholds: the scaled scores at which the profiles are given.
     """
     import matplotlib
 

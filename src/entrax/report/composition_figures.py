@@ -1,4 +1,4 @@
-"""The figures of the studies on composition and on performance, each drawn from its numbers alone."""
+"""The figures of the studies `composition` and `performance`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Numbers = Mapping[str, Any]
 
 
 def composition(axes: Any, numbers: Numbers) -> None:
-    """Paths of the first seed, returns of every arm and seed, and the bound beside the measured gap."""
+    """Draw paths of the first seed, returns of all arms, and the bound over the gap."""
     x, y = numbers["aim"]
     colours = dict(zip(("composed", "x alone", "y alone", "trained on both"), COLOURS, strict=False))
     for arm, colour in colours.items():
@@ -23,15 +23,15 @@ def composition(axes: Any, numbers: Numbers) -> None:
     axes[0].axvline(x, color=INK, linewidth=0.8, linestyle=":")
     axes[0].axhline(y, color=INK, linewidth=0.8, linestyle=":")
     axes[0].set(xlabel="x", ylabel="y", aspect="equal")
-    what = "the combined task, from above, seed 0\n(a dot: start; dotted: the lines)"
-    axes[0].set_title(what, loc="left", fontsize=10)
+    title = "the combined task, from above, seed 0\n(dot: start; dotted: the lines)"
+    axes[0].set_title(title, loc="left", fontsize=10)
     axes[0].legend(frameon=False, fontsize=8)
 
     names = list(numbers["arms"])
     for place, arm in enumerate(names):
-        found, colour = numbers["arms"][arm], colours.get(arm, COLOURS[5])
-        axes[1].bar(place, found["median"], color=colour, alpha=0.35)
-        axes[1].plot(place + np.linspace(-0.2, 0.2, len(found["values"])), found["values"], "o", color=colour, ms=4)
+        result, colour = numbers["arms"][arm], colours.get(arm, COLOURS[5])
+        axes[1].bar(place, result["median"], color=colour, alpha=0.35)
+        axes[1].plot(place + np.linspace(-0.2, 0.2, len(result["values"])), result["values"], "o", color=colour, ms=4)
     axes[1].set_xticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names], fontsize=8)
     axes[1].set_title("return in the combined task\n(bar: median, dots: seeds)", loc="left", fontsize=10)
 
@@ -42,17 +42,17 @@ def composition(axes: Any, numbers: Numbers) -> None:
     ends = [min([0.0, *gap["value"]]), max(bound["value"]) * 1.05]
     axes[2].plot(ends, ends, "-", color=INK, linewidth=0.8, label="the gap equals the bound")
     axes[2].axvline(0, color=INK, linewidth=0.8, linestyle=":")
-    axes[2].set(xlabel="measured: trained on both, less composed", ylabel="bound, estimated", ylim=(0, None))
-    axes[2].set_title("discounted soft return given up\n(a dot a seed, ± standard error)", loc="left", fontsize=10)
+    axes[2].set(xlabel="measured: trained on both, minus composed", ylabel="bound, estimated", ylim=(0, None))
+    axes[2].set_title("discounted soft return lost\n(dots: seeds, ± standard error)", loc="left", fontsize=10)
     axes[2].legend(frameon=False, fontsize=8)
 
 
 def performance(axes: Any, numbers: Numbers) -> None:
-    """Learning curves, scores of every seed, and how likely SAC improves on each of the others."""
+    """Draw learning curves, and the probability that SAC improves on each other agent."""
     names = list(numbers["agents"])
-    for axis, (task, found) in zip(axes, numbers["curves"].items(), strict=False):
+    for axis, (task, curves) in zip(axes, numbers["curves"].items(), strict=False):
         for name, colour in zip(names, COLOURS, strict=False):
-            band = found[name]
+            band = curves[name]
             axis.plot(band["steps"], band["value"], color=colour, label=name)
             axis.fill_between(band["steps"], band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
         axis.set_xlabel("environment steps")
@@ -73,5 +73,5 @@ def performance(axes: Any, numbers: Numbers) -> None:
     axes[-1].axvline(0.5, color=INK, linewidth=0.8, linestyle=":")
     axes[-1].set(xlim=(-0.03, 1.03), yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5))
     axes[-1].set_yticklabels([f"{ours} over\n{row['over']}" for row in rows], fontsize=8)
-    what = "probability of improvement, 95 % interval\n(disc: mean return, diamond: last)"
-    axes[-1].set_title(what, loc="left", fontsize=10)
+    title = "probability of improvement, 95 % interval\n(disc: mean return, diamond: last)"
+    axes[-1].set_title(title, loc="left", fontsize=10)

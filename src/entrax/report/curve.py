@@ -14,16 +14,17 @@ Rows = Sequence[Mapping[str, Any]]
 COLOURS = ("#1f5fa8", "#d1495b", "#2a9d5c", "#8a5fbf", "#e08e2b", "#4a4a4a")
 PANELS = (("entropy", "entropy of the policy"), ("temperature", "temperature"), ("critic_loss", "critic loss"))
 INK = "#333333"
-BAND = (10.0, 90.0)  # percentiles of an evaluation's episodes: unlike mean ± std, never beyond what was reached
+BAND = (10.0, 90.0)  # percentiles of an evaluation's episodes: unlike mean ± std, never beyond the returns
 WINDOW = 1 / 15  # of the training rows, averaged for the smooth line
-DECADES = 2.0  # a positive quantity that ranges further is drawn on a logarithmic axis
+DECADES = 2.0  # a positive quantity with a larger range is drawn on a logarithmic axis
 
 
 def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
     """Draw the metrics rows of each named run into a PNG at `path`.
 
-    Above: the return of training episodes (faint, and smoothed) and of evaluations (points, with the middle 80 per cent
-    of their episodes) over environment steps. Below: entropy, temperature and critic loss, where the rows have them.
+    The upper panel has the returns of training episodes (faint, and smoothed) and of evaluations (points, with the
+    middle 80 per cent of their episodes) over environment steps. The lower panels have entropy, temperature and critic
+    loss, if the rows have them.
     """
     import matplotlib
 
@@ -55,13 +56,13 @@ def learning_curve(runs: Mapping[str, Rows], path: Path, title: str) -> None:
 
 
 def series(rows: Rows, key: str) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]]:
-    """Steps and values of the rows that have a number under `key`."""
+    """Return steps and values of the rows that have a number under `key`."""
     points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
     return np.array([step for step, _ in points], float), np.array([value for _, value in points], float)
 
 
 def smooth(values: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-    """The centred moving average over a fixed part of all rows; at the ends over what there is of the window."""
+    """Return the centred moving average; windows are shorter at the ends."""
     half = int(len(values) * WINDOW / 2)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     start = np.maximum(np.arange(len(values)) - half, 0)
@@ -106,7 +107,7 @@ def _dress(axis: Any, last: int) -> None:
 
 
 def steps_text(steps: float) -> str:
-    """A number of steps as an axis shows it: 500, 20k, 1.5M."""
+    """Return a number of steps as the label of an axis: 500, 20k, 1.5M."""
     if steps >= 1e6:
         return f"{steps / 1e6:g}M"
     return f"{steps / 1e3:g}k" if steps >= 1e3 else f"{steps:g}"

@@ -1,4 +1,4 @@
-"""How figures reach the disk: whole or not at all."""
+"""Write figures to disk atomically."""
 
 import io
 from pathlib import Path
@@ -11,13 +11,16 @@ from entrax.runs.records import publish_bytes
 def save_figure(figure: Any, path: Path, dpi: int = 130) -> None:
     """Write a Matplotlib figure in the format that `path` ends with, PNG by default.
 
-    Texts, which may come from a run's files, are drawn as they are: none is taken as a formula.
-    Raises EntraxError for a format that Matplotlib does not know, and CannotWrite.
+    Texts may come from a run's files and are drawn literally, never as formulas.
+
+    Raises:
+        EntraxError: for a format that Matplotlib does not know.
+        CannotWrite: if the file cannot be written.
     """
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        if text.get_text() and "\\mathdefault" not in text.get_text():  # Matplotlib writes it on logarithmic axes
+        if text.get_text() and "\\mathdefault" not in text.get_text():  # Matplotlib's own markup on logarithmic axes
             text.set(text=plain(text.get_text()), parse_math=False)
     drawn = io.BytesIO()
     try:

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file that needs nothing else."""
+"""The report of a run: one HTML file that loads no other."""
 
 import base64
 import html
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from entrax.errors import plain
+from entrax.report.results import final_evaluations, success_text
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import publish_bytes, read_whole
 
@@ -22,22 +23,25 @@ td:first-child { color: #666; white-space: nowrap; } .big td { font-size: 1.1rem
 """
 
 
-LARGEST_PICTURE = 256 * 2**20  # bytes; also of a film
+LARGEST_PICTURE = 256 * 2**20  # bytes of a figure or a film
 NAMES = {"mode": "return of the mode", "sampled": "of sampled actions", "best": "of the best checkpoint"}
 TERMS = """A return is the sum of the rewards of an episode, without discount; ± is the standard deviation over
-episodes. The mode is the action that the policy prefers; sampled actions are drawn from the policy, as in training. The
-best checkpoint is the one with the highest mean return in the evaluations while training; the episodes at the end have
-other seeds than those."""
-CURVE = """Points are evaluations while training; the shade holds 80 % of their episodes. The thin line shows the
-returns of training episodes, smoothed. The panels below show what the agent reports of its learning."""
+episodes. The mode is the most likely action of the policy; sampled actions are drawn from the policy, as in training.
+The best checkpoint has the highest mean return of the evaluations during training; the episodes at the end have other
+seeds."""
+CURVE = """Points are evaluations during training; the shade holds 80 % of their episodes. The thin line shows the
+smoothed returns of training episodes. The panels below show metrics of the agent."""
 
 
 def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
-    """Write report.html from what the run directory holds; `no_video` says why there is no film. Returns its path."""
+    """Write report.html from the files of a run and return its path.
+
+    `no_video` says why there is no film.
+    """
     config = run.config
     title = f"{config['environment']['id']} · {config['agent']} · seed {config['seed']}"
     events = run.events()
-    parts = [f"<h1>{html.escape(title)}</h1>", _origin(events), _table(_numbers(run, events), "big"), f"<p>{TERMS}</p>"]
+    parts = [f"<h1>{html.escape(title)}</h1>", _origin(events), _table(_numbers(run), "big"), f"<p>{TERMS}</p>"]
     if run.figure.is_file():
         parts += [f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">', f"<p>{CURVE}</p>"]
     if run.video.is_file():
@@ -54,8 +58,11 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     ):
         if values:
             parts += [f"<h2>{heading}</h2>", _table(values)]
-    told = [f"step {e.get('step') or 0:,}: {e['message']}" for e in events if "message" in e]
-    parts += ["<h2>Events</h2>", *(f"<p>{html.escape(event)}</p>" for event in told or ["No warning and no fault."])]
+    messages = [f"step {e.get('step') or 0:,}: {e['message']}" for e in events if "message" in e]
+    parts += [
+        "<h2>Events</h2>",
+        *(f"<p>{html.escape(event)}</p>" for event in messages or ["No warning and no fault."]),
+    ]
     head = (
         f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     )
@@ -67,27 +74,24 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
 
 
 def _origin(events: Sequence[Mapping[str, Any]]) -> str:
-    """The command that made the run, and when; nothing for a run of an older version."""
+    """Return the command that started the run, and when; empty for older runs."""
     for event in events:
         if event.get("kind") == "started":
             date = str(event["time"]["date"]).replace("T", " ").replace("+00:00", " UTC")
-            return f"<p>Trained by <code>{html.escape(event['command'])}</code>, begun on {html.escape(date)}.</p>"
+            return f"<p>Trained by <code>{html.escape(event['command'])}</code>, started on {html.escape(date)}.</p>"
     return ""
 
 
-def _numbers(run: RunDirectory, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _numbers(run: RunDirectory) -> dict[str, Any]:
     rows = run.metrics()
     numbers: dict[str, Any] = {}
-    steps = run.config["training"]["steps"]
-    ended = [e for e in events if e.get("kind") == "evaluation" and e.get("step", steps) == steps]
-    for which, last in {e.get("which", e["policy"]): e for e in ended}.items():
-        rate = f", {last['success_rate']:.0%} successful" if "success_rate" in last else ""
-        result = "not finite" if None in (last["mean"], last["std"]) else f"{last['mean']:.1f} ± {last['std']:.1f}"
-        numbers[NAMES[which]] = f"{result} ({last['episodes']} episodes{rate})"
+    for name, row in final_evaluations(run).items():
+        result = "not finite" if None in (row["mean"], row["std"]) else f"{row['mean']:.1f} ± {row['std']:.1f}"
+        numbers[NAMES[name]] = f"{result} ({row['episodes']} episodes{success_text(row.get('success_rate'))})"
     evaluations = [row for row in rows if "evaluation" in row and row["evaluation"]["mean"] is not None]
     if evaluations:
         best = max(evaluations, key=lambda row: row["evaluation"]["mean"])
-        numbers["best while training"] = f"{best['evaluation']['mean']:.1f} at step {best['step']:,}"
+        numbers["best during training"] = f"{best['evaluation']['mean']:.1f} at step {best['step']:,}"
     trained = [row for row in rows if "evaluation" not in row]
     if trained:
         last, seconds = trained[-1], trained[-1]["time"]["seconds"]

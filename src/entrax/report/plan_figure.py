@@ -1,4 +1,4 @@
-"""The figure of a plan: value and policy, the policy's entropy, and the exact posterior where it was asked for."""
+"""The figure of `entrax plan`: value, policy, entropy and exact posterior."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from entrax.report.files import save_figure
 INK, SOFT_INK = "#333333", "#6b6f76"
 WALL, GROUND = "#3b3f45", "#f3f0e8"
 GOAL, PIT = "#c8920a", "#b23a48"
-MOST_ARROWS = 42  # along a side; on larger maps every second, third, … cell has its arrows, and no cell its lines
-LEAST = 0.005  # probability from which an action has an arrow
-MOST_STATES = 2000  # up to which policies are drawn as images when there is no map
-LONG, WIDE = 0.44, 0.13  # of a certain action's arrow: length and half its width, in cells
+MOST_ARROWS = 42  # along a side; larger maps have arrows in every second, third, … cell and no grid lines
+LEAST = 0.005  # probability above which an action has an arrow
+MOST_STATES = 2000  # up to which a policy is drawn as an image if there is no map
+LONG, WIDE = 0.44, 0.13  # length and half the width of the arrow of probability 1, in cells
 HEAD = 0.72  # inches above the panels, for the title
 STYLE: Any = {
     "font.size": 10,
@@ -30,7 +30,10 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Grid:
-    """A map: its letters, the state of each cell (−1 in walls), and the (row, column) step of each action."""
+    """A map of cells.
+
+    `state` is the state of each cell, −1 in walls; `directions` are the (row, column) steps of the actions.
+    """
 
     letters: Sequence[str]
     state: Int[np.ndarray, "height width"]
@@ -43,12 +46,12 @@ class Grid:
 
     @property
     def stride(self) -> int:
-        """Cells from one that has arrows to the next; 1 where cells are large enough on the page for all."""
+        """The distance between cells with arrows, in cells; 1 if all have them."""
         return -(-max(self.state.shape) // MOST_ARROWS)
 
 
 class Panel(NamedTuple):
-    """Numbers of each state, the colours and range they are drawn in, and a policy to go with them."""
+    """Numbers of the states, their colours and range, and a policy to draw with them."""
 
     label: str
     numbers: Float[np.ndarray, " state"]
@@ -66,7 +69,9 @@ def plan_figure(
     terminal: Bool[np.ndarray, " state"],
     grid: Grid | None = None,
 ) -> None:
-    """Draw `answer` (`value`, `policy`, and `posterior` with `optimism` and `policy`) into a PNG, SVG or PDF.
+    """Draw the result of `entrax plan` into a PNG, SVG or PDF.
+
+    `answer` has `value` and `policy`, and may have `posterior` with `optimism` and `policy`.
 
     On a grid the area of an arrow is its action's probability. Without one, states run along the axis.
     """
@@ -93,7 +98,7 @@ def plan_figure(
 
 
 def panels_of(answer: Mapping[str, Any], terminal: Bool[np.ndarray, " state"]) -> list[Panel]:
-    """What is drawn, from left to right."""
+    """Return the panels of the figure, from left to right."""
     value, policy = answer["value"], np.where(terminal[:, None], 0.0, answer["policy"])
     most = float(np.log(policy.shape[1])) or 1.0
     panels = [
@@ -109,20 +114,20 @@ def panels_of(answer: Mapping[str, Any], terminal: Bool[np.ndarray, " state"]) -
 
 
 def span(numbers: Float[np.ndarray, " state"]) -> tuple[float, float]:
-    """Their range, or one about them when they are all the same."""
+    """Return the range of the numbers, widened if they are all equal."""
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return (low, high) if high - low > 1e-9 * max(abs(low), abs(high)) else (low - 0.5, high + 0.5)
 
 
 def entropies(policy: Float[np.ndarray, "state action"]) -> Float[np.ndarray, " state"]:
-    """−Σ π log π of each state, in nats."""
+    """Return −Σ π log π of each state, in nats."""
     taken = policy > 0
     return -np.sum(np.where(taken, policy * np.log(np.where(taken, policy, 1)), 0), axis=1)
 
 
 def size(panels: Sequence[Panel], grid: Grid | None) -> tuple[float, float]:
-    """Width and height in inches: panels of the map's shape, none too small to read."""
+    """Return width and height in inches, for panels of the map's shape."""
     if grid is None:
         return 9.0, 1.2 + 1.7 * len(curves_and_images(panels))
     height, width = grid.state.shape
@@ -169,7 +174,7 @@ def _two(low: str, high: str) -> Any:
 
 
 def _draw_letters(axis: Any, grid: Grid) -> None:
-    """A star in goals, a cross in pits, a ring in starts; their size follows the cells'."""
+    """Draw a star in goals, a cross in pits and a ring in starts."""
     area = (310.0 / min(max(grid.state.shape), MOST_ARROWS)) ** 2 / 6
     marks: tuple[tuple[str, dict[str, Any]], ...] = (
         ("G", {"marker": "*", "color": GOAL, "s": area}),
@@ -185,7 +190,7 @@ def _draw_letters(axis: Any, grid: Grid) -> None:
 
 
 def _draw_arrows(axis: Any, grid: Grid, panel: Panel, live: Bool[np.ndarray, "height width"]) -> None:
-    """A triangle for each action of each cell, of an area that is its probability; light on dark and dark on light."""
+    """Draw a triangle for each action of each cell, with its probability as area."""
     from matplotlib.collections import PolyCollection
 
     assert panel.policy is not None
@@ -207,7 +212,7 @@ def _draw_arrows(axis: Any, grid: Grid, panel: Panel, live: Bool[np.ndarray, "he
 
 
 def curves_and_images(panels: Sequence[Panel]) -> list[tuple[Panel, bool]]:
-    """Each panel, and again with True where its policy is drawn as well."""
+    """Return each panel with False, and again with True if its policy is drawn too."""
     rows = []
     for panel in panels:
         rows.append((panel, False))
@@ -217,7 +222,7 @@ def curves_and_images(panels: Sequence[Panel]) -> list[tuple[Panel, bool]]:
 
 
 def _draw_states(figure: Any, panels: Sequence[Panel]) -> None:
-    """Curves over the states, and each policy as an image below its numbers."""
+    """Draw curves over the states, and each policy as an image below its numbers."""
     rows = curves_and_images(panels)
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (panel, is_policy) in zip(axes, rows, strict=True):

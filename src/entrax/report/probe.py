@@ -1,6 +1,8 @@
-"""`python -m entrax.report.probe`: draws one picture of an environment, whose source it reads as JSON, and exits.
+"""`python -m entrax.report.probe`: render one picture of an environment.
 
-A film is tried here first, in a process of its own, because a broken OpenGL may end the process that tries it.
+The environment is given as JSON on standard input.
+
+Rendering is tried in a process of its own because a broken OpenGL may end the process.
 """
 
 import json
@@ -10,7 +12,7 @@ from entrax.environments.source import EnvSource
 
 
 def main() -> None:
-    """Print why the environment does not render, if it does not, and say so by the exit status."""
+    """Render once; on failure print the error and exit with status 1."""
     try:
         env = EnvSource.from_process(json.load(sys.stdin)).make(render_mode="rgb_array")
         env.reset(seed=0)

@@ -1,4 +1,4 @@
-"""The figures of the studies on `entrax/TwoPassage-v0`, each drawn from its numbers alone."""
+"""The figures of the studies `two-passages` and `robustness`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,22 +22,24 @@ CURVES = 4  # panels of curves
 
 
 def two_passages(axes: Any, numbers: Numbers) -> None:
-    """Paths from above of the first seed of both agents, shares of the passages, and success with one closed."""
+    """Draw paths of the first seed, shares of passages, and success with one closed."""
     kinds = (("soft", COLOURS[0], "sampled"), ("deterministic", COLOURS[1], "mode"))
     for place, (kind, colour, how) in enumerate(kinds):
-        found = numbers[kind]
+        result = numbers[kind]
         _plan(axes[place], ANT_SCALE if numbers["body"] == "ant" else 1.0)
-        for path in np.array(found["paths"], float):
+        for path in np.array(result["paths"], float):
             axes[place].plot(path[:, 0], path[:, 1], color=colour, linewidth=0.7, alpha=0.5)
-        axes[place].set_title(f"{found['agent']}, {how}: {len(found['paths'])} rollouts of seed 0", loc="left")
-        at = place + np.linspace(-0.3, 0.3, len(found["left"]))
-        axes[2].bar(at, found["left"], width=0.1, color=colour, label=f"{found['agent']}, left")
-        axes[2].bar(at, found["right"], 0.1, found["left"], color=colour, alpha=0.35, label=f"{found['agent']}, right")
-        courses = np.array(found["course"], float)
+        axes[place].set_title(f"{result['agent']}, {how}: {len(result['paths'])} rollouts of seed 0", loc="left")
+        at = place + np.linspace(-0.3, 0.3, len(result["left"]))
+        axes[2].bar(at, result["left"], width=0.1, color=colour, label=f"{result['agent']}, left")
+        axes[2].bar(
+            at, result["right"], 0.1, result["left"], color=colour, alpha=0.35, label=f"{result['agent']}, right"
+        )
+        courses = np.array(result["course"], float)
         middles = (np.arange(courses.shape[1]) + 0.5) * numbers["budget"] / courses.shape[1]
         for course in courses:
             axes[3].plot(middles, course, color=colour, linewidth=0.7, alpha=0.4)
-        axes[3].plot(middles, _mean(courses), color=colour, linewidth=2.2, label=found["agent"])
+        axes[3].plot(middles, _mean(courses), color=colour, linewidth=2.2, label=result["agent"])
     axes[2].set(xticks=[0, 1], xticklabels=[numbers[kind]["agent"] for kind, *_ in kinds], ylim=(0, 1.3))
     axes[2].set_title("passage taken first: a bar for each seed\n(rest: neither)", loc="left")
     axes[2].legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
@@ -48,7 +50,7 @@ def two_passages(axes: Any, numbers: Numbers) -> None:
 
 
 def robustness(axes: Any, numbers: Numbers) -> None:
-    """Relative return over severity, areas, what a blocked way leaves, and recoveries, of the seeds that match."""
+    """Draw relative returns, areas, returns with a passage closed, and recoveries."""
     arms = numbers["arms"]
     families = list(arms["soft"]["areas"])
     groups = {name.replace("_", " "): [name] for name in families}
@@ -78,19 +80,19 @@ def robustness(axes: Any, numbers: Numbers) -> None:
         axis.set_title(title, loc="left", fontsize=10)
     axes[CURVES].set_xlabel("hollow: a seed that does not match")
     for axis, course, title in (
-        (axes[CURVES + 2], "regained_blocked", "regained after a blocked way is seen"),
-        (axes[CURVES + 3], "regained_wild", "regained after the motors ran wild"),
+        (axes[CURVES + 2], "regained_blocked", "regained after a closed passage is seen"),
+        (axes[CURVES + 3], "regained_wild", "regained after random actions"),
     ):
         for arm, (colour, line) in STYLES.items():
-            there = [each for each, ok in zip(arms[arm][course], _matched(arms[arm]), strict=True) if ok and each]
-            if there:
-                _band(axis, range(len(there[0])), np.array(there, float), colour, line, LABELS.get(arm, arm))
+            matched = [each for each, ok in zip(arms[arm][course], _matched(arms[arm]), strict=True) if ok and each]
+            if matched:
+                _band(axis, range(len(matched[0])), np.array(matched, float), colour, line, LABELS.get(arm, arm))
         axis.set(xlabel="steps after", ylim=(-0.35, 1.05))
         axis.set_title(title, loc="left", fontsize=10)
 
 
 def _plan(axis: Any, scale: float) -> None:
-    """Walls, goal, and where plugs would be."""
+    """Draw walls, goal and the places of the plugs."""
     for colour, alpha, boxes in (("#8a8d95", 1.0, WALLS), (COLOURS[4], 0.25, PLUGS)):
         for (x0, y0), (x1, y1) in scale * boxes:
             axis.fill([x0, x1, x1, x0], [y0, y0, y1, y1], color=colour, alpha=alpha, linewidth=0)
@@ -105,14 +107,14 @@ def _matched(arm: Mapping[str, Any]) -> Any:
 
 
 def _mean(courses: Float[np.ndarray, "seed part"]) -> Float[np.ndarray, " part"]:
-    """Over the seeds that have a number; NaN where none has."""
+    """Return the mean over the seeds that have a number; NaN if none has."""
     known = np.isfinite(courses)
     count = known.sum(axis=0)
     return np.where(count, np.where(known, courses, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _band(axis: Any, x: Any, curves: Float[np.ndarray, "seed x"], colour: str, line: str, label: str) -> None:
-    """Median and range over seeds."""
+    """Draw median and range over seeds."""
     if not len(curves):
         axis.plot([], [], line, color=colour, label=f"{label} (no seed matches)")
         return

@@ -1,4 +1,4 @@
-"""Return against severity, one panel for each family of perturbation."""
+"""The figure of `entrax stress`: return over severity for each family."""
 
 import textwrap
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from entrax.report.curve import COLOURS, INK
 from entrax.report.files import save_figure
 
 COLUMNS = 4
-WRAP = 34  # characters of the line that says what severity 1 is
+WRAP = 34  # characters of a line below a panel
 
 
 def stress_figure(records: Mapping[str, Mapping[str, Any]], path: Path, title: str) -> None:
-    """Draw the records (`Stress.to_json`) of one or several policies into a PNG at `path`.
+    """Draw the records (`Stress.to_json`) of policies into a PNG at `path`.
 
-    Each panel: the mean return over severity with its 95 % interval, the unperturbed return dashed, and what severity 1
-    means. The normalised areas stand in the panel's corner, in the order of the policies. Variants of the environment
-    have a panel of their own.
+    A panel has the mean return over severity with its 95 % interval, the unperturbed return (dashed), the meaning of
+    severity 1, and in its corner the normalised areas in the order of the policies. Variants of the environment have a
+    panel of their own.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""The figures of the studies, each drawn from its numbers alone."""
+"""The figures of the studies, drawn from their numbers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ from entrax.report.robustness_figures import robustness, two_passages
 
 Numbers = Mapping[str, Any]
 COLUMNS = 4  # panels side by side
-SMALLEST = 1e-17  # what a difference of 0 is drawn as on a logarithmic axis
+SMALLEST = 1e-17  # stands for a difference of 0 on a logarithmic axis
 
 
-def draw_study(outcome: Mapping[str, Any], path: Path) -> None:
-    """Draw a study's outcome, as in its numbers.json, into a PNG at `path`."""
+def draw_study(result: Mapping[str, Any], path: Path) -> None:
+    """Draw a study's result, as in its numbers.json, into a PNG at `path`."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -26,49 +26,49 @@ def draw_study(outcome: Mapping[str, Any], path: Path) -> None:
 
     style: Any = {"font.size": 10, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
     with pyplot.rc_context(style | {"axes.edgecolor": "#999999"}):
-        panels, draw = FIGURES[outcome["study"]]
+        panels, draw = FIGURES[result["study"]]
         rows, columns = -(-panels // COLUMNS), min(panels, COLUMNS)
         figure, grid = pyplot.subplots(
             rows, columns, figsize=(4.6 * columns, 4.0 * rows), layout="constrained", squeeze=False
         )
         axes = grid.flat[:panels]
-        draw(axes, outcome["numbers"])
+        draw(axes, result["numbers"])
         for axis in axes:
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.3, linewidth=0.6)
             axis.set_axisbelow(True)
-        title = f"{outcome['study']}: {outcome['verdict']}"
+        title = f"{result['study']}: {result['verdict']}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         save_figure(figure, path)
         pyplot.close(figure)
 
 
 def temperature_limit(axes: Any, numbers: Numbers) -> None:
-    """Value gap, loss and disagreement over the temperature."""
+    """Draw value gap, loss and disagreement over the temperature."""
     alpha = numbers["temperatures"]
-    for place, (name, found) in enumerate(numbers["problems"].items()):
+    for place, (name, problem) in enumerate(numbers["problems"].items()):
         lake = not name.startswith("random")
         colour = COLOURS[0] if lake else COLOURS[4]
         label = name if lake else ("random problems" if name == "random 0" else None)
         zorder = 5 - place
         axes[0].plot(
-            alpha, np.maximum(found["value_gap"], 1e-9), "o-", color=colour, markersize=3, label=label, zorder=zorder
+            alpha, np.maximum(problem["value_gap"], 1e-9), "o-", color=colour, markersize=3, label=label, zorder=zorder
         )
         if name in ("FrozenLake", "random 0"):
-            axes[0].plot(alpha, found["bound"], ":", color=colour, label=f"α log|A|/(1−γ), {label}")
-        axes[1].plot(alpha, np.maximum(found["loss"], 1e-9), "o-", color=colour, markersize=3, zorder=zorder)
-        axes[2].plot(alpha, np.maximum(found["policy_difference"], SMALLEST), "o-", color=colour, markersize=3)
+            axes[0].plot(alpha, problem["bound"], ":", color=colour, label=f"α log|A|/(1−γ), {label}")
+        axes[1].plot(alpha, np.maximum(problem["loss"], 1e-9), "o-", color=colour, markersize=3, zorder=zorder)
+        axes[2].plot(alpha, np.maximum(problem["policy_difference"], SMALLEST), "o-", color=colour, markersize=3)
     for axis in axes:
         axis.set(xscale="log", yscale="log", xlabel="temperature α")
         axis.invert_xaxis()
     axes[0].set_title("soft value above the hard one", loc="left")
     axes[0].legend(frameon=False, fontsize=8)
-    axes[1].set_title("return given up\n(1: as much as the uniform policy gives up)", loc="left")
+    axes[1].set_title("return lost\n(1: as much as the uniform policy loses)", loc="left")
     axes[2].set_title("π at temperature α against π of r/α:\nlargest difference of a probability", loc="left")
 
 
 def ties(axes: Any, numbers: Numbers) -> None:
-    """Measured odds over the advantage, and the share of the hard plan."""
+    """Draw the measured odds over the advantage, and the shares of both plans."""
     rows = numbers["rows"]
     for place, alpha in enumerate(sorted({row["alpha"] for row in rows})):
         here = [row for row in rows if row["alpha"] == alpha]
@@ -92,15 +92,15 @@ def ties(axes: Any, numbers: Numbers) -> None:
 
 
 def policy_gradient_is_soft_q(axes: Any, numbers: Numbers) -> None:
-    """The terms along training, on policy and off, and how exactly the identities hold."""
+    """Draw the terms along training, on and off policy, and errors of the identities."""
     for axis, name, label in ((axes[0], "on_policy", "on policy"), (axes[1], "off_policy", "uniform behaviour")):
-        for place, (term, what) in enumerate(
+        for place, (term, text) in enumerate(
             (("soft_q", "soft Q-learning"), ("policy_term", "α · policy gradient"), ("value_term", "fit of the value"))
         ):
             courses = np.array([[point[term] for point in run[name]] for run in numbers["training"]])
             thousands = np.arange(1, courses.shape[1] + 1) * 1.024
             look = {"linestyle": "-" if place < 2 else "--", "zorder": 3 + place}
-            axis.plot(thousands, np.median(courses, axis=0), color=COLOURS[place], label=what, **look)
+            axis.plot(thousands, np.median(courses, axis=0), color=COLOURS[place], label=text, **look)
             low, high = courses.min(axis=0), courses.max(axis=0)
             axis.fill_between(thousands, low, high, color=COLOURS[place], alpha=0.15, linewidth=0)
         axis.set(yscale="log", xlabel="thousand steps of soft Q-learning", ylabel="norm of the gradient")
@@ -121,7 +121,7 @@ def policy_gradient_is_soft_q(axes: Any, numbers: Numbers) -> None:
 
 
 def variance(axes: Any, numbers: Numbers) -> None:
-    """Every problem's variances relative to the first estimator's, and samples beside the sums."""
+    """Draw relative variances of every problem, and sampled over exact variances."""
     names = list(numbers["variance"])
     base = np.array(numbers["variance"][names[0]])
     for place, name in enumerate(names):
@@ -130,7 +130,7 @@ def variance(axes: Any, numbers: Numbers) -> None:
         axes[0].plot(np.median(ratio), place, "|", color=COLOURS[1], markersize=22, markeredgewidth=2.5)
     axes[0].set(xscale="log", yticks=range(len(names)), yticklabels=names)
     axes[0].invert_yaxis()
-    axes[0].set_title("variance, relative to the whole return\n(a dot a problem, a bar the median)", loc="left")
+    axes[0].set_title("variance, relative to the whole return\n(dots: problems, bar: median)", loc="left")
     for place, name in enumerate(names):
         x, y = numbers["variance"][name][0], numbers["sampled"][name]["variance"]
         axes[1].plot(x, y, "so^Dv*"[place % 6], color=COLOURS[place % 6], label=name)
@@ -141,11 +141,11 @@ def variance(axes: Any, numbers: Numbers) -> None:
 
 
 def certainty_equivalence(axes: Any, numbers: Numbers) -> None:
-    """Distances to the model's value and to the truth over the amount of data."""
+    """Draw distances to the model's and to the true value over the transitions."""
     size = [row["transitions"] for row in numbers["rows"]]
     panels = (
         ("distance to the value of the estimated model", "td_to_model", "monte_carlo_to_model"),
-        ("distance to the truth", "td_error", "monte_carlo_error"),
+        ("distance to the true value", "td_error", "monte_carlo_error"),
     )
     for axis, (title, *keys) in zip(axes, panels, strict=True):
         for colour, key, label in zip(COLOURS, keys, ("batch TD", "Monte Carlo"), strict=False):
@@ -158,7 +158,7 @@ def certainty_equivalence(axes: Any, numbers: Numbers) -> None:
 
 
 def stochastic_needed(axes: Any, numbers: Numbers) -> None:
-    """What opponents win, and returns in the aliased gridworld over P(east)."""
+    """Draw what opponents win, and returns in the aliased gridworld over P(east)."""
     game, grid = numbers["game"], numbers["gridworld"]
     bars = {
         "soft\nself-play": game["soft"]["values"],
@@ -168,11 +168,11 @@ def stochastic_needed(axes: Any, numbers: Numbers) -> None:
     axes[0].bar(range(3), [np.median(each) for each in bars.values()], color=[COLOURS[0], COLOURS[1], COLOURS[4]])
     for place, values in enumerate(bars.values()):
         axes[0].plot(np.full(len(values), place), values, ".", color=INK)
-    axes[0].set(xticks=range(3), xticklabels=list(bars), ylabel="points a round")
+    axes[0].set(xticks=range(3), xticklabels=list(bars), ylabel="points per round")
     axes[0].set_title("rock, paper, scissors: won by an\nopponent who remembers a round", loc="left")
     axes[1].plot(grid["chance"], grid["stochastic"], color=COLOURS[0], label="stochastic")
     lines = (
-        (grid["optimum_of_states"], "-", INK, "optimum if states were seen"),
+        (grid["optimum_of_states"], "-", INK, "optimum if states were observed"),
         (grid["deterministic"][0], "--", COLOURS[1], "best of 256 deterministic"),
         (grid["q_learning"]["median"], ":", COLOURS[4], "Q-learning on observations, median"),
     )
@@ -184,7 +184,7 @@ def stochastic_needed(axes: Any, numbers: Numbers) -> None:
 
 
 def entropy_collapse(axes: Any, numbers: Numbers) -> None:
-    """Courses of entropy and return, and how many starts find the optimum."""
+    """Draw entropy and return along the ascent, and shares that reach the optimum."""
     rows = numbers["rows"]
     for place, row in enumerate(rows[::2] if len(rows) > 4 else rows):
         label = "without entropy" if row["temperature"] == 0 else f"α from {row['temperature']:g}"
@@ -202,26 +202,26 @@ def entropy_collapse(axes: Any, numbers: Numbers) -> None:
     axes[2].bar(range(len(rows)), [row["reached"] for row in rows], color=[COLOURS[1], *[COLOURS[0]] * (len(rows) - 1)])
     axes[2].set(xticks=range(len(rows)), xticklabels=[f"{row['temperature']:g}" for row in rows], ylim=(0, 1))
     axes[2].set_xlabel("temperature at the start")
-    axes[2].set_title("share of starts that find the optimum", loc="left")
+    axes[2].set_title("share of starts that reach the optimum", loc="left")
 
 
 def multigoal(axes: Any, numbers: Numbers) -> None:
-    """Paths from above of the first seed of both agents, and every seed's shares."""
+    """Draw paths of the first seed of both agents, and every seed's shares."""
     for axis, name, colour, offset in (
         (axes[0], "soft", COLOURS[0], -0.2),
         (axes[1], "deterministic", COLOURS[1], 0.2),
     ):
-        found = numbers[name]
-        for path in np.array(found["paths"], float):
+        result = numbers[name]
+        for path in np.array(result["paths"], float):
             axis.plot(path[:, 0], path[:, 1], color=colour, linewidth=0.7, alpha=0.4)
         for x, y in numbers["goals"]:
             angle = np.linspace(0, 2 * np.pi, 60)
             axis.fill(x + np.cos(angle), y + np.sin(angle), color=COLOURS[2], alpha=0.25, linewidth=0)
         axis.set(xlim=(-7, 7), ylim=(-7, 7), aspect="equal")
-        axis.set_title(f"{found['agent']}: a hundred episodes of seed 0", loc="left")
-        shares = np.sort(found["shares"], axis=1)[:, ::-1]
+        axis.set_title(f"{result['agent']}: a hundred episodes of seed 0", loc="left")
+        shares = np.sort(result["shares"], axis=1)[:, ::-1]
         place = np.arange(4) + offset
-        axes[2].bar(place, np.median(shares, axis=0), width=0.38, color=colour, label=found["agent"])
+        axes[2].bar(place, np.median(shares, axis=0), width=0.38, color=colour, label=result["agent"])
         for seed in shares:
             axes[2].plot(place, seed, ".", color=INK, markersize=4)
     axes[2].set(xticks=range(4), xticklabels=["most visited", "second", "third", "least"], ylim=(0, 1.02))
@@ -230,7 +230,7 @@ def multigoal(axes: Any, numbers: Numbers) -> None:
 
 
 def run_to_run(axes: Any, numbers: Numbers) -> None:
-    """Where two runs of each agent spend their time, and the distances of all pairs."""
+    """Draw the visits of every run of each agent, and the distances of all pairs."""
     for axis, kind, colours in ((axes[0], "soft", "Blues"), (axes[1], "deterministic", "Reds")):
         visits = np.array(numbers[kind]["visits"])
         side, columns = visits.shape[1] + 1, int(np.ceil(np.sqrt(len(visits))))
@@ -268,4 +268,4 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "composition": (3, composition),
     "performance": (3, performance),
 }
-"""How many panels a study's figure has, and what draws them."""
+"""By study, the number of panels of its figure and the function that draws them."""

@@ -1,4 +1,4 @@
-"""All verdicts on one page that needs nothing else."""
+"""The verdicts of all studies on one HTML page that loads no other file."""
 
 import base64
 import html
@@ -13,14 +13,14 @@ from entrax.runs.records import publish_bytes
 COLOURS = {"supported": "#2a9d5c", "refuted": "#d1495b", "undecided": "#8a8f98"}
 
 
-def write_page(out: Path, outcomes: Sequence[Mapping[str, Any]]) -> Path:
-    """Write `out`/index.html from the outcomes of studies and their `out`/NAME/figure.png. Returns its path."""
+def write_page(out: Path, results: Sequence[Mapping[str, Any]]) -> Path:
+    """Write `out`/index.html from the results and figures of studies; return its path."""
     rows = "".join(
         f"<tr><td><a href='#{html.escape(each['study'])}'>{html.escape(each['study'])}</a></td>"
         f"<td>{_badge(each['verdict'])}</td><td>{html.escape(each['claim'])}</td></tr>"
-        for each in outcomes
+        for each in results
     )
-    sections = "".join(_section(out, each) for each in outcomes)
+    sections = "".join(_section(out, each) for each in results)
     head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>entrax: studies</title>"
     page = (
         f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body><h1>Studies</h1>"
@@ -31,17 +31,17 @@ def write_page(out: Path, outcomes: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def _section(out: Path, outcome: Mapping[str, Any]) -> str:
-    name = html.escape(outcome["study"])
-    figure = out / outcome["study"] / "figure.png"
+def _section(out: Path, result: Mapping[str, Any]) -> str:
+    name = html.escape(result["study"])
+    figure = out / result["study"] / "figure.png"
     image = ""
     if figure.is_file():
         content = base64.b64encode(figure.read_bytes()).decode()
         image = f"<img alt='{name}' src='data:image/png;base64,{content}'>"
-    how = f"{outcome['seeds']} seeds, {'quick' if outcome['quick'] else 'full'}"
+    size = f"{result['seeds']} seeds, {'quick' if result['quick'] else 'full'}"
     return (
-        f"<h2 id='{name}'>{name} {_badge(outcome['verdict'])}</h2><p>{html.escape(outcome['claim'])}</p>{image}"
-        f"<p><small>{html.escape(outcome['criterion'])} ({how})</small></p>"
+        f"<h2 id='{name}'>{name} {_badge(result['verdict'])}</h2><p>{html.escape(result['claim'])}</p>{image}"
+        f"<p><small>{html.escape(result['criterion'])} ({size})</small></p>"
     )
 
 

@@ -1,4 +1,4 @@
-"""A film of a policy, rendered without a screen."""
+"""Film a policy, rendered without a screen."""
 
 import errno
 import json
@@ -20,14 +20,14 @@ from entrax.environments.source import EnvSource
 from entrax.errors import CannotWrite, EntraxError, write_faults
 
 MUJOCO_PROBE = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current()"
-BACKENDS = ("egl", "osmesa", "glfw")  # MuJoCo's, the ones that need no screen first
+BACKENDS = ("egl", "osmesa", "glfw")  # of MuJoCo; those that need no screen come first
 PROBE_SECONDS = 60
 WIDTH = 480
-PICTURES_PER_SECOND = 30  # enough to look at; the film runs at the environment's own speed all the same
-# About constant quality, capped so that 20 seconds stay below 1.5 MB: the report holds the film in itself.
+PICTURES_PER_SECOND = 30  # the film still runs at the environment's own speed
+# About constant quality, capped so that 20 seconds stay below 1.5 MB: the report embeds the film.
 ENCODING = ["-c:v", "libx264", "-crf", "25", "-maxrate", "500k", "-bufsize", "500k", "-pix_fmt", "yuv420p"]
 DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOENT, errno.EACCES)
-"""What the encoder may say about the file that it writes."""
+"""Errors that the encoder may report about the file that it writes."""
 
 
 def record(
@@ -54,9 +54,9 @@ def record(
     Raises:
         CannotWrite: if the file cannot be written.
     """
-    backend, unable = _working_backend(source)
-    if unable is not None:
-        return unable
+    backend, failure = _working_backend(source)
+    if failure is not None:
+        return failure
     aside = path.with_name(f".{path.name}.partial")
     try:
         with (
@@ -78,12 +78,15 @@ def record(
 
 
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
-    """Environment variables under which `source` renders, and a reason if there are none."""
+    """Return environment variables under which `source` renders, or why it does not."""
     if source.importable:
         command, given = ["-m", "entrax.report.probe"], json.dumps(source.to_process())
     else:
-        command, given = ["-c", MUJOCO_PROBE], ""  # the environment cannot be tried elsewhere, MuJoCo's OpenGL can
-    # pygame needs no screen, and Mesa's rasteriser no threads of its own: beside others they wait more than they draw.
+        command, given = (
+            ["-c", MUJOCO_PROBE],
+            "",
+        )  # another process cannot make the environment, but it can try MuJoCo's OpenGL
+    # pygame needs no screen. One thread for Mesa's rasteriser: more are slower on a machine with other work.
     chosen = {
         name: os.environ.get(name, value) for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "1"))
     }
@@ -100,7 +103,7 @@ def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
 
 
 def _probe(command: list[str], given: str, variables: Mapping[str, str]) -> str | None:
-    """Why the command fails on this input under these environment variables, or None if it does not."""
+    """Return why the command fails on this input; None if it succeeds."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = os.environ | variables | {"PYTHONPATH": path}
     try:
@@ -117,7 +120,7 @@ def _probe(command: list[str], given: str, variables: Mapping[str, str]) -> str 
 
 @contextmanager
 def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set for the time of the film only: what the user runs afterwards is to find them as they were."""
+    """Set environment variables, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -151,22 +154,22 @@ def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every:
 
 
 def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
-    """Encode the pictures one by one as they come: twenty seconds of them would fill a gigabyte."""
+    """Encode the pictures one by one; together they would fill a gigabyte."""
     import imageio_ffmpeg
 
     first = next(pictures)
     height, width = first.shape[:2]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
-    # H.264 takes even sizes only. "faststart" lets a browser begin before it has everything.
+    # H.264 takes even sizes only. "faststart" lets a browser play before the download ends.
     scale = f"scale={min(WIDTH, width) // 2 * 2}:-2"
     command += ["-vf", scale, *ENCODING, "-movflags", "+faststart", "-f", "mp4", str(path)]
-    # Its own writer would fork, which is unsafe beside JAX's threads; this starts a process without.
+    # imageio's writer would fork, which is unsafe with JAX's threads.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
         assert encoder.stderr is not None
         try:
-            with suppress(BrokenPipeError):  # the encoder gave up: it says why below
+            with suppress(BrokenPipeError):  # the encoder failed and reports why below
                 encoder.stdin.write(first.tobytes())
                 for picture in pictures:
                     encoder.stdin.write(picture.tobytes())

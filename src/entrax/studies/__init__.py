@@ -1,1 +1,1 @@
-"""Claims about soft optimality as experiments with a verdict; they return numbers and draw nothing."""
+"""Experiments that test claims about soft optimality and return numbers."""

@@ -1,4 +1,4 @@
-"""The studies by name, each a module of this room that is loaded when it is wanted."""
+"""The studies by name, each a module that is imported when it is used."""
 
 import importlib
 
@@ -26,20 +26,21 @@ NAMES = (
 
 
 def get_study(name: str) -> Study:
-    """The study called `name`, or a user's own `module:STUDY` or `file.py:STUDY`.
+    """Return a study by name, `module:STUDY` or `file.py:STUDY`.
 
-    Raises EntraxError if there is none, with the closest name.
+    Raises:
+        EntraxError: for an unknown name, with the closest one.
     """
     if ":" in name:
         return _own_study(name)
     if name not in NAMES:
         raise UsageError(f"There is no study {name!r}{closest(name, NAMES)} `entrax study` lists them.")
-    found: Study = importlib.import_module(f"entrax.studies.{name.replace('-', '_')}").STUDY
-    return found
+    study: Study = importlib.import_module(f"entrax.studies.{name.replace('-', '_')}").STUDY
+    return study
 
 
 def _own_study(name: str) -> Study:
-    found = resolve(name)
-    if not isinstance(found, Study):
-        raise UsageError(f"{name!r} must be an entrax.studies.study.Study, got {type(found).__name__}.")
-    return found
+    study = resolve(name)
+    if not isinstance(study, Study):
+        raise UsageError(f"{name!r} must be an entrax.studies.study.Study, got {type(study).__name__}.")
+    return study

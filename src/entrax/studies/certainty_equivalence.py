@@ -1,8 +1,8 @@
-"""Batch temporal differences converge to the value of the model that the data estimate; Monte Carlo does not.
+"""Batch temporal differences converge to the value of the estimated model.
 
-Episodes of a random walk that pays 1 at one of its ends, recorded once. Batch TD sweeps over the transitions until it
-stops; the model counts them, and is solved exactly; Monte Carlo averages returns. On finite data the first two agree
-whatever the data, and differ from the third; all three tend to the truth.
+The data are recorded episodes of a random walk that pays 1 at one of its ends. Batch TD sweeps over the transitions
+until it converges; the model is estimated by counting them and solved exactly; Monte Carlo averages returns. On finite
+data the first two agree and differ from the third; all three converge to the true value.
 
 Source: Sutton (1988), Learning to predict by the methods of temporal differences; Sutton and Barto (2018), section 6.3.
 """
@@ -16,16 +16,16 @@ import numpy as np
 from entrax.exact import evaluate
 from entrax.problems import FiniteMDP, random_walk
 from entrax.spec import Transition
-from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.tabular import batch_monte_carlo, batch_td, sample_transitions
 
 WALK, DISCOUNT = 9, 0.95
 SAME, DIFFERENT = 1e-8, 1e-4  # of values up to 1
-APART = 1e-3  # how far Monte Carlo must be from the model for the agreement of the others to say anything
+APART = 1e-3  # the least distance of Monte Carlo from the model at which the agreement of the others is informative
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The distances of the three answers, for each number of transitions and each seed."""
+    """Measure the distances between the three values, by transitions and seed."""
     sizes = (100, 1_000, 10_000) if quick else (100, 300, 1_000, 3_000, 10_000, 30_000)
     mdp = random_walk(WALK, exit_rewards=(0.0, 1.0), discount=DISCOUNT)
     policy = np.full(mdp.reward.shape, 1 / mdp.actions)
@@ -33,26 +33,28 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     data = [sample_transitions(mdp, policy, steps=max(sizes), key=jax.random.key(seed)) for seed in range(seeds)]
     rows = []
     for size in sizes:
-        found = [distances(whole_episodes(each, size), mdp, truth) for each in data]
-        rows.append({"transitions": size} | {name: interval([row[name] for row in found]) for name in found[0]})
+        results = [distances(whole_episodes(each, size), mdp, truth) for each in data]
+        rows.append(
+            {"transitions": size} | {name: summarise_seeds([row[name] for row in results]) for name in results[0]}
+        )
     return {"rows": rows}
 
 
 def whole_episodes(data: Transition, size: int) -> Transition:
-    """The episodes that ended within the first `size` transitions."""
+    """Return the episodes that ended within the first `size` transitions."""
     last = int(np.flatnonzero(data.terminated[:size])[-1]) + 1
     return Transition(*(field[:last] for field in data))
 
 
 def distances(data: Transition, mdp: FiniteMDP, truth: np.ndarray) -> dict[str, float]:
-    """Largest differences over the states that the data know."""
+    """Return the largest differences over the states that the data visit."""
     td = batch_td(data, states=mdp.states, discount=DISCOUNT, tolerance=1e-12).value
     returns = batch_monte_carlo(data, states=mdp.states, discount=DISCOUNT)
     model = model_value(data, mdp.states)
-    seen = np.isfinite(td)
+    visited = np.isfinite(td)
 
     def apart(one: np.ndarray, other: np.ndarray) -> float:
-        return float(np.abs(one - other)[seen].max())
+        return float(np.abs(one - other)[visited].max())
 
     return {
         "td_to_model": apart(td, model),
@@ -63,7 +65,7 @@ def distances(data: Transition, mdp: FiniteMDP, truth: np.ndarray) -> dict[str, 
 
 
 def model_value(data: Transition, states: int) -> np.ndarray:
-    """The exact value of the process that the data estimate."""
+    """Return the exact value of the model estimated from the data."""
     model = FiniteMDP.from_data(
         state=data.obs,
         action=0,
@@ -79,10 +81,10 @@ def model_value(data: Transition, states: int) -> np.ndarray:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     agree = max(max(row["td_to_model"]["values"]) for row in numbers["rows"])
     other = numbers["rows"][0]["monte_carlo_to_model"]["median"]
-    return decided(supported=agree <= SAME and other > APART, refuted=agree > DIFFERENT)
+    return decide(supported=agree <= SAME and other > APART, refuted=agree > DIFFERENT)
 
 
 STUDY = Study(
@@ -91,7 +93,7 @@ STUDY = Study(
     criterion=(
         f"Supported if for every data set batch TD is within {SAME:g} of the exact value of the estimated model, while "
         f"on the smallest data sets Monte Carlo is, in the median, further than {APART:g} from it. Refuted if batch TD "
-        f"is ever further off than {DIFFERENT:g}."
+        f"is further off than {DIFFERENT:g} for any data set."
     ),
     run=run,
     judge=judge,

@@ -1,15 +1,15 @@
-"""Two policies of partial tasks make one for both, without a step of learning.
+"""Compose the Q-functions of two tasks into a policy for both, without learning.
 
-Haarnoja et al. (2018), arXiv:1803.06773, section V. Soft Q-learning is trained on a goal in x, on one in y, and on
-both, whose reward is exactly the mean of the other two. The mean of the first two Q-functions then gives a policy for
-both, and is compared in the combined task with either of its constituents, with the policy that was trained on it, and
-with uniformly random actions. All of the learned ones act alike, by importance resampling from exp(Q/α)
-(`entrax.policies.composed`), so that only Q differs; the returns of the trained agent's own sampler stand beside.
+Haarnoja et al. (2018), arXiv:1803.06773, section V. Soft Q-learning is trained on a goal in x, on a goal in y, and on
+both, whose reward is the mean of the other two. The mean of the first two Q-functions defines a policy for both. In the
+combined task it is compared with its constituents, with the policy trained on the combined task, and with uniformly
+random actions. All learned policies act by importance resampling from exp(Q/α) (`entrax.policies.composed`), so that
+only Q differs; the returns of the trained agent's own sampler are reported too.
 
-Beside the bound on what the composed policy falls short of the best by stands the measured gap: how much more of the
-discounted soft return, reward plus α times entropy, the policy has that was trained on the combined task. That one need
-not be the best, and Q-functions of networks are no soft optima, so that the two tell how much the bound tells, not
-whether a theorem holds.
+The bound on the regret of the composed policy is reported with a measured gap: the discounted soft return (reward plus
+α times entropy) of the policy trained on the combined task, minus that of the composed one. The trained policy need not
+be optimal, and Q-functions of networks are not soft optima. The comparison shows how tight the bound is, and does not
+test a theorem.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ from entrax.environments import point_lines, pusher
 from entrax.environments.source import EnvSource
 from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
-from entrax.studies.runs import Played, play, trained
-from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
+from entrax.studies.runs import PlayedEpisodes, play, trained_run
+from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, median, summarise_seeds
 from entrax.training.compose import Composed, compose
 
 GOALS = ("x", "y", "both")
 ARMS = {"composed": ("x", "y"), "x alone": ("x", "x"), "y alone": ("y", "y"), "trained on both": ("both", "both")}
-"""Whose Q-functions each policy has the mean of; that of one with itself is its own."""
+"""The two goals whose Q-functions each policy averages; the mean of one goal with itself is that Q-function."""
 CONSTITUENTS = ("x alone", "y alone")
 
 LEARNED = 0.5  # of the random policy's distance from the line
@@ -39,12 +39,15 @@ SHOWN = 20  # episodes of the first seed
 
 
 @dataclass(frozen=True)
-class Task:
-    """An environment with goals "x", "y" and "both" and actions in the unit box, and how it is learned."""
+class CompositionTask:
+    """An environment with goals "x", "y" and "both", and settings of training.
+
+    Actions lie in the unit box.
+    """
 
     env: str
     actions: int
-    place: slice  # of the observation: what is to be on the lines, x and y
+    place: slice  # of the observation: the x and y that should be on the lines
     aim: Float[np.ndarray, " 2"]
     episodes: int
     settings: Mapping[str, Any]
@@ -59,7 +62,7 @@ LEARNING: dict[str, Any] = {
     "critics": 1,
     "particles": 16,
 }
-QUICK = Task(
+QUICK = CompositionTask(
     env="entrax/PointLines-v0",
     actions=2,
     place=slice(0, 2),
@@ -68,7 +71,7 @@ QUICK = Task(
     settings=LEARNING
     | {"temperature": 0.3, "steps": 10_000, "learning_starts": 2_000, "learning_rate": 2e-3, "target_rate": 0.02},
 )
-FULL = Task(
+FULL = CompositionTask(
     env="entrax/Pusher-v0",
     actions=7,
     place=slice(17, 19),
@@ -80,37 +83,39 @@ FULL = Task(
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """Returns and distances of every arm in the combined task, how far the composed policy got, and bound and gap."""
+    """Measure every arm in the combined task, and the composed policy's bound and gap."""
     task = QUICK if quick else FULL
-    found = [of_seed(task, seed, out) for seed in range(seeds)]
+    results = [run_seed(task, seed, out) for seed in range(seeds)]
     arms = {
-        arm: {key: [each["arms"][arm][key] for each in found] for key in ("returns", "distances")}
-        for arm in found[0]["arms"]
+        arm: {key: [each["arms"][arm][key] for each in results] for key in ("returns", "distances")}
+        for arm in results[0]["arms"]
     }
     combined = {arm: np.array(each["returns"]) for arm, each in arms.items()}
     return {
         "environment": task.env,
         "aim": task.aim,
         "settings": task.settings,
-        "arms": {arm: interval(each["returns"]) | {"distances": each["distances"]} for arm, each in arms.items()},
-        "learned": {goal: interval([each["learned"][goal] for each in found]) for goal in ("x", "y")},
+        "arms": {
+            arm: summarise_seeds(each["returns"]) | {"distances": each["distances"]} for arm, each in arms.items()
+        },
+        "learned": {goal: summarise_seeds([each["learned"][goal] for each in results]) for goal in ("x", "y")},
         "share": share(combined),
-        "bound": {key: [each["bound"][key] for each in found] for key in ("value", "error", "divergence")},
-        "gap": {key: [each["gap"][key] for each in found] for key in ("value", "error")},
-        "paths": found[0]["paths"],
+        "bound": {key: [each["bound"][key] for each in results] for key in ("value", "error", "divergence")},
+        "gap": {key: [each["gap"][key] for each in results] for key in ("value", "error")},
+        "paths": results[0]["paths"],
     }
 
 
-def of_seed(task: Task, seed: int, out: Path) -> dict[str, Any]:
-    """Everything of the runs of one seed, each played in the same episodes."""
-    runs = {goal: trained(task.env, "soft-q", task.settings, seed, out, env_args={"goal": goal}) for goal in GOALS}
+def run_seed(task: CompositionTask, seed: int, out: Path) -> dict[str, Any]:
+    """Train the runs of one seed and play all arms in the same episodes."""
+    runs = {goal: trained_run(task.env, "soft-q", task.settings, seed, out, env_args={"goal": goal}) for goal in GOALS}
     mixed = {
         arm: compose([runs[goal].path for goal in whose], task.env, env_args={"goal": "both"})
         for arm, whose in ARMS.items()
     }
     acts = {arm: act_in_episodes(each.controller, sample=True, seed=seed) for arm, each in mixed.items()}
     acts["own sampler"] = act_in_episodes(runs["both"].controller, sample=True, seed=seed)
-    acts["random"] = uniformly(task.actions, seed)
+    acts["random"] = uniform_policy(task.actions, seed)
     played = {arm: play(act, EnvSource(task.env, {"goal": "both"}), task.episodes) for arm, act in acts.items()}
     ends = {arm: distances(task, each) for arm, each in played.items()}
     alone = {goal: float(ends[f"{goal} alone"][i] / ends["random"][i]) for i, goal in enumerate(("x", "y"))}
@@ -128,68 +133,71 @@ def of_seed(task: Task, seed: int, out: Path) -> dict[str, Any]:
     }
 
 
-def uniformly(actions: int, seed: int) -> Act:
-    """Acts evenly in the unit box."""
+def uniform_policy(actions: int, seed: int) -> Act:
+    """Return a policy of uniform actions in the unit box."""
     rng = np.random.default_rng(seed)
     return lambda obs, episode, t: rng.uniform(-1.0, 1.0, (len(obs), actions)).astype(np.float32)
 
 
-def distances(task: Task, played: Played) -> Float[np.ndarray, " 2"]:
-    """From either line at the end of an episode, the mean over episodes."""
+def distances(task: CompositionTask, played: PlayedEpisodes) -> Float[np.ndarray, " 2"]:
+    """Return the mean distance from each line at the end of an episode."""
     return np.abs(played.paths[:, -1, task.place] - task.aim).mean(axis=0)
 
 
-def states(played: Played) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The observations that were acted upon, the episode of each and its step; no episode ends early here."""
+def states(played: PlayedEpisodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the observations of all steps, their episodes and their steps.
+
+    No episode of these tasks ends early.
+    """
     episodes, steps = played.rewards.shape
     obs = played.paths[:, :-1].reshape(episodes * steps, -1)
     return obs, np.repeat(np.arange(episodes), steps), np.tile(np.arange(steps), episodes)
 
 
-def soft_returns(composed: Composed, played: Played) -> Float[np.ndarray, " episode"]:
-    """Discounted reward plus α times entropy, of every episode."""
+def soft_returns(composed: Composed, played: PlayedEpisodes) -> Float[np.ndarray, " episode"]:
+    """Return discounted reward plus α times entropy of every episode."""
     entropies = composed.entropies(states(played)[0]).reshape(played.rewards.shape)
     return discounted(played.rewards + composed.temperature * entropies, composed.discount)
 
 
 def discounted(rewards: Float[np.ndarray, "episode step"], discount: float) -> Float[np.ndarray, " episode"]:
-    """Σ_t γ^t r_t."""
+    """Return Σ_t γ^t r_t."""
     return rewards @ discount ** np.arange(rewards.shape[1])
 
 
 def share(returns: Mapping[str, Float[np.ndarray, " seed"]]) -> dict[str, Any]:
-    """How far from the better constituent to the policy trained on both the composed one is, seed by seed.
+    """Return the composed policy's share of the gain of training on both.
 
-    A seed in which training on both did not get beyond the constituents has no such way: None. The median is over the
-    others, and None without any.
+    The gain is the return of the policy trained on both minus that of the better constituent.
+
+    A seed in which training on both gained nothing has None. The median is over the other seeds; None without any.
     """
     start = np.max([returns[arm] for arm in CONSTITUENTS], axis=0)
-    gained, way = returns["composed"] - start, returns["trained on both"] - start
-    values = [float(part / whole) if whole > 0 else None for part, whole in zip(gained, way, strict=True)]
-    there = [each for each in values if each is not None]
-    return {"values": values, "median": float(np.median(there)) if there else None}
+    composed_gain, gain = returns["composed"] - start, returns["trained on both"] - start
+    values = [float(part / whole) if whole > 0 else None for part, whole in zip(composed_gain, gain, strict=True)]
+    return {"values": values, "median": median(values)}
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     known = [each for each in numbers["share"]["values"] if each is not None]
     learned = all(each["median"] <= LEARNED for each in numbers["learned"].values())
-    if len(known) < FEWEST or not learned:
+    if len(known) < MIN_SEEDS or not learned:
         return "undecided"
     middle = numbers["share"]["median"]
-    return decided(supported=middle >= ENOUGH, refuted=middle < TOO_LITTLE)
+    return decide(supported=middle >= ENOUGH, refuted=middle < TOO_LITTLE)
 
 
 STUDY = Study(
     name="composition",
-    claim="The mean of two tasks' soft Q-functions acts well in the two tasks together, without a step of learning.",
+    claim="The mean of two tasks' soft Q-functions acts well in the combined task, without learning.",
     criterion=(
-        "Measured is how far the composed policy gets, in return in the combined task, from the better of its "
-        "constituents to soft Q-learning trained on the combined task with the steps of one constituent. Supported if "
-        f"that is {ENOUGH:.0%} or more in the median over seeds, refuted if it is less than {TOO_LITTLE:.0%}. "
-        "Undecided if a constituent did not learn its own task (in the median, it ends episodes at more than "
-        f"{LEARNED:.0%} of the random policy's distance from its line), and if fewer than {FEWEST} seeds learned more "
-        "on the combined task than the constituents bring along."
+        "The gain is the return in the combined task of soft Q-learning trained on it, with the steps of one "
+        "constituent, minus that of the better constituent. Supported if the composed policy's share of the gain is "
+        f"{ENOUGH:.0%} or more in the median over seeds, refuted if it is less than {TOO_LITTLE:.0%}. Undecided if a "
+        "constituent did not learn its own task (in the median, it ends episodes at more than "
+        f"{LEARNED:.0%} of the random policy's distance from its line), and if fewer than {MIN_SEEDS} seeds have a "
+        "positive gain."
     ),
     run=run,
     judge=judge,

@@ -1,34 +1,39 @@
-"""The bodies, agents and settings of the studies on moving in any direction and on fine-tuning from there."""
+"""Bodies, agents and settings of the studies `any-direction` and `fine-tuning`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrax.studies.runs import trained
+from entrax.studies.runs import trained_run
 from entrax.training.run import Run
 
 Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Form:
-    """How much a study does: on which body, and with which agents and settings.
+class DirectionSetup:
+    """The environments, agents and settings of a quick or full study.
 
-    `agents` are by what they are: the agent's name and its own settings. The policy of "soft" is sampled, the others'
-    are not. `pretraining` and `tuning` are settings of the loop; a run from scratch has those of `tuning`.
+    Attributes:
+        anywhere: the environment in which every direction is rewarded.
+        hallway: the environment in which one direction is rewarded.
+        directions: those of the hallways, in degrees.
+        agents: by kind, the agent's name and its own settings. The policy of "soft" is sampled, the others' are not.
+        pretraining: settings of the loop in `anywhere`.
+        tuning: settings of the loop in `hallway`, also of a run from scratch.
     """
 
     anywhere: str
     hallway: str
-    directions: tuple[float, ...]  # of the hallways, in degrees
+    directions: tuple[float, ...]
     agents: dict[str, tuple[str, Settings]]
     pretraining: Settings
     tuning: Settings
 
     def pretrained(self, kind: str, seed: int, out: Path) -> Run:
-        """The run of this kind of agent that moves in any direction."""
+        """Return the run of this kind of agent in `anywhere`."""
         agent, settings = self.agents[kind]
-        return trained(self.anywhere, agent, settings | self.pretraining, seed, out)
+        return trained_run(self.anywhere, agent, settings | self.pretraining, seed, out)
 
 
 LOOP: Settings = {"envs": 8, "workers": 0, "updates_per_step": 0.25}
@@ -36,7 +41,7 @@ LOOP: Settings = {"envs": 8, "workers": 0, "updates_per_step": 0.25}
 POINT_SAC: Settings = {"learning_rate": 1e-3, "hidden": (64, 64), "batch_size": 64}
 POINT_TD3: Settings = {"hidden": (64, 64), "batch_size": 64}
 
-POINT = Form(
+POINT = DirectionSetup(
     anywhere="entrax/PointAnyDirection-v0",
     hallway="entrax/PointHallway-v0",
     directions=(0.0, 90.0, 180.0, 270.0),
@@ -48,12 +53,12 @@ POINT = Form(
     pretraining=LOOP | {"steps": 10_000, "learning_starts": 1_000, "eval_every": 0},
     tuning=LOOP | {"steps": 4_000, "learning_starts": 200, "eval_every": 100, "eval_episodes": 5},
 )
-"""What `--quick` does."""
+"""The study with `--quick`."""
 
 ANT_SAC: Settings = {"learning_rate": 1e-3, "hidden": (128, 128), "batch_size": 128}
 ANT_TD3: Settings = {"hidden": (128, 128), "batch_size": 128}
 
-ANT = Form(
+ANT = DirectionSetup(
     anywhere="entrax/AntAnyDirection-v0",
     hallway="entrax/AntHallway-v0",
     directions=(0.0, 90.0, 180.0, 270.0),
@@ -66,4 +71,4 @@ ANT = Form(
     tuning=LOOP
     | {"steps": 50_000, "updates_per_step": 0.5, "learning_starts": 2_000, "eval_every": 2_500, "eval_episodes": 3},
 )
-"""The full form."""
+"""The full study."""

@@ -1,9 +1,9 @@
-"""Without the entropy term a policy gradient gives up its randomness early, and with it what it has not yet found.
+"""Without an entropy term a policy gradient misses the better reward.
 
-A corridor with a small reward near its start and a large one at its far end. Softmax policies from random logits climb
-the exact gradient of the return, or of the return plus α · entropy with α falling linearly to 0, by as many steps of
-the same size: no sampling noise, so that what is lost is lost to the gradient itself. Both are judged by the plain
-return at the end, of the same starts.
+A corridor has a small reward near its start and a large one at its far end. Softmax policies with random initial logits
+ascend the exact gradient of the return, or of the return plus α · entropy with α annealed linearly to 0, in equally
+many steps of the same size. There is no sampling noise, so that failures are due to the gradient itself. Both are
+judged by the final return without entropy, from the same initial logits.
 
 Source: Mnih et al. (2016), arXiv:1602.01783, on the entropy term; Mei et al. (2020), arXiv:2005.06392, on why softmax
 gradients stall near corners and entropy helps.
@@ -20,19 +20,19 @@ from jaxtyping import Array, Float
 
 from entrax.exact import evaluate, plan, policy_gradient
 from entrax.problems import FiniteMDP, chain
-from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 
 LENGTH, NEAR_REWARD, DISCOUNT = 8, 0.2, 0.95
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0)  # rewards are up to 1 a step
 TEMPERATURE = 0.1  # the one that is judged
 STEP = 1.0
 FEWEST_STARTS = 10  # below which no share of them is judged
-NEARLY = 0.95  # of the optimal return: what counts as found
+NEARLY = 0.95  # of the optimal return: reached the optimum
 RECORDS = 40
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The courses of entropy and return with and without the entropy term, from the same random logits."""
+    """Record entropy and return of ascents with and without the entropy term."""
     steps = 1_000 if quick else 10_000
     mdp = corridor()
     starts = jnp.asarray(np.random.default_rng(0).normal(size=(seeds, *mdp.reward.shape)))
@@ -48,7 +48,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
                 "temperature": alpha,
                 "entropy": quartiles(entropy),
                 "returns": quartiles(returns),
-                "half_entropy": interval(entropy[:, RECORDS // 2]),
+                "half_entropy": summarise_seeds(entropy[:, RECORDS // 2]),
                 "reached": float(reached[alpha].mean()),
                 "more_reached": paired_interval(reached[alpha].astype(float) - reached[0.0]),
             }
@@ -58,32 +58,32 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def quartiles(courses: Float[np.ndarray, "seed record"]) -> dict[str, Any]:
-    """Median and middle half of the seeds at every record."""
+    """Return median and quartiles over seeds at every record."""
     low, median, high = np.percentile(courses, [25, 50, 75], axis=0)
     return {"low": low, "median": median, "high": high}
 
 
 def corridor() -> FiniteMDP:
-    """A chain that begins one step from its poor end."""
+    """Return a chain that starts one step from the end with the small reward."""
     return chain(LENGTH, left_reward=NEAR_REWARD, right_reward=1.0, initial=1, discount=DISCOUNT)
 
 
 def course(
     mdp: FiniteMDP, steps: int, logits: Float[Array, "state action"], alpha: Float[Array, ""] | float
 ) -> tuple[Float[Array, " record"], Float[Array, " record"]]:
-    """Entropy, weighted by the visits, and return at evenly spaced steps of one ascent, the first and last included."""
+    """Return entropy, weighted by visits, and return at even steps of one ascent."""
 
     def measure(logits: Array) -> tuple[Array, Array]:
-        found = evaluate(mdp, jax.nn.softmax(logits))
-        visits = jnp.sum(found.visits, axis=1)
-        return jnp.sum(visits * found.entropy) / jnp.sum(visits), found.expected_return
+        evaluation = evaluate(mdp, jax.nn.softmax(logits))
+        visits = jnp.sum(evaluation.visits, axis=1)
+        return jnp.sum(visits * evaluation.entropy) / jnp.sum(visits), evaluation.expected_return
 
-    def one(logits: Array, place: Array) -> tuple[Array, None]:
-        warmth = alpha * (1 - place / steps)
-        return logits + STEP * policy_gradient(mdp, jax.nn.softmax(logits), warmth), None
+    def ascend(logits: Array, step: Array) -> tuple[Array, None]:
+        annealed = alpha * (1 - step / steps)
+        return logits + STEP * policy_gradient(mdp, jax.nn.softmax(logits), annealed), None
 
-    def record(logits: Array, places: Array) -> tuple[Array, tuple[Array, Array]]:
-        logits = jax.lax.scan(one, logits, places)[0]
+    def record(logits: Array, numbers: Array) -> tuple[Array, tuple[Array, Array]]:
+        logits = jax.lax.scan(ascend, logits, numbers)[0]
         return logits, measure(logits)
 
     first = measure(logits)
@@ -93,29 +93,29 @@ def course(
 
 
 def paired_interval(differences: Float[np.ndarray, " seed"]) -> dict[str, float]:
-    """The mean difference over the seeds with its 95 % bootstrap interval."""
+    """Return the mean difference over seeds with its 95 % bootstrap interval."""
     picks = np.random.default_rng(0).integers(len(differences), size=(2000, len(differences)))
     low, high = np.percentile(differences[picks].mean(axis=1), [2.5, 97.5])
     return {"mean": float(differences.mean()), "low": float(low), "high": float(high)}
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     hard, soft = (next(row for row in numbers["rows"] if row["temperature"] == alpha) for alpha in (0.0, TEMPERATURE))
     keeps = soft["half_entropy"]["low"] > hard["half_entropy"]["high"]
     more = soft["more_reached"]
     if len(soft["half_entropy"]["values"]) < FEWEST_STARTS:
         return "undecided"
-    return decided(supported=more["low"] > 0 and keeps, refuted=more["high"] < 0 or not keeps)
+    return decide(supported=more["low"] > 0 and keeps, refuted=more["high"] < 0 or not keeps)
 
 
 STUDY = Study(
     name="entropy-collapse",
-    claim="Without the entropy term a policy gradient loses its randomness early, and good ways with it.",
+    claim="Without the entropy term a policy gradient loses its entropy early and misses better rewards.",
     criterion=(
-        f"Supported if half-way the entropy with the term at temperature {TEMPERATURE:g} is above that without (95 % "
-        f"intervals apart), and at the end more of the same starts have {NEARLY:.0%} of the optimal return (95 % "
-        "interval of the difference above 0). Refuted if fewer have, or the entropies are not apart. "
+        f"Supported if half-way the entropy with the term at temperature {TEMPERATURE:g} is above that without "
+        f"(disjoint 95 % intervals), and in the end more of the same starts have {NEARLY:.0%} of the optimal return "
+        "(95 % interval of the difference above 0). Refuted if fewer have, or the intervals of the entropies overlap. "
         f"Undecided with fewer than {FEWEST_STARTS} starts."
     ),
     run=run,

@@ -1,4 +1,4 @@
-"""The soft and the deterministic agent that studies train on `entrax/MultiGoal-v0`, and their settings."""
+"""Agents and settings of the studies on `entrax/MultiGoal-v0`."""
 
 from typing import Any
 
@@ -23,4 +23,4 @@ HARD_FULL: dict[str, Any] = LOOP | {"steps": 60_000}
 
 QUICK: dict[str, tuple[str, dict[str, Any]]] = {"soft": ("soft-q", SOFT_QUICK), "deterministic": ("td3", HARD_QUICK)}
 FULL: dict[str, tuple[str, dict[str, Any]]] = {"soft": ("soft-q", SOFT_FULL), "deterministic": ("td3", HARD_FULL)}
-"""By what they are, the agent's name and its settings. The soft one's policy is sampled, the other's is not."""
+"""By kind, the agent's name and its settings. The policy of "soft" is sampled, the other is not."""

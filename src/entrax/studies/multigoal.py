@@ -1,8 +1,8 @@
-"""A soft policy reaches all of four equal goals; a deterministic one keeps to few of them.
+"""A soft policy reaches all of four equal goals, a deterministic one few.
 
 `entrax/MultiGoal-v0` at temperature 10, the task on which Haarnoja et al. (2017), arXiv:1702.08165, section 5.1,
-introduce soft Q-learning. A thousand rollouts of each seed's sampled policy are counted by the goal they end in; beside
-them those of TD3's policy, without its exploration noise.
+introduce soft Q-learning. A thousand rollouts of each seed's sampled policy are counted by the goal they end in, and
+as many of TD3's policy without its exploration noise.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from entrax.environments.multigoal import GOALS
 from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
 from entrax.studies.four_goals_optimum import optimum
-from entrax.studies.runs import paths_of, trained
-from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
+from entrax.studies.runs import paths_of, trained_run
+from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
 SHOWN = 100  # of the first seed's rollouts
 LEAST_SHARE = 0.1  # of the rollouts, for each goal of the soft agent
@@ -23,31 +23,31 @@ MOST = 0.5  # for the most visited goal of the deterministic one
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The share of rollouts that end in each goal, for every seed of both agents; and paths of the first seed.
+    """Measure the share of rollouts that end in each goal, for every seed.
 
-    Beside them, for comparison and not judged, the soft optimum at the soft agent's temperature.
+    The soft optimum at the soft agent's temperature is returned for comparison and not judged.
     """
     settings = QUICK if quick else FULL
-    found = {kind: _agent(agent, own, seeds, out, sample=kind == "soft") for kind, (agent, own) in settings.items()}
-    return {"goals": GOALS, "optimum": optimum(settings["soft"][1]["temperature"])} | found
+    results = {kind: _agent(agent, own, seeds, out, sample=kind == "soft") for kind, (agent, own) in settings.items()}
+    return {"goals": GOALS, "optimum": optimum(settings["soft"][1]["temperature"])} | results
 
 
 def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:
     shares, returns, shown = [], [], np.zeros(0)
     for seed in range(seeds):
-        paths, terminated, earned = paths_of(
-            trained(ENV, agent, settings, seed, out), ROLLOUTS, sample=sample, seed=seed
+        paths, terminated, rewards = paths_of(
+            trained_run(ENV, agent, settings, seed, out), ROLLOUTS, sample=sample, seed=seed
         )
         shares.append(shares_of_goals(paths, terminated))
-        returns.append(float(earned.mean()))
+        returns.append(float(rewards.mean()))
         shown = paths[:SHOWN] if seed == 0 else shown
     return {
         "agent": agent,
         "settings": settings,
         "shares": np.array(shares),
-        "least": interval(np.min(shares, axis=1)),
-        "most": interval(np.max(shares, axis=1)),
-        "returns": interval(returns),
+        "least": summarise_seeds(np.min(shares, axis=1)),
+        "most": summarise_seeds(np.max(shares, axis=1)),
+        "returns": summarise_seeds(returns),
         "paths": np.round(shown.astype(float), 3),
     }
 
@@ -55,7 +55,7 @@ def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sampl
 def shares_of_goals(
     paths: Float[np.ndarray, "episode time 2"], terminated: Bool[np.ndarray, " episode"]
 ) -> Float[np.ndarray, " goal"]:
-    """Of all episodes, those that ended in each goal."""
+    """Return the share of all episodes that ended in each goal."""
     last = np.sum(np.isfinite(paths[:, :, 0]), axis=1) - 1
     end = paths[np.arange(len(paths)), last]
     nearest = np.argmin(np.sum((end[:, None] - GOALS) ** 2, axis=2), axis=1)
@@ -63,11 +63,11 @@ def shares_of_goals(
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     least, deterministic = numbers["soft"]["least"]["median"], numbers["deterministic"]["most"]["median"]
-    if len(numbers["soft"]["least"]["values"]) < FEWEST:
+    if len(numbers["soft"]["least"]["values"]) < MIN_SEEDS:
         return "undecided"
-    return decided(
+    return decide(
         supported=least >= LEAST_SHARE and deterministic > MOST,
         refuted=least < LEAST_SHARE / 2 or deterministic <= MOST,
     )
@@ -75,12 +75,12 @@ def judge(numbers: Numbers) -> Verdict:
 
 STUDY = Study(
     name="multigoal",
-    claim="A soft policy reaches all of several equal goals, where a deterministic one keeps to few.",
+    claim="A soft policy reaches all of several equal goals, a deterministic one few of them.",
     criterion=(
         f"Supported if, in the median over seeds, the least visited goal ends {LEAST_SHARE:.0%} of the soft agent's "
         f"rollouts or more, and the most visited goal of the deterministic agent more than {MOST:.0%} of its own. "
         f"Refuted if the least visited goal has less than {LEAST_SHARE / 2:.0%}, or the deterministic agent's most "
-        f"visited one {MOST:.0%} or less. Undecided with fewer than {FEWEST} seeds."
+        f"visited one {MOST:.0%} or less. Undecided with fewer than {MIN_SEEDS} seeds."
     ),
     run=run,
     judge=judge,

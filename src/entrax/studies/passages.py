@@ -1,10 +1,10 @@
-"""The bodies, agents and settings of the studies on `entrax/TwoPassage-v0`, and what is read off an episode there.
+"""Setups of the studies on `entrax/TwoPassage-v0`, and measures of its episodes.
 
-A temperature that keeps a policy both soft and purposeful follows from the task. The rewards up to the goal sum to
-about the same by every way, so that an action pays by the time it saves: a step is worth (1 − γ) V ≈ 0.01 · 85 of the
-discounted rewards. Aimless steps, with the log 4 = 1.4 nats of a uniform action, would be paid α · 1.4. At α = 0.5 that
-is nearly as much and the policy dawdles; at 0.1 to 0.2 a step straight on is worth 3 to 7 α more than one that leads
-nowhere, and the choice of the longer way from a start 0.1 off the middle, 0.7 steps more, costs 2 to 6 α.
+The task determines which temperatures are useful. The rewards up to the goal have about the same sum on every path, so
+that an action gains by the time it saves: a step is worth (1 − γ) V ≈ 0.01 · 85 of the discounted rewards. A uniform
+action has an entropy of log 4 = 1.4 nats, worth α · 1.4. At α = 0.5 that is nearly as much, and the policy wanders. At
+0.1 to 0.2 a step towards the goal is worth 3 to 7 α more than one that leads nowhere, and the longer path from a start
+0.1 off the middle, 0.7 steps more, costs 2 to 6 α.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from entrax.environments.maze import ANT_SCALE, GOAL, REACH
 from entrax.environments.source import EnvSource
 from entrax.errors import UsageError
-from entrax.studies.runs import trained, tuned
+from entrax.studies.runs import finetuned_run, trained_run
 from entrax.training.run import Run, load
 from entrax.training.source_checkpoint import load_source_checkpoint, stored
 
@@ -27,11 +27,15 @@ Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Form:
-    """How much a study does: on which body, and with which agents and settings.
+class PassageSetup:
+    """The body, agents and settings of a quick or full study.
 
-    `scale` is the plan's, relative to the point's. `agents` are by what they are: the agent's name and its own
-    settings; `loop` is what they have in common. `hard` is how the "twin" goes on from the "soft" run, without entropy.
+    Attributes:
+        body: "point" or "ant".
+        scale: of the maze, relative to the point's.
+        agents: by kind, the agent's name and its own settings.
+        loop: settings that all agents share.
+        hard: settings with which the "twin" continues the "soft" run, without entropy.
     """
 
     body: str
@@ -41,26 +45,26 @@ class Form:
     hard: Settings
 
     def trained(self, kind: str, seed: int, out: Path, closed: str = "none") -> Run:
-        """The run of this kind of agent, in training of which this passage was closed."""
+        """Return the run of this kind of agent, trained with this passage closed."""
         agent, settings = self.agents[kind]
-        return trained(ENV, agent, self.loop | settings, seed, out, env_args=self.arguments(closed))
+        return trained_run(ENV, agent, self.loop | settings, seed, out, env_args=self.arguments(closed))
 
     def best(self, kind: str, seed: int, out: Path) -> Run:
-        """The policy that its evaluations, by the mode, found best, trained with both passages open."""
+        """Return the best checkpoint of the run with both passages open."""
         run = self.trained("soft" if kind == "twin" else kind, seed, out)
-        run = tuned(run, ENV, self.hard, out, env_args=self.arguments("none")) if kind == "twin" else run
+        run = finetuned_run(run, ENV, self.hard, out, env_args=self.arguments("none")) if kind == "twin" else run
         return load(run.path, "best")
 
     def source(self, closed: str) -> EnvSource:
-        """The environment with this passage closed."""
+        """Return how to make the environment with this passage closed."""
         return EnvSource(ENV, self.arguments(closed))
 
     def arguments(self, closed: str) -> Settings:
-        """Of the environment."""
+        """Return the arguments of the environment."""
         return {"body": self.body, "closed": closed}
 
 
-POINT = Form(
+POINT = PassageSetup(
     body="point",
     scale=1.0,
     agents={
@@ -76,9 +80,9 @@ POINT = Form(
     loop={"envs": 8, "workers": 0, "batch_size": 64, "steps": 16_000, "learning_starts": 1_600, "eval_every": 1_600},
     hard={"temperature": 0.0, "keep_replay": True, "steps": 6_000, "eval_every": 2_000},
 )
-"""What `--quick` does."""
+"""The study with `--quick`."""
 
-ANT = Form(
+ANT = PassageSetup(
     body="ant",
     scale=ANT_SCALE,
     agents={
@@ -90,13 +94,15 @@ ANT = Form(
     loop={"envs": 8, "workers": 0, "steps": 300_000, "updates_per_step": 0.25, "eval_every": 30_000},
     hard={"temperature": 0.0, "keep_replay": True, "steps": 100_000, "eval_every": 25_000},
 )
-"""The full form."""
+"""The full study."""
 
 
-class Episodes(NamedTuple):
-    """Finished episodes of training in the order of their ends, which are steps over all environments.
+class TrainingEpisodes(NamedTuple):
+    """Finished episodes of training, ordered by the step at which they end.
 
-    `first` is the passage that was looked into first: -1 the left one, 1 the right one, 0 neither.
+    `end` counts steps over all environments.
+
+    `first` is the passage whose entrance the body saw first: -1 left, 1 right, 0 neither.
     """
 
     end: Int[np.ndarray, " episode"]
@@ -105,9 +111,9 @@ class Episodes(NamedTuple):
 
 
 def first_passage(paths: Float[np.ndarray, "episode time obs"]) -> Int[np.ndarray, " episode"]:
-    """Of each episode the passage that it looked into first: -1 the left one, 1 the right one, 0 neither.
+    """Return the passage that each episode saw first: -1 left, 1 right, 0 neither.
 
-    The last two entries of an observation tell what has been seen of the left and of the right passage.
+    The last two entries of an observation are what has been seen of the left and of the right passage; 0 is nothing.
     """
     seen = np.nan_to_num(paths[:, :, -2:]) != 0.0
     when = np.where(seen.any(axis=1), seen.argmax(axis=1), paths.shape[1])
@@ -115,34 +121,41 @@ def first_passage(paths: Float[np.ndarray, "episode time obs"]) -> Int[np.ndarra
 
 
 def last_places(paths: Float[np.ndarray, "episode time obs"]) -> Float[np.ndarray, "episode 2"]:
-    """Where each episode ended."""
+    """Return the last position of each episode."""
     last = np.sum(np.isfinite(paths[:, :, 0]), axis=1) - 1
     return paths[np.arange(len(paths)), last, :2]
 
 
 def at_goal(place: Float[np.ndarray, "*batch 2"], scale: float) -> Bool[np.ndarray, "*batch"]:
-    """Whether a body of this scale is within reach of the goal there."""
+    """Return whether a position is within reach of the goal, in a maze of this scale."""
     return np.asarray(np.linalg.norm(place - scale * np.array(GOAL), axis=-1) < scale * REACH)
 
 
 def lesser_share(first: Int[np.ndarray, " episode"]) -> float | None:
-    """The share of the less used passage in the episodes that took one; None if those are fewer than half."""
+    """Return the less used passage's share of the episodes that saw one.
+
+    None if fewer than half of the episodes saw one.
+    """
     left, right = int(np.sum(first == -1)), int(np.sum(first == 1))
     return min(left, right) / (left + right) if 2 * (left + right) >= len(first) > 0 else None
 
 
-def training_episodes(run: Run, scale: float) -> Episodes:
-    """The episodes that a run learned from, read from its replay."""
+def training_episodes(run: Run, scale: float) -> TrainingEpisodes:
+    """Read the episodes of a run's training from its replay.
+
+    Raises:
+        EntraxError: if the replay no longer holds the first episodes.
+    """
     steps, envs = stored(load_source_checkpoint(run.path, "latest", None)), run.config["training"]["envs"]
     if steps.reward.size < run.config["training"]["steps"]:
-        raise UsageError(f"The replay of {run.path} has dropped its first episodes: raise `replay_size`.")
+        raise UsageError(f"The replay of {run.path} no longer holds the first episodes. Raise `replay_size`.")
     next_obs, over = steps.next_obs, steps.terminated | steps.truncated
-    found = []
+    rows = []
     for env in range(envs):
         start = 0
         for last in np.flatnonzero(over[:, env]):
             path = next_obs[start : last + 1, env]
-            found.append(((last + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
+            rows.append(((last + 1) * envs, first_passage(path[None])[0], at_goal(path[-1, :2], scale)))
             start = int(last) + 1
-    ends, first, arrived = np.array(sorted(found, key=lambda each: each[0]), int).reshape(-1, 3).T
-    return Episodes(end=ends, first=first, arrived=arrived.astype(bool))
+    ends, first, arrived = np.array(sorted(rows, key=lambda each: each[0]), int).reshape(-1, 3).T
+    return TrainingEpisodes(end=ends, first=first, arrived=arrived.astype(bool))

@@ -1,10 +1,10 @@
-"""How fast soft actor-critic learns, beside its twin without entropy, deterministic agents and soft Q-learning.
+"""Compare the learning speed of SAC, its twin without entropy, and other agents.
 
-The twin is the same code at temperature 0: a stochastic policy that is paid for its return alone. All agents take the
-same number of steps and updates, with `--quick` of the same size and rate in networks of the same layers, and are
-evaluated by the mode of their policies. A run's score is the mean return along its learning curve, so that it is
-compared at every number of steps; the last return stands beside it. Intervals are percentile bootstraps over seeds,
-stratified by task (Agarwal et al. 2021, arXiv:2108.13264).
+The twin is the same code at temperature 0: a stochastic policy that maximises the return alone. All agents take the
+same number of steps and updates, with `--quick` also with the same batch size, learning rate and layers, and are
+evaluated by the mode of their policies. A run's score is the mean return along its learning curve; the last return is
+reported too. Intervals are percentile bootstraps over seeds, stratified by task (Agarwal et al. 2021,
+arXiv:2108.13264).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from entrax.evaluation.compare import Group, compare_groups, curves
-from entrax.studies.runs import trained
-from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided
+from entrax.studies.runs import trained_run
+from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
 
 AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "SAC": ("sac", {}),
@@ -25,7 +25,7 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "TD3": ("td3", {}),
     "soft Q": ("soft-q", {"particles": 16}),
 }
-"""By what they are called here, the agents' names and what sets them apart."""
+"""By the name in this study, the agent's name and its own settings."""
 OURS, JUDGED = "SAC", ("SAC, α = 0", "DDPG")
 
 LOOP: dict[str, Any] = {"envs": 8, "workers": 0, "eval_episodes": 10}
@@ -38,12 +38,15 @@ QUICK: dict[str, Any] = LOOP | {
     "hidden": (64, 64),
 }
 FULL: dict[str, Any] = LOOP | {"steps": 100_000, "eval_every": 5_000}
-"""In the full study all else is the agents' defaults."""
+"""All other settings of the full study are the agents' defaults."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """An environment, and the settings of an agent there: soft Q-learning's temperature does not tune itself."""
+class PerformanceTask:
+    """An environment, and settings of single agents in it.
+
+    The temperature of soft Q-learning is not learned and must be chosen.
+    """
 
     env: str
     env_args: dict[str, Any]
@@ -51,20 +54,20 @@ class Task:
 
 
 TASKS_QUICK = (
-    Task("Pendulum-v1", {}, {"soft-q": {"temperature": 5.0}}),
-    Task("entrax/PointLines-v0", {"goal": "both"}, {"soft-q": {"temperature": 0.2}}),
+    PerformanceTask("Pendulum-v1", {}, {"soft-q": {"temperature": 5.0}}),
+    PerformanceTask("entrax/PointLines-v0", {"goal": "both"}, {"soft-q": {"temperature": 0.2}}),
 )
-TASKS_FULL = (Task("HalfCheetah-v5", {}, {"soft-q": {"temperature": 1.0}}),)
+TASKS_FULL = (PerformanceTask("HalfCheetah-v5", {}, {"soft-q": {"temperature": 1.0}}),)
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """Learning curves of all agents on every task, their scores, and how likely each improves on each other."""
+    """Measure learning curves, scores and improvements of all agents on every task."""
     shared, tasks = (QUICK, TASKS_QUICK) if quick else (FULL, TASKS_FULL)
     groups = []
     for task in tasks:
         for name, (agent, own) in AGENTS.items():
             settings = shared | own | task.own.get(agent, {})
-            runs = [trained(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in range(seeds)]
+            runs = [trained_run(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in range(seeds)]
             groups.append(group(task.env, name, [run.metrics() for run in runs]))
     return {
         "agents": AGENTS,
@@ -78,9 +81,9 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def group(task: str, name: str, runs: Sequence[Sequence[Mapping[str, Any]]]) -> Group:
-    """One agent's evaluations on one task, from its runs' metrics."""
-    found = [{row["step"]: row["evaluation"]["mean"] for row in rows if "evaluation" in row} for rows in runs]
-    steps, seeds = sorted(found[0]), tuple(range(len(runs)))
+    """Collect one agent's evaluations on one task from its runs' metrics."""
+    evaluations = [{row["step"]: row["evaluation"]["mean"] for row in rows if "evaluation" in row} for rows in runs]
+    steps, seeds = sorted(evaluations[0]), tuple(range(len(runs)))
     return Group(
         task=task,
         method=name,
@@ -88,22 +91,22 @@ def group(task: str, name: str, runs: Sequence[Sequence[Mapping[str, Any]]]) -> 
         seeds=seeds,
         last=(steps[-1],) * len(runs),
         steps=np.array(steps, float),
-        returns=np.array([[means[step] for means in found] for step in steps], float),
+        returns=np.array([[means[step] for means in evaluations] for step in steps], float),
     )
 
 
 def scores(groups: Sequence[Group], score: str) -> dict[str, Any]:
-    """Of one score, every group's values and interquartile mean, those over all tasks, and who improves on whom."""
-    found = compare_groups(groups, score)
-    return {key: found[key] for key in ("groups", "pooled", "improvement")}
+    """Return the groups' values of one score, the pooled ones, and the improvements."""
+    comparison = compare_groups(groups, score)
+    return {key: comparison[key] for key in ("groups", "pooled", "improvement")}
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     over = {row["over"]: row for row in numbers["area"]["improvement"] if row["method"] == OURS}
-    if numbers["seeds"] < FEWEST:
+    if numbers["seeds"] < MIN_SEEDS:
         return "undecided"
-    return decided(
+    return decide(
         supported=all(over[other]["low"] >= 0.5 for other in JUDGED),
         refuted=any(over[other]["high"] < 0.5 for other in JUDGED),
     )
@@ -113,10 +116,10 @@ STUDY = Study(
     name="performance",
     claim="At equal steps SAC is at least as good as its twin without entropy, and as DDPG.",
     criterion=(
-        "A run's score is its mean return along the learning curve. Supported if the probability that a run of SAC has "
-        "a better score than a run of the other is 1/2 or more with all of its 95 % interval, against SAC at α = 0 and "
-        "against DDPG. Refuted if against one of them all of the interval is below 1/2. TD3 and soft Q-learning are "
-        f"reported and not judged. Undecided with fewer than {FEWEST} seeds."
+        "A run's score is its mean return along the learning curve. Supported if the 95 % interval of the probability "
+        "that a run of SAC has a better score than a run of the other is at or above 1/2, against SAC at α = 0 and "
+        "against DDPG. Refuted if against one of them the interval is below 1/2. TD3 and soft Q-learning are "
+        f"reported and not judged. Undecided with fewer than {MIN_SEEDS} seeds."
     ),
     run=run,
     judge=judge,

@@ -1,17 +1,16 @@
-"""The gradient of soft Q-learning is that of the policy gradient and of fitting a value, term by term.
+"""The gradient of soft Q-learning is a policy gradient plus that of a value fit.
 
 With Q a table, V = α log Σ exp(Q/α) and π = exp((Q − V)/α), for states from d and actions from a behaviour b,
 
     E ∇½(Q − y)²  =  −α E ∇log π (ŷ − V)  +  E ∇½(V − ŷ)²,    ŷ = y − α log π                                (1)
 
-The lectures name two differences between policy gradients and soft Q-learning. The first is the value term of (1). The
-second is the target: soft Q-learning has V(s') in y where the actor-critic has the next action's own soft value, so
-that the two differ by
+Policy gradients and soft Q-learning differ in two ways. The first is the value term of (1). The second is the target:
+soft Q-learning has V(s') in y where actor-critic has the soft value of the next action, so that the two differ by
 
     V(s') − E_b [Q(s',·) − α log b]  =  α KL(b ‖ π)  at s'                                                   (2)
 
-which vanishes on policy. Where y is the soft Q of π itself, the first term is −α times the exact gradient of the soft
-return. All of this is measured on random problems, at random tables and along a run of tabular soft Q-learning.
+which vanishes on policy. If y is the soft Q of π, the first term is −α times the exact gradient of the soft return. All
+of this is measured on random problems, at random tables and along a run of tabular soft Q-learning.
 
 Source: Schulman, Chen and Abbeel (2017), arXiv:1704.06440, section 4.
 """
@@ -28,16 +27,16 @@ from entrax.estimators import soft_q_gradient
 from entrax.exact import evaluate, policy_gradient
 from entrax.problems import FiniteMDP, garnet
 from entrax.soft import kl_divergence, soft_max, soft_policy, soft_value
-from entrax.studies.study import Numbers, Study, Verdict, decided
+from entrax.studies.study import Numbers, Study, Verdict, decide
 from entrax.tabular import soft_q_learning
 
 ALPHA, DISCOUNT = 0.5, 0.9
-SAME, DIFFERENT = 1e-10, 1e-6  # relative to the largest entry of what is compared
+SAME, DIFFERENT = 1e-10, 1e-6  # relative to the largest entry compared
 Table = Float[Array | np.ndarray, "state action"]
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The terms at a random table and along training, on policy and off, for every random problem."""
+    """Measure the terms at random tables and along training, on and off policy."""
     records = 12 if quick else 48
     problems = [garnet(8, 3, 3, seed=seed, discount=DISCOUNT) for seed in range(seeds)]
     return {
@@ -47,12 +46,12 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def at_random(mdp: FiniteMDP, seed: int) -> dict[str, Any]:
-    """Everything at a random table; and the first term with the exact soft Q of π as target, against the gradient."""
+    """Measure all terms at a random table, also with the exact soft Q as target."""
     q = jnp.asarray(np.random.default_rng(seed).normal(size=mdp.reward.shape))
     policy = jax.vmap(soft_policy, (0, None))(q, ALPHA)
-    found = evaluate(mdp, policy, ALPHA)
-    visits = jnp.sum(found.visits, axis=1)
-    score_term = expected_terms(q, found.q, visits, policy)[1]
+    evaluation = evaluate(mdp, policy, ALPHA)
+    visits = jnp.sum(evaluation.visits, axis=1)
+    score_term = expected_terms(q, evaluation.q, visits, policy)[1]
     exact = policy_gradient(mdp, policy, ALPHA) / ALPHA  # by the table itself: its logits are Q/α
     return {
         "gradient_error": float(_relative(score_term - exact, exact)),
@@ -62,7 +61,7 @@ def at_random(mdp: FiniteMDP, seed: int) -> dict[str, Any]:
 
 
 def training(mdp: FiniteMDP, seed: int, records: int) -> dict[str, Any]:
-    """The same along a run of soft Q-learning."""
+    """Measure the terms along a run of soft Q-learning."""
     learned = soft_q_learning(mdp, ALPHA, steps=records * 1024, key=jax.random.key(seed), records=records)
     tables = [jnp.asarray(table, float) for table in learned.history]
     return {
@@ -72,7 +71,10 @@ def training(mdp: FiniteMDP, seed: int, records: int) -> dict[str, Any]:
 
 
 def measure(mdp: FiniteMDP, q: Table, *, on_policy: bool) -> dict[str, float]:
-    """Norms of the terms of (1) and the residuals of (1) and (2), under π or under the uniform behaviour."""
+    """Return norms of the terms of (1), and residuals of (1) and (2).
+
+    Actions are drawn from π if `on_policy`, else uniformly.
+    """
     dense = jnp.asarray(mdp.to_dense()[..., : mdp.states])
     return {name: float(x) for name, x in _measure(q, jnp.asarray(mdp.reward), dense, jnp.asarray(on_policy)).items()}
 
@@ -100,7 +102,7 @@ def _measure(q: Table, reward: Table, dense: Array, on_policy: Array) -> dict[st
 def expected_terms(
     q: Table, target: Table, states: Float[Array, " state"], behaviour: Table
 ) -> tuple[Array, Array, Array]:
-    """The expectations of (1) for states weighted by `states` and actions by `behaviour`, by the table."""
+    """Return the expectations of (1) over `states` and actions of `behaviour`."""
 
     def one(state: Array, action: Array) -> Any:
         return soft_q_gradient(lambda table: table[state], q, action, target[state, action], ALPHA)
@@ -116,7 +118,7 @@ def _relative(difference: Array, whole: Array) -> Array:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     points = [point for run in numbers["training"] for points in run.values() for point in points]
     points += [start[name] for start in numbers["at_random"] for name in ("on_policy", "off_policy")]
     errors = [point[name] for point in points for name in ("identity_error", "target_error")]
@@ -125,12 +127,12 @@ def judge(numbers: Numbers) -> Verdict:
     on_policy += [point for run in numbers["training"] for point in run["on_policy"]]
     worst = max(*errors, *(abs(point["target_difference"]) for point in on_policy))
     apart = all(start["off_policy"]["target_difference"] > DIFFERENT for start in numbers["at_random"])
-    return decided(supported=worst <= SAME and apart, refuted=worst > DIFFERENT)
+    return decide(supported=worst <= SAME and apart, refuted=worst > DIFFERENT)
 
 
 STUDY = Study(
     name="policy-gradient-is-soft-q",
-    claim="Soft Q-learning's gradient is the policy gradient's plus a value fit; their targets differ off policy only.",
+    claim="Soft Q-learning's gradient is the policy gradient plus that of a value fit; targets differ off policy only.",
     criterion=(
         f"Supported if at every table, random and in training, on policy and off, both sides agree to {SAME:g} of the "
         "largest entry, the policy term with exact soft values is the exact gradient, and the targets differ by "

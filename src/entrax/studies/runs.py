@@ -1,4 +1,7 @@
-"""Training runs of studies, kept by their configuration: what is finished is loaded, what was begun goes on."""
+"""The training runs of studies, kept by their configuration.
+
+A finished run is loaded, another one resumed.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -26,10 +29,10 @@ from entrax.training.source_checkpoint import load_source_checkpoint, recorded
 from entrax.training.task import configure
 from entrax.training.train import train
 
-Look = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
+Observe = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
 
 
-def trained(
+def trained_run(
     env: str,
     agent: str,
     settings: Mapping[str, Any],
@@ -38,83 +41,91 @@ def trained(
     *,
     env_args: Mapping[str, Any] | None = None,
 ) -> Run:
-    """The run of this configuration in `out`/runs, trained as far as it was not. Raises EntraxError as `train` does.
+    """Return the run of this configuration in `out`/runs, trained if needed.
 
-    The directory's name is a digest of the arguments, so that whatever they determine is trained once. Raises
-    EntraxError, too, for a finished run of an entrax whose defaults were others.
+    The directory's name is a digest of the arguments, so that a configuration is trained once.
+
+    Raises:
+        EntraxError: as `train` does, and for a finished run that was trained with other defaults.
     """
     named = [sorted(values.items()) for values in (settings, env_args or {})]
-    path = kept(out, [env, agent, seed, named])
-    if not complete(path):
+    path = run_path(out, [env, agent, seed, named])
+    if not is_finished(path):
         request = Request(env=env, agent=agent, settings=settings, seed=seed, run=path, env_args=env_args, resume=True)
         return train(request)
-    found = load(path)
-    check_defaults(found, agent, settings)
-    return found
+    run = load(path)
+    check_defaults(run, agent, settings)
+    return run
 
 
-def tuned(
-    ancestor: Run,
+def finetuned_run(
+    source: Run,
     env: str,
     settings: Mapping[str, Any],
     out: Path,
     *,
     env_args: Mapping[str, Any] | None = None,
 ) -> Run:
-    """What `trained` gave fine-tuned in `env`, with the ancestor's seed, and kept in the same way.
+    """Return the run `source` fine-tuned in `env` with its seed, kept in the same way.
 
-    Raises EntraxError as `finetune` does, and for a finished run whose ancestor has been trained anew.
+    Raises:
+        EntraxError: as `finetune` does, and for a finished run if `source` has been trained again since.
     """
     named = [sorted(values.items()) for values in (settings, env_args or {})]
-    path = kept(out, ["after", ancestor.path.name, env, named])
-    if not complete(path):
-        own = {f.name for f in fields(SourceRequest)} & settings.keys()
-        source = SourceRequest(path=ancestor.path, **{name: settings[name] for name in own})
+    path = run_path(out, ["after", source.path.name, env, named])
+    if not is_finished(path):
+        own = {field.name for field in fields(SourceRequest)} & settings.keys()
+        checkpoint = SourceRequest(path=source.path, **{name: settings[name] for name in own})
         rest = {name: value for name, value in settings.items() if name not in own}
         return train(
-            Request(env=env, settings=rest, seed=None, run=path, env_args=env_args, source=source, resume=True)
+            Request(env=env, settings=rest, seed=None, run=path, env_args=env_args, source=checkpoint, resume=True)
         )
-    found = load(path)
-    before = recorded(load_source_checkpoint(ancestor.path, settings.get("checkpoint", "latest"), None))
-    if found.config["ancestor"]["sha256"] != before["sha256"]:
-        raise UsageError(f"{path} does not begin with what {ancestor.path} is now: remove it, or take another `out`.")
-    return found
+    run = load(path)
+    record = recorded(load_source_checkpoint(source.path, settings.get("checkpoint", "latest"), None))
+    if run.config["ancestor"]["sha256"] != record["sha256"]:
+        raise UsageError(
+            f"{path} was fine-tuned from another checkpoint of {source.path}. Remove it, or choose another `out`."
+        )
+    return run
 
 
-def kept(out: Path, arguments: list[Any]) -> Path:
-    """The directory of a run that follows from these arguments, whose digest is its name."""
+def run_path(out: Path, arguments: list[Any]) -> Path:
+    """Return the directory of a run; its name is a digest of the arguments."""
     return out / "runs" / hashlib.sha256(dumps(arguments).encode()).hexdigest()[:16]
 
 
-def complete(path: Path) -> bool:
-    """Whether a run is there that has taken all of its steps."""
+def is_finished(path: Path) -> bool:
+    """Return whether a run exists at `path` and has taken all of its steps."""
     return (path / "config.json").exists() and finished(RunDirectory.open(path), None)
 
 
 def check_defaults(run: Run, agent: str, settings: Mapping[str, Any]) -> None:
-    """Raises EntraxError when a setting that was left to its default has another one by now."""
+    """Raise EntraxError if the run was trained with other defaults.
+
+    Only settings that are not given are checked.
+    """
     options, config = configure(get_agent(agent), run.config["preset"], settings)
     for group, values in (("agent_config", config), ("training", options)):
         then = run.config[group]
         for name, now in to_json(asdict(values)).items():
             if name not in ("threads", "device") and then.get(name, now) != now:
                 raise UsageError(
-                    f"{run.path} was trained with {name} {then[name]}, which is {now} by now; remove it, or choose "
-                    "another `out`."
+                    f"{run.path} was trained with {name} {then[name]}; the default is now {now}. Remove the run, "
+                    "or choose another `out`."
                 )
 
 
 def paths_of(
-    run: Run, episodes: int, *, sample: bool, seed: int = 0, look: Look | None = None, same_start: bool = False
+    run: Run, episodes: int, *, sample: bool, seed: int = 0, observe: Observe | None = None, same_start: bool = False
 ) -> tuple[Float[np.ndarray, "episode time entry"], Bool[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
-    """What is seen in whole episodes, as `play` has it; whether they terminated; and their returns."""
+    """Play whole episodes; return paths, terminations and returns."""
     act = act_in_episodes(run.controller, sample=sample, seed=seed)
-    played = play(act, run.source(), episodes, seed=seed, look=look, same_start=same_start)
+    played = play(act, run.source(), episodes, seed=seed, observe=observe, same_start=same_start)
     return played.paths, played.terminated, played.rewards.sum(axis=1)
 
 
-class Played(NamedTuple):
-    """Whole episodes. `paths` are what is seen, NaN after an episode's end, where rewards are 0."""
+class PlayedEpisodes(NamedTuple):
+    """Whole episodes. After an episode's end its `paths` are NaN and its rewards 0."""
 
     paths: Float[np.ndarray, "episode time entry"]
     rewards: Float[np.ndarray, "episode step"]
@@ -127,33 +138,38 @@ def play(
     episodes: int,
     *,
     seed: int = 0,
-    look: Look | None = None,
+    observe: Observe | None = None,
     same_start: bool = False,
-) -> Played:
-    """Play episodes side by side, stepped in this process; of one seed they start alike whoever acts.
+) -> PlayedEpisodes:
+    """Play episodes in parallel environments of this process.
 
-    Seen are the flat observations, or what `look` tells of an environment. With `same_start` all episodes are seeded as
-    the first one is.
+    Args:
+        act: the policy.
+        source: how to make the environment.
+        episodes: how many.
+        seed: of the initial states, which do not depend on the policy.
+        observe: returns what is recorded of an environment; by default the flat observation.
+        same_start: seed all episodes like the first one.
     """
     number, live = np.arange(episodes, dtype=np.int32), np.ones(episodes, bool)
     terminated, rewards = np.zeros(episodes, bool), []
     with LocalPool(source, episodes) as pool:
 
-        def seen(obs: np.ndarray) -> np.ndarray:
-            here = obs if look is None else np.stack([look(slot.env) for slot in pool.slots])
-            return np.where(live[:, None], here, np.nan).astype(np.float32)
+        def record(obs: np.ndarray) -> np.ndarray:
+            entries = obs if observe is None else np.stack([observe(slot.env) for slot in pool.slots])
+            return np.where(live[:, None], entries, np.nan).astype(np.float32)
 
         starts = {i: episode_seed(seed, 0 if same_start else i, 0, "evaluation") for i in range(episodes)}
         first = pool.reset_many(starts)
         obs = np.stack([first[i] for i in range(episodes)])
-        path = [seen(obs)]
+        path = [record(obs)]
         while live.any():
             step = pool.step(act(obs, number, np.full(episodes, len(path) - 1, np.int32)))
             rewards.append(np.where(live, step.reward, 0.0))
-            path.append(seen(step.next_obs))
+            path.append(record(step.next_obs))
             obs = np.where(live[:, None], step.next_obs, 0).astype(obs.dtype)
             terminated |= step.terminated & live
             ended = np.flatnonzero(step.terminated | step.truncated)
             live[ended] = False
-            pool.reset_many({int(i): 0 for i in ended})  # they are stepped along, and not looked at
-    return Played(paths=np.stack(path, axis=1), rewards=np.stack(rewards, axis=1), terminated=terminated)
+            pool.reset_many({int(i): 0 for i in ended})  # they are stepped on, and not recorded
+    return PlayedEpisodes(paths=np.stack(path, axis=1), rewards=np.stack(rewards, axis=1), terminated=terminated)

@@ -1,9 +1,9 @@
-"""Some problems need a stochastic policy: against an opponent who learns, and where states look alike.
+"""Some problems need a stochastic policy.
 
-Rock, paper, scissors: pairs of learners play themselves, greedily and softly; then an opponent who remembers the last
-round plays the best response to what they came to, and to the cycle rock, paper, scissors, whose frequencies are those
-of the equilibrium. The aliased gridworld: every deterministic policy of what is seen is evaluated exactly, beside those
-that go either way at even odds where cells look alike, and those that Q-learning comes to on observations.
+Rock, paper, scissors: pairs of learners play each other, greedily and softly. Then an opponent who remembers the last
+round plays the best response to the learned strategies, and to the cycle rock, paper, scissors, whose frequencies are
+those of the equilibrium. The aliased gridworld: every deterministic policy of the observations is evaluated exactly,
+and so are policies that go either way with some probability where cells look alike, and those that Q-learning learns.
 
 Source: Silver (2015), lectures on reinforcement learning, lecture 7, for both problems.
 """
@@ -26,17 +26,17 @@ from entrax.problems import (
     remembering_opponent,
     rock_paper_scissors,
 )
-from entrax.studies.study import Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.tabular import StepSize, q_learning, self_play
 
 TEMPERATURE, DISCOUNT = 0.5, 0.99
-SAFE, LOST = 0.05, 0.5  # points a round that a remembering opponent wins: from soft self-play, from a predictable one
+SAFE, LOST = 0.05, 0.5  # points per round that a remembering opponent wins: from soft self-play, and from the others
 LIVE = 4  # observations in which an action is taken
 UP, RIGHT, DOWN, LEFT = range(4)
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """What opponents win from each player, and what each policy earns in the aliased gridworld."""
+    """Measure what opponents win from each player, and returns in the gridworld."""
     return {
         "game": game(200_000 if quick else 1_000_000, seeds),
         "gridworld": gridworld(50_000 if quick else 500_000, seeds),
@@ -44,7 +44,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def game(steps: int, seeds: int) -> dict[str, Any]:
-    """Points a round that an opponent with a memory of one round wins."""
+    """Measure the points per round that an opponent with a memory of one round wins."""
     played = rock_paper_scissors()
     keys = jax.random.split(jax.random.key(0), seeds)
     learn = partial(self_play, matrix_game(played.row), steps=steps, step_size=StepSize(power=0.9), records=20)
@@ -53,26 +53,29 @@ def game(steps: int, seeds: int) -> dict[str, Any]:
     soft, greedy = np.asarray(learned.row)
     cycle = np.broadcast_to(np.roll(np.eye(3), 1, axis=1)[:, None], (3, 3, 3))
     return {
-        "soft": interval([exploited(_unmindful(row)) for row in soft]),
-        "greedy": interval([exploited(_unmindful(row)) for row in greedy]),
+        "soft": summarise_seeds([exploited(_memoryless(row)) for row in soft]),
+        "greedy": summarise_seeds([exploited(_memoryless(row)) for row in greedy]),
         "cycle": exploited(cycle),
-        "soft_distance": interval(np.abs(soft - 1 / 3).max(axis=1)),
+        "soft_distance": summarise_seeds(np.abs(soft - 1 / 3).max(axis=1)),
         "soft_history": learned.row_history[0, 0],
     }
 
 
-def _unmindful(strategy: np.ndarray) -> np.ndarray:
+def _memoryless(strategy: np.ndarray) -> np.ndarray:
     return np.broadcast_to(strategy, (3, 3, 3))
 
 
 def exploited(policy: np.ndarray) -> float:
-    """What a best response with a memory of one round wins from `policy[own, other]`, points a round."""
+    """Return the points per round that a best response wins from a policy.
+
+    The opponent remembers one round; `policy[own, other]` are the probabilities after that round.
+    """
     mdp = remembering_opponent(rock_paper_scissors(), policy, discount=DISCOUNT)
     return float((1 - DISCOUNT) * np.asarray(plan(mdp, 0.0).value).mean())
 
 
 def gridworld(steps: int, seeds: int) -> dict[str, Any]:
-    """Exact returns from a start in any of the five cells, discounted so that a policy that never ends has one."""
+    """Compute exact discounted returns from a start in any of the five cells."""
     mdp = aliased_gridworld(discount=DISCOUNT)
     returns = jax.jit(jax.vmap(partial(_return, mdp)))
     every = np.eye(mdp.actions)[np.array(list(itertools.product(range(mdp.actions), repeat=LIVE)))]
@@ -81,20 +84,20 @@ def gridworld(steps: int, seeds: int) -> dict[str, Any]:
     learned = jax.vmap(lambda key: learn(key=key))(jax.random.split(jax.random.key(0), seeds))
     greedy = np.eye(mdp.actions)[np.argmax(np.asarray(learned.q)[:, :LIVE], axis=2)]
     odds = np.stack([either_way(chance) for chance in chances])
-    found = np.asarray(returns(np.concatenate([every, odds, greedy])))
-    deterministic, mixed, of_learned = np.split(found, [len(every), len(every) + len(odds)])
+    values = np.asarray(returns(np.concatenate([every, odds, greedy])))
+    deterministic, mixed, of_learned = np.split(values, [len(every), len(every) + len(odds)])
     return {
         "optimum_of_states": float(plan(mdp, 0.0).value @ mdp.initial),
         "deterministic": np.sort(deterministic)[::-1],
         "chance": chances,
         "stochastic": mixed,
         "best_chance": float(chances[np.argmax(mixed)]),
-        "q_learning": interval(of_learned),
+        "q_learning": summarise_seeds(of_learned),
     }
 
 
 def either_way(chance: float) -> np.ndarray:
-    """The policy of observations that goes east with `chance` where cells look alike, and straight on elsewhere."""
+    """Return the policy that goes east with probability `chance` in aliased cells."""
     policy = np.zeros((LIVE, 4))
     policy[0, RIGHT] = policy[2, DOWN] = policy[3, LEFT] = 1.0
     policy[1, [RIGHT, LEFT]] = chance, 1 - chance
@@ -102,18 +105,18 @@ def either_way(chance: float) -> np.ndarray:
 
 
 def _return(mdp: FiniteMDP, policy: jax.Array) -> jax.Array:
-    """Of a policy of the observations in which something is done."""
+    """Return the expected return of a policy of the first `LIVE` observations."""
     rows = jnp.concatenate([policy, jnp.full((2, mdp.actions), 1 / mdp.actions)])
     return evaluate(mdp, rows[jnp.array(ALIASED_OBSERVATION)]).expected_return
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     played, grid = numbers["game"], numbers["gridworld"]
     predictable = min(min(played["greedy"]["values"]), played["cycle"])
     stochastic, deterministic = max(grid["stochastic"]), max(grid["deterministic"])
     learned = max(grid["q_learning"]["values"])
-    return decided(
+    return decide(
         supported=max(played["soft"]["values"]) <= SAFE
         and predictable >= LOST
         and stochastic > max(deterministic, learned)

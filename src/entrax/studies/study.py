@@ -1,7 +1,7 @@
-"""What a study is, and how one is conducted.
+"""The definition of a study, and the function that runs one.
 
-A study is a claim, a criterion that was fixed before anything ran, and an experiment whose numbers the criterion reads.
-The verdict follows from the numbers alone, so that it can be checked again from numbers.json.
+A study is a claim, a criterion that is fixed in advance, and an experiment. The criterion reads the numbers of the
+experiment only, so that the verdict can be checked from numbers.json.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +22,22 @@ from entrax.training.devices import set_up
 Verdict = Literal["supported", "refuted", "undecided"]
 Numbers = Mapping[str, Any]
 
-FEWEST = 4
-"""Random problems or trained runs below which nothing is decided of what holds of most, or in the mean."""
+MIN_SEEDS = 4
+"""The fewest random problems or trained runs from which a claim about a median or mean is decided."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One claim. `run(quick, seeds, out)` gives the numbers, JSON data; `judge` reads the verdict off them.
+    """One claim and its experiment.
 
-    `seeds` are repetitions: random problems of an exact study, trained runs of the others. What is trained is kept
-    below `out`. `exact` studies run in float64.
+    Attributes:
+        name: by which `entrax study` finds it.
+        claim: one sentence.
+        criterion: when the claim is supported, refuted or undecided.
+        run: `run(quick, seeds, out)` returns the numbers as JSON data. Runs that it trains are kept below `out`.
+        judge: returns the verdict from the numbers.
+        seeds: repetitions by default: random problems of an exact study, trained runs of the others.
+        exact: whether the study computes in float64.
     """
 
     name: str
@@ -44,8 +50,8 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a study: plain data, as in its numbers.json."""
+class StudyResult:
+    """The result of a study, as in its numbers.json."""
 
     study: str
     claim: str
@@ -56,19 +62,29 @@ class Outcome:
     numbers: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain data."""
+        """Return the fields as plain data."""
         return asdict(self)
 
 
-def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> Outcome:
-    """Run a study and write `out`/NAME/numbers.json. Raises EntraxError for fewer than one seed."""
+def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> StudyResult:
+    """Run a study and write `out`/NAME/numbers.json.
+
+    Args:
+        study: the study.
+        quick: whether to run its smaller version.
+        seeds: the number of repetitions; None for the study's own.
+        out: the directory of results and trained runs.
+
+    Raises:
+        EntraxError: for fewer than one seed.
+    """
     seeds, out = study.seeds if seeds is None else seeds, out.absolute()
     if seeds < 1:
-        raise UsageError(f"A study needs at least one seed, not {seeds}.")
-    set_up(None, None)  # what was compiled before is taken from disk
+        raise UsageError(f"`seeds` must be at least 1, got {seeds}.")
+    set_up(None, None)  # compiled programs are read from the cache on disk
     with jax.enable_x64(True) if study.exact else nullcontext():
         numbers = to_json(study.run(quick, seeds, out))
-    outcome = Outcome(
+    result = StudyResult(
         study=study.name,
         claim=study.claim,
         criterion=study.criterion,
@@ -80,24 +96,30 @@ def conduct(study: Study, *, quick: bool, seeds: int | None, out: Path) -> Outco
     folder = out / study.name
     with write_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    publish_bytes(folder / "numbers.json", (dumps(outcome.to_json(), indent=1) + "\n").encode())
-    return outcome
+    publish_bytes(folder / "numbers.json", (dumps(result.to_json(), indent=1) + "\n").encode())
+    return result
 
 
-def decided(supported: bool | np.bool_, refuted: bool | np.bool_) -> Verdict:
-    """The verdict of two conditions; where both or neither hold nothing is decided."""
+def decide(supported: bool | np.bool_, refuted: bool | np.bool_) -> Verdict:
+    """Return the verdict of two conditions; undecided if both or neither hold."""
     if bool(supported) == bool(refuted):
         return "undecided"
     return "supported" if supported else "refuted"
 
 
-def interval(values: Sequence[float] | Float[np.ndarray, " seed"]) -> dict[str, Any]:
-    """All values with their median, and the interquartile mean with its 95 % bootstrap interval."""
-    found = summarise(np.asarray(values, float))
+def summarise_seeds(values: Sequence[float] | Float[np.ndarray, " seed"]) -> dict[str, Any]:
+    """Return values, median, and interquartile mean with its 95 % interval."""
+    summary = summarise(np.asarray(values, float))
     return {
         "values": np.asarray(values, float).tolist(),
-        "median": found.median,
-        "interquartile_mean": found.interquartile_mean,
-        "low": found.low,
-        "high": found.high,
+        "median": summary.median,
+        "interquartile_mean": summary.interquartile_mean,
+        "low": summary.low,
+        "high": summary.high,
     }
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None

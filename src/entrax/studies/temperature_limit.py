@@ -1,7 +1,7 @@
-"""Soft optimality becomes hard optimality as the temperature falls, and in the same way as the reward grows.
+"""Soft optimality becomes hard optimality as the temperature falls.
 
-Finite problems are solved exactly along falling temperatures α, and again at temperature 1 with rewards r/α. The two
-must be one path: π of c r at α is π of r at α/c, and V scales by c. Along it the entropy convention has
+Finite problems are solved exactly at falling temperatures α, and again at temperature 1 with rewards r/α. Both must
+agree: π of c r at α is π of r at α/c, and V scales by c. In the entropy convention
 
     V_0 ≤ V_α ≤ V_0 + α log|A| / (1 − γ)                                                                     (1)
 
@@ -16,16 +16,16 @@ import numpy as np
 
 from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
-from entrax.studies.study import Numbers, Study, Verdict, decided
+from entrax.studies.study import Numbers, Study, Verdict, decide
 
 COLDEST = 1e-3
-SAME, DIFFERENT = 1e-6, 1e-3  # of the two paths: the largest difference of a probability
-LEFT = 1e-3  # of the return that the uniform policy loses: what the coldest policy may lose
+SAME, DIFFERENT = 1e-6, 1e-3  # largest difference of a probability between both ways
+LOSS = 1e-3  # of the coldest policy, relative to the uniform policy's
 ROUNDING = 1e-8
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """Both paths on FrozenLake, and on as many random problems as seeds."""
+    """Solve FrozenLake and `seeds` random problems in both ways."""
     temperatures = np.geomspace(10.0, COLDEST, 9 if quick else 33)
     problems = {"FrozenLake": FiniteMDP.from_gymnasium("FrozenLake-v1", discount=0.99)}
     problems |= {f"random {seed}": garnet(40, 4, 3, seed=seed, discount=0.9) for seed in range(seeds)}
@@ -36,16 +36,16 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def along(mdp: FiniteMDP, temperatures: np.ndarray) -> dict[str, Any]:
-    """One problem at every temperature: how far from hard optimality, and how far the two ways are apart."""
+    """Measure distances from hard optimality at every temperature, for one problem."""
     hard = plan(mdp, 0.0)
     uniform = np.full(mdp.reward.shape, 1 / mdp.actions)
     best = float(hard.value @ mdp.initial)
     spread = best - float(evaluate(mdp, uniform).expected_return)
     rows = [_at(mdp, float(alpha), np.asarray(hard.value)) for alpha in temperatures]
-    found: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-    found["bound"] = temperatures * np.log(mdp.actions) / (1 - float(mdp.discount))
-    found["loss"] = [(best - value) / spread for value in found.pop("hard_return")]
-    return found
+    result: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    result["bound"] = temperatures * np.log(mdp.actions) / (1 - float(mdp.discount))
+    result["loss"] = [(best - value) / spread for value in result.pop("hard_return")]
+    return result
 
 
 def _at(mdp: FiniteMDP, alpha: float, hard: np.ndarray) -> dict[str, float]:
@@ -62,17 +62,17 @@ def _at(mdp: FiniteMDP, alpha: float, hard: np.ndarray) -> dict[str, float]:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
-    found = list(numbers["problems"].values())
-    apart = max(max(problem["policy_difference"]) for problem in found)
+    """Apply the criterion of `STUDY`."""
+    problems = list(numbers["problems"].values())
+    apart = max(max(problem["policy_difference"]) for problem in problems)
     bounded = all(
         least >= -ROUNDING and gap <= bound + ROUNDING
-        for problem in found
+        for problem in problems
         for least, gap, bound in zip(problem["least_gap"], problem["value_gap"], problem["bound"], strict=True)
     )
-    monotone = all(np.all(np.diff(problem["value_gap"]) <= ROUNDING) for problem in found)
-    reached = all(problem["loss"][-1] <= LEFT for problem in found)
-    return decided(
+    monotone = all(np.all(np.diff(problem["value_gap"]) <= ROUNDING) for problem in problems)
+    reached = all(problem["loss"][-1] <= LOSS for problem in problems)
+    return decide(
         supported=apart <= SAME and bounded and monotone and reached,
         refuted=apart > DIFFERENT or not bounded or not monotone,
     )
@@ -83,9 +83,9 @@ STUDY = Study(
     claim="Soft optimality becomes hard optimality as the temperature falls, and identically as the reward grows.",
     criterion=(
         f"Supported if on every problem no probability differs by more than {SAME:g} between falling temperature and "
-        "growing reward, V falls monotonically to the hard V within α log|A|/(1−γ), and the coldest policy gives up at "
-        f"most {LEFT:g} of what the uniform policy does. Refuted if probabilities differ by more than {DIFFERENT:g} "
-        "or V leaves its bounds or does not fall."
+        "growing reward, V falls monotonically to the hard V within α log|A|/(1−γ), and the coldest policy loses at "
+        f"most {LOSS:g} of the return that the uniform policy loses. Refuted if probabilities differ by more than "
+        f"{DIFFERENT:g}, or V leaves its bounds or does not fall."
     ),
     run=run,
     judge=judge,

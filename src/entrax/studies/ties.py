@@ -1,9 +1,9 @@
-"""Equal advantages get equal probabilities; a difference of ΔQ multiplies the odds by exp(ΔQ/α).
+"""Equal advantages get equal probabilities, others odds of exp(ΔQ/α).
 
-Random problems in which the last action is a copy of the first, but pays ε more. Both lead to the same places, so that
-ΔQ = ε whatever the policy, and the odds of the copies are foretold: exp(ε/α). They are read off two optima that share
-no step: the exact soft plan, and the policy to which numerical ascent of expected reward plus α · entropy comes, which
-knows nothing of exponentials of Q. The hard plan beside them gives everything to the better copy, however small ε is.
+In these random problems the last action is a copy of the first with ε more reward. Both have the same successors, so
+that ΔQ = ε for every policy, and the predicted odds of the copies are exp(ε/α). The odds are measured in two optima
+computed independently: the exact soft plan, and the policy that numerical ascent of expected reward plus α · entropy
+finds, which uses no exponential of Q. The hard plan gives all probability to the better copy, however small ε is.
 
 Source: Ziebart (2010), chapter 5: the maximum-entropy policy takes actions of equal value with equal probability.
 """
@@ -21,17 +21,17 @@ from scipy.optimize import minimize
 
 from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
-from entrax.studies.study import Numbers, Study, Verdict, decided
+from entrax.studies.study import Numbers, Study, Verdict, decide
 
 STATES, ACTIONS = 6, 3  # the copy included
 ADVANTAGES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # ε in units of α
-SEEN = 0.01  # of the probability: copies that have less together matter too little to an ascent for it to tell them
+VISIBLE = 0.01  # probability of both copies together, below which the ascent cannot distinguish them
 PRECISE = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000}
 CLOSE, WRONG = 0.01, 0.1  # of the logarithm of the odds
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """The odds of the copies in every state, for each temperature, advantage and random problem."""
+    """Measure the odds of the copies by temperature, advantage and random problem."""
     temperatures = (0.1, 1.0) if quick else (0.03, 0.1, 0.3, 1.0, 3.0)
     optimise = jax.jit(jax.value_and_grad(_loss))
     rows = [
@@ -44,7 +44,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 
 
 def copied(seed: int, epsilon: float) -> FiniteMDP:
-    """A random problem with its first action copied to the end, where it pays ε more."""
+    """Return a random problem whose last action copies the first, with ε more reward."""
     mdp = garnet(STATES, ACTIONS - 1, 3, seed=seed, discount=0.9)
     again = [np.concatenate([array, array[:, :1]], axis=1) for array in (mdp.successor, mdp.probability, mdp.reward)]
     again[2][:, -1] += epsilon
@@ -59,10 +59,13 @@ def copied(seed: int, epsilon: float) -> FiniteMDP:
 
 
 def odds(mdp: FiniteMDP, alpha: float, seed: int, optimise: Callable[..., Any]) -> dict[str, Any]:
-    """log(π(copy)/π(first)) in every state, by the plan and by ascent; and what the hard plan gives the copy."""
+    """Return log(π(copy)/π(first)) in every state, by the plan and by ascent.
+
+    Also the copy's share of the probability in the hard plan.
+    """
     logits = np.random.default_rng(seed).normal(size=mdp.reward.size)
-    for warmth in (30, 10, 3, 1):  # from warm to cold, so that no action is given up before its worth is known
-        climb = partial(_descend, optimise=optimise, mdp=mdp, alpha=warmth * alpha)
+    for factor in (30, 10, 3, 1):  # annealed, so that no action vanishes before its value is known
+        climb = partial(_descend, optimise=optimise, mdp=mdp, alpha=factor * alpha)
         logits = minimize(climb, logits, jac=True, method="L-BFGS-B", options=PRECISE).x
     by_ascent = jax.nn.log_softmax(logits.reshape(mdp.reward.shape))
     by_plan = np.log(np.asarray(plan(mdp, alpha).policy))
@@ -89,22 +92,22 @@ def _loss(logits: jax.Array, mdp: FiniteMDP, alpha: ScalarLike) -> jax.Array:
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     wrong = 0.0
     for row in numbers["rows"]:
-        seen = np.asarray(row["together"]) >= SEEN
-        found = np.stack([row["planned"], row["ascended"]])[:, seen]
-        wrong = max(wrong, float(np.max(np.abs(found - row["advantage"]), initial=0.0)))
-    return decided(supported=wrong <= CLOSE, refuted=wrong > WRONG)
+        visible = np.asarray(row["together"]) >= VISIBLE
+        log_odds = np.stack([row["planned"], row["ascended"]])[:, visible]
+        wrong = max(wrong, float(np.max(np.abs(log_odds - row["advantage"]), initial=0.0)))
+    return decide(supported=wrong <= CLOSE, refuted=wrong > WRONG)
 
 
 STUDY = Study(
     name="ties",
     claim="Equal advantages get equal probabilities, and an advantage of ΔQ multiplies the odds by exp(ΔQ/α).",
     criterion=(
-        f"Supported if wherever the two copies have a probability of {SEEN:g} together their log-odds are ε/α within "
-        f"{CLOSE:g}, by the exact plan and by numerical ascent of reward plus α · entropy. Refuted if any is further "
-        f"off than {WRONG:g}."
+        f"Supported if, in every state where the two copies together have a probability of {VISIBLE:g}, their log-odds "
+        f"are ε/α within {CLOSE:g}, by the exact plan and by numerical ascent of reward plus α · entropy. Refuted if "
+        f"an error is larger than {WRONG:g}."
     ),
     run=run,
     judge=judge,

@@ -1,16 +1,16 @@
-"""Causality and baselines leave the mean of the policy gradient's estimators alone, and lower their variance.
+"""Causality and baselines lower the variance of policy gradients, not the mean.
 
-Random problems so small that every trajectory can be written down: mean and variance of each estimator are exact sums
-over all of them, the exact gradient is the derivative of a backward recursion, and batches of sampled trajectories,
-whose baselines leave their own trajectory out, are set beside the sums. With φ_t = ∇log π(a_t|s_t), γ = 1:
+The random problems are so small that all trajectories can be enumerated: mean and variance of each estimator are exact
+sums, and the exact gradient is the derivative of a backward recursion. Batches of sampled trajectories, whose baselines
+exclude their own trajectory, are compared with the sums. With φ_t = ∇log π(a_t|s_t), γ = 1:
 
     whole            Σ φ_t R                        whole, mean      Σ φ_t (R − E R)
     whole, optimal   Σ φ_t (R − b*),  b* = E φ²R / E φ² for each parameter
     causal           Σ φ_t G_t                      causal, value    Σ φ_t (G_t − V_t(s_t))
     advantage        Σ φ_t (Q_t(s_t,a_t) − V_t(s_t))
 
-Theory has optimal ≤ mean and whole, and advantage ≤ causal with value, for the sum over parameters; that causality and
-a value baseline help is the rule, with exceptions.
+In theory, for the sum over parameters, the variance of optimal is at most that of mean and of whole, and that of
+advantage at most that of causal with value. Causality and a value baseline lower the variance usually, but not always.
 
 Source: Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates.
 """
@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from entrax.estimators import likelihood_ratio_objective, mean_baseline, optimal_baseline, reinforce_objective
-from entrax.studies.study import FEWEST, Numbers, Study, Verdict, decided, interval
+from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
 STATES, ACTIONS, STEPS = 3, 2, 4
 ESTIMATORS = ("whole", "whole, mean", "whole, optimal", "causal", "causal, value", "advantage")
@@ -36,8 +36,8 @@ EXACT, BIASED = 1e-10, 1e-6  # of the mean, relative to the largest entry of the
 ERRORS = 5.0  # standard errors that a sampled mean may be off
 
 
-class Problem(NamedTuple):
-    """Everything of a random problem: its tables, and all of its trajectories with their probabilities."""
+class EnumeratedProblem(NamedTuple):
+    """A random problem with all of its trajectories and their probabilities."""
 
     reward: Float[Array, "state action"]
     transition: Float[Array, "state action next"]
@@ -48,21 +48,24 @@ class Problem(NamedTuple):
 
 
 def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """Mean errors and variances by enumeration for every problem, and by samples for the first."""
-    found = [by_enumeration(make_problem(seed)) for seed in range(seeds)]
+    """Compute mean errors and variances by enumeration, and of one problem by samples."""
+    results = [by_enumeration(make_problem(seed)) for seed in range(seeds)]
     return {
-        "mean_error": {name: [each["mean_error"][name] for each in found] for name in ESTIMATORS},
-        "variance": {name: [each["variance"][name] for each in found] for name in ESTIMATORS},
+        "mean_error": {name: [each["mean_error"][name] for each in results] for name in ESTIMATORS},
+        "variance": {name: [each["variance"][name] for each in results] for name in ESTIMATORS},
         "sampled": by_samples(make_problem(0), batches=500 if quick else 5_000, size=20),
         "ratios": {
-            f"{low} / {high}": interval([each["variance"][low] / each["variance"][high] for each in found])
+            f"{low} / {high}": summarise_seeds([each["variance"][low] / each["variance"][high] for each in results])
             for low, high in (*MUST, *SHOULD)
         },
     }
 
 
-def make_problem(seed: int) -> Problem:
-    """Rewards are normal around 1, dynamics and start uniform on the simplex, logits normal."""
+def make_problem(seed: int) -> EnumeratedProblem:
+    """Draw a random problem.
+
+    Rewards are normal around 1, dynamics uniform on the simplex, logits normal.
+    """
     rng = np.random.default_rng(seed)
     transition = rng.dirichlet(np.ones(STATES), (STATES, ACTIONS))
     reward, logits = rng.normal(1.0, 1.0, (STATES, ACTIONS)), rng.normal(size=(STATES, ACTIONS))
@@ -70,7 +73,7 @@ def make_problem(seed: int) -> Problem:
     states, actions = np.array([path[0::2] for path in paths]), np.array([path[1::2] for path in paths])
     moved = np.prod([transition[states[:, t], actions[:, t], states[:, t + 1]] for t in range(STEPS - 1)], axis=0)
     chosen = np.prod(np.asarray(jax.nn.softmax(logits))[states, actions], axis=1)
-    return Problem(
+    return EnumeratedProblem(
         reward=jnp.asarray(reward),
         transition=jnp.asarray(transition),
         logits=jnp.asarray(logits),
@@ -80,8 +83,10 @@ def make_problem(seed: int) -> Problem:
     )
 
 
-def values(problem: Problem, logits: Array) -> tuple[Float[Array, "step state"], Float[Array, "step state action"]]:
-    """V_t and Q_t of the policy by backward recursion."""
+def values(
+    problem: EnumeratedProblem, logits: Array
+) -> tuple[Float[Array, "step state"], Float[Array, "step state action"]]:
+    """Compute V_t and Q_t of the policy by backward recursion."""
     policy, v = jax.nn.softmax(logits), jnp.zeros(STATES)
     vs: list[Array] = []
     qs: list[Array] = []
@@ -93,8 +98,11 @@ def values(problem: Problem, logits: Array) -> tuple[Float[Array, "step state"],
 
 
 @partial(jax.jit, static_argnums=1)
-def estimates(problem: Problem, name: str) -> Float[Array, "path param"]:
-    """One estimate of the gradient for every trajectory; those of "whole" with baselines are made of two of them."""
+def estimates(problem: EnumeratedProblem, name: str) -> Float[Array, "path param"]:
+    """Return the estimate of the gradient of every trajectory.
+
+    Estimates of "whole" with a baseline are combinations of these.
+    """
     v, q = values(problem, problem.logits)
 
     def one(states: Array, actions: Array) -> Array:
@@ -115,8 +123,8 @@ def estimates(problem: Problem, name: str) -> Float[Array, "path param"]:
     return jax.vmap(one)(problem.states, problem.actions)
 
 
-def by_enumeration(problem: Problem) -> dict[str, Any]:
-    """The largest error of the mean and the total variance of every estimator."""
+def by_enumeration(problem: EnumeratedProblem) -> dict[str, Any]:
+    """Return the largest error of the mean and the total variance of every estimator."""
     exact = jax.jit(jax.grad(lambda logits: jnp.mean(values(problem, logits)[0][0])))(problem.logits).ravel()
     weight, score = np.asarray(problem.probability), np.asarray(estimates(problem, "score"))
     total = np.asarray(jnp.sum(problem.reward[problem.states, problem.actions], axis=1))
@@ -133,14 +141,17 @@ def by_enumeration(problem: Problem) -> dict[str, Any]:
     return {"mean_error": means, "variance": variances}
 
 
-def by_samples(problem: Problem, batches: int, size: int) -> dict[str, Any]:
-    """For each estimator the largest error of the mean in standard errors, and `size` times a batch mean's variance."""
+def by_samples(problem: EnumeratedProblem, batches: int, size: int) -> dict[str, Any]:
+    """Return error and variance of every estimator, from sampled batches.
+
+    The error is the largest of the mean, in standard errors; the variance is `size` times that of a batch's mean.
+    """
     weight = np.asarray(problem.probability)
     picks = np.random.default_rng(0).choice(len(weight), size=(batches, size), p=weight / weight.sum())
     exact = weight @ np.asarray(estimates(problem, "causal"))
     score = estimates(problem, "score")[picks]
     total = jnp.sum(problem.reward[problem.states, problem.actions], axis=1)[picks]
-    found = {}
+    result = {}
     for name in ESTIMATORS:
         if name == "whole, mean":
             each = score * (total - jax.vmap(mean_baseline)(total))[..., None]
@@ -150,18 +161,18 @@ def by_samples(problem: Problem, batches: int, size: int) -> dict[str, Any]:
             each = estimates(problem, name)[picks]
         means = np.asarray(jnp.mean(each, axis=1))
         error = np.abs(means.mean(axis=0) - exact) / (means.std(axis=0, ddof=1) / np.sqrt(batches) + 1e-300)
-        found[name] = {"errors": float(error.max()), "variance": float(size * means.var(axis=0, ddof=1).sum())}
-    return found
+        result[name] = {"errors": float(error.max()), "variance": float(size * means.var(axis=0, ddof=1).sum())}
+    return result
 
 
 def judge(numbers: Numbers) -> Verdict:
-    """See the criterion of `STUDY`."""
+    """Apply the criterion of `STUDY`."""
     bias = max(max(errors) for errors in numbers["mean_error"].values())
     off = max(each["errors"] for each in numbers["sampled"].values())
     must = all(max(numbers["ratios"][f"{low} / {high}"]["values"]) <= 1 + EXACT for low, high in MUST)
     should = [numbers["ratios"][f"{low} / {high}"]["median"] for low, high in SHOULD]
-    enough = len(numbers["variance"]["whole"]) >= FEWEST
-    return decided(
+    enough = len(numbers["variance"]["whole"]) >= MIN_SEEDS
+    return decide(
         supported=bias <= EXACT and off <= ERRORS and must and enough and max(should) < 1,
         refuted=bias > BIASED or not must or (enough and min(should) >= 1),
     )
@@ -169,13 +180,14 @@ def judge(numbers: Numbers) -> Verdict:
 
 STUDY = Study(
     name="variance",
-    claim="Causality and baselines leave the mean of the policy gradient's estimators alone, and lower their variance.",
+    claim="Causality and baselines keep the mean of policy-gradient estimators and lower their variance.",
     criterion=(
         f"Supported if every estimator's mean is the exact gradient to {EXACT:g} by enumeration and to {ERRORS:g} "
-        "standard errors by samples; the optimal constant is best of the constants and the advantage better than the "
-        "return with its value, on every problem; and causality, the mean and the value lower the variance in the "
-        f"median problem. Refuted if a mean is off by {BIASED:g}, a law of theory is broken, or none of them helps. "
-        f"A median is judged from {FEWEST} problems on."
+        "standard errors by samples; on every problem the variance of the optimal constant is the lowest of the "
+        "constants, and that of the advantage is below that of the return with the value as baseline; and causality, "
+        f"the mean and the value lower the variance in the median problem. Refuted if a mean is off by {BIASED:g}, one "
+        "of these inequalities fails on a problem, or none of the three lowers the variance. "
+        f"Medians are judged from {MIN_SEEDS} problems on."
     ),
     run=run,
     judge=judge,

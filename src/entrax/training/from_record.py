@@ -13,7 +13,7 @@ import equinox as eqx
 import jax.random as jr
 
 from entrax.agents.base import agent_name, agents_with, get_agent, optional, wraps
-from entrax.agents.registry import REGISTRY
+from entrax.agents.registry import is_registered
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError
@@ -46,7 +46,7 @@ def agent_again(directory: RunDirectory, agent: str | Any | None) -> Any:
 
 def _again(directory: RunDirectory, key: str, agent: str | Any | None) -> Any:
     name, what = directory.config[key], "agent" if key == "agent" else "inner agent"
-    if name in tuple(REGISTRY):
+    if is_registered(name):
         if agent is not None and get_agent(agent) is not get_agent(name):
             raise UsageError(f"The {what} of {directory.path} is {name}, not {shown(agent_name(agent))}.")
         return name
@@ -97,7 +97,7 @@ def with_prior_placeholder(
     if with_prior is None:
         able = ", ".join(agents_with("with_prior"))
         raise UsageError(f"Agent {agent.__name__.rpartition('.')[2]} takes no prior; {able} do.")
-    if prior["agent"] not in tuple(REGISTRY):
+    if not is_registered(prior["agent"]):
         name = shown(prior["agent"])
         raise UsageError(f"The prior is of {name}, outside entrax; nothing that a run names is imported.")
     module = get_agent(prior["agent"])
@@ -130,7 +130,7 @@ def command_again(verb: str, directory: RunDirectory, checkpoint: str = "latest"
     flags = flags_again(config["environment"])
     words = ["entrax", verb, path, *([] if checkpoint == "latest" else ["--checkpoint", checkpoint]), *(flags or [])]
     names = {key: config[key] for key in ("agent", "inner") if key in config}
-    foreign = {key: name for key, name in names.items() if name not in tuple(REGISTRY)}
+    foreign = {key: name for key, name in names.items() if not is_registered(name)}
     words += [word for key, name in foreign.items() for word in (f"--{key}", from_anywhere(name))]
     command = shlex.join(words)
     named = all(":" in name or is_file(name) for name in foreign.values())

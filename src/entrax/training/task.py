@@ -9,7 +9,7 @@ import equinox as eqx
 
 from entrax.agents.base import agent_names, get_agent, loop_defaults_of
 from entrax.agents.check import check_agent
-from entrax.agents.registry import REGISTRY, default_agent
+from entrax.agents.registry import default_agent, is_registered
 from entrax.environments.check import CheckedEnvironment, check_environment
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError
@@ -65,7 +65,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
     agent, preset, settings = request.agent, request.preset, dict(request.settings)
     if existing is not None:
         recorded = existing.config["training"]
-        agent = existing.config["agent"] if agent is None and existing.config["agent"] in tuple(REGISTRY) else agent
+        agent = existing.config["agent"] if agent is None and is_registered(existing.config["agent"]) else agent
         settings |= {name: settings.get(name, recorded[name]) for name in ("horizon", "threads")}
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is reported before the environment is stepped
@@ -77,7 +77,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
         options = replace(options, threads=available_threads())  # a resumed run needs as many
     devices = set_up(options.device, options.threads)  # before `resolve`, whose arrays start JAX
     resolved = module.resolve(config, checked.spec)
-    if names["agent"] not in REGISTRY:  # ours are checked by the tests
+    if not is_registered(names["agent"]):  # ours are checked by the tests
         check_agent(module, checked.spec, resolved)
     options = _with_agent_defaults(options, module, resolved, checked.spec, existing, settings, preset)
     if options.normalise_obs and checked.spec.image is not None:

@@ -88,6 +88,50 @@ def test_numbers_of_a_resolved_configuration_are_arrays_and_none_is_derived(name
         assert getattr(one, derived) is not None
 
 
+@pytest.mark.parametrize("name", REGISTRY)
+def test_other_numbers_run_the_same_program(name):
+    agent, config = small(name)
+    if name == "dqn":
+        config = dataclasses.replace(config, double=False)  # by default it depends on the temperature
+    numbers = {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if isinstance(getattr(config, f.name), float) and not f.metadata.get("static")
+    }
+    other = {key: 0.9 * value or 0.25 for key, value in numbers.items()}
+    assert len(other) > 2
+    spec, traces = SPECS[REGISTRY[name].actions[0]], []
+
+    @eqx.filter_jit
+    def counted(config, state, batch):
+        traces.append(1)
+        return agent.update(config, state, batch, FINISHED, jr.key(0))
+
+    for given in (config, dataclasses.replace(config, **other)):
+        resolved = agent.resolve(given, spec)
+        counted(resolved, agent.init(resolved, spec, jr.key(0)), batch_of(agent.data(resolved), spec, 0))
+    assert len(traces) == 1
+
+
+def single_transitions(name):
+    agent, config = small(name)
+    return isinstance(agent.data(agent.resolve(config, SPECS[REGISTRY[name].actions[0]])), Uniform)
+
+
+@pytest.mark.parametrize("name", filter(single_transitions, REGISTRY))
+def test_only_termination_cuts_off_the_successor(name):
+    """Truncation does not enter the update."""
+    agent, config = small(name)
+    spec = SPECS[REGISTRY[name].actions[0]]
+    config = agent.resolve(config, spec)
+    state, batch = agent.init(config, spec, jr.key(0)), batch_of(agent.data(config), spec, 0)
+    moved = batch._replace(next_obs=batch.next_obs + 1.0, truncated=~batch.truncated)
+    update = eqx.filter_jit(lambda batch: agent.update(config, state, batch, FINISHED, jr.key(1))[0])
+    for terminated, same in ((jnp.ones_like(batch.terminated), True), (jnp.zeros_like(batch.terminated), False)):
+        one, other = (update(b._replace(terminated=terminated)) for b in (batch, moved))
+        assert bool(eqx.tree_equal(one.params, other.params)) is same
+
+
 def test_optional_names_are_documented_and_found_by_name():
     for name, protocol in OPTIONAL.items():
         assert (vars(protocol)[name].__doc__ or "").startswith("Return")

@@ -96,16 +96,6 @@ def test_first_targets_equal_what_they_follow():
     assert eqx.tree_equal(state.params, state.targets)
 
 
-def test_only_termination_cuts_off_the_successor():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    moved = batch._replace(next_obs=batch.next_obs + 1.0, truncated=~batch.truncated)
-    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
-        one, _ = update(config, state, batch._replace(terminated=terminated), PROGRESS, jr.key(1))
-        other, _ = update(config, state, moved._replace(terminated=terminated), PROGRESS, jr.key(1))
-        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
-
-
 def test_exploration_is_gaussian_around_the_mode_and_clipped():
     config = configured(noise=0.3)
     policy = ddpg.policy(config, start(config))
@@ -121,18 +111,3 @@ def test_exploration_is_gaussian_around_the_mode_and_clipped():
         np.testing.assert_allclose(np.sqrt(np.mean(inner**2)), 0.3, rtol=0.08)
     quiet = ddpg.policy(configured(noise=0.0), start(config))
     np.testing.assert_array_equal(quiet.sample(obs, PROGRESS, jr.key(1))[0], mode)
-
-
-def test_other_numbers_do_not_compile_again():
-    traces = []
-
-    @eqx.filter_jit
-    def counted(config, state, batch, key):
-        traces.append(1)
-        return ddpg.update(config, state, batch, PROGRESS, key)
-
-    other = {"learning_rate": 1e-2, "policy_learning_rate": 1e-4, "discount": 0.9, "target_rate": 0.1, "noise": 0.5}
-    for fields in ({}, other):
-        config = configured(**fields)
-        counted(config, start(config), ref.batch(0), jr.key(1))
-    assert len(traces) == 1

@@ -198,8 +198,3 @@ def test_a_fixed_temperature_stays_also_with_an_optimiser_that_learned_it():
 def test_a_target_entropy_beyond_the_greatest_is_refused():
     with pytest.raises(EntraxError, match=r"`target_entropy` must be at most 1\.099"):
         configured(target_entropy=1.2)
-
-
-def test_continuous_actions_are_refused():
-    with pytest.raises(EntraxError, match="'discrete-sac' needs discrete actions"):
-        discrete_sac.resolve(discrete_sac.Config(), ref.SPEC)

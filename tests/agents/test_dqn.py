@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from entrax.agents import dqn
-from entrax.errors import EntraxError
 from entrax.replay import Sequences
 from entrax.spec import Discrete, MultiDiscrete, Progress
 from tests.agents import reference64 as ref
@@ -178,20 +177,6 @@ def test_truncation_does_not_enter_the_update_and_termination_cuts_off():
     assert eqx.tree_equal(one, other)
 
 
-def test_other_numbers_do_not_compile_again():
-    traces = []
-
-    @eqx.filter_jit
-    def counted(config, state, batch):
-        traces.append(1)
-        return dqn.update(config, state, batch, PROGRESS, jr.key(0))
-
-    for fields in ({}, {"learning_rate": 1e-4, "discount": 0.5, "target_rate": 0.1, "final_exploration": 0.2}):
-        config = configured(**fields)
-        counted(config, start(config), ref.discrete_batch(0, (3,)))
-    assert len(traces) == 1
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -210,11 +195,6 @@ def test_what_depends_on_the_temperature(fields, expected):
     # A run's configuration is resolved again when it is loaded.
     again = dqn.Config(**{k: v if isinstance(v, bool | int | tuple) else float(v) for k, v in asdict(config).items()})
     assert eqx.tree_equal(dqn.resolve(again, ref.discrete_spec(Discrete(3))), config)
-
-
-def test_continuous_actions_are_refused():
-    with pytest.raises(EntraxError, match="'dqn' needs discrete actions"):
-        dqn.resolve(dqn.Config(), ref.SPEC)
 
 
 def n_step_by_hand(config, state, window, alpha, n=3, gamma=0.9):

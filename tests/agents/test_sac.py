@@ -11,7 +11,7 @@ import pytest
 
 from entrax.agents import sac
 from entrax.errors import EntraxError
-from entrax.spec import Discrete, Progress, Spec
+from entrax.spec import Progress
 from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
@@ -136,24 +136,6 @@ def test_first_state_has_targets_equal_to_critics():
     ref.assert_close(ref.twins(state.targets), ref.twins(state.params.critics), rtol=0, atol=0)
 
 
-def test_truncation_does_not_enter_the_update():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    one, _ = update(config, state, batch, PROGRESS, jr.key(1))
-    other, _ = update(config, state, batch._replace(truncated=~batch.truncated), PROGRESS, jr.key(1))
-    assert eqx.tree_equal(one, other)
-
-
-def test_only_termination_cuts_off_the_successor():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    moved = batch._replace(next_obs=batch.next_obs + 1.0)
-    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
-        one, _ = update(config, state, batch._replace(terminated=terminated), PROGRESS, jr.key(1))
-        other, _ = update(config, state, moved._replace(terminated=terminated), PROGRESS, jr.key(1))
-        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
-
-
 def test_a_successor_without_bounds_does_not_spoil_a_terminated_transition():
     config = configured()
     state, batch = start(config), ref.batch(0)
@@ -177,20 +159,6 @@ NUMBERS: dict[str, Any] = {
 }
 
 
-def test_other_numbers_do_not_compile_again():
-    traces = []
-
-    @eqx.filter_jit
-    def counted(config, state, batch, key):
-        traces.append(1)
-        return sac.update(config, state, batch, PROGRESS, key)
-
-    for fields in ({}, NUMBERS):
-        config = configured(**fields)
-        counted(config, start(config), ref.batch(0), jr.key(1))
-    assert len(traces) == 1
-
-
 def test_numbers_vmap():
     configs = [configured(), configured(**NUMBERS)]
     arrays, static = zip(*(eqx.partition(c, eqx.is_array) for c in configs), strict=True)
@@ -211,11 +179,6 @@ def test_numbers_vmap():
 def test_a_replay_smaller_than_a_batch_is_refused():
     with pytest.raises(EntraxError, match="replay size 8 must be at least the batch size 9"):
         sac.data(sac.resolve(sac.Config(batch_size=9, replay_size=8), ref.SPEC))
-
-
-def test_discrete_actions_are_refused():
-    with pytest.raises(EntraxError, match="needs continuous actions"):
-        sac.resolve(sac.Config(), Spec(observation=ref.SPEC.observation, action=Discrete(3)))
 
 
 def test_policy_gives_actions_within_the_unit_box():

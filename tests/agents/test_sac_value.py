@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from entrax.agents import sac_value
-from entrax.errors import EntraxError
-from entrax.spec import Discrete, Progress, Spec
+from entrax.spec import Progress
 from tests.agents import reference64 as ref
 
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
@@ -105,35 +104,3 @@ def test_reward_scale_is_the_inverse_of_the_temperature():
     config = configured(reward_scale=4.0)
     _, info = update(config, start(config), ref.batch(0), PROGRESS, jr.key(0))
     assert info["temperature"] == 0.25
-
-
-def test_only_termination_cuts_off_the_successor():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    base, _ = update(config, state, batch, PROGRESS, jr.key(1))
-    flipped, _ = update(config, state, batch._replace(truncated=~batch.truncated), PROGRESS, jr.key(1))
-    assert eqx.tree_equal(base, flipped)
-    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
-        end = batch._replace(terminated=terminated)
-        one, _ = update(config, state, end, PROGRESS, jr.key(1))
-        other, _ = update(config, state, end._replace(next_obs=batch.next_obs + 1.0), PROGRESS, jr.key(1))
-        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
-
-
-def test_other_numbers_do_not_compile_again():
-    traces = []
-
-    @eqx.filter_jit
-    def counted(config, state, batch, key):
-        traces.append(1)
-        return sac_value.update(config, state, batch, PROGRESS, key)
-
-    for fields in ({}, {"learning_rate": 1e-3, "discount": 0.9, "target_rate": 0.1, "reward_scale": 1.0}):
-        config = configured(**fields)
-        counted(config, start(config), ref.batch(0), jr.key(1))
-    assert len(traces) == 1
-
-
-def test_discrete_actions_are_refused():
-    with pytest.raises(EntraxError, match="needs continuous actions"):
-        sac_value.resolve(sac_value.Config(), Spec(observation=ref.SPEC.observation, action=Discrete(3)))

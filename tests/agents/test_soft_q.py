@@ -240,16 +240,6 @@ def test_the_sampler_learns_to_draw_from_exp_q():
     assert wasserstein(after, other / other.sum()) > 0.08
 
 
-def test_truncation_does_not_enter_the_update_and_only_termination_cuts_off_the_successor():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    moved = batch._replace(next_obs=batch.next_obs + 1.0, truncated=~batch.truncated)
-    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
-        one, _ = update(config, state, batch._replace(terminated=terminated), PROGRESS, jr.key(1))
-        other, _ = update(config, state, moved._replace(terminated=terminated), PROGRESS, jr.key(1))
-        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
-
-
 def test_other_numbers_do_not_compile_again():
     traces = []
 

@@ -127,16 +127,6 @@ def test_without_noise_the_key_does_not_matter():
     assert eqx.tree_equal(one, other)
 
 
-def test_only_termination_cuts_off_the_successor():
-    config = configured()
-    state, batch = start(config), ref.batch(0)
-    moved = batch._replace(next_obs=batch.next_obs + 1.0, truncated=~batch.truncated)
-    for terminated, same in ((np.ones(ref.BATCH, bool), True), (np.zeros(ref.BATCH, bool), False)):
-        one, _ = update(config, state, batch._replace(terminated=terminated), PROGRESS, jr.key(1))
-        other, _ = update(config, state, moved._replace(terminated=terminated), PROGRESS, jr.key(1))
-        assert bool(eqx.tree_equal(one.params.critics, other.params.critics)) is same
-
-
 def test_numbers_vmap():
     configs = [configured(), configured(learning_rate=1e-2, noise=0.5, target_noise=0.4, target_noise_clip=0.1)]
     arrays, static = zip(*(eqx.partition(c, eqx.is_array) for c in configs), strict=True)

@@ -95,6 +95,7 @@ def contents(file: str) -> Any:
     record = json.loads((GOLDEN / file).read_text())
     if file == "config.json":
         record["environment"] = {"id": "entrax/Perturbed-v0", "kwargs": PERTURBED, "travels": True}
+        record["inner"] = "sac"  # which counts where the agent wraps another
         record["prior"] = {"agent": "sac", "agent_config": record["agent_config"], "path": "x", "checkpoint": "final"}
         record["registration"] = json.dumps({"id": "Pendulum-v1", "entry_point": "stranger:E"})
     return record

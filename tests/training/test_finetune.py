@@ -180,7 +180,7 @@ def test_temperatures_are_kept_begun_anew_or_annealed(old, tmp_path):
     assert final * 0.8 < annealed[0] < final
     assert annealed[-1] == pytest.approx(0.1, rel=0.4)  # of the last chunk, ten per cent before the end
     for settings, words in (
-        ({"temperature_start": "anneal"}, "needs the temperature to end at"),
+        ({"temperature_start": "anneal"}, "requires a positive `temperature`"),
         ({"temperature_start": "aneal"}, "did you mean 'anneal'"),
     ):
         with pytest.raises(EntraxError, match=words):
@@ -290,7 +290,7 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
     for env, settings, words in (
         ("MountainCarContinuous-v0", {}, r"spaces of .*: observation has shape \(2,\), not \(3,\)"),
         ("Pendulum-v1", {"hidden": (8, 16)}, r"shape \(\d+, \d+\) where \(\d+, \d+\) is needed"),
-        ("Pendulum-v1", {"normalise_obs": False}, "A policy keeps its normaliser"),
+        ("Pendulum-v1", {"normalise_obs": False}, "`normalise_obs` cannot change"),
         ("Pendulum-v1", {"stepz": 3}, "no setting 'stepz'"),
     ):
         with pytest.raises(EntraxError, match=words):

@@ -101,7 +101,7 @@ def test_taxi_undiscounted():
 def test_frozen_lake_with_entropy_is_refused(temperature):
     """The entropy of the time to leave the top row is infinite; in the KL convention the value is finite."""
     lake = FiniteMDP.from_gymnasium("FrozenLake-v1")
-    with pytest.raises(EntraxError, match=r"state 0 is infinite.*4 state"):
+    with pytest.raises(EntraxError, match=r"state 0.*infinite.*4 state"):
         plan(lake, temperature)
     solution = plan(lake, temperature, convention="kl", tolerance=1e-11)
     assert float(solution.error_bound) <= 1e-11
@@ -213,7 +213,7 @@ def test_choices_without_effect_have_value_zero_in_the_kl_convention():
     """Two actions that stay have divergence 0 from the prior, but infinite entropy."""
     choice = problem((0, 0, 1, 1, -1.0), (0, 1, 1, 1, -1.0), (1, 0, 1, 1, 0.0), (1, 1, 1, 1, 0.0))
     np.testing.assert_allclose(plan(choice, 1.0, convention="kl").value, [-1.0, 0.0], atol=1e-12)
-    with pytest.raises(EntraxError, match="infinite"):
+    with pytest.raises(EntraxError, match="`discount`"):
         plan(choice, 1.0)
 
 

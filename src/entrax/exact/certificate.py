@@ -22,7 +22,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 from scipy import sparse
 
 from entrax.exact.bellman import (
@@ -124,10 +124,12 @@ def _enclosure(sweep: Sweep, temperature: Scalar, v: ByState, w: ByState) -> ByS
 
 
 @eqx.filter_jit
-def _enclosures(sweep: Sweep, temperature: Scalar, v: ByState, w: ByState) -> tuple[Array, ByState]:
+def _enclosures(
+    sweep: Sweep, temperature: Scalar, v: ByState, w: ByState
+) -> tuple[Bool[Array, "factor state"], Float[Array, "factor state"]]:
     """Return for each factor c where both inequalities hold, and the width."""
 
-    def attempt(c: Scalar) -> tuple[Array, ByState]:
+    def attempt(c: Scalar) -> tuple[Bool[Array, " state"], ByState]:
         above, below = v + c * w, v - c * w
         falls = backup(sweep, temperature, above) - above <= -rounding(sweep, temperature, above)
         rises = backup(sweep, temperature, below) - below >= rounding(sweep, temperature, below)

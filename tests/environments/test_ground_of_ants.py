@@ -31,7 +31,7 @@ def settled(env, x, y=0.0):
     body, ground = env.unwrapped, env._height._ground
     qpos = body.init_qpos.copy()
     qpos[:3] = x, y, 0.9  # its height above the ground below it, as the environment has it
-    env._height._under = ground.height(x)
+    env._height._ground_height = ground.height(x)
     body.set_state(qpos, np.zeros(body.model.nv))
     for _ in range(60):
         obs, *_ = env.step(np.zeros(8))

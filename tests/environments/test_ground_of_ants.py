@@ -1,4 +1,4 @@
-"""Slopes, stairs and hurdles below our own ants, whose models are in no file: real geometry that they stand on."""
+"""Slopes, stairs and hurdles under entrax's ants, whose models differ from their files."""
 
 import gymnasium
 import mujoco

@@ -1,4 +1,4 @@
-"""Slopes, stairs and hurdles below our own ants, whose models are in no file: real geometry that they stand on."""
+"""Slopes, stairs and hurdles under entrax's ants, whose models differ from their files."""
 
 import gymnasium
 import mujoco
@@ -28,10 +28,10 @@ def ray(env, start, towards):
 def settled(env, x, y=0.0):
     """The ant let fall at this place, and what it observes after three seconds without forces."""
     env.reset(seed=0)
-    body, ground = env.unwrapped, env._lowered._ground
+    body, ground = env.unwrapped, env._height._ground
     qpos = body.init_qpos.copy()
     qpos[:3] = x, y, 0.9  # its height above the ground below it, as the environment has it
-    env._lowered._under = ground.height(x)
+    env._height._ground_height = ground.height(x)
     body.set_state(qpos, np.zeros(body.model.nv))
     for _ in range(60):
         obs, *_ = env.step(np.zeros(8))
@@ -56,7 +56,7 @@ def test_the_ant_stands_on_the_ground(family):
     env = perturb(make("entrax/AntAnyDirection-v0", terminate_when_unhealthy=False), **{family: 0.5})
     level = settled(env, -3.0)[0]
     height = settled(env, 12.0)[0]
-    body, ground = env.unwrapped, env._lowered._ground
+    body, ground = env.unwrapped, env._height._ground
     x, z = body.data.qpos[0], body.data.xpos[1, 2]
     steep = np.tan(np.radians(0.5 * STEEPEST)) if "slope" in family else 0.5 * RISER / TREAD
     sign = -1.0 if family.endswith("down") else 1.0
@@ -78,7 +78,7 @@ def test_walls_go_as_high_and_as_deep_as_the_ground(family):
     hall = perturb(make("entrax/AntHallway-v0"), **{family: 1.0})
     hall.reset(seed=0)
     for x in (0.0, 30.0, 90.0):
-        above = hall._lowered._ground.height(x) + 0.4
+        above = hall._height._ground.height(x) + 0.4
         for side in (-1.0, 1.0):
             assert ray(hall, (x, 0.0, above), (0.0, side, 0.0))[0] == pytest.approx(2.0)
 
@@ -89,7 +89,7 @@ def test_a_closed_passage_is_closed_on_any_ground(family):
     env.reset(seed=0)
     mujoco.mj_forward(env.unwrapped.model, env.unwrapped.data)
     for x in (RIGHT - 1.4, RIGHT, RIGHT + 1.4):
-        above = env._lowered._ground.height(x) + 0.4
+        above = env._height._ground.height(x) + 0.4
         distance, geom = ray(env, (x, 3.5, above), (0.0, 1.0, 0.0))
         assert distance == pytest.approx(6.6 - 3.5)
         assert env.unwrapped.model.geom_bodyid[geom] == env.unwrapped.model.body("plug").id

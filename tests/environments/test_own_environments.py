@@ -34,13 +34,13 @@ EVERY = [*POINTS.items(), *MUJOCO.items()]
 
 def rollout(env, seed, actions):
     """All that an episode gives, as bytes."""
-    told = [env.reset(seed=seed)[0].tobytes()]
+    episode = [env.reset(seed=seed)[0].tobytes()]
     for action in actions:
         obs, reward, terminated, truncated, info = env.step(action)
-        told.append((obs.tobytes(), float(reward).hex(), terminated, truncated, str(info)))
+        episode.append((obs.tobytes(), float(reward).hex(), terminated, truncated, str(info)))
         if terminated or truncated:
             break
-    return told
+    return episode
 
 
 def test_every_name_is_tested():

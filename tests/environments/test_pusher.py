@@ -80,14 +80,14 @@ def test_the_disc_starts_away_from_the_aim_and_the_arm_can_push_it(three):
     assert starts[:, 1].max() < 0
     # The arm turns, held above the table by a controller of its joints, and sweeps the disc along.
     env.reset(seed=1)
-    wanted = np.array([0.0, 0.38, 0.0, 0.0, 0.0, 0.0, 0.0])
-    env.set_state(np.append(wanted, [0.0, 0.0]), np.zeros(9))
+    target = np.array([0.0, 0.38, 0.0, 0.0, 0.0, 0.0, 0.0])
+    env.set_state(np.append(target, [0.0, 0.0]), np.zeros(9))
     tip = env.data.body("tips_arm").xpos
-    env.set_state(np.append(wanted, (tip[:2] - AIM)[::-1] + np.array([0.2, 0.05])), np.zeros(9))
+    env.set_state(np.append(target, (tip[:2] - AIM)[::-1] + np.array([0.2, 0.05])), np.zeros(9))
     before = env.disc
     for _ in range(40):
-        wanted[0] += 0.02
-        torques = 20.0 * (wanted - env.data.qpos[:7]) - 2.0 * env.data.qvel[:7]
+        target[0] += 0.02
+        torques = 20.0 * (target - env.data.qpos[:7]) - 2.0 * env.data.qvel[:7]
         env.step(np.clip(torques, -1.0, 1.0).astype(np.float32))
     assert env.disc[1] - before[1] > 0.1
 

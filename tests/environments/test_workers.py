@@ -1,4 +1,4 @@
-"""What only another process can do: be killed from outside, hang in a reset, and be refused where there is none."""
+"""Worker processes: killed from outside, hanging in a reset, and required where they are not supported."""
 
 import os
 import signal

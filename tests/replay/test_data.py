@@ -1,4 +1,4 @@
-"""The kinds of data: what is drawn, what the loop is told, and that a rollout is of the policy that learns from it."""
+"""The kinds of data: their draws, their requirements on the training loop, and the policy of a rollout."""
 
 import sys
 from types import ModuleType

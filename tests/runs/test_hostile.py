@@ -318,7 +318,7 @@ def with_hole(path: Path, before: bytes, after: bytes = b"") -> None:
 
 
 def peak_of(act: Callable[[], Any]) -> int:
-    """The most bytes that are held at once."""
+    """The peak of allocated bytes."""
     tracemalloc.start()
     try:
         act()

@@ -66,10 +66,10 @@ def test_scalars_are_the_numbers_by_path():
 
 def test_tensorboard_shows_each_finite_number_at_its_step(tmp_path):
     event_pb2 = pytest.importorskip("tensorboard.compat.proto.event_pb2")
-    for row in (ROW | {"step": 99}, ROW):  # the second view is of the same run, taken up again before step 99
-        view = TensorBoardLogger(tmp_path)
-        view.begin([row])
-        view.close()
+    for row in (ROW | {"step": 99}, ROW):  # the second logger is of the same run, resumed before step 99
+        logger = TensorBoardLogger(tmp_path)
+        logger.begin([row])
+        logger.close()
     (file,) = tmp_path.iterdir()
     data = file.read_bytes()
     shown: dict[Any, Any] = {}

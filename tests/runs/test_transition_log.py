@@ -33,7 +33,7 @@ def rows(start, count):
 
 
 class Model(RuleBasedStateMachine):
-    """`kept` is what the log should hold; every record remembers what it held then."""
+    """`kept` is the expected content of the log; each record comes with its content at that time."""
 
     records = Bundle("records")
     root: Path

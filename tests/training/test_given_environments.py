@@ -83,6 +83,15 @@ def test_what_no_worker_can_make_stays_here_and_one_line_says_so(kind, registere
     assert event["message"] in line
 
 
+def test_a_resumed_run_is_warned_too(tmp_path, capsys):
+    entrax.train(lambda: without_render_mode(), "sac", run=tmp_path / "run", **SMALL)
+    capsys.readouterr()
+    run = entrax.resume(tmp_path / "run", steps=2 * SMALL["steps"], env=lambda: without_render_mode())
+    assert capsys.readouterr().err.count("stays in this process") == 1
+    messages = [row["message"] for row in run.directory.events() if row["kind"] == "warning"]
+    assert sum("stays in this process" in message for message in messages) == 2
+
+
 @pytest.mark.parametrize("kind", GO)
 def test_functions_of_modules_are_made_in_workers(kind, tmp_path, capsys):
     run = lived(GO[kind], tmp_path)

@@ -133,6 +133,8 @@ def _restored(
         _warned(f"{difference}: the run is resumed, but results may differ in their last bits.")
         for difference in differences(run.config["versions"])
     ]
+    if task.source.local_only is not None:
+        warnings.append(_warned(f"The environment stays in this process: {task.source.local_only}."))
     failures: list[str] = []
     for salvage in (False, True):
         for name in _resumable(run):

@@ -119,7 +119,7 @@ def read_environment(name: str, env_args: Sequence[str], options: dict[str, Any]
 def solve(problem: PlanProblem, given: dict[str, Any]) -> dict[str, Any]:
     """Solve a problem; with a horizon, return the answer of the first decision.
 
-    Returns the answer as numbers and NumPy arrays by name, and under `posterior` that of `infer` if it was asked for.
+    Returns the answer as numbers and NumPy arrays by name, and the result of `infer` under `posterior` if requested.
     """
     import numpy as np
 

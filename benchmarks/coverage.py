@@ -1,4 +1,4 @@
-"""How often 95 % bootstrap intervals of few seeds hold the truth: percentile intervals against BCa, both of SciPy.
+"""Coverage of 95 % bootstrap intervals of few seeds: percentile intervals against BCa, both of SciPy.
 
 Scores are normal or exponential. The interquartile mean is of one task, the probability of improvement of two. Where
 BCa is not defined (its resamples are all alike), the percentile interval counts. Writes results/coverage.json.

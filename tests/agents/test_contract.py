@@ -118,7 +118,7 @@ def single_transitions(name):
     return isinstance(agent.data(agent.resolve(config, SPECS[REGISTRY[name].actions[0]])), Uniform)
 
 
-@pytest.mark.parametrize("name", filter(single_transitions, REGISTRY))
+@pytest.mark.parametrize("name", [name for name in REGISTRY if single_transitions(name)])
 def test_only_termination_cuts_off_the_successor(name):
     """Truncation does not enter the update."""
     agent, config = small(name)

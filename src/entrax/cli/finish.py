@@ -122,7 +122,7 @@ def publish(run: Run, *, video: bool) -> None:
         {config["agent"]: run.metrics()}, directory.figure, f"{config['environment']['id']}, {config['agent']}"
     )
     show(f"figure  {directory.figure}")
-    no_video = film(run) if video else "it was not asked for"
+    no_video = film(run) if video else "--no-video"
     show(f"video   {directory.video}" if no_video is None else f"video   none: {no_video}")
     show(f"report  {write_report(directory, no_video=no_video)}")
     show(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")

@@ -74,8 +74,8 @@ class Sequences:
 
     The steps of a window are of one environment. A window can contain the end of an episode, which `terminated` and
     `truncated` mark. With `ends`, `obs` is that of the first step only, and `next_obs` that of the step that ends its
-    episode, or else of the last step, as needed for n-step returns without entropy. With `carry`, that many entries of the policy's
-    carry are stored with every transition, and a window has those before its first step.
+    episode, or else of the last step, as needed for n-step returns without entropy. With `carry`, that many entries of
+    the policy's carry are stored with every transition, and a window has those before its first step.
     """
 
     batch_size: int

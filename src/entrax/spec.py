@@ -192,6 +192,11 @@ class Transition(NamedTuple):
     next_obs: Any  # [..., obs] as obs
     terminated: Any  # [...] bool
     truncated: Any  # [...] bool
+    carry: Any = None  # [..., carry] float32: the policy's before the step, flat, where an agent asks for it
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields that are there, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class Progress(NamedTuple):

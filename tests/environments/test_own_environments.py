@@ -20,6 +20,7 @@ POINTS = {
     "entrax/PointAnyDirection-v0": {},
     "entrax/PointHallway-v0": {"direction": 30.0},
     "entrax/PointLines-v0": {"goal": "x"},
+    "entrax/PendulumNoVelocity-v0": {},
     "entrax/TwoPassage-v0": {"closed": "random"},
 }
 MUJOCO = {

@@ -209,10 +209,10 @@ def _batch(data: Data, spec: Spec) -> Transition:
     """One batch of the shapes that training draws."""
     envs = data.least_envs if isinstance(data, Rollout) else 1
     needed = max(data.steps_needed(envs), envs)
-    replay = UniformReplay(spec, needed, envs)
+    replay = UniformReplay(spec, needed, envs, data.carry)
     replay.rows.terminated[:] = replay.rows.truncated[:] = False
     replay.appended = replay.times  # as if it were full: only shapes count
-    return Transition(*(rows[0] for rows in data.draw(replay, np.random.default_rng(0), 1)))
+    return jax.tree.map(lambda rows: rows[0], data.draw(replay, np.random.default_rng(0), 1))
 
 
 def _temperatures(function: Callable[..., Any], config: Any, state: Any) -> bool:

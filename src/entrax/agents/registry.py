@@ -23,6 +23,12 @@ REGISTRY = {
         use="the first choice for continuous control; its temperature tunes itself",
         images=True,
     ),
+    "recurrent-sac": Entry(
+        module="entrax.agents.recurrent_sac",
+        actions=("Box",),
+        paper="Haarnoja et al. 2018b, arXiv:1812.05905; Kapturowski et al. 2019, openreview.net/forum?id=r1lyTjAqYX",
+        use="where one observation does not tell the state: `sac` with a memory, from windows of the replay",
+    ),
     "sac-value": Entry(
         module="entrax.agents.sac_value",
         actions=("Box",),

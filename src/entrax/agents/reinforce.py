@@ -220,7 +220,7 @@ def mean_of_others(g: Float[Array, "time env"], used: Bool[Array, "time env"]) -
 def own_steps(config: Resolved, batch: Transition) -> Transition:
     """Return the steps to learn from: a batch [time, env, ...] without its context."""
     times = len(batch.reward) // (1 + (data(config).context or 0))
-    return Transition(*(rows[-times:] for rows in batch))
+    return jax.tree.map(lambda rows: rows[-times:], batch)
 
 
 def log_probs(policy: Policy, batch: Transition, rollout: Transition) -> Float[Array, "time env"]:

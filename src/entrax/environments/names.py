@@ -29,6 +29,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "max_episode_steps": 25,
     },
     "entrax/Atari-v0": {"entry_point": "entrax.environments.atari:Atari", "max_episode_steps": 27_000},
+    "entrax/PendulumNoVelocity-v0": {
+        "entry_point": "entrax.environments.pendulum:PendulumNoVelocity",
+        "max_episode_steps": 200,
+    },
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
 """The arguments of `gymnasium.register` by id."""

@@ -65,11 +65,19 @@ def initial_carries(policy: Policy, batch: int) -> PyTree:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), policy.initial_carry())
 
 
+def restarted(policy: Policy, carry: PyTree, first: Bool[Array | np.ndarray, " batch"]) -> PyTree:
+    """Return the carries [batch, ...], the initial one where an episode begins (`first`)."""
+
+    def one(x: Array, start: Array) -> Array:
+        return jnp.where(jnp.reshape(first, (-1, *[1] * (x.ndim - 1))), start, x)
+
+    return jax.tree.map(one, carry, policy.initial_carry())
+
+
 def act(
     policy: Policy,
     carry: PyTree,
     obs: Num[Array, "batch obs"],
-    first: Bool[Array | np.ndarray, " batch"],
     progress: Progress,
     keys: Key[Array, " batch"] | None,
 ) -> tuple[Num[Array, "batch action"], PyTree]:
@@ -78,17 +86,11 @@ def act(
     Args:
         carry: of each episode, [batch, ...].
         obs: scaled.
-        first: where an episode begins, with the initial carry.
         keys: None for greedy actions.
 
     Returns:
         The actions, and the carries of the next step.
     """
-
-    def restarted(x: Array, start: Array) -> Array:
-        return jnp.where(jnp.reshape(first, (-1, *[1] * (x.ndim - 1))), start, x)
-
-    carry = jax.tree.map(restarted, carry, policy.initial_carry())
     one = partial(policy.act, greedy=keys is None)
     action, carry, _ = jax.vmap(one, (0, 0, None, 0))(carry, obs, progress, keys)
     return action, carry
@@ -118,7 +120,8 @@ def _within_bounds(
     keys: Key[Array, " batch"] | None,
 ) -> tuple[Float[Array, "batch action"], PyTree]:
     """Act as `act` does, on raw observations and within the environment's bounds, when the schedules have ended."""
-    action, carry = act(controller.policy, carry, controller.scaling(obs), first, FINISHED, keys)
+    policy = controller.policy
+    action, carry = act(policy, restarted(policy, carry, first), controller.scaling(obs), FINISHED, keys)
     return to_bounds(controller.spec.action, action), carry
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from entrax.errors import UsageError
@@ -17,6 +18,11 @@ class Data(Protocol):
 
     on_policy: ClassVar[bool]
     """Whether the acting policy has learned from all earlier transitions, without the lag of a chunk."""
+
+    @property
+    def carry(self) -> int:
+        """Entries of the policy's carry, flat, that are stored with every transition."""
+        ...
 
     @property
     def capacity(self) -> int:
@@ -46,6 +52,7 @@ class Uniform:
     batch_size: int
     capacity: int
     on_policy: ClassVar[bool] = False
+    carry: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         _check(self.batch_size, self.capacity)
@@ -67,13 +74,15 @@ class Sequences:
 
     The steps of a window are of one environment. A window can contain the end of an episode, which `terminated` and
     `truncated` mark. With `ends`, `obs` is that of the first step only, and `next_obs` that of the step that ends its
-    episode, or else of the last step, as needed for n-step returns without entropy.
+    episode, or else of the last step, as needed for n-step returns without entropy. With `carry`, that many entries of
+    the policy's carry are stored with every transition, and a window has those before its first step.
     """
 
     batch_size: int
     length: int
     capacity: int
     ends: bool = False
+    carry: int = 0
     on_policy: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -101,7 +110,7 @@ class Sequences:
     def draw(self, replay: UniformReplay, rng: np.random.Generator, updates: int) -> Transition:
         """Draw fields of shape [update, batch, time, ...].
 
-        With `ends` observations are [update, batch, 1, ...].
+        A carry is [update, batch, 1, ...], and with `ends` observations are.
         """
         return replay.sample_windows(rng, updates, self.batch_size, self.length, self.ends)
 
@@ -121,6 +130,7 @@ class Rollout:
     least_envs: int = 1
     context: int | None = None
     on_policy: ClassVar[bool] = True
+    carry: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -150,9 +160,9 @@ class Rollout:
         length = self.capacity // replay.envs
         rows = replay.last(min(length, len(replay) // replay.envs))
         missing = length - len(rows.reward)
-        padded = Transition(*(np.concatenate([np.zeros((missing, *x.shape[1:]), x.dtype), x]) for x in rows))
+        padded = jax.tree.map(lambda x: np.concatenate([np.zeros((missing, *x.shape[1:]), x.dtype), x]), rows)
         padded.truncated[:missing] = True
-        return Transition(*(x[None] for x in padded))
+        return jax.tree.map(lambda x: x[None], padded)
 
     def recent(self, replay: UniformReplay) -> Transition | None:
         """Return the available context of the next rollout, [time, env, ...], or None."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from entrax.errors import UsageError
@@ -57,7 +58,7 @@ class MixedSource:
             raise ValueError("all sources are empty")
         counts = _rounded([share for _, share in filled], batch_size)
         drawn = [source.sample(rng, batches, n) for (source, _), n in zip(filled, counts, strict=True) if n]
-        return Transition(*(np.concatenate(fields, axis=1) for fields in zip(*drawn, strict=True)))
+        return jax.tree.map(lambda *fields: np.concatenate(fields, axis=1), *drawn)
 
 
 def _rounded(shares: Sequence[float], total: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Experience replay in host memory with uniform sampling (Lin 1992; Mnih et al. 2015)."""
 
+import jax
 import numpy as np
 
 from entrax.spec import Continuous, Spec, Transition
@@ -10,9 +11,10 @@ class UniformReplay:
 
     Each field is one array [time, env, ...]. The system allocates its memory as it is written, up to the bytes of
     `capacity` transitions.
+    With `carry`, that many entries of the policy's carry before each step are stored too.
     """
 
-    def __init__(self, spec: Spec, capacity: int, envs: int):
+    def __init__(self, spec: Spec, capacity: int, envs: int, carry: int = 0):
         self.times = max(1, capacity // envs)
         self.envs = envs
         self.appended = 0
@@ -27,16 +29,17 @@ class UniformReplay:
             next_obs=np.empty((*shape, spec.obs_size), spec.obs_dtype),
             terminated=np.empty(shape, np.bool_),
             truncated=np.empty(shape, np.bool_),
+            carry=np.empty((*shape, carry), np.float32) if carry else None,
         )
 
     def __len__(self) -> int:
         return min(self.appended, self.times) * self.envs
 
     def append(self, step: Transition) -> None:
-        """Store one step of every environment, fields of shape [env, ...]."""
-        place = self.appended % self.times
-        for rows, values in zip(self.rows, step, strict=True):
-            rows[place] = values
+        """Store one step of every environment, fields of shape [env, ...]; zeros for a carry that is not given."""
+        place, given = self.appended % self.times, step.fields()
+        for name, rows in self.rows.fields().items():
+            rows[place] = given[name] if name != "carry" else given.get(name, 0.0)
         self.appended += 1
 
     def cut(self, env: int) -> None:
@@ -53,7 +56,7 @@ class UniformReplay:
         if len(self) == 0:
             raise ValueError("the replay is empty")
         index = rng.integers(len(self), size=(batches, batch_size))
-        return Transition(*(rows.reshape(-1, *rows.shape[2:])[index] for rows in self.rows))
+        return jax.tree.map(lambda rows: rows.reshape(-1, *rows.shape[2:])[index], self.rows)
 
     def sample_windows(
         self, rng: np.random.Generator, batches: int, batch_size: int, length: int, ends: bool = False
@@ -61,7 +64,7 @@ class UniformReplay:
         """Draw windows of `length` consecutive steps of one environment, uniformly.
 
         Returns fields of shape [batches, batch_size, length, ...]; with `ends`, the observations have length 1, see
-        `Sequences`. Raises ValueError if fewer times are stored.
+        `Sequences`; the carry is that of the first step, of length 1. Raises ValueError if fewer times are stored.
         """
         stored = min(self.appended, self.times)
         if length > stored:
@@ -69,18 +72,18 @@ class UniformReplay:
         drawn = rng.integers((stored - length + 1) * self.envs, size=(batches, batch_size, 1))
         start, env = np.divmod(drawn, self.envs)
         time = (self.appended - stored + start + np.arange(length)) % self.times
-        times = Transition(*[time] * len(Transition._fields))
+        times = Transition(*[time] * len(Transition._fields))._replace(carry=time[..., :1])
         if ends:
             over = self.rows.terminated[time, env] | self.rows.truncated[time, env]
             over[..., -1] = True
             last = np.take_along_axis(time, over.argmax(-1, keepdims=True), -1)
             times = times._replace(obs=time[..., :1], next_obs=last)
-        return Transition(*(rows[at, env] for rows, at in zip(self.rows, times, strict=True)))
+        return Transition(**{name: rows[getattr(times, name), env] for name, rows in self.rows.fields().items()})
 
     def packed(self, times: int) -> bytes:
         """Return the last `times` steps as bytes, the rows of a transition log."""
         rows = np.empty(times, self._packed_dtype)
-        for name, values in self.last(times)._asdict().items():
+        for name, values in self.last(times).fields().items():
             rows[name] = values
         return rows.tobytes()
 
@@ -92,11 +95,11 @@ class UniformReplay:
     def unpack(self, packed: bytes) -> None:
         """Append the steps that `packed` returned."""
         for step in np.frombuffer(packed, self._packed_dtype):
-            self.append(Transition(*(step[name] for name in Transition._fields)))
+            self.append(Transition(**{name: step[name] for name in self.rows.fields()}))
 
     @property
     def _packed_dtype(self) -> np.dtype:
-        return np.dtype([(name, rows.dtype, rows.shape[1:]) for name, rows in self.rows._asdict().items()])
+        return np.dtype([(name, rows.dtype, rows.shape[1:]) for name, rows in self.rows.fields().items()])
 
     def last(self, times: int) -> Transition:
         """Return copies of the last `times` steps, oldest first, [times, env, ...].
@@ -106,4 +109,4 @@ class UniformReplay:
         if times > min(self.appended, self.times):
             raise ValueError(f"only {min(self.appended, self.times)} of {times} times are stored")
         index = np.arange(self.appended - times, self.appended) % self.times
-        return Transition(*(rows[index] for rows in self.rows))
+        return jax.tree.map(lambda rows: rows[index], self.rows)

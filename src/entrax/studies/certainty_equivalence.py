@@ -43,7 +43,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
 def whole_episodes(data: Transition, size: int) -> Transition:
     """Return the episodes that ended within the first `size` transitions."""
     last = int(np.flatnonzero(data.terminated[:size])[-1]) + 1
-    return Transition(*(field[:last] for field in data))
+    return Transition(**{name: field[:last] for name, field in data.fields().items()})
 
 
 def distances(data: Transition, mdp: FiniteMDP, truth: np.ndarray) -> dict[str, float]:

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Int, Num, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, PyTree
 
 from entrax.policies.base import Policy
-from entrax.policies.controller import Scaling, act, initial_carries, to_bounds
+from entrax.policies.controller import Scaling, act, initial_carries, restarted, to_bounds
 from entrax.runs.pytree import ROOT, nested, subtree, unflatten
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
 from entrax.training.compiled import Compiled, Kind, taken_apart
@@ -32,6 +32,7 @@ class Actor:
         self._restored: Mapping[str, np.ndarray] = {}
         self._carries: dict[int, PyTree] = {}
         """Before the step since the hand-over that was last acted on, and after it."""
+        self._used: PyTree = ()
         self._act = jax.jit(self._program, compiler_options=IN_TURN)
 
     def pack(self, policy: Policy, scaling: Scaling, progress: Progress) -> dict[str, Array]:
@@ -72,9 +73,14 @@ class Actor:
         `first` tells where an episode begins. A step that is asked for again, after a fault, has the same carry.
         """
         carry = self._carries[t] if t in self._carries else self._latest()
-        unit, action, after = self._act(self._arrays, self._key, obs, np.int32(t), carry, first)
+        unit, action, self._used, after = self._act(self._arrays, self._key, obs, np.int32(t), carry, first)
         self._carries = {t: carry, t + 1: after}
         return np.asarray(unit), np.asarray(action)
+
+    def carry_used(self) -> Float[np.ndarray, "env carry"]:
+        """Return the carry that was last acted with, flat: the initial one where an episode began."""
+        rows = [np.asarray(x, np.float32).reshape(self.envs, -1) for x in jax.tree.leaves(self._used)]
+        return np.concatenate(rows, axis=1)
 
     def arrays(self) -> dict[str, Any]:
         """The carry by name; `restore` takes it back. Empty for a memoryless policy."""
@@ -90,13 +96,14 @@ class Actor:
 
     def _program(
         self, arrays: list[Array], key: PRNGKeyArray, obs: Array, t: Array, carry: PyTree, first: Array
-    ) -> tuple[Array, Array, PyTree]:
+    ) -> tuple[Array, Array, PyTree, PyTree]:
         """What acts, of plain arrays: taking a module apart at every step would cost more than the network."""
         assert self._kind is not None
         policy, scaling, progress = self._kind.with_arrays(arrays)
         keys = jr.split(jr.fold_in(key, _on_this_thread(t)), len(obs))
-        unit, carry = act(policy, carry, scaling(obs), first, progress, keys)
-        return unit, to_bounds(self.action, unit), carry
+        carry = restarted(policy, carry, first)
+        unit, after = act(policy, carry, scaling(obs), progress, keys)
+        return unit, to_bounds(self.action, unit), carry, after
 
 
 @Compiled
@@ -106,7 +113,7 @@ def _carry_after(policy: Policy, scaling: Scaling, progress: Progress, recent: T
 
     def step(before: tuple[PyTree, Any], now: tuple[Any, Any]) -> tuple[tuple[PyTree, Any], None]:
         (carry, first), (obs, ended) = before, now
-        return (act(policy, carry, obs, first, progress, None)[1], ended), None
+        return (act(policy, restarted(policy, carry, first), obs, progress, None)[1], ended), None
 
     envs = ended.shape[1]
     start = initial_carries(policy, envs), np.ones(envs, bool)

@@ -54,8 +54,11 @@ class Collector:
             self.replay.cut(int(i))
             self.episode[i] += 1
 
-    def step(self, choose: Choose) -> None:
-        """Step every environment once, with the actions that `choose` returns for the observations."""
+    def step(self, choose: Choose, carry: Callable[[], np.ndarray] | None = None) -> None:
+        """Step every environment once, with the actions that `choose` returns for the observations.
+
+        `carry` returns the policy's carry that it has chosen with, flat, to be stored with the transitions.
+        """
         unit, action, step = self._stepped(choose)
         self.replay.append(
             Transition(
@@ -65,6 +68,7 @@ class Collector:
                 next_obs=step.next_obs,
                 terminated=step.terminated,
                 truncated=step.truncated,
+                carry=None if carry is None else carry(),
             )
         )
         for actions, taken in zip(self.actions, action, strict=True):

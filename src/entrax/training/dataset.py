@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 from jaxtyping import Num
 
@@ -30,7 +31,7 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
     """Read the replay of the run in directory `source`, or the Minari data set of that id."""
     if Path(source).is_dir():
         old = load_source_checkpoint(source, checkpoint, None)
-        spec, steps, record = old.spec, _in_rows(stored(old)), recorded(old)
+        spec, steps, record = old.spec, _in_rows(stored(old)._replace(carry=None)), recorded(old)
         if isinstance(spec.action, Continuous):  # a Gaussian's draws go beyond, and the environment clipped them
             steps = steps._replace(action=np.clip(steps.action, -1.0, 1.0))
     else:
@@ -41,11 +42,11 @@ def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
         raise UsageError(f"{source} holds no transition.")
-    for name, part in steps._asdict().items():
+    for name, part in steps.fields().items():
         if not np.isfinite(part).all():
             raise UsageError(f"{source} holds a {name} that is not finite in float32: no agent can learn from it.")
     digest = hashlib.sha256()
-    for part in steps:
+    for part in steps.fields().values():
         digest.update(np.ascontiguousarray(part).data)
     record |= {"transitions": len(steps.reward), "sha256": digest.hexdigest()}
     return Dataset(spec=spec, steps=steps, record=record)
@@ -95,7 +96,7 @@ def _in_rows(steps: Transition) -> Transition:
     for t in range(1, len(follows)):
         follows[t - 1] = (steps.next_obs[t - 1] == steps.obs[t]).all(axis=-1)
     steps = steps._replace(truncated=steps.truncated | ~(follows | steps.terminated))
-    return Transition(*(np.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:]) for part in steps))
+    return jax.tree.map(lambda part: np.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:]), steps)
 
 
 def _minari(name: str) -> Any:
@@ -145,7 +146,7 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
         )
     if not parts:
         raise UsageError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
-    return Transition(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return jax.tree.map(lambda *part: np.concatenate(part), *parts)
 
 
 def _float32(values: Any) -> np.ndarray:

@@ -82,7 +82,7 @@ def from_prior_and_data(task: Task, prior: Reference | None, data: Dataset | Non
         normaliser.advance(data.steps.obs)
         ended = data.steps.terminated | data.steps.truncated
         rewards.advance(data.steps.reward[:, None], ended[:, None])
-        arrays |= {f"replay/{name}": values for name, values in data.steps._asdict().items()}
+        arrays |= {f"replay/{name}": values for name, values in data.steps.fields().items()}
     arrays |= flatten({"normaliser": normaliser.arrays() | {"rewards": rewards.arrays()}})
     if prior is not None:
         check_spaces(prior.spec, task.spec, str(prior.path))

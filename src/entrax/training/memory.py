@@ -25,7 +25,7 @@ def check_memory(data: Data, spec: Spec, options: TrainingOptions, stored: int =
 
     `stored` transitions are in the initial state.
     """
-    one = UniformReplay(spec, options.envs, options.envs).packed_bytes // options.envs
+    one = UniformReplay(spec, options.envs, options.envs, data.carry).packed_bytes // options.envs
     count, most = min(data.capacity, options.steps + options.envs + stored), memory_limit()
     if count * one > most:
         raise UsageError(

@@ -59,7 +59,7 @@ class PendingUpdates:
                 self._raise(pending, int(pending.learned.broken))
 
     def _raise(self, pending: Pending, broken: int) -> None:
-        batch = {name: values[broken] for name, values in pending.batches._asdict().items()}
+        batch = {name: values[broken] for name, values in pending.batches.fields().items()}
         step, update = pending.chunk.step, pending.chunk.update + broken + 1
         place = checkpoint.save_fault(self.run, f"diverged-{update:09d}", batch)
         names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -126,7 +127,7 @@ class HostRollouts:
         self.offline = initial.offline
         self.data: Data = task.agent.data(task.config)
         rows = options.steps + options.envs + initial.transitions
-        self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs)
+        self.replay = UniformReplay(task.spec, min(self.data.capacity, rows), options.envs, self.data.carry)
         if sources and not isinstance(self.data, Uniform):
             raise UsageError("Several sources require an agent that learns from single transitions.")
         share = 1.0 - sum(share for _, share in sources)
@@ -161,12 +162,13 @@ class HostRollouts:
         if packed is not None:
             self.actor.hand_over(packed, chunk_key(self.key, ACT, chunk.index), self._recent())
             check()
+        carry = self.actor.carry_used if self.data.carry else None
         for t in range(chunk.times):
             if packed is None:
                 drawn = random_actions(action, rng, options.envs)
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
-                self.collector.step(lambda obs, t=t: self.actor(obs, t, self.collector.lengths == 0))  # type: ignore[misc]
+                self.collector.step(partial(self._act, t), carry)
         if options.shares_envs and evaluates_after(options, chunk):
             self.collector.leave()  # before the log, which must hold where the episodes end
         if chunk.times:
@@ -247,6 +249,9 @@ class HostRollouts:
         if self.log is None:
             raise RuntimeError("begin or restore comes first.")
         return self.log
+
+    def _act(self, t: int, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.actor(obs, t, self.collector.lengths == 0)
 
     def _recent(self) -> Transition | None:
         """Return the steps that the policy's carry is computed again from, if it is."""

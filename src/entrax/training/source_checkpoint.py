@@ -135,7 +135,7 @@ def kept_rows(source: SourceCheckpoint) -> dict[str, np.ndarray]:
 
     Raises EntraxError when the checkpoint has none, or they are damaged.
     """
-    return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(source)._asdict().items()}
+    return {name: values.reshape(-1, *values.shape[2:]) for name, values in stored(source).fields().items()}
 
 
 def stored(source: SourceCheckpoint) -> Transition:
@@ -148,7 +148,8 @@ def stored(source: SourceCheckpoint) -> Transition:
     folder, record = source.run.path / "replay", source.meta["replay"]
     transition_log.check(folder, record)
     envs, times = source.run.config["training"]["envs"], record["rows"] - record["window"]
-    replay = UniformReplay(source.spec, max(1, times * envs), envs)
+    carry = source.agent.data(source.config).carry
+    replay = UniformReplay(source.spec, max(1, times * envs), envs, carry)
     for rows in transition_log.read_rows(folder, record, record["window"], record["rows"]):
         replay.unpack(rows)
     return replay.last(times)

@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import reference64 as ref
 from gymnasium import spaces
-from tests.killing import Killed, killer
 
 import entrax
 from entrax.agents import recurrent_sac as agent
@@ -18,6 +16,8 @@ from entrax.replay import UniformReplay
 from entrax.runs.audit import fingerprint
 from entrax.spec import Transition
 from entrax.training.actor import Actor
+from tests.agents import reference64 as ref
+from tests.killing import Killed, killer
 
 WINDOWS, BURN_IN, LENGTH, MEMORY = 2, 2, 3, 5
 ENDS = ((0, 0), (0, 3), (1, 2))  # of episodes (window, step): in the burn-in and after it

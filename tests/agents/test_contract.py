@@ -48,9 +48,9 @@ def test_every_agent_meets_the_contract(name, space):
 def batch_of(data, spec, seed):
     """One batch of random transitions, of the kind that the agent learns from."""
     envs = data.least_envs if isinstance(data, Rollout) else 1
-    replay = UniformReplay(spec, 64 * envs, envs)
+    replay = UniformReplay(spec, 64 * envs, envs, data.carry)
     rng = np.random.default_rng(seed)
-    for rows in replay.rows:
+    for rows in replay.rows.fields().values():
         rows[:] = rng.integers(0, 2, rows.shape) if rows.dtype != np.float32 else rng.uniform(-1, 1, rows.shape)
     replay.rows.truncated[:] &= ~replay.rows.terminated
     replay.appended = replay.times

@@ -14,6 +14,7 @@ from tests.killing import Killed, killer
 COMMON = {"steps": 96, "hidden": (8, 8), "eval_every": 0, "log_every": 16, "checkpoint_every": 16, "workers": 0}
 OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 16, "chunk": 8}
 SETTINGS = {
+    "recurrent-sac": OFF_POLICY | {"memory": 4, "length": 4, "burn_in": 2, "envs": 2},
     "soft-q": OFF_POLICY | {"hidden": (8, 8, 8), "particles": 4, "value_particles": 4},
     "dqn": OFF_POLICY | {"n_step": 2},
     "ppo": COMMON | {"rollout_steps": 16, "batch_size": 8, "envs": 2},

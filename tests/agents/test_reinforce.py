@@ -58,7 +58,8 @@ def episodes(courses):
 
 
 def joined(parts, axis):
-    return Transition(*(np.concatenate(values, axis=axis) for values in zip(*parts, strict=True)))
+    columns = {name: [part.fields()[name] for part in parts] for name in parts[0].fields()}
+    return Transition(**{name: np.concatenate(values, axis=axis) for name, values in columns.items()})
 
 
 def exact_gradient(policy, temperature, discount):

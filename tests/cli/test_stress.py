@@ -36,7 +36,7 @@ def test_one_json_object_with_what_was_skipped(run: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--levels", "low"], "separated by commas"), (["--families", "wind"], "no family of perturbation 'wind'")],
+    [(["--levels", "low"], "separated by commas"), (["--families", "wind"], "family of perturbations 'wind'")],
 )
 def test_a_mistake_is_one_sentence(run: Path, options: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):

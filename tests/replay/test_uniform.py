@@ -46,8 +46,8 @@ def test_what_can_be_drawn_is_the_newest_that_fit(capacity, envs, appends):
     model = [step(t, envs) for t in range(appends)][-times:]
     assert len(replay) == len(model) * envs
     drawn = replay.sample(np.random.default_rng(0), 2, 400)
-    stored = {float(row.reward[i]): [field[i] for field in row] for row in model for i in range(envs)}
-    flat = [np.asarray(field).reshape(800, *np.shape(field)[2:]) for field in drawn]
+    stored = {float(row.reward[i]): [field[i] for field in row.fields().values()] for row in model for i in range(envs)}
+    flat = [np.asarray(field).reshape(800, *np.shape(field)[2:]) for field in drawn.fields().values()]
     assert set(np.unique(drawn.reward)) <= stored.keys()
     for i in range(0, 800, 37):
         for field, expected in zip(flat, stored[float(drawn.reward.flat[i])], strict=True):
@@ -61,7 +61,7 @@ def test_last_is_the_end_of_the_list(capacity, envs, appends, share):
     model = [step(t, envs) for t in range(appends - times, appends)]
     last = replay.last(times)
     assert last.obs.shape == (times, envs, OBS)
-    for field, name in zip(last, Transition._fields, strict=True):
+    for name, field in last.fields().items():
         assert field.shape[:2] == (times, envs)
         for t in range(times):
             np.testing.assert_array_equal(field[t], getattr(model[t], name))
@@ -102,14 +102,21 @@ def test_appending_copies_the_callers_arrays():
 
 def test_fields_are_float32_and_bool_whatever_the_environments_dtype():
     drawn = filled(4, 1, 2).sample(np.random.default_rng(0), 3, 5)
-    assert [field.dtype for field in drawn] == [np.float32] * 4 + [np.bool_] * 2
-    assert [field.shape for field in drawn] == [(3, 5, OBS), (3, 5, ACTION), (3, 5), (3, 5, OBS), (3, 5), (3, 5)]
+    assert [field.dtype for field in drawn.fields().values()] == [np.float32] * 4 + [np.bool_] * 2
+    assert [field.shape for field in drawn.fields().values()] == [
+        (3, 5, OBS),
+        (3, 5, ACTION),
+        (3, 5),
+        (3, 5, OBS),
+        (3, 5),
+        (3, 5),
+    ]
 
 
 @pytest.mark.parametrize("envs", [1, 7])
 def test_memory_is_the_bytes_of_the_transitions(envs):
     replay = UniformReplay(SPEC, 1000, envs)
-    assert sum(rows.nbytes for rows in replay.rows) <= 1000 * (4 * (2 * OBS + ACTION + 1) + 2)
+    assert sum(rows.nbytes for rows in replay.rows.fields().values()) <= 1000 * (4 * (2 * OBS + ACTION + 1) + 2)
 
 
 def test_impossible_sizes_are_refused():

@@ -37,7 +37,7 @@ class PlanProblem(NamedTuple):
 @click.option("--convention", default="entropy", show_default=True, help="entropy, or kl from the problem's prior.")
 @click.option("--objective", default="discounted", show_default=True, help="discounted or average.")
 @click.option("--method", default="auto", show_default=True, help="How to solve; an unknown name lists the methods.")
-@click.option("--tolerance", type=float, help="Required bound on the value's error. [1e-10]")
+@click.option("--tolerance", type=float, help="Required bound on the value's error. [1e-09]")
 @click.option("--slip", type=float, help="For a map: the probability that a step goes sideways. [0]")
 @click.option("--step-reward", type=float, help="For a map: the reward of every step. [0]")
 @click.option("--goal-reward", type=float, help="For a map: the reward of entering a goal. [1]")

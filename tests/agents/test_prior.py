@@ -239,16 +239,16 @@ def gaussian(seed):
 
 
 def test_two_gaussians_diverge_as_their_integral_does():
-    policy, reference, obs = gaussian(0), gaussian(2), jnp.array([0.3, -1.0])
+    policy, prior, obs = gaussian(0), gaussian(2), jnp.array([0.3, -1.0])
     mean, std = np.asarray(policy.mean(obs)), np.exp(np.asarray(policy.log_std))
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)  # exact for the quadratic log ratio
     grid = np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2)
     weight = np.outer(weights, weights).ravel() / (2 * np.pi)
     ratio = [
-        float(policy.log_prob(obs, a) - reference.log_probability(reference, obs, a))
+        float(policy.log_prob(obs, a) - reference.log_probability(prior, obs, a))
         for a in jnp.asarray(mean + std * grid, jnp.float32)
     ]
-    np.testing.assert_allclose(reference.kl(policy, reference, obs), weight @ np.array(ratio), rtol=1e-5)
+    np.testing.assert_allclose(reference.kl(policy, prior, obs), weight @ np.array(ratio), rtol=1e-5)
     np.testing.assert_allclose(reference.kl(policy, policy, obs), 0.0, atol=1e-6)
 
 

@@ -177,7 +177,7 @@ def test_numbers_vmap():
 
 
 def test_a_replay_smaller_than_a_batch_is_refused():
-    with pytest.raises(EntraxError, match="replay size 8 must be at least the batch size 9"):
+    with pytest.raises(EntraxError, match="`replay_size` must be at least"):
         sac.data(sac.resolve(sac.Config(batch_size=9, replay_size=8), ref.SPEC))
 
 

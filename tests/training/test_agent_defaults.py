@@ -110,7 +110,7 @@ def test_values_in_units_of_their_own_are_not_composed(tmp_path):
 @pytest.mark.parametrize("default", [{"workers": 0}, {"max_episode_steps": 5}, {"lerning_starts": 5}])
 def test_defaults_that_come_too_late_or_do_not_exist_are_refused(tmp_path, default):
     agent = SimpleNamespace(**vars(sac) | {"loop_defaults": lambda config, spec: default})
-    with pytest.raises(EntraxError, match=f"`loop_defaults` .*{next(iter(default))}"):
+    with pytest.raises(EntraxError, match=f"loop_defaults .*{next(iter(default))}"):
         entrax.train("Pendulum-v1", agent, run=tmp_path / "run", steps=20, **SMALL)
     assert not (tmp_path / "run").exists()
 

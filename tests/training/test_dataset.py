@@ -84,7 +84,7 @@ def test_fitted_q_on_a_replay_is_value_iteration_on_the_estimated_model(lake, te
 
 def test_the_replay_comes_environment_by_environment(cart):
     data = entrax.transitions(cart)
-    assert [part.shape for part in data] == [(300, 4), (300,), (300,), (300, 4), (300,), (300,)]
+    assert [part.shape for part in data.fields().values()] == [(300, 4), (300,), (300,), (300, 4), (300,), (300,)]
     assert data.action.dtype.kind == "i"
     follows = np.all(data.next_obs[:-1] == data.obs[1:], axis=1)
     np.testing.assert_array_equal(follows, ~(data.terminated | data.truncated)[:-1])
@@ -155,8 +155,8 @@ def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tm
     best = tmp_path / "best"
     for env, agent, settings, words in (
         ("CartPole-v1", "ppo", {}, "`data` requires an agent with a replay"),
-        ("CartPole-v1", "dqn", {"envs": 2}, "`envs` is about steps"),
-        ("CartPole-v1", "dqn", {"learning_starts": 10}, "`learning_starts` is about steps"),
+        ("CartPole-v1", "dqn", {"envs": 2}, "`envs` has no effect with `data`"),
+        ("CartPole-v1", "dqn", {"learning_starts": 10}, "`learning_starts` has no effect with `data`"),
         ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: `replay_size` must be at least that"),
         ("CartPole-v1", "dqn", {"n_step": 301}, "has 300 transitions, and this agent needs 301"),
         ("Acrobot-v1", "dqn", {}, r"observation has shape \(6,\), not \(4,\)"),

@@ -240,7 +240,7 @@ def largest_return(reward: Float[np.ndarray, " sample"], discount: float, temper
 def check(data: Transition, actions: int, discount: float, temperature: float) -> None:
     """Raise UsageError unless the data and numbers are valid."""
     action = np.asarray(data.action)
-    lengths = {len(np.asarray(part)) for part in data}
+    lengths = {len(np.asarray(part)) for part in data.fields().values()}
     if len(lengths) != 1 or lengths == {0}:
         raise UsageError(
             f"All arrays of `data` must have the same number of transitions, at least one, got {sorted(lengths)}."

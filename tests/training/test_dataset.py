@@ -158,7 +158,7 @@ def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tm
         ("CartPole-v1", "dqn", {"envs": 2}, "`envs` has no effect with `data`"),
         ("CartPole-v1", "dqn", {"learning_starts": 10}, "`learning_starts` has no effect with `data`"),
         ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: `replay_size` must be at least that"),
-        ("CartPole-v1", "dqn", {"n_step": 301}, "has 300 transitions, and this agent needs 301"),
+        ("CartPole-v1", "dqn", {"n_step": 301}, "has 300 transitions, but this agent requires 301"),
         ("Acrobot-v1", "dqn", {}, r"observation has shape \(6,\), not \(4,\)"),
     ):
         with pytest.raises(EntraxError, match=words):

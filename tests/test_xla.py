@@ -71,7 +71,7 @@ ACTIONS: dict[str, Continuous | Discrete] = {
 
 def first_batch(data, spec):
     """What `data` draws first from a replay of random transitions."""
-    rng, replay = np.random.default_rng(0), UniformReplay(spec, 4 * SIZE * ENVS, ENVS)
+    rng, replay = np.random.default_rng(0), UniformReplay(spec, 4 * SIZE * ENVS, ENVS, data.carry)
     for _ in range(2 * SIZE):
         one = spec.action.size if isinstance(spec.action, Continuous) else None
         action = rng.uniform(-1, 1, (ENVS, one)) if one else rng.integers(0, spec.action.n, (ENVS, 1))

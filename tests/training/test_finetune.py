@@ -289,7 +289,7 @@ def test_the_order_of_observations_counts():
 def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old, tmp_path):
     for env, settings, words in (
         ("MountainCarContinuous-v0", {}, r"spaces of .*: observation has shape \(2,\), not \(3,\)"),
-        ("Pendulum-v1", {"hidden": (8, 16)}, r"shape \(\d+, \d+\) where \(\d+, \d+\) is needed"),
+        ("Pendulum-v1", {"hidden": (8, 16)}, r"must have shape \(\d+, \d+\), got \(\d+, \d+\)"),
         ("Pendulum-v1", {"normalise_obs": False}, "`normalise_obs` cannot change"),
         ("Pendulum-v1", {"stepz": 3}, "no setting 'stepz'"),
     ):

@@ -1,5 +1,6 @@
 """Transitions: the replay, and the kinds of data that agents draw from it."""
 
+from entrax import xla as xla
 from entrax.replay.data import Data, Rollout, Sequences, Uniform, shared_by_envs
 from entrax.replay.sources import MixedSource, Source
 from entrax.replay.uniform import UniformReplay

@@ -118,7 +118,7 @@ def test_a_prior_that_had_a_prior_and_fine_tuning_near_oneself(old, tmp_path):
 def test_what_cannot_be_a_prior_is_refused_before_anything_is_made(old, tmp_path):
     for env, agent, settings, words in (
         ("Acrobot-v1", "dqn", {}, r"spaces of .*: observation has shape \(6,\), not \(4,\)"),
-        ("CartPole-v1", "dqn", {"normalise_obs": False}, "give `normalise_obs=True`"),
+        ("CartPole-v1", "dqn", {"normalise_obs": False}, "`normalise_obs` must be True"),
         ("CartPole-v1", "dqn", {"temperature": 0.0}, "positive for a prior to count"),
         ("CartPole-v1", "reinforce", {"steps": 256}, "reinforce takes no prior"),
         ("CartPole-v1", "dqn", {"prior": tmp_path / "nowhere"}, "is not a run"),

@@ -9,7 +9,7 @@ from entrax.fields import POSITIVE, field
 def wrap(inner):
     """Return `inner` on rewards within ±`reward_limit`."""
 
-    class Config(inner.Config):
+    class Config(inner.Config):  # type: ignore[name-defined]
         reward_limit: float = field(1.0, "Largest size of a reward.", POSITIVE)
 
     def update(config, state, batch, progress, key):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -82,7 +83,7 @@ def test_numbers_of_a_resolved_configuration_are_arrays_and_none_is_derived(name
     agent, config = small(name)
     spec = SPECS[REGISTRY[name].actions[0]]
     one, other = (agent.resolve(dataclasses.replace(config, learning_rate=rate), spec) for rate in (1e-3, 2e-3))
-    assert jax.tree.structure(one) == jax.tree.structure(other)
+    assert jax.tree.structure(one) == jax.tree.structure(other)  # type: ignore[operator]
     assert all(isinstance(leaf, jax.Array | str) for leaf in jax.tree.leaves(one))
     for derived in vars(agent)["Resolved"].__annotations__ if "Resolved" in vars(agent) else ():
         assert getattr(one, derived) is not None
@@ -249,7 +250,7 @@ def test_defaults_of_training_options_are_checked_by_name():
 
 
 def test_an_agent_that_wraps_is_found_with_its_inner_one_only():
-    outer = ModuleType("outer")
+    outer: Any = ModuleType("outer")
     outer.wrap = lambda inner: wrapping(inner, data=lambda config: Uniform(batch_size=3, capacity=9))
     found = get_agent((outer, "sac"))
     assert found.data(None).batch_size == 3

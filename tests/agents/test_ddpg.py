@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from entrax.agents import ddpg
+from entrax.policies.deterministic import NoisyPolicy
 from entrax.spec import Progress
 from tests.agents import reference64 as ref
 
@@ -99,6 +100,7 @@ def test_first_targets_equal_what_they_follow():
 def test_exploration_is_gaussian_around_the_mode_and_clipped():
     config = configured(noise=0.3)
     policy = ddpg.policy(config, start(config))
+    assert isinstance(policy, NoisyPolicy)
     obs = jnp.asarray([0.3, -0.2, 0.5])
     mode = np.asarray(policy.mode(obs))
     drawn = jax.vmap(lambda k: policy.sample(obs, PROGRESS, k)[0])(jr.split(jr.key(0), 4000))
@@ -110,4 +112,5 @@ def test_exploration_is_gaussian_around_the_mode_and_clipped():
         assert abs(len(inner) / 4000 - 0.5) < 0.04  # five standard errors
         np.testing.assert_allclose(np.sqrt(np.mean(inner**2)), 0.3, rtol=0.08)
     quiet = ddpg.policy(configured(noise=0.0), start(config))
+    assert isinstance(quiet, NoisyPolicy)
     np.testing.assert_array_equal(quiet.sample(obs, PROGRESS, jr.key(1))[0], mode)

@@ -41,7 +41,7 @@ class Match(gymnasium.Env):
 
 
 SMALL: dict[str, Any] = {"steps": 1200, "hidden": (32,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0}
-CASES = {
+CASES: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "dqn": ("dqn", True, {"anneal_fraction": 0.8}),
     "soft dqn, entry by entry": ("dqn", False, {"temperature": 0.1, "joint_limit": 1, "envs": 2}),
     "discrete-sac": ("discrete-sac", False, {}),

@@ -170,9 +170,8 @@ def test_actions_have_the_probabilities_of_the_policy():
 
 def test_resolving_again_changes_nothing():
     config = configured(MANY)
-    again = discrete_sac.Config(
-        **{k: v if isinstance(v, int | str | tuple) else float(v) for k, v in asdict(config).items()}
-    )
+    fields: dict[str, Any] = {k: v if isinstance(v, int | str | tuple) else float(v) for k, v in asdict(config).items()}
+    again = discrete_sac.Config(**fields)
     assert eqx.tree_equal(discrete_sac.resolve(again, ref.discrete_spec(MANY)), config)
 
 

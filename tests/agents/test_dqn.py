@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from entrax.agents import dqn
+from entrax.nets import DuelingQ
 from entrax.replay import Sequences
 from entrax.spec import Discrete, MultiDiscrete, Progress
 from tests.agents import reference64 as ref
@@ -34,7 +35,7 @@ def start(config, action=Discrete(3)):  # noqa: B008
 
 def read(critic):
     """The layers of a plain network, or of a dueling one's three parts."""
-    if isinstance(critic, dqn.DuelingQ):
+    if isinstance(critic, DuelingQ):
         return [ref.layers(part) for part in (critic.trunk, critic.value, critic.advantage.network)]
     return [ref.layers(critic.network)]
 
@@ -88,7 +89,7 @@ class Reference:
 
 
 MANY = MultiDiscrete((3, 2))
-CASES = {
+CASES: dict[str, tuple[Discrete | MultiDiscrete, dict[str, Any]]] = {
     "hard": (Discrete(3), {"double": False}),
     "double": (Discrete(3), {}),
     "soft": (Discrete(3), {"temperature": 0.3}),
@@ -106,7 +107,7 @@ def test_updates_equal_the_float64_reference(case):
     action, fields = CASES[case]
     config = configured(action, discount=0.9, learning_rate=1e-3, final_learning_rate=4e-4, **fields)
     state = start(config, action)
-    nvec = (3,) if action == Discrete(3) else action.nvec
+    nvec = action.nvec if isinstance(action, MultiDiscrete) else (action.n,)
     reference = Reference(
         state,
         nvec,
@@ -193,7 +194,10 @@ def test_what_depends_on_the_temperature(fields, expected):
     assert config.double is expected[3]
     np.testing.assert_allclose(config.final_learning_rate, 0.1 * config.learning_rate, rtol=1e-6)
     # A run's configuration is resolved again when it is loaded.
-    again = dqn.Config(**{k: v if isinstance(v, bool | int | tuple) else float(v) for k, v in asdict(config).items()})
+    values: dict[str, Any] = {
+        k: v if isinstance(v, bool | int | tuple) else float(v) for k, v in asdict(config).items()
+    }
+    again = dqn.Config(**values)
     assert eqx.tree_equal(dqn.resolve(again, ref.discrete_spec(Discrete(3))), config)
 
 
@@ -223,7 +227,9 @@ def critic(state):
 @pytest.mark.parametrize(("first", "last"), [(0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.0, 0.0)])
 def test_whole_windows_are_drawn_where_entropy_may_count(first, last):
     config = configured(n_step=3, temperature=first, final_temperature=last)
-    assert dqn.data(config).ends == (first == last == 0)
+    data = dqn.data(config)
+    assert isinstance(data, Sequences)
+    assert data.ends == (first == last == 0)
 
 
 @pytest.mark.parametrize("fields", [{}, {"double": False}, {"temperature": 0.3}, {"temperature": 0.3, "double": True}])

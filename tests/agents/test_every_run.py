@@ -1,5 +1,7 @@
 """Runs of every agent of the registry: killed and resumed, they end as runs that were not."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +13,14 @@ from entrax.runs import checkpoint
 from entrax.runs.audit import fingerprint, verify
 from tests.killing import Killed, killer
 
-COMMON = {"steps": 96, "hidden": (8, 8), "eval_every": 0, "log_every": 16, "checkpoint_every": 16, "workers": 0}
+COMMON: dict[str, Any] = {
+    "steps": 96,
+    "hidden": (8, 8),
+    "eval_every": 0,
+    "log_every": 16,
+    "checkpoint_every": 16,
+    "workers": 0,
+}
 OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 16, "chunk": 8}
 SETTINGS = {
     "recurrent-sac": OFF_POLICY | {"memory": 4, "length": 4, "burn_in": 2, "envs": 2},

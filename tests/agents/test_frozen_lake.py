@@ -20,7 +20,7 @@ from entrax.spec import Progress, Transition
 from tests.updating import updated
 
 ENV = gymnasium.make("FrozenLake-v1")
-P = ENV.unwrapped.P
+P = ENV.get_wrapper_attr("P")
 STATES = [s for s in P if any(not end or next_s != s for b in P[s].values() for _, next_s, _, end in b)]
 PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
 

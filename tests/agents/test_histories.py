@@ -31,7 +31,8 @@ PROGRESS = Progress(step=np.asarray(40, np.int32), horizon=np.asarray(100, np.in
 
 
 def configured(spec=SPEC, **fields):
-    return reinforce.resolve(reinforce.Config(**{"hidden": (8,), "memory": 6, "discount": 1.0} | fields), spec)
+    given: dict[str, Any] = {"hidden": (8,), "memory": 6, "discount": 1.0} | fields
+    return reinforce.resolve(reinforce.Config(**given), spec)
 
 
 def start(config, spec=SPEC):
@@ -146,7 +147,11 @@ def test_acting_and_learning_remember_the_same():
 def test_the_context_comes_with_a_rollout():
     data = Rollout(steps=4, context=2)
     replay = UniformReplay(SPEC, data.capacity, 2)
-    assert len(data.recent(replay).reward) == 0
+
+    def recent() -> Any:
+        return data.recent(replay)
+
+    assert len(recent().reward) == 0
     for t in range(9):
         row = np.full(2, t, np.float32)
         replay.append(
@@ -156,9 +161,9 @@ def test_the_context_comes_with_a_rollout():
             batch = data.draw(replay, np.random.default_rng(0), 1)
             np.testing.assert_array_equal(batch.reward[0, :, 0], [0, 0, 0, 1, 2, 3])
             np.testing.assert_array_equal(batch.truncated[0, :, 0], [True, True, False, False, False, False])
-            np.testing.assert_array_equal(data.recent(replay).reward[:, 0], [0, 1, 2, 3])
+            np.testing.assert_array_equal(recent().reward[:, 0], [0, 1, 2, 3])
     np.testing.assert_array_equal(data.draw(replay, np.random.default_rng(0), 1).reward[0, :, 0], range(3, 9))
-    np.testing.assert_array_equal(data.recent(replay).reward[:, 0], range(5, 9))
+    np.testing.assert_array_equal(recent().reward[:, 0], range(5, 9))
 
 
 class Recall(gymnasium.Env):

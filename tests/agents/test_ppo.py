@@ -181,8 +181,9 @@ def test_an_update_equals_the_float64_reference(kind):
     np.testing.assert_allclose(info["learning_rate"], 0.016, rtol=1e-6)
     np.testing.assert_allclose(info["clipped"], np.mean(reference.clipped), rtol=1e-5)
     assert info["clipped"] > 0.1
-    net = state.params.policy.mean if kind == "box" else state.params.policy.logits
-    log_std = [state.params.policy.log_std] if kind == "box" else [np.zeros(0)]
+    policy: Any = state.params.policy
+    net = policy.mean if kind == "box" else policy.logits
+    log_std = [policy.log_std] if kind == "box" else [np.zeros(0)]
     actual = [p for net in (net, state.params.value) for layer in ref.layers(net) for p in layer] + log_std
     ref.assert_close(actual, reference.flat(), rtol=2e-4, atol=2e-5)
 
@@ -221,7 +222,8 @@ def test_what_depends_on_the_actions():
     assert (box.rollout_steps, box.batch_size, box.epochs) == (2048, 64, 10)  # table 3
     assert discrete.rollout_steps == ppo.DISCRETE["rollout_steps"]
     # A run's configuration is resolved again when it is loaded.
-    again = ppo.Config(**{k: float(v) if isinstance(v, jax.Array) else v for k, v in asdict(discrete).items()})
+    fields: dict[str, Any] = {k: float(v) if isinstance(v, jax.Array) else v for k, v in asdict(discrete).items()}
+    again = ppo.Config(**fields)
     assert eqx.tree_equal(ppo.resolve(again, SPECS["discrete"]), discrete)
 
 

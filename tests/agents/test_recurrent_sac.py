@@ -1,5 +1,7 @@
 """Recurrent soft actor-critic: windows against an unrolled computation, stored carries, a task that needs memory."""
 
+from typing import Any
+
 import equinox as eqx
 import gymnasium
 import jax
@@ -22,7 +24,13 @@ ENDS = ((0, 0), (0, 3), (1, 2))  # of episodes (window, step): in the burn-in an
 
 
 def configured(**fields):
-    given = {"hidden": (8,), "memory": MEMORY, "length": LENGTH, "burn_in": BURN_IN, "batch_size": WINDOWS}
+    given: dict[str, Any] = {
+        "hidden": (8,),
+        "memory": MEMORY,
+        "length": LENGTH,
+        "burn_in": BURN_IN,
+        "batch_size": WINDOWS,
+    }
     return agent.resolve(agent.Config(**given | fields), ref.SPEC)
 
 
@@ -81,7 +89,7 @@ def by_hand(config, state, batch, key):
 
 def loss_by_hand(critics, fixed, batch, y):
     """J_Q, with the memory of the `fixed` critics up to the first step that is learned from."""
-    total = 0.0
+    total: Any = 0.0
     for w in range(WINDOWS):
         m = unrolled(fixed.memory, batch, w)[BURN_IN][0]
         for i in range(LENGTH):
@@ -180,7 +188,14 @@ class Cue(gymnasium.Env):
         return np.array([0, self.t == 3], np.float32), reward, last, False, {}
 
 
-SMALL = {"hidden": (32,), "eval_every": 0, "checkpoint_every": 0, "workers": 0, "learning_starts": 200, "envs": 1}
+SMALL: dict[str, Any] = {
+    "hidden": (32,),
+    "eval_every": 0,
+    "checkpoint_every": 0,
+    "workers": 0,
+    "learning_starts": 200,
+    "envs": 1,
+}
 QUICK = SMALL | {"learning_rate": 3e-3, "target_rate": 0.05, "temperature": 0.01, "batch_size": 32}
 
 
@@ -195,8 +210,8 @@ def test_a_cue_is_remembered_with_memory_and_cannot_be_without(name, fields, tmp
 
 def test_transitions_of_others_come_without_a_carry(tmp_path):
     """A run's carries are of its own memory, so that its transitions are data for any agent."""
-    settings = {"steps": 120, "batch_size": 4, "hidden": (8,), "memory": 4, "eval_every": 0, "workers": 0}
-    settings |= {"length": 4, "burn_in": 2}
+    settings: dict[str, Any] = {"steps": 120, "batch_size": 4, "hidden": (8,), "memory": 4, "eval_every": 0}
+    settings |= {"length": 4, "burn_in": 2, "workers": 0}
     entrax.train("Pendulum-v1", "recurrent-sac", run=tmp_path / "run", learning_starts=60, **settings)
     assert entrax.transitions(tmp_path / "run").carry is None
     learned = entrax.train("Pendulum-v1", "recurrent-sac", run=tmp_path / "data", data=tmp_path / "run", **settings)

@@ -1,6 +1,7 @@
 """REINFORCE's mean over every course of a small problem against the exact gradient, and its weights by hand."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -35,7 +36,8 @@ TIME = np.arange(2)
 
 
 def configured(**fields):
-    return reinforce.resolve(reinforce.Config(**{"hidden": ref.HIDDEN, "discount": 1.0} | fields), SPEC)
+    given: dict[str, Any] = {"hidden": ref.HIDDEN, "discount": 1.0} | fields
+    return reinforce.resolve(reinforce.Config(**given), SPEC)
 
 
 def start(config):
@@ -74,8 +76,9 @@ def exact_gradient(policy, temperature, discount):
 
 
 PAIRS = list(itertools.product(range(16), repeat=2))
-DISCOUNTED = {"objective": "discounted", "discount": 0.7}
-CASES = {  # settings; the rollout made of two courses; how many of its episodes count
+DISCOUNTED: dict[str, Any] = {"objective": "discounted", "discount": 0.7}
+Case = tuple[dict[str, Any], Callable[[int, int], Transition], int]
+CASES: dict[str, Case] = {  # settings; the rollout made of two courses; how many of its episodes count
     "two episodes": ({"baseline": "none"}, lambda i, j: episodes((i, j)), 2),
     "without causality": ({"baseline": "none", "causal": False}, lambda i, j: episodes((0, j)), 1),
     "mean": ({"baseline": "mean"}, lambda i, j: joined([episodes((i,)), episodes((j,))], 1), 2),
@@ -209,6 +212,7 @@ def test_a_run_comes_to_the_planned_average_reward(tmp_path):
         planned = plan(FiniteMDP.from_dense(NEXT, PAID, discount=1.0), 0.5, objective="average")
         logits = np.log(np.exp(np.asarray(jax.vmap(run.controller.policy)(jnp.eye(2, dtype=jnp.float32)), float))[:, 0])
         gain = float(in_the_long_run(logits, 0.5)[0])
+    assert planned.average_reward is not None
     best = float(planned.average_reward)
     assert best - 0.01 < gain <= best + 1e-9
     rows = [row["average_reward"] for row in run.metrics() if "average_reward" in row]
@@ -271,7 +275,8 @@ def test_an_update_takes_one_step_of_the_policy_and_fits_the_baseline():
         return p - rate * g / (jnp.abs(g) + 1e-8)
 
     ref.assert_close(after.params.policy, jax.tree.map(first_step_of_adam, state.params.policy, gradient), rtol=1e-3)
-    losses = [reinforce.value_loss(s.params.value, rollout, w.target) for s in (state, after)]
+    values: list[Any] = [s.params.value for s in (state, after)]
+    losses = [reinforce.value_loss(value, rollout, w.target) for value in values]
     np.testing.assert_allclose(info["value_loss"], losses[0], rtol=1e-5)
     assert losses[1] < 0.5 * losses[0]
 

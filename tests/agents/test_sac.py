@@ -11,6 +11,7 @@ import pytest
 
 from entrax.agents import sac
 from entrax.errors import EntraxError
+from entrax.policies.gaussian import GaussianPolicy
 from entrax.spec import Progress
 from tests.agents import reference64 as ref
 
@@ -83,7 +84,7 @@ class Reference:
         self.params[name], self.moments[name] = ref.adam(at, jax.grad(loss)(at), self.moments[name], self.rate)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "as published": {},
     "delayed policy": {"policy_delay": 2},
     "fixed temperature": {"temperature": 0.2},
@@ -184,6 +185,7 @@ def test_a_replay_smaller_than_a_batch_is_refused():
 def test_policy_gives_actions_within_the_unit_box():
     config = configured()
     policy = sac.policy(config, start(config))
+    assert isinstance(policy, GaussianPolicy)
     obs = jnp.asarray([5.0, -3.0, 100.0])
     action, extras = policy.sample(obs, PROGRESS, jr.key(0))
     assert action.shape == policy.mode(obs).shape == (ref.ACTION,)

@@ -140,7 +140,7 @@ class Reference:
         self.targets = ref.mix(self.targets, self.params["critics"], 0.005)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "one critic, uniform proposal": {"critics": 1, "proposal": "uniform", "temperature": 0.5},
     "cold, half uniform": {"temperature": 0.2, "uniform_share": 0.5},
@@ -170,7 +170,8 @@ def test_updates_equal_the_float64_reference(case):
 
 def test_learning_does_not_depend_on_the_unit_of_the_reward():
     """Rewards c r at temperature c α are the problem r at α; c is a power of 2, so that nothing is rounded."""
-    batch, states, infos = ref.batch(0), [], []
+    batch, states = ref.batch(0), []
+    infos: list[Any] = []
     for c in (1.0, 64.0):
         config = configured(temperature=0.25 * c)
         state, info = update(config, start(config), batch._replace(reward=c * batch.reward), PROGRESS, jr.key(1))
@@ -293,7 +294,8 @@ def test_the_value_is_little_biased_at_any_number_of_action_entries(size):
         u = jnp.arctanh(jnp.clip(action, -1 + 1e-7, 1 - 1e-7))
         return (-0.5 * jnp.sum(u**2) - jnp.sum(log_det_tanh(u)))[None]
 
-    sampler = Normal(1, size, (8, 8), jr.key(0))
+    create: type[soft_q.Sampler] = Normal
+    sampler = create(1, size, (8, 8), jr.key(0))
     one = jax.jit(lambda key: soft_q.soft_value(config, sampler, q, jnp.zeros(1), key)[0])
     found = np.array([one(key) for key in jr.split(jr.key(1), 400)])
     error = 4 * found.std() / np.sqrt(len(found))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.killing import Killed, killer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FLAGS = ["--steps", "96", "--learning-starts", "32", "--eval-every", "0", "--checkpoint-every", "20"]
-SETTINGS = {"steps": 96, "learning_starts": 32, "eval_every": 0, "checkpoint_every": 20}
+SETTINGS: dict[str, Any] = {"steps": 96, "learning_starts": 32, "eval_every": 0, "checkpoint_every": 20}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -18,7 +19,14 @@ from tests.killing import Killed, killer
 
 CLIPPED = str(Path(__file__).with_name("clipped.py"))
 LIMIT = 3.0
-SMALL = {"steps": 60, "hidden": (8, 8), "batch_size": 8, "learning_starts": 16, "eval_every": 0, "checkpoint_every": 16}
+SMALL: dict[str, Any] = {
+    "steps": 60,
+    "hidden": (8, 8),
+    "batch_size": 8,
+    "learning_starts": 16,
+    "eval_every": 0,
+    "checkpoint_every": 16,
+}
 FLAGS = [
     "--steps",
     "60",
@@ -69,7 +77,7 @@ def test_killed_and_resumed_it_ends_as_one_that_was_not(tmp_path, capsys):
 
 def clipping():
     limited = gymnasium.make("Pendulum-v1")
-    return gymnasium.wrappers.TransformReward(limited, lambda reward: float(np.clip(reward, -LIMIT, LIMIT)))
+    return gymnasium.wrappers.TransformReward(limited, lambda reward: float(np.clip(float(reward), -LIMIT, LIMIT)))
 
 
 def test_it_learns_what_the_inner_agent_learns_from_clipped_rewards(tmp_path):
@@ -85,8 +93,8 @@ def test_it_learns_what_the_inner_agent_learns_from_clipped_rewards(tmp_path):
 def test_any_agent_can_be_the_inner_one(inner, tmp_path):
     env = "CartPole-v1" if inner == "dqn" else "Pendulum-v1"
     own = {"rollout_steps": 32, "envs": 1} if inner == "ppo" else {"learning_starts": 16}
-    settings = {"steps": 64, "hidden": (8, 8), "batch_size": 8, "eval_every": 0, "workers": 0} | own
-    run = entrax.train(env, (CLIPPED, inner), run=tmp_path / "run", **settings)
+    settings: dict[str, Any] = {"steps": 64, "hidden": (8, 8), "batch_size": 8, "eval_every": 0, "workers": 0}
+    run = entrax.train(env, (CLIPPED, inner), run=tmp_path / "run", **settings | own)
     assert run.config["inner"] == inner
     loaded = entrax.load(run.path, agent=CLIPPED)
     assert loaded.agent is get_agent((CLIPPED, inner))

@@ -1,5 +1,7 @@
 """An environment with pictures of one colour, one a second, so that a film of it is made at once."""
 
+from typing import Any, cast
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -31,4 +33,4 @@ class Painter(gymnasium.Env):
         return np.array([self.taken, self.brightness], np.float32)
 
 
-gymnasium.register(id="EntraxPainter-v0", entry_point=Painter)
+gymnasium.register(id="EntraxPainter-v0", entry_point=cast("Any", Painter))

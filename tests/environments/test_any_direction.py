@@ -110,7 +110,7 @@ def test_time_is_up_by_truncation(body, limit):
     assert gymnasium.spec(f"entrax/{body}AnyDirection-v0").max_episode_steps == limit
     env = gymnasium.make(f"entrax/{body}AnyDirection-v0", max_episode_steps=3)
     env.reset(seed=0)
-    still = np.zeros(env.action_space.shape, np.float32)
+    still = np.zeros_like(env.action_space.sample())
     assert [env.step(still)[2:4] for _ in range(3)] == [(False, False)] * 2 + [(False, True)]
 
 

@@ -3,6 +3,7 @@
 import ale_py
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from gymnasium.utils import seeding
 
 from entrax.environments.atari import _areas
@@ -32,7 +33,9 @@ def played(env, seed, steps=60):
 def test_an_episode_follows_from_its_seed(package, source, shape):
     pytest.importorskip(package)
     env = source.make()
-    assert spec_of(env).image.shape == shape
+    image = spec_of(env).image
+    assert image is not None
+    assert image.shape == shape
     first, other, again = (played(env, seed) for seed in (1, 2, 1))
     np.testing.assert_array_equal(first, again)
     assert len(first) != len(other) or (first != other).any()
@@ -63,11 +66,14 @@ def area_mean(screen):
 @pytest.mark.parametrize("clip", [False, True])
 def test_a_step_is_four_frames_of_the_emulator(clip):
     env = EnvSource("entrax/Atari-v0", {"game": "breakout", "clip_rewards": clip}).make()
+    assert isinstance(env.action_space, Discrete)
     obs, rng = env.reset(seed=5)[0], np.random.default_rng(1)
     raw = ale_py.ALEInterface()
     raw.setInt("random_seed", int(seeding.np_random(5)[0].integers(2**31)))
     raw.setFloat("repeat_action_probability", 0.25)
-    raw.loadROM(ale_py.roms.get_rom_path("breakout"))
+    rom = ale_py.roms.get_rom_path("breakout")
+    assert rom is not None
+    raw.loadROM(rom)
     pictures = [area_mean(raw.getScreenGrayscale().astype(float))] * 4
     rewards = []
     for _ in range(150):

@@ -57,7 +57,8 @@ def test_what_json_would_change_is_carried_exactly(value):
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 NUMBERS = st.integers() | st.floats() | st.floats(width=32).map(np.float32) | st.integers(-99, 99).map(np.int8)
-ARRAYS = arrays(st.sampled_from([np.float64, np.int16, np.bool_, "<U3"]), array_shapes(min_dims=0, min_side=0))
+DTYPES: list[Any] = [np.float64, np.int16, np.bool_, "<U3"]
+ARRAYS: st.SearchStrategy[Any] = arrays(st.sampled_from(DTYPES), array_shapes(min_dims=0, min_side=0))
 PLAIN = st.none() | st.booleans() | NUMBERS | ARRAYS | TEXTS | st.binary() | TEXTS.map(Path)
 KEYS = st.integers() | st.floats() | st.none() | TEXTS | st.sampled_from(["a", "$tuple", "$"])
 ANY = st.recursive(PLAIN, lambda part: st.lists(part) | st.tuples(part, part) | st.dictionaries(KEYS, part))
@@ -127,5 +128,5 @@ def test_each_environment_has_arguments_of_its_own():
     source = as_source("toys:Toy", {"note": given_list})
     given_list.append(2)
     first, second = source.make(), source.make()
-    first.unwrapped.note.append(3)
-    assert second.unwrapped.note == [1]
+    first.get_wrapper_attr("note").append(3)
+    assert second.get_wrapper_attr("note") == [1]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,7 +169,7 @@ class Holder(gymnasium.Env):
         return self.envs[0].step(action)
 
 
-LEARNERS = {
+LEARNERS: dict[str, Callable[[gymnasium.Env], gymnasium.Env]] = {
     "NormalizeObservation": NormalizeObservation,
     "NormalizeReward": NormalizeReward,
     "Mine": lambda env: TimeLimit(Mine(env), 50),

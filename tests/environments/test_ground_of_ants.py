@@ -1,5 +1,7 @@
 """Slopes, stairs and hurdles under entrax's ants, whose models differ from their files."""
 
+from typing import Any
+
 import gymnasium
 import mujoco
 import numpy as np
@@ -8,8 +10,13 @@ import pytest
 import entrax.environments  # noqa: F401  # registers them
 from entrax.environments.perturb import inapplicable, perturb
 from entrax.environments.terrain import GROUND, RISER, STEEPEST, TREAD
+from tests.environments.bodies import ground_of, innermost
 
-ANTS = {"entrax/AntAnyDirection-v0": {}, "entrax/AntHallway-v0": {}, "entrax/TwoPassage-v0": {"body": "ant"}}
+ANTS: dict[str, dict[str, Any]] = {
+    "entrax/AntAnyDirection-v0": {},
+    "entrax/AntHallway-v0": {},
+    "entrax/TwoPassage-v0": {"body": "ant"},
+}
 RIGHT = 4.0  # x of the middle of the right passage
 
 
@@ -19,7 +26,7 @@ def make(name, **arguments):
 
 def ray(env, start, towards):
     """How far the nearest geom lies from `start` along `towards`, and its number."""
-    model, data = env.unwrapped.model, env.unwrapped.data
+    model, data = innermost(env).model, innermost(env).data
     hit = np.zeros(1, np.int32)
     distance = mujoco.mj_ray(model, data, np.array(start), np.array(towards), None, 1, model.body("torso").id, hit)
     return distance, int(hit[0])
@@ -28,7 +35,7 @@ def ray(env, start, towards):
 def settled(env, x, y=0.0):
     """The ant let fall at this place, and what it observes after three seconds without forces."""
     env.reset(seed=0)
-    body, ground = env.unwrapped, env._height._ground
+    body, ground = innermost(env), ground_of(env)
     qpos = body.init_qpos.copy()
     qpos[:3] = x, y, 0.9  # its height above the ground below it, as the environment has it
     env._height._ground_height = ground.height(x)
@@ -42,13 +49,13 @@ def settled(env, x, y=0.0):
 def test_every_ground_applies(name):
     env = make(name)
     assert inapplicable(env) == {}
-    own = env.unwrapped.model.ngeom
+    own = innermost(env).model.ngeom
     for family in GROUND:
         perturbed = perturb(env, **{family: 1.0})
-        assert perturbed.unwrapped.model.ngeom > own
+        assert innermost(perturbed).model.ngeom > own
         assert perturbed.reset(seed=0)[0].shape == env.observation_space.shape
         perturbed.restore()
-    assert env.unwrapped.model.ngeom == own
+    assert innermost(env).model.ngeom == own
 
 
 @pytest.mark.parametrize("family", ["slope_up", "slope_down", "stairs_up", "stairs_down"])
@@ -56,7 +63,7 @@ def test_the_ant_stands_on_the_ground(family):
     env = perturb(make("entrax/AntAnyDirection-v0", terminate_when_unhealthy=False), **{family: 0.5})
     level = settled(env, -3.0)[0]
     height = settled(env, 12.0)[0]
-    body, ground = env.unwrapped, env._height._ground
+    body, ground = innermost(env), ground_of(env)
     x, z = body.data.qpos[0], body.data.xpos[1, 2]
     steep = np.tan(np.radians(0.5 * STEEPEST)) if "slope" in family else 0.5 * RISER / TREAD
     sign = -1.0 if family.endswith("down") else 1.0
@@ -78,7 +85,7 @@ def test_walls_go_as_high_and_as_deep_as_the_ground(family):
     hall = perturb(make("entrax/AntHallway-v0"), **{family: 1.0})
     hall.reset(seed=0)
     for x in (0.0, 30.0, 90.0):
-        above = hall._height._ground.height(x) + 0.4
+        above = ground_of(hall).height(x) + 0.4
         for side in (-1.0, 1.0):
             assert ray(hall, (x, 0.0, above), (0.0, side, 0.0))[0] == pytest.approx(2.0)
 
@@ -87,12 +94,12 @@ def test_walls_go_as_high_and_as_deep_as_the_ground(family):
 def test_a_closed_passage_is_closed_on_any_ground(family):
     env = perturb(make("entrax/TwoPassage-v0", closed="right"), **{family: 1.0})
     env.reset(seed=0)
-    mujoco.mj_forward(env.unwrapped.model, env.unwrapped.data)
+    mujoco.mj_forward(innermost(env).model, innermost(env).data)
     for x in (RIGHT - 1.4, RIGHT, RIGHT + 1.4):
-        above = env._height._ground.height(x) + 0.4
+        above = ground_of(env).height(x) + 0.4
         distance, geom = ray(env, (x, 3.5, above), (0.0, 1.0, 0.0))
         assert distance == pytest.approx(6.6 - 3.5)
-        assert env.unwrapped.model.geom_bodyid[geom] == env.unwrapped.model.body("plug").id
+        assert innermost(env).model.geom_bodyid[geom] == innermost(env).model.body("plug").id
     left, _ = ray(env, (-RIGHT, 3.5, 0.4), (0.0, 1.0, 0.0))
     assert left > 8.0  # open, up to the wall behind
 

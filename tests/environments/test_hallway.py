@@ -17,6 +17,8 @@ def test_spaces_and_limits_are_those_of_any_direction(body):
     free, hall = (gymnasium.make(f"entrax/{body}{task}-v0") for task in ("AnyDirection", "Hallway"))
     assert free.observation_space == hall.observation_space
     assert free.action_space == hall.action_space
+    assert free.spec is not None
+    assert hall.spec is not None
     assert free.spec.max_episode_steps == hall.spec.max_episode_steps
 
 

@@ -1,5 +1,7 @@
 """Images on their way from an environment to replay: uint8 all along, and the same in a worker."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -44,7 +46,8 @@ def test_replay_and_its_log_keep_bytes():
 
 
 def test_planes_of_booleans_become_zeros_and_ones():
-    space = spaces.Box(0, 1, (4, 4, 2), np.bool_)
+    boolean: Any = np.bool_
+    space = spaces.Box(0, 1, (4, 4, 2), boolean)
     flat = flattener(space)(np.ones((4, 4, 2), np.bool_))
     assert flat.dtype == np.uint8
     assert flat.sum() == 32

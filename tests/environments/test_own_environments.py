@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -53,7 +54,7 @@ def test_every_name_is_tested():
 @pytest.mark.filterwarnings("default:.*infinity")
 @pytest.mark.parametrize(("name", "arguments"), EVERY)
 def test_gymnasium_finds_nothing_amiss(name, arguments, recwarn):
-    env = gymnasium.make(name, **arguments).unwrapped
+    env: Any = gymnasium.make(name, **arguments).unwrapped
     # With a render mode "human" among its modes the check would open a window.
     check_env(env, skip_render_check="human" in env.metadata["render_modes"])
     unbounded = not np.isfinite(env.observation_space.low).all()  # velocities of real models, as in Gymnasium's own
@@ -74,7 +75,8 @@ def test_our_own_check_finds_nothing_amiss_and_the_source_travels(name, argument
 def test_a_reset_erases_the_past(name, arguments):
     """The same episode before and after others, in the same environment and in a new one."""
     rng = np.random.default_rng(0)
-    env, new = gymnasium.make(name, **arguments), gymnasium.make(name, **arguments)
+    env: Any = gymnasium.make(name, **arguments)
+    new = gymnasium.make(name, **arguments)
     actions = rng.uniform(-1.0, 1.0, (40, *env.action_space.shape)).astype(np.float32)
     first = rollout(env, 7, actions)
     other = rollout(env, 8, -actions)
@@ -84,7 +86,7 @@ def test_a_reset_erases_the_past(name, arguments):
 
 @pytest.mark.parametrize(("name", "arguments"), EVERY)
 def test_observations_and_infos_are_not_shared_with_later_ones(name, arguments):
-    env = gymnasium.make(name, **arguments)
+    env: Any = gymnasium.make(name, **arguments)
     env.action_space.seed(0)
     obs, _ = env.reset(seed=0)
     before = obs.copy()
@@ -96,7 +98,7 @@ def test_observations_and_infos_are_not_shared_with_later_ones(name, arguments):
 
 @pytest.mark.parametrize(("name", "arguments"), EVERY)
 def test_a_copy_is_made_with_the_same_arguments(name, arguments):
-    env = gymnasium.make(name, **arguments).unwrapped
+    env: Any = gymnasium.make(name, **arguments).unwrapped
     copy = pickle.loads(pickle.dumps(env))  # noqa: S301  # our own bytes
     actions = np.full((5, *env.action_space.shape), 0.5, np.float32)
     assert rollout(env, 3, actions) == rollout(copy, 3, actions)

@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -19,6 +20,7 @@ from entrax.environments.recorded import recorded_source
 from entrax.environments.source import EnvSource, quiet
 from entrax.environments.terrain import HURDLE, RISER, STEEPEST, TREAD
 from entrax.errors import EntraxError
+from tests.environments.bodies import ground_of, innermost
 
 PHYSICAL = sorted(MODEL_FIELDS)
 DERIVED = {"body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "actuator_acc0"} | {
@@ -65,12 +67,13 @@ def make(name: str, **kwargs) -> gymnasium.Env:
 def episode(env: gymnasium.Env, seed: int, steps: int = 60) -> list[tuple]:
     """What seeded random actions lead to, to the bit."""
     actions = np.random.default_rng(seed)
-    seen = [(env.reset(seed=seed)[0].tobytes(),)]
+    seen: list[tuple] = [(env.reset(seed=seed)[0].tobytes(),)]
+    action: Any
     for _ in range(steps):
         if isinstance(env.action_space, Box):
             action = actions.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
         else:
-            action = actions.integers(env.action_space.n)
+            action = actions.integers(innermost(env).action_space.n)
         obs, reward, terminated, truncated, _ = env.step(action)
         seen.append((obs.tobytes(), float(reward), terminated, truncated))
         if terminated or truncated:
@@ -98,18 +101,18 @@ def test_severity_zero_is_the_environment_to_the_bit(name):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_seeded_episode_is_replayed_exactly_and_restoring_leaves_no_trace(family):
     env = make("HalfCheetah-v5")
-    before, untouched = numbers(env.unwrapped.model), episode(env, seed=1)
-    attributes, camera = set(vars(env.unwrapped)), env.unwrapped.mujoco_renderer.default_cam_config
+    before, untouched = numbers(innermost(env).model), episode(env, seed=1)
+    attributes, camera = set(vars(innermost(env))), innermost(env).mujoco_renderer.default_cam_config
     perturbed = perturb(env, **{family: 1.0})
     first, other, again = (episode(perturbed, seed) for seed in (1, 2, 1))
     assert first == again
     assert first != other
     assert first != untouched or FAMILIES[family].acts_on == "ground"  # which so short a walk need not reach
-    assert (perturbed.unwrapped.model.ngeom > before["geom_pos"].shape[0]) == (FAMILIES[family].acts_on == "ground")
+    assert (innermost(perturbed).model.ngeom > before["geom_pos"].shape[0]) == (FAMILIES[family].acts_on == "ground")
     assert perturbed.restore() is env
-    assert changed(before, numbers(env.unwrapped.model)) == set()
-    assert set(vars(env.unwrapped)) == attributes
-    assert env.unwrapped.mujoco_renderer.default_cam_config is camera
+    assert changed(before, numbers(innermost(env).model)) == set()
+    assert set(vars(innermost(env))) == attributes
+    assert innermost(env).mujoco_renderer.default_cam_config is camera
     assert episode(env, seed=1) == untouched
 
 
@@ -119,8 +122,8 @@ def test_a_seeded_episode_is_replayed_exactly_and_restoring_leaves_no_trace(fami
 )
 def test_a_family_scales_its_fields_of_the_model_and_no_other(family, severity, factor):
     env = make("HalfCheetah-v5")
-    before = numbers(env.unwrapped.model)
-    after = numbers(perturb(env, **{family: severity}).unwrapped.model)
+    before = numbers(innermost(env).model)
+    after = numbers(innermost(perturb(env, **{family: severity})).model)
     touched = changed(before, after)
     own = {name for name in MODEL_FIELDS[family] if before[name].any()}
     assert own <= touched <= own | (DERIVED if family == "mass" else set())
@@ -131,7 +134,7 @@ def test_a_family_scales_its_fields_of_the_model_and_no_other(family, severity, 
 def test_what_masses_imply_is_derived_again(tmp_path):
     env = free_body(tmp_path, '<geom type="box" size="0.1 0.2 0.3" mass="3"/>', z=1.0)
     own = numbers(env.model)
-    heavy = numbers(perturb(env, mass=1.0).unwrapped.model)
+    heavy = numbers(innermost(perturb(env, mass=1.0)).model)
     for name, factor in (("body_subtreemass", 2.0), ("dof_invweight0", 0.5), ("dof_M0", 2.0)):
         np.testing.assert_allclose(heavy[name], factor * own[name])
 
@@ -142,7 +145,7 @@ def test_severities_are_monotone(family):
     values = []
     for severity in (0.0, 0.25, 0.5, 0.75, 1.0):
         perturbed = perturb(env, **{family: severity})
-        values.append(float(np.abs(numbers(perturbed.unwrapped.model)[MODEL_FIELDS[family][0]]).sum()))
+        values.append(float(np.abs(numbers(innermost(perturbed).model)[MODEL_FIELDS[family][0]]).sum()))
         perturbed.restore()
     steps = np.diff(values)
     assert (steps > 0).all() or (steps < 0).all()
@@ -154,9 +157,9 @@ def test_a_weak_motor_turns_a_joint_by_less():
     for severity in (0.0, 1.0):
         env = perturb(make("InvertedPendulum-v5"), motor_strength=severity)
         env.reset(seed=0)
-        data = env.unwrapped.data
+        data = innermost(env).data
         data.ctrl[:] = 3.0
-        mujoco.mj_forward(env.unwrapped.model, data)
+        mujoco.mj_forward(innermost(env).model, data)
         accelerations.append(data.qfrc_actuator.copy())
     np.testing.assert_allclose(accelerations[1], 0.25 * accelerations[0])
 
@@ -185,7 +188,7 @@ def test_a_push_gives_a_free_body_its_impulse(tmp_path, severity):
 
 def forces(env: gymnasium.Env, steps: int = 500, always: float = 0.0) -> np.ndarray:
     """The external forces on the first body during each step of an episode, `always` upwards among them."""
-    body, seen = env.unwrapped, []
+    body, seen = innermost(env), []
     simulate = body.do_simulation
 
     def watched(ctrl, n_frames):
@@ -238,7 +241,7 @@ def test_delay_shifts_actions(severity, late):
         carried = []
         for t in range(8):
             env.step(np.full(1000, 0.1 * t, np.float32))
-            carried.append(env.env.last[0])
+            carried.append(innermost(env).last[0])
         np.testing.assert_allclose(carried, [0.0] * late + [0.1 * t for t in range(8 - late)], rtol=1e-6)
 
 
@@ -254,13 +257,14 @@ def test_noise_of_actions_has_the_stated_size_and_stays_in_bounds():
     env = perturb(Echo(), action_noise=0.2)
     env.reset(seed=0)
     env.step(np.zeros(1000, np.float32))
-    assert env.env.last.dtype == np.float32
-    np.testing.assert_allclose(env.env.last.std(), 0.5 * 0.2, rtol=0.1)  # of a half range of 1; 4 standard errors
+    carried = innermost(env).last
+    assert carried.dtype == np.float32
+    np.testing.assert_allclose(carried.std(), 0.5 * 0.2, rtol=0.1)  # of a half range of 1; 4 standard errors
     perturb_severe = perturb(Echo(), action_noise=1.0)
     perturb_severe.reset(seed=0)
     perturb_severe.step(np.ones(1000, np.float32))
-    assert perturb_severe.env.last.max() == 1.0
-    assert perturb_severe.env.last.min() >= -1.0
+    assert innermost(perturb_severe).last.max() == 1.0
+    assert innermost(perturb_severe).last.min() >= -1.0
 
 
 def test_discrete_actions_are_replaced_at_the_stated_rate():
@@ -313,11 +317,11 @@ def test_discrete_observations_are_left_out_with_the_reason():
 def ground_below(env: Perturbed, x: float) -> float:
     """Height of the ground, by a ray from above."""
     hit = np.zeros(1, np.int32)
-    data = env.unwrapped.data
-    mujoco.mj_forward(env.unwrapped.model, data)
-    own = int(env.unwrapped.model.body("torso").id)
+    data = innermost(env).data
+    mujoco.mj_forward(innermost(env).model, data)
+    own = int(innermost(env).model.body("torso").id)
     distance = mujoco.mj_ray(
-        env.unwrapped.model, data, np.array([x, 3.0, 60.0]), np.array([0.0, 0.0, -1.0]), None, 1, own, hit
+        innermost(env).model, data, np.array([x, 3.0, 60.0]), np.array([0.0, 0.0, -1.0]), None, 1, own, hit
     )
     return 60.0 - distance
 
@@ -325,7 +329,7 @@ def ground_below(env: Perturbed, x: float) -> float:
 @pytest.mark.parametrize("family", ["slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"])
 def test_the_ground_is_where_the_formula_says(family):
     env = perturb(make("Hopper-v5"), **{family: 0.5})
-    start = env._height._ground.start
+    start = ground_of(env).start
     assert 0.25 < start < 0.7  # just beyond the foot
     sign = -1.0 if family.endswith("down") else 1.0
     for x in (-5.0, -0.2, start + 0.04, start + 1.3, start + 30.05):
@@ -345,7 +349,7 @@ def test_a_box_comes_to_rest_on_the_slope(tmp_path, family, sign):
     tilt = np.radians(STEEPEST)
     plain = free_body(tmp_path, geoms, z=0.2 + sign * np.tan(tilt), x=1.0)
     env = perturb(plain, **{family: 1.0})
-    start = env._height._ground.start
+    start = ground_of(env).start
     env.reset(seed=0)
     for _ in range(150):
         obs, *_ = env.step(np.zeros(0))
@@ -356,14 +360,14 @@ def test_a_box_comes_to_rest_on_the_slope(tmp_path, family, sign):
     rotation = np.zeros(9)
     mujoco.mju_quat2Mat(rotation, obs[3:7])
     assert np.arctan2(rotation[6], rotation[0]) == pytest.approx(sign * tilt, abs=0.01)
-    assert env.unwrapped.data.xpos[1, 2] == pytest.approx(sign * np.tan(tilt) * (x - start) + centre, abs=3e-3)
+    assert innermost(env).data.xpos[1, 2] == pytest.approx(sign * np.tan(tilt) * (x - start) + centre, abs=3e-3)
 
 
 def test_a_frictionless_ball_rolls_down_as_galileo_says(tmp_path):
     env = perturb(free_body(tmp_path, '<geom type="sphere" size="0.1" mass="1" condim="1" friction="0 0 0"/>',
                             z=0.1 - np.tan(np.radians(7.5)) * 0.8, x=1.0), slope_down=0.5, friction=1.0)  # fmt: skip
     env.reset(seed=0)
-    model = env.unwrapped.model
+    model = innermost(env).model
     model.geom_friction[:] = 0.0
     speeds = [env.step(np.zeros(0))[0][7:10].copy() for _ in range(100)]
     gained = np.linalg.norm(speeds[99]) - np.linalg.norm(speeds[49])
@@ -374,10 +378,10 @@ def test_altitude_is_no_matter_of_health():
     """A hopper far up a slope is as healthy as at its foot: heights are given from the ground."""
     env = perturb(make("Hopper-v5"), slope_down=1.0)
     env.reset(seed=0)
-    body = env.unwrapped
+    body = innermost(env)
     qpos = body.data.qpos.copy()
     qpos[0] = 50.0
-    qpos[1] -= np.tan(np.radians(STEEPEST)) * (50.0 - env._height._ground.start) - 0.3
+    qpos[1] -= np.tan(np.radians(STEEPEST)) * (50.0 - ground_of(env).start) - 0.3
     body.set_state(qpos, np.zeros(6))
     obs, _, terminated, *_ = env.step(np.zeros(3))
     assert not terminated
@@ -388,7 +392,7 @@ def test_altitude_is_no_matter_of_health():
 def test_observations_keep_their_size_where_all_bodies_are_observed():
     env = perturb(make("Ant-v5"), stairs_up=1.0)
     assert env.reset(seed=0)[0].shape == env.observation_space.shape
-    assert env.unwrapped.model.body_mass.shape == make("Ant-v5").unwrapped.model.body_mass.shape
+    assert innermost(env).model.body_mass.shape == innermost(make("Ant-v5")).model.body_mass.shape
 
 
 @pytest.mark.parametrize(
@@ -411,7 +415,7 @@ def test_what_cannot_be_perturbed_is_a_sentence(name, severities, words):
 def test_the_ground_is_refused_where_it_would_undo_another_change(name):
     env = perturb("Hopper-v5", gravity=1.0) if name == "gravity" else make("Hopper-v5")
     if name != "gravity":
-        setattr(env.unwrapped.model.opt, name, np.full(3, 0.001) if name == "wind" else 0.001)
+        setattr(innermost(env).model.opt, name, np.full(3, 0.001) if name == "wind" else 0.001)
     with pytest.raises(EntraxError, match=rf"slope_up does not apply .*changed after .*\(opt\.{name}\)"):
         perturb(env, slope_up=0.5)
 

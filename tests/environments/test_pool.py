@@ -15,6 +15,7 @@ from entrax.environments.faults import EnvironmentFault
 from entrax.environments.make import make_pool
 from entrax.environments.source import EnvSource
 from entrax.environments.workers import WorkerPool
+from entrax.spec import Continuous
 
 BOTH = pytest.mark.parametrize("workers", [0, 1])
 
@@ -25,6 +26,7 @@ def toy(**kwargs: object) -> EnvSource:
 
 def trace(source: EnvSource, workers: int, steps: int) -> list[bytes]:
     with make_pool(source, 3, workers) as pool:
+        assert isinstance(pool.spec.action, Continuous)
         first = pool.reset_many({i: 100 + i for i in range(3)})
         rng = np.random.default_rng(0)
         answers = [np.stack([first[i] for i in range(3)])]
@@ -206,6 +208,7 @@ def test_a_worker_ignores_interrupts_and_has_no_jax(tmp_path: Path) -> None:
     note = tmp_path / "note"
     with make_pool(toy(fault="note", at=2, note=str(note)), 1, workers=1) as pool:
         pool.reset_many({0: 1})
+        assert isinstance(pool, WorkerPool)
         pool._workers[0].process.send_signal(signal.SIGINT)
         pool.step(np.zeros((1, 2), np.float32))
         pool.step(np.zeros((1, 2), np.float32))
@@ -216,6 +219,7 @@ def test_a_worker_ignores_interrupts_and_has_no_jax(tmp_path: Path) -> None:
 
 def test_closing_leaves_no_process() -> None:
     with make_pool(toy(), 2, workers=2) as pool:
+        assert isinstance(pool, WorkerPool)
         processes = [worker.process for worker in pool._workers]
     assert [process.poll() for process in processes] == [0, 0]
 

@@ -11,14 +11,15 @@ import pytest
 
 from entrax.environments.reacher import NEAR, TORQUE, Reacher
 from entrax.errors import EntraxError
+from tests.environments.bodies import innermost
 
 
 def test_a_step_is_two_of_gymnasium():
-    ours, theirs = Reacher(), gymnasium.make("Reacher-v5").unwrapped
+    ours, theirs = Reacher(), innermost(gymnasium.make("Reacher-v5"))
     for env in (ours, theirs):
         env.reset(seed=3)
     theirs.set_state(ours.data.qpos.copy(), ours.data.qvel.copy())
-    np.testing.assert_allclose(ours.action_space.high, TORQUE)
+    np.testing.assert_allclose(innermost(ours).action_space.high, TORQUE)
     rng = np.random.default_rng(0)
     for _ in range(20):
         action = rng.uniform(-TORQUE, TORQUE, 2)

@@ -26,7 +26,7 @@ def test_names_with_a_module() -> None:
     registered, function = as_source("toys:EntraxToy-v0", {}).make(), as_source("toys:Toy", {"length": 9}).make()
     assert registered.spec is not None
     assert registered.spec.max_episode_steps == 3
-    assert function.unwrapped.length == 9
+    assert function.get_wrapper_attr("length") == 9
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -44,7 +45,7 @@ def test_flattens_as_gymnasium_does(space: spaces.Space) -> None:
     flatten = flattener(space)
     for _ in range(20):
         obs = space.sample()
-        np.testing.assert_array_equal(flatten(obs), spaces.utils.flatten(space, obs).astype(np.float32))
+        np.testing.assert_array_equal(flatten(obs), np.asarray(spaces.utils.flatten(space, obs), np.float32))
 
 
 def test_the_spec_lists_the_leaves_in_the_order_of_the_vector() -> None:
@@ -85,12 +86,15 @@ def test_kinds_of_actions() -> None:
     assert spec_of(Spaces(UNIT, spaces.MultiDiscrete([2, 5]))).action == MultiDiscrete(nvec=(2, 5))
 
 
+GRID: Any = [[2, 3], [4, 2]]  # Gymnasium's types allow one row only
+START: Any = [[0, 1], [0, 0]]
+INT32: Any = np.int32
 CHOICES = [
     spaces.MultiBinary(3),
     spaces.MultiBinary((2, 2)),
     spaces.MultiDiscrete([2, 3], start=[-1, 5]),
-    spaces.MultiDiscrete([[2, 3], [4, 2]]),
-    spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 1], [0, 0]], dtype=np.int32),
+    spaces.MultiDiscrete(GRID),
+    spaces.MultiDiscrete(GRID, start=START, dtype=INT32),
     spaces.Discrete(3, start=-1),
 ]
 
@@ -98,6 +102,7 @@ CHOICES = [
 @pytest.mark.parametrize("space", CHOICES, ids=str)
 def test_every_discrete_action_reaches_the_environment_as_one_of_its_own(space: spaces.Space) -> None:
     spec = spec_of(Spaces(UNIT, space))
+    assert isinstance(spec.action, Discrete | MultiDiscrete)
     drawn = random_actions(spec.action, np.random.default_rng(0), 500)
     given = [to_env_action(spec.action, flat) for flat in rescale(spec.action, drawn)]
     assert all(space.contains(action) for action in given)
@@ -129,7 +134,9 @@ def test_clipped_actions_are_refused_with_advice_that_works() -> None:
     inner = gymnasium.make("Pendulum-v1")
     with pytest.raises(EntraxError, match=r"remove gymnasium\.wrappers\.ClipAction"):
         spec_of(gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.wrappers.ClipAction(inner)))
-    assert spec_of(inner).action.high == (2.0,)
+    action = spec_of(inner).action
+    assert isinstance(action, Continuous)
+    assert action.high == (2.0,)
 
 
 def test_actions_that_are_none_of_these_are_refused_with_what_is_allowed() -> None:
@@ -138,14 +145,14 @@ def test_actions_that_are_none_of_these_are_refused_with_what_is_allowed() -> No
 
 
 def test_rescale_reaches_both_bounds_exactly_and_stays_inside() -> None:
-    low, high = tuple(np.float32([-0.4, 1e-3, -7.1]).tolist()), tuple(np.float32([0.4, 3e5, -0.3]).tolist())
+    low, high = (tuple(np.array(x, np.float32).tolist()) for x in ([-0.4, 1e-3, -7.1], [0.4, 3e5, -0.3]))
     action = Continuous((3,), "float32", low, high)
     ends = rescale(action, np.array([[-1, -1, -1], [1, 1, 1]], np.float32))
-    np.testing.assert_array_equal(ends, np.float32([low, high]))
+    np.testing.assert_array_equal(ends, np.array([low, high], np.float32))
     unit = np.random.default_rng(0).uniform(-1, 1, (5000, 3)).astype(np.float32)
     scaled = rescale(action, unit)
-    assert (scaled >= np.float32(low)).all()
-    assert (scaled <= np.float32(high)).all()
+    assert (scaled >= np.array(low, np.float32)).all()
+    assert (scaled <= np.array(high, np.float32)).all()
     expected = np.array(low) + (unit.astype(np.float64) + 1) / 2 * (np.array(high) - np.array(low))
     np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from entrax.environments import maze
-from entrax.environments.maze import BONUS, ENTRANCE, EXIT, GOAL, HIGH, LOW, NOTICE, PLUG, RADIUS, SIDE, Trial, way
-from entrax.environments.point import Motion
+from entrax.environments.maze import BONUS, ENTRANCE, EXIT, GOAL, HIGH, LOW, NOTICE, PLUG, SIDE, Trial, way
+from entrax.environments.point import RADIUS, Motion
 from entrax.environments.two_passage import HEIGHT, AntTwoPassage, PointTwoPassage, two_passage
 from entrax.errors import EntraxError
 
@@ -96,7 +96,7 @@ def test_a_reset_forgets_what_was_seen_and_where_the_plug_was():
     np.testing.assert_array_equal(again, first)
     ant = AntTwoPassage("random", terminate_when_unhealthy=False)
     thrown(ant, (-SIDE, 2.4), (0.0, 12.0), steps=5)
-    plugs = {}
+    plugs: dict[str, set[tuple[float, ...]]] = {}
     for seed in range(12):
         obs, info = ant.reset(seed=seed)
         assert obs[-2:].tolist() == [0, 0]
@@ -147,15 +147,15 @@ def test_the_way_by_hand(seen, sign):
 
 def test_walls_keep_the_point_in():
     env = PointTwoPassage("random")
-    places = []
+    visited = []
     for seed in range(2):
         env.reset(seed=seed)
         rng = np.random.default_rng(seed)
         for _ in range(20):
             push = rng.uniform(-1.0, 1.0, 2).astype(np.float32)
             for _ in range(10):
-                places.append(env.step(np.sign(push) * 1.0)[0][:2])
-    places = np.array(places, np.float64)
+                visited.append(env.step(np.sign(push) * 1.0)[0][:2])
+    places = np.array(visited, np.float64)
     assert (places >= np.array(LOW) + RADIUS - 1e-6).all()
     assert (places <= np.array(HIGH) - RADIUS + 1e-6).all()
     for low, high in maze.WALLS:

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -45,6 +45,7 @@ class Toy(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
         self._steps += 1
         self._buffer[0], self._buffer[2] = self._steps, action[0]
+        reward: Any
         obs, reward, ended = self._buffer, float(action[1]), self._steps >= self.length
         reward += {"counted": self._resets, "noisy": time.perf_counter_ns() % 1_000_003}.get(self.fault, 0)
         if self.fault and self._steps == self.at:
@@ -101,4 +102,4 @@ def not_an_environment() -> int:
     return 3
 
 
-gymnasium.register(id="EntraxToy-v0", entry_point=Toy, max_episode_steps=3)
+gymnasium.register(id="EntraxToy-v0", entry_point=cast("Any", Toy), max_episode_steps=3)

@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-STREAMS = {"training": 0, "evaluation": 1, "selection": 2, "check": 3, "video": 4}
 Stream = Literal["training", "evaluation", "selection", "check", "video"]
+STREAMS: dict[Stream, int] = {"training": 0, "evaluation": 1, "selection": 2, "check": 3, "video": 4}
 
 
 def episode_seed(run_seed: int, env_index: int, episode: int, stream: Stream) -> int:

@@ -14,9 +14,8 @@ References:
     Puterman (1994), Markov decision processes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -55,7 +54,7 @@ OBJECTIVES = ("discounted", "average")
 DEFAULT_TOLERANCE = 1e-9
 """The default largest error of a value, in units of reward."""
 _MAX_ITERATIONS = {"value-iteration": 10_000_000, "policy-iteration": 1_000, "newton-krylov": 1_000}
-_WARM_UP = 2  # sweeps before Newton's method, per step of the longest shortest path to the end
+_WARM_UP = 2  # sweeps before Newton's method, per step of the longest shortest path
 _FEW_SWEEPS = 0.6  # below this discount value iteration needs fewer products than Newton's method
 
 
@@ -63,9 +62,11 @@ class _Settings(eqx.Module):
     """The settings of a solve."""
 
     kl: bool
-    method: str
+    method: str  # never 'auto'
+    objective: str
+    horizon: int | None
     tolerance: float
-    max_iterations: int | None
+    max_iterations: int
     start: Float[Array | np.ndarray, " state"] | None
 
 
@@ -106,7 +107,7 @@ def plan(
             change the result.
 
     Raises:
-        UsageError: an argument is not valid, JAX is in 32-bit mode, an undiscounted value is not shown to be finite,
+        UsageError: an argument is not valid, JAX is in 32-bit mode, an undiscounted value cannot be shown to be finite,
             or an average reward has a horizon or may depend on the initial state.
     """
     check_precision()
@@ -120,50 +121,48 @@ def plan(
     horizon = mdp.horizon if horizon is None else horizon
     check_start(start, mdp.states, used=objective == "discounted" and horizon is None)
     check_no_average(objective, horizon)
+    alphas = jnp.asarray(temperature, jnp.float64)
+    if method == "auto":
+        method = _fastest_method(mdp, alphas, objective)
     settings = _Settings(
         kl=convention == "kl",
         method=method,
+        objective=objective,
+        horizon=None if horizon is None else int(horizon),
         tolerance=float(tolerance),
-        max_iterations=None if max_iterations is None else int(max_iterations),
+        max_iterations=_MAX_ITERATIONS[method] if max_iterations is None else int(max_iterations),
         start=start,
     )
-    alphas = jnp.asarray(temperature, jnp.float64)
-    solve = partial(_solve_one, mdp, objective, horizon)
-    return solve(alphas, settings) if alphas.ndim == 0 else _solve_many(solve, alphas, settings)
+    return _solve(mdp, alphas, settings) if alphas.ndim == 0 else _solve_many(mdp, alphas, settings)
 
 
-def _solve_one(
-    mdp: FiniteMDP | FiniteHorizonMDP,
-    objective: str,
-    horizon: int | np.integer | None,
-    alpha: Scalar,
-    settings: _Settings,
-) -> Solution:
-    if horizon is not None:
-        return solve_finite_horizon(with_horizon(mdp, int(horizon)), alpha, settings.kl, settings.tolerance)
+def _fastest_method(mdp: FiniteMDP | FiniteHorizonMDP, alphas: Array, objective: str) -> str:
+    if isinstance(mdp, FiniteHorizonMDP) or objective == "average" or is_traced((mdp, alphas)):
+        return "newton-krylov"
+    return "value-iteration" if float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
+
+
+def _solve(mdp: FiniteMDP | FiniteHorizonMDP, alpha: Scalar, settings: _Settings) -> Solution:
+    if settings.horizon is not None:
+        return solve_finite_horizon(with_horizon(mdp, settings.horizon), alpha, settings.kl, settings.tolerance)
     assert isinstance(mdp, FiniteMDP)
-    if objective == "average":
-        return _solve_average(mdp, alpha, settings)
-    return _solve_discounted(mdp, alpha, settings)
+    if settings.objective == "discounted":
+        return _solve_discounted(mdp, alpha, settings)
+    sweep = make_sweep(mdp, settings.kl)
+    return solve_average(mdp, sweep, alpha, settings.method, settings.tolerance, settings.max_iterations)
 
 
-def _solve_many(solve: Callable[[Scalar, _Settings], Solution], alphas: Array, settings: _Settings) -> Solution:
+def _solve_many(mdp: FiniteMDP | FiniteHorizonMDP, alphas: Array, settings: _Settings) -> Solution:
     """Solve for each temperature, starting from the value of the previous one."""
     if is_traced(alphas):
-        return jax.lax.map(lambda alpha: solve(alpha, settings), alphas)
+        return jax.lax.map(lambda alpha: _solve(mdp, alpha, settings), alphas)
     solutions = []
     for alpha in alphas:
-        solutions.append(solve(alpha, settings))
+        solutions.append(_solve(mdp, alpha, settings))
         value = solutions[-1].value
         if solutions[-1].average_reward is None and value.ndim == 1 and not is_traced(value):
             settings = replace(settings, start=jnp.where(jnp.isfinite(value), value, 0.0))
     return jax.tree.map(lambda *parts: jnp.stack([jnp.asarray(part) for part in parts]), *solutions)
-
-
-def _solve_average(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Solution:
-    method = "newton-krylov" if settings.method == "auto" else settings.method
-    limit = _MAX_ITERATIONS[method] if settings.max_iterations is None else settings.max_iterations
-    return solve_average(mdp, make_sweep(mdp, settings.kl), alpha, method, settings.tolerance, limit)
 
 
 def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Solution:
@@ -176,8 +175,8 @@ def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Sol
         solution = _solve_collapsed(problem.mdp, problem.verdict.zero_gain_components, settings)
     else:
         solution = _solve_fixed_point(problem.mdp, alpha, settings)
-    ended = problem.zero_value | problem.undefined
-    if not ended.any():
+    without_value = problem.zero_value | problem.undefined
+    if not without_value.any():
         return solution
     q, policy = q_and_policy(mdp.terminal, make_sweep(mdp, settings.kl), alpha, solution.value)
     undefined = jnp.asarray(problem.undefined)
@@ -185,20 +184,18 @@ def _solve_discounted(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Sol
         solution,
         value=jnp.where(undefined, jnp.nan, solution.value),
         q=jnp.where(undefined[:, None], jnp.nan, q),
-        policy=jnp.where(jnp.asarray(ended)[:, None], policy, solution.policy),
+        policy=jnp.where(jnp.asarray(without_value)[:, None], policy, solution.policy),
         state_bound=None if solution.state_bound is None else jnp.where(undefined, jnp.inf, solution.state_bound),
     )
 
 
 def _solve_fixed_point(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> Solution:
     """Solve V = T V, with error bound and derivatives."""
-    sweep, traced, method = make_sweep(mdp, settings.kl), is_traced((mdp, alpha)), settings.method
-    if method == "auto":
-        method = "value-iteration" if not traced and float(mdp.discount) < _FEW_SWEEPS else "newton-krylov"
-    fixed, fixed_alpha = jax.lax.stop_gradient((sweep, alpha))
-    result = _fixed_point(mdp, fixed, fixed_alpha, replace(settings, method=method))
-    certificate = certify(fixed, fixed_alpha, result.value, reachable(mdp), settings.tolerance)
-    if traced:
+    sweep = make_sweep(mdp, settings.kl)
+    constants = jax.lax.stop_gradient((sweep, alpha))
+    result = _run_solver(mdp, *constants, settings)
+    certificate = certify(*constants, result.value, reachable(mdp), settings.tolerance)
+    if is_traced((mdp, alpha)):
         value = attach_gradient(mdp, sweep, alpha, result.value)
         q = action_values(sweep, value)
         q, policy = with_terminal_rows(mdp.terminal, q, smooth_policy(mdp, sweep, alpha, q))
@@ -215,19 +212,19 @@ def _solve_fixed_point(mdp: FiniteMDP, alpha: Scalar, settings: _Settings) -> So
         error_bound=certificate.error_bound,
         state_bound=certificate.state_bound,
         converged=certificate.error_bound <= settings.tolerance,
-        method=method,
+        method=settings.method,
     )
 
 
-def _fixed_point(mdp: FiniteMDP, sweep: Sweep, alpha: Scalar, settings: _Settings) -> FixedPoint:
+def _run_solver(mdp: FiniteMDP, sweep: Sweep, alpha: Scalar, settings: _Settings) -> FixedPoint:
     """Choose the initial value and the warm-up, and run the solver."""
     beta = modulus(sweep)
     tolerance = jnp.asarray(settings.tolerance, jnp.float64)
-    limit = _MAX_ITERATIONS[settings.method] if settings.max_iterations is None else settings.max_iterations
+    limit = jnp.asarray(settings.max_iterations)
     start = jnp.zeros(mdp.states) if settings.start is None else jnp.asarray(settings.start, jnp.float64)
     start = jnp.where(jnp.asarray(mdp.terminal), 0.0, jax.lax.stop_gradient(start))
     if settings.method == "value-iteration":
-        return value_iteration(sweep, alpha, start, tolerance, beta, jnp.asarray(limit))
+        return value_iteration(sweep, alpha, start, tolerance, beta, limit)
     warm_up = 0
     if not is_traced((mdp.successor, mdp.probability, mdp.terminal)):
         undiscounted = not is_traced((mdp, alpha)) and float(mdp.discount) == 1.0
@@ -242,7 +239,7 @@ def _fixed_point(mdp: FiniteMDP, sweep: Sweep, alpha: Scalar, settings: _Setting
         start,
         tolerance,
         beta,
-        max_iterations=jnp.asarray(limit),
+        max_iterations=limit,
         warm_up=jnp.asarray(0 if exact else warm_up),
         exact=jnp.asarray(exact),
         greedy=not is_traced(alpha) and float(alpha) == 0.0,
@@ -253,6 +250,7 @@ def _solve_collapsed(mdp: FiniteMDP, zero_gain: Components, settings: _Settings)
     """Solve a hard, undiscounted problem after collapsing its zero-gain components."""
     smaller, place = collapse_components(mdp, zero_gain)
     zero = jnp.asarray(0.0)
+    # `smaller` has no prior; at temperature 0 the value depends on the allowed actions only.
     solution = _solve_discounted(smaller, zero, replace(settings, start=None, kl=False))
     value = solution.value[place]
     sweep = make_sweep(mdp, settings.kl)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from entrax.runs.checkpoint import META, STATE, SUMS, available
-from entrax.runs.checkpoint import _digest as digest
+from entrax.runs.checkpoints import META, STATE, SUMS, available
+from entrax.runs.checkpoints import _digest as digest
 from entrax.runs.directory import RunDirectory
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 
@@ -201,11 +201,11 @@ def outcome(folder: Path) -> dict[str, Any]:
 def of_run(path: Path) -> dict[str, Any]:
     """What is in the directory of a run."""
     run = RunDirectory.open(path)
-    arrays, _ = checkpoint.load(run, "best")
+    arrays, _ = checkpoints.load(run, "best")
     return {
         **fingerprint(run, "final"),
         "best": hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest(),
-        "checkpoints": checkpoint.available(run),
+        "checkpoints": checkpoints.available(run),
         "damage": [finding for finding in verify(run) if finding.damage],
         "evaluations": [row["evaluation"] for row in run.metrics() if "evaluation" in row],
         "at the end": sorted({json.dumps(event) for event in run.events() if event["kind"] == "evaluation"}),

@@ -9,7 +9,7 @@ import pytest
 import entrax
 from entrax.agents.base import get_agent, wrapping
 from entrax.agents.registry import REGISTRY
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from tests.killing import Killed, killer
 
@@ -70,7 +70,7 @@ def test_what_need_not_be_finite_is_saved_and_resumed(tmp_path):
     with pytest.raises(Killed):
         entrax.train("Pendulum-v1", agent, run=tmp_path / "run", hook=killer(3), **OFF_POLICY)
     run = entrax.resume(tmp_path / "run", agent=agent)
-    arrays, meta = checkpoint.load(run.directory)
+    arrays, meta = checkpoints.load(run.directory)
     assert meta["unchecked"] == ["state/floor"]
     assert arrays["state/floor"] == -np.inf
     verify(run.directory)

@@ -18,7 +18,7 @@ from entrax.environments.source import as_source
 from entrax.errors import CannotWrite, FileFault
 from entrax.problems import FiniteMDP
 from entrax.report.video import record
-from entrax.runs import checkpoint, records, transition_log
+from entrax.runs import checkpoints, records, transition_log
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
 
@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("hashlib.file_digest", broken)
     with pytest.raises(FileFault, match=r"meta\.json could not be read \(Input/output error\)") as fault:
-        checkpoint.load(run)
+        checkpoints.load(run)
     assert fault.value.exit_code == 5
 
 

@@ -130,7 +130,7 @@ def test_versions_name_what_results_depend_on():
 
 def test_a_run_is_read_without_jax(tmp_path):
     RunDirectory.create(tmp_path / "run", CONFIG)
-    script = "import sys; from entrax.runs.directory import RunDirectory; from entrax.runs import checkpoint\n"
+    script = "import sys; from entrax.runs.directory import RunDirectory; from entrax.runs import checkpoints\n"
     script += "RunDirectory.open(sys.argv[1]); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], timeout=50).returncode == 0
 

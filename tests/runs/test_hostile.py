@@ -21,9 +21,9 @@ import entrax
 from entrax.cli.compare import read_evaluations
 from entrax.errors import EntraxError
 from entrax.report.html import write_report
-from entrax.runs import checkpoint, schema
+from entrax.runs import checkpoints, schema
 from entrax.runs.audit import fingerprint, verify
-from entrax.runs.checkpoint import META, STATE, SUMS
+from entrax.runs.checkpoints import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import LARGEST_JSON, append_line, read_lines, salvage_log
 from entrax.training.options import TrainingOptions
@@ -90,7 +90,7 @@ def replaced(value: Any, path: tuple, new: Any) -> Any:
 
 
 def meta_of(run: Path) -> Path:
-    return run / "checkpoints" / checkpoint.resolve(RunDirectory.open(run), "final") / META
+    return run / "checkpoints" / checkpoints.resolve(RunDirectory.open(run), "final") / META
 
 
 def forged(run: Path, file: str, number: int, new: Any) -> tuple:

@@ -20,7 +20,7 @@ from entrax.errors import EntraxError
 from entrax.evaluation.stress import stress_test
 from entrax.report.html import write_report
 from entrax.runs.audit import fingerprint, verify
-from entrax.runs.checkpoint import META, STATE, SUMS
+from entrax.runs.checkpoints import META, STATE, SUMS
 from entrax.runs.directory import RunDirectory
 
 GOLDEN = Path(__file__).with_name("golden") / "format-2"

@@ -12,7 +12,7 @@ import pytest
 import entrax
 from entrax.agents import ppo, reinforce, sac
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint
 from entrax.spec import Continuous, Discrete, Leaf, Spec
 
@@ -76,15 +76,15 @@ def test_the_unit_of_the_rewards_does_not_count_when_they_are_scaled(agent, sett
     prints = [fingerprint(run.directory) for run in (one, other)]
     assert prints[0]["parameters"] == prints[1]["parameters"]
     assert prints[0]["replay"] != prints[1]["replay"]
-    arrays, _ = checkpoint.load(one.directory, "latest")
+    arrays, _ = checkpoints.load(one.directory, "latest")
     assert arrays["normaliser/rewards/sum_of_squares"] > 0
 
 
 def test_what_rewards_are_scaled_by_is_carried_over(tmp_path):
     first = entrax.train("Pendulum-v1", "ppo", run=tmp_path / "first", **ROLLOUTS)
-    before, _ = checkpoint.load(first.directory, "latest")
+    before, _ = checkpoints.load(first.directory, "latest")
     second = entrax.finetune(first.path, steps=128, envs=2, run=tmp_path / "second", eval_every=0)
-    after, _ = checkpoint.load(second.directory, "latest")
+    after, _ = checkpoints.load(second.directory, "latest")
     assert after["normaliser/rewards/count"] == before["normaliser/rewards/count"] + 128
     with pytest.raises(EntraxError, match="normalise_rewards"):
         entrax.finetune(first.path, steps=128, run=tmp_path / "third", normalise_rewards=False)
@@ -94,7 +94,7 @@ def test_a_data_set_gives_the_scale_for_good(tmp_path):
     settings: dict[str, Any] = SMALL | {"steps": 60, "batch_size": 8, "normalise_rewards": True}
     first = entrax.train("Pendulum-v1", "sac", run=tmp_path / "first", **settings)
     second = entrax.train("Pendulum-v1", "sac", run=tmp_path / "second", data=first.path, **settings)
-    before, after = (checkpoint.load(run.directory, "latest")[0] for run in (first, second))
+    before, after = (checkpoints.load(run.directory, "latest")[0] for run in (first, second))
     np.testing.assert_allclose(
         after["normaliser/rewards/sum_of_squares"], before["normaliser/rewards/sum_of_squares"], rtol=1e-6
     )

@@ -22,7 +22,7 @@ from entrax.nets import ActionValues
 from entrax.policies.choices import Choices
 from entrax.policies.composed import ComposedChoices, TablePart
 from entrax.policies.controller import Controller, identity_scaling
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.training.compose import Composed
@@ -45,8 +45,8 @@ def made(path, agent, env, seed, **config):
     size = spec.obs_size
     normaliser = {"count": np.array(4.0), "mean": np.full(size, 0.1), "sum_of_squares": np.full(size, 4.0 + seed)}
     tree = {"state": state, "policy": module.policy(resolved, state), "normaliser": normaliser}
-    checkpoint.save(run, "final-000000100", flatten(tree), {"step": 100, "updates": 0, "agent": agent})
-    checkpoint.save(run, "best-000000100", flatten({"policy": tree["policy"]}), {"step": 100, "agent": agent})
+    checkpoints.save(run, "final-000000100", flatten(tree), {"step": 100, "updates": 0, "agent": agent})
+    checkpoints.save(run, "best-000000100", flatten({"policy": tree["policy"]}), {"step": 100, "agent": agent})
     return state
 
 

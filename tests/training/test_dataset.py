@@ -18,7 +18,7 @@ from entrax.errors import EntraxError
 from entrax.exact import plan
 from entrax.problems import FiniteMDP
 from entrax.replay import Uniform
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint
 from entrax.runs.directory import RunDirectory
 from entrax.runs.start_file import read_start_file
@@ -145,7 +145,7 @@ def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, t
     if settings:
         mean = read_start_file(whole.directory)["normaliser/mean"]
         np.testing.assert_allclose(mean, data.obs.mean(axis=0), rtol=1e-5)
-        last, _ = checkpoint.load(RunDirectory.open(whole.path))
+        last, _ = checkpoints.load(RunDirectory.open(whole.path))
         np.testing.assert_array_equal(last["normaliser/mean"], mean)
     with pytest.raises(EntraxError, match="holds a run with data"):
         entrax.train(Cart, "dqn", steps=80, run=whole.path, resume=True, **chosen)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import entrax
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 
 SMALL: dict[str, Any] = {"steps": 300, "learning_starts": 60, "chunk": 8, "hidden": (16, 16), "batch_size": 16}
@@ -19,7 +19,7 @@ QUIET: dict[str, Any] = {"eval_every": 0, "checkpoint_every": 0, "log_every": 10
 
 def parameters(path, which="final"):
     """Every array of a checkpoint (networks, targets, optimisers, normaliser) as bytes."""
-    arrays, _ = checkpoint.load(RunDirectory.open(path), which)
+    arrays, _ = checkpoints.load(RunDirectory.open(path), which)
     assert any(np.size(array) > 16 for array in arrays.values())
     return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}
 
@@ -87,7 +87,7 @@ def test_a_stopped_run_ends_where_the_whole_one_passed(tmp_path):
     settings: dict[str, Any] = SMALL | QUIET | {"log_every": 50}
     entrax.train("Pendulum-v1", run=tmp_path / "whole", **settings | {"checkpoint_every": 50})
     entrax.train("Pendulum-v1", run=tmp_path / "stopped", hook=lambda row: row["step"] > 200, **settings)
-    resumable, stopped = checkpoint.available(RunDirectory.open(tmp_path / "stopped"))
+    resumable, stopped = checkpoints.available(RunDirectory.open(tmp_path / "stopped"))
     assert resumable == stopped.replace("final", "step")
     assert parameters(tmp_path / "stopped") == parameters(tmp_path / "whole", resumable)
     assert parameters(tmp_path / "stopped") != parameters(tmp_path / "whole")

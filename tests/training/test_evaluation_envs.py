@@ -9,7 +9,7 @@ import pytest
 
 import entrax
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 
 SMALL: dict[str, Any] = {
@@ -75,7 +75,7 @@ class Survives(gymnasium.Env):
 def test_a_policy_that_never_fails_does_not_end_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("entrax.evaluation.episodes.UNKNOWN_LIMIT", 50)
     run = entrax.train(lambda: Survives(), **SMALL, run=tmp_path / "run", workers=0)
-    assert checkpoint.load(run.directory)[1]["step"] == 120
+    assert checkpoints.load(run.directory)[1]["step"] == 120
     said = capsys.readouterr().err
     assert said.count("no known time limit") == 1
     assert said.count("cut off after 50 steps") == 1

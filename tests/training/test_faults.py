@@ -25,7 +25,7 @@ from entrax.environments.faults import EnvironmentFault
 from entrax.environments.slot import Slot
 from entrax.environments.source import as_source
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint, records
+from entrax.runs import checkpoints, records
 from entrax.runs.audit import verify
 from entrax.runs.directory import RunDirectory
 from entrax.training.pending import Diverged
@@ -88,7 +88,7 @@ def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, fault,
     [message] = events(run.path, "inexact")
     assert SAID[fault] in message
     assert "restarted (1 of 2); its episode was dropped" in message
-    _, meta = checkpoint.load(run.directory)
+    _, meta = checkpoints.load(run.directory)
     assert (meta["step"], meta["exact"], meta["collector"]["restarts"]) == (240, False, 1)
     assert all(finding.damage is None for finding in verify(run.directory))
     replayed = [row["return"] for row in run.metrics() if row.get("return") is not None]
@@ -135,7 +135,7 @@ def test_without_leave_to_restart_the_run_ends_and_can_be_resumed(tmp_path):
         entrax.resume(run.path, env="flaky:Once")
     entrax.resume(run.path, env="flaky:Once", env_args=settings["env_args"])
     entrax.train(**settings, run=tmp_path / "whole")
-    assert checkpoint.load(run, "final")[0].keys() == checkpoint.load(RunDirectory.open(tmp_path / "whole"))[0].keys()
+    assert checkpoints.load(run, "final")[0].keys() == checkpoints.load(RunDirectory.open(tmp_path / "whole"))[0].keys()
 
 
 def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeypatch):
@@ -155,7 +155,7 @@ def test_a_number_that_is_not_finite_is_noticed_with_its_batch(tmp_path, monkeyp
     [event] = [event for event in run.events() if event["kind"] == "diverged"]
     batch = load_file(event["batch"])
     assert batch["obs"].shape == (9, 3)
-    arrays, _ = checkpoint.load(run)
+    arrays, _ = checkpoints.load(run)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(finding.damage is None for finding in verify(run))
 
@@ -164,8 +164,8 @@ def test_an_optimiser_that_overflows_has_diverged_while_every_parameter_is_finit
     with pytest.raises(Diverged, match=r"update 1, near step .*optimiser") as error:
         entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL | {"target_entropy": 1e20, "batch_size": 11})
     assert error.value.exit_code == 4
-    for name in checkpoint.available(RunDirectory.open(tmp_path / "run")):
-        arrays, _ = checkpoint.load(RunDirectory.open(tmp_path / "run"), name)
+    for name in checkpoints.available(RunDirectory.open(tmp_path / "run")):
+        arrays, _ = checkpoints.load(RunDirectory.open(tmp_path / "run"), name)
         assert all(np.isfinite(array).all() for array in arrays.values())
 
 
@@ -230,14 +230,14 @@ def test_a_full_disk_ends_the_run_with_the_bytes_it_needed(tmp_path, monkeypatch
             raise OSError(28, "No space left on device")
         original(path, data)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
     with pytest.raises(EntraxError, match=r"No space left on device\): it needs [\d,]+ bytes") as error:
         entrax.train("Pendulum-v1", run=tmp_path / "run", **SMALL)
     assert error.value.exit_code == 5
     run = RunDirectory.open(tmp_path / "run")
-    assert len(checkpoint.available(run)) == 3
+    assert len(checkpoints.available(run)) == 3
     assert all(finding.damage is None for finding in verify(run))
-    monkeypatch.setattr(checkpoint, "write_bytes", original)
+    monkeypatch.setattr(checkpoints, "write_bytes", original)
     assert entrax.resume(run.path).metrics()[-1]["step"] == 240
 
 
@@ -262,7 +262,7 @@ def test_a_signal_saves_first(tmp_path, number, code):
     assert "Interrupted and saved at step" in said
     run = RunDirectory.open(tmp_path / "run")
     assert [finding.damage for finding in verify(run)] == [None]
-    assert checkpoint.load(run)[1]["step"] > 0
+    assert checkpoints.load(run)[1]["step"] > 0
 
 
 DEAF = """

@@ -9,7 +9,7 @@ import pytest
 
 import entrax
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
@@ -58,7 +58,7 @@ def old(tmp_path_factory):
 
 def test_what_is_learned_comes_along_and_what_is_not_begins_anew(old, tmp_path):
     run = entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED)
-    arrays, _ = checkpoint.load(RunDirectory.open(old), "final")
+    arrays, _ = checkpoints.load(RunDirectory.open(old), "final")
     begun = started(tmp_path / "new")
     for part in ("state/params", "state/targets", "normaliser"):
         assert same(begun, arrays, part)
@@ -79,11 +79,11 @@ def test_what_is_learned_comes_along_and_what_is_not_begins_anew(old, tmp_path):
 def test_the_first_steps_are_those_of_the_old_policy(old, tmp_path):
     """The first chunk's actions, stored in the replay, are what the old policy's densest part allows: not uniform."""
     new = entrax.finetune(old, run=tmp_path / "new", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=16)
-    _, meta = checkpoint.load(new.directory)
+    _, meta = checkpoints.load(new.directory)
     rows = kept_rows(load_source_checkpoint(tmp_path / "new", "final", None))
     again = entrax.finetune(old, run=tmp_path / "again", steps=16, env_args={"g": 9.0}, eval_every=0, learning_starts=0)
     assert meta["updates"] == 0
-    assert checkpoint.load(again.directory)[1]["updates"] == 16
+    assert checkpoints.load(again.directory)[1]["updates"] == 16
     np.testing.assert_array_equal(
         rows["action"], kept_rows(load_source_checkpoint(again.path, "final", None))["action"]
     )
@@ -100,11 +100,11 @@ def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_no
     entrax.finetune(tmp_path / "old", run=tmp_path / "whole", **settings)
     with pytest.raises(Killed):
         entrax.finetune(tmp_path / "old", run=tmp_path / "new", hook=killer(1), **settings)
-    assert checkpoint.available(RunDirectory.open(tmp_path / "new")) == []
+    assert checkpoints.available(RunDirectory.open(tmp_path / "new")) == []
     shutil.rmtree(tmp_path / "old")
     with pytest.raises(Killed):
         entrax.resume(tmp_path / "new", hook=killer(6))
-    assert checkpoint.available(RunDirectory.open(tmp_path / "new"))
+    assert checkpoints.available(RunDirectory.open(tmp_path / "new"))
     entrax.resume(tmp_path / "new")
     assert prints(tmp_path / "new") == prints(tmp_path / "whole")
 
@@ -155,7 +155,7 @@ def test_the_replay_comes_along_in_order(old, tmp_path):
 
 def test_of_the_best_checkpoint_there_is_a_policy_only(old, tmp_path):
     run = entrax.finetune(old, checkpoint="best", run=tmp_path / "new", hook=lambda row: True, **TUNED)
-    arrays, _ = checkpoint.load(RunDirectory.open(old), "best")
+    arrays, _ = checkpoints.load(RunDirectory.open(old), "best")
     begun = started(tmp_path / "new")
     assert all(np.array_equal(begun[name.replace("policy/", "state/params/policy/", 1)], array)
                for name, array in arrays.items() if name.startswith("policy/"))  # fmt: skip
@@ -164,7 +164,7 @@ def test_of_the_best_checkpoint_there_is_a_policy_only(old, tmp_path):
 
 
 def test_temperatures_are_kept_begun_anew_or_annealed(old, tmp_path):
-    final = float(np.exp(checkpoint.load(RunDirectory.open(old))[0]["state/params/log_alpha"]))
+    final = float(np.exp(checkpoints.load(RunDirectory.open(old))[0]["state/params/log_alpha"]))
 
     def alpha(name, **settings):
         run = entrax.finetune(old, run=tmp_path / name, **TUNED | settings)
@@ -226,7 +226,7 @@ def test_every_agent_is_taken_apart_by_the_same_paths(agent, tmp_path):
     env, settings, whole, best = AGENTS[agent]
     small: dict[str, Any] = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}
     entrax.train(env, agent=agent, steps=40, run=tmp_path / "old", **small | settings)
-    old, _ = checkpoint.load(RunDirectory.open(tmp_path / "old"))
+    old, _ = checkpoints.load(RunDirectory.open(tmp_path / "old"))
     for which, carried in (("final", whole), ("best", best)):
         new = tmp_path / which
         run = entrax.finetune(tmp_path / "old", steps=24, checkpoint=which, run=new, eval_every=0)
@@ -333,7 +333,7 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
     if agent == "sac":  # which tells its temperature
         told = [row["temperature"] for row in RunDirectory.open(tmp_path / "whole").metrics() if "temperature" in row]
         assert 0.5 > told[0] > told[-1] > end
-    halfway = next(n for n in checkpoint.available(RunDirectory.open(tmp_path / "whole")) if n.startswith("step"))
+    halfway = next(n for n in checkpoints.available(RunDirectory.open(tmp_path / "whole")) if n.startswith("step"))
     read = load_source_checkpoint(tmp_path / "whole", halfway, None)
     assert end < read.temperature < 0.5
 

@@ -9,7 +9,7 @@ import pytest
 
 import entrax
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.runs.start_file import read_start_file
@@ -28,7 +28,7 @@ ROLLOUT: dict[str, Any] = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16
 
 
 def arrays(path, group, which="final"):
-    there, _ = checkpoint.load(RunDirectory.open(path), which)
+    there, _ = checkpoints.load(RunDirectory.open(path), which)
     return {name.removeprefix(f"{group}/"): a.tobytes() for name, a in there.items() if name.startswith(f"{group}/")}
 
 
@@ -50,7 +50,7 @@ def test_it_survives_its_prior_and_any_kill_to_the_byte(old, tmp_path):
     whole = soft(tmp_path / "whole", prior=tmp_path / "old")
     with pytest.raises(Killed):
         soft(tmp_path / "new", prior=tmp_path / "old", hook=killer(0))
-    assert checkpoint.available(RunDirectory.open(tmp_path / "new")) == []
+    assert checkpoints.available(RunDirectory.open(tmp_path / "new")) == []
     shutil.rmtree(tmp_path / "old")
     with pytest.raises(Killed):
         entrax.resume(tmp_path / "new", hook=killer(4))

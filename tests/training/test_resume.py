@@ -11,7 +11,7 @@ import pytest
 
 import entrax
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from tests.forging import forge_config
@@ -79,7 +79,7 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(tmp_path, whole, variant):
 
 def test_killed_before_anything_was_saved_it_starts_anew(tmp_path, whole):
     killed(tmp_path / "run", 1)
-    assert checkpoint.available(RunDirectory.open(tmp_path / "run")) == []
+    assert checkpoints.available(RunDirectory.open(tmp_path / "run")) == []
     entrax.resume(tmp_path / "run")
     assert prints(tmp_path / "run") == whole()
 
@@ -144,7 +144,7 @@ def test_train_with_resume_starts_or_goes_on_and_minds_what_is_there(tmp_path, w
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whole, capsys):
     killed(tmp_path / "run", 10)
     run = RunDirectory.open(tmp_path / "run")
-    newest = checkpoint.resolve(run, "latest")
+    newest = checkpoints.resolve(run, "latest")
     file = run.checkpoints / newest / "state.safetensors"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 16
@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whol
 def test_with_no_checkpoint_whole_it_refuses(tmp_path):
     killed(tmp_path / "run", 10)
     run = RunDirectory.open(tmp_path / "run")
-    for name in checkpoint.available(run):
+    for name in checkpoints.available(run):
         (run.checkpoints / name / "meta.json").write_bytes(b"short")
     with pytest.raises(EntraxError, match=r"from any checkpoint; `entrax verify .*meta.json is damaged"):
         entrax.resume(tmp_path / "run")
@@ -172,7 +172,7 @@ def contents(path):
 
 
 def damaged(run):
-    for name in checkpoint.available(run):
+    for name in checkpoints.available(run):
         (run.checkpoints / name / "meta.json").write_bytes(b"short")
 
 
@@ -233,7 +233,7 @@ def test_an_episode_that_cannot_be_replayed_is_begun_anew_and_marks_the_run(tmp_
     [event] = [event for event in run.directory.events() if event["kind"] == "inexact"]
     assert "led to another observation" in event["message"]
     assert event["message"] in capsys.readouterr().err
-    assert checkpoint.load(run.directory)[1]["exact"] is False
+    assert checkpoints.load(run.directory)[1]["exact"] is False
 
 
 def test_a_run_remembers_how_many_threads_it_had(tmp_path, monkeypatch):
@@ -279,7 +279,7 @@ def test_rewards_that_no_seed_repeats_make_a_resumed_run_inexact(tmp_path, monke
     with pytest.raises(Killed):
         entrax.train("toys:Toy", agent="sac", env_args=toy, run=tmp_path / "run", hook=killer(8), **settings)
     run = entrax.resume(tmp_path / "run", env="toys:Toy")
-    assert checkpoint.load(run.directory, "final")[1]["exact"] is exact
+    assert checkpoints.load(run.directory, "final")[1]["exact"] is exact
     notes = [event["message"] for event in run.directory.events() if event["kind"] == "inexact"]
     assert any("rewards" in note for note in notes) is not exact
 

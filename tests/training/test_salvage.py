@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import entrax
-from entrax.runs import checkpoint, transition_log
+from entrax.runs import checkpoints, transition_log
 from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from entrax.training.source_checkpoint import load_source_checkpoint, stored
@@ -39,7 +39,7 @@ def cut_off(tmp_path_factory):
             with pytest.raises(Killed):
                 entrax.train(env, agent, run=root / name, hook=killer(4), **settings)
             run = RunDirectory.open(root / name)
-            checkpoint.drop_others(run, checkpoint.resolve(run, "latest"), earlier=True)  # they need other segments
+            checkpoints.drop_others(run, checkpoints.resolve(run, "latest"), earlier=True)  # they need other segments
     return root
 
 
@@ -54,7 +54,7 @@ every = pytest.mark.parametrize("killed", RUNS, indirect=True)
 
 def segments(run):
     """The segments that the newest checkpoint needs."""
-    record = checkpoint.load(run)[1]["replay"]
+    record = checkpoints.load(run)[1]["replay"]
     first = record["window"] // record["segment_rows"]
     names = [transition_log.segment_name(n) for n in range(first, record["rows"] // record["segment_rows"] + 1)]
     return [run.path / "replay" / name for name in names if (run.path / "replay" / name).stat().st_size]
@@ -69,7 +69,7 @@ def resumed(run, capsys, lost):
     assert inexact
     assert all(message in said for message in inexact)
     assert any(lost in message for message in inexact)
-    arrays, meta = checkpoint.load(again.directory)
+    arrays, meta = checkpoints.load(again.directory)
     assert (meta["step"], meta["exact"]) == (256, False)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(finding.damage is None for finding in verify(again.directory))
@@ -149,7 +149,7 @@ def test_damaged_events_keep_the_rows_that_can_be_read(killed, capsys):
     run = entrax.resume(killed.path)
     assert f"Line 2 of {events} is damaged" in capsys.readouterr().err
     assert [event["kind"] for event in run.directory.events()] == ["warning", "started", "warning", "resumed"]
-    assert checkpoint.load(run.directory)[1]["exact"]
+    assert checkpoints.load(run.directory)[1]["exact"]
 
 
 def test_metrics_and_replay_may_both_be_damaged(killed, capsys):

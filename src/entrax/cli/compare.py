@@ -10,7 +10,7 @@ from entrax.cli.output import print_json
 from entrax.cli.shared_options import OUTPUT
 from entrax.errors import UsageError, show
 from entrax.evaluation.compare import SCORES, EvaluatedRun, compare_groups, curves, grouped
-from entrax.runs.checkpoint import check_config
+from entrax.runs.checkpoints import check_config
 from entrax.runs.directory import RunDirectory
 
 FEWEST_SEEDS = 3

@@ -11,7 +11,7 @@ from entrax.report.curve import learning_curve
 from entrax.report.html import write_report
 from entrax.report.results import final_evaluations, success_text
 from entrax.report.video import record
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.training.from_record import command_again
 from entrax.training.run import Run, load
@@ -56,7 +56,7 @@ def evaluated(run: Run, episodes: int) -> dict[str, EvaluationResult]:
 
 def _best(run: Run) -> Run | None:
     """Return the run with its best policy; None without one, or if it is the last."""
-    steps = {name.partition("-")[0]: checkpoint.step_of(name) for name in checkpoint.available(run.directory)}
+    steps = {name.partition("-")[0]: checkpoints.step_of(name) for name in checkpoints.available(run.directory)}
     if "best" not in steps or steps["best"] == steps.get("final"):
         return None
     try:
@@ -111,7 +111,7 @@ def places(run: Run) -> dict[str, str | None]:
     """Return the paths of figure, film, report and policy; None for a missing file."""
     directory = run.directory
     files = {"figure": directory.figure, "video": directory.video, "report": directory.report}
-    policy = directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)
+    policy = directory.checkpoints / checkpoints.resolve(directory, run.checkpoint)
     return {name: str(path) if path.is_file() else None for name, path in files.items()} | {"policy": str(policy)}
 
 
@@ -125,7 +125,7 @@ def publish(run: Run, *, video: bool) -> None:
     no_video = film(run) if video else "--no-video"
     show(f"video   {directory.video}" if no_video is None else f"video   none: {no_video}")
     show(f"report  {write_report(directory, no_video=no_video)}")
-    show(f"policy  {directory.checkpoints / checkpoint.resolve(directory, run.checkpoint)}")
+    show(f"policy  {directory.checkpoints / checkpoints.resolve(directory, run.checkpoint)}")
 
 
 def film(run: Run) -> str | None:

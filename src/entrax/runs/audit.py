@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from entrax.errors import EntraxError, UsageError
-from entrax.runs import checkpoint, start_file, transition_log
+from entrax.runs import checkpoints, start_file, transition_log
 from entrax.runs.directory import RunDirectory
 
 
@@ -29,8 +29,8 @@ def verify(run: RunDirectory) -> list[Finding]:
 
     Returns the findings, oldest first; that of the start file comes first, if there is one.
     """
-    checkpoints = [Finding(name, _damage(run, name)) for name in checkpoint.available(run)]
-    return [Finding(start_file.FILE, _start_damage(run)), *checkpoints] if start_file.start_record(run) else checkpoints
+    findings = [Finding(name, _damage(run, name)) for name in checkpoints.available(run)]
+    return [Finding(start_file.FILE, _start_damage(run)), *findings] if start_file.start_record(run) else findings
 
 
 def _start_damage(run: RunDirectory) -> str | None:
@@ -43,7 +43,7 @@ def _start_damage(run: RunDirectory) -> str | None:
 
 def _damage(run: RunDirectory, name: str) -> str | None:
     try:
-        _, meta = checkpoint.load_finite(run, name)
+        _, meta = checkpoints.load_finite(run, name)
         if "replay" in meta and not _is_outdated(run, name):
             transition_log.check(run.path / "replay", meta["replay"])
             run.check_metrics(meta["metrics"], name)
@@ -56,7 +56,7 @@ def _damage(run: RunDirectory, name: str) -> str | None:
 
 def _is_outdated(run: RunDirectory, name: str) -> bool:
     """Return whether the run was trained beyond this final checkpoint, so that its replay and rows are replaced."""
-    return name.startswith("final") and checkpoint.step_of(name) < run.config["training"]["steps"]
+    return name.startswith("final") and checkpoints.step_of(name) < run.config["training"]["steps"]
 
 
 def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
@@ -64,7 +64,7 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
 
     Args:
         run: the run.
-        which: the checkpoint, as for `checkpoint.load`.
+        which: the checkpoint, as for `checkpoints.load`.
 
     Returns:
         `parameters` (the agent's state without its optimiser), `optimiser`, `normaliser`, `replay` (the transitions)
@@ -74,7 +74,7 @@ def fingerprint(run: RunDirectory, which: str = "latest") -> dict[str, str]:
         UsageError: for a checkpoint of a policy only.
         EntraxError: if something is damaged.
     """
-    arrays, meta = checkpoint.load(run, which)
+    arrays, meta = checkpoints.load(run, which)
     if "replay" not in meta:
         raise UsageError(
             f"The checkpoint {which!r} of {run.path} holds a policy only. Choose a resumable or final one."

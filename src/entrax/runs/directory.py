@@ -3,7 +3,7 @@
     config.json      the resolved configuration, with versions
     metrics.jsonl    one row at each reported step count, the source of every figure
     events.jsonl     resumes, faults and warnings
-    checkpoints/     see `entrax.runs.checkpoint`
+    checkpoints/     see `entrax.runs.checkpoints`
 
 One process writes to a run; any number of others can read it at the same time.
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 from entrax.errors import UsageError, say
 from entrax.policies.controller import Controller
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import MetricsWriter
 from entrax.runs.pytree import flatten
@@ -265,7 +265,7 @@ class Loop:
         for name, array in arrays.items():
             if name not in unchecked and not np.isfinite(array).all():
                 raise Diverged(f"{name} is not finite at step {state.step}: no checkpoint is written of it.")
-        checkpoint.save(run, checkpoint.checkpoint_name(kind, state.step), arrays, meta)
+        checkpoints.save(run, checkpoints.checkpoint_name(kind, state.step), arrays, meta)
         if kind == "step":
             self.saved = (state.chunk, state.seconds)
             self.rollouts.saved(meta)

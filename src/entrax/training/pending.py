@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Int, Scalar
 
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Transition
 from entrax.training.chunks import Chunk
@@ -61,7 +61,7 @@ class PendingUpdates:
     def _raise(self, pending: Pending, broken: int) -> None:
         batch = {name: values[broken] for name, values in pending.batches.fields().items()}
         step, update = pending.chunk.step, pending.chunk.update + broken + 1
-        place = checkpoint.save_fault(self.run, f"diverged-{update:09d}", batch)
+        place = checkpoints.save_fault(self.run, f"diverged-{update:09d}", batch)
         names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]
         what = ", ".join(names) or "a parameter or the optimiser's state"
         self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})

@@ -13,7 +13,7 @@ from entrax.environments.recorded import check_same
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError, say, show
 from entrax.programs import release_programs
-from entrax.runs import checkpoint
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.metrics import MetricsWriter
@@ -42,7 +42,7 @@ def resume(request: ResumeRequest) -> Run:
     if directory.config["format"] < 2:
         raise EntraxError(f"{request.path} was made by an entrax that could not resume runs; it can only be read.")
     with writing(directory.path):
-        checkpoint.check_config(directory)
+        checkpoints.check_config(directory)
         if finished(directory, request.steps):
             show(f"{request.path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
             return load(request.path, "final", agent=request.agent, env=request.env, env_args=request.env_args)
@@ -76,13 +76,13 @@ def _resumed(task: Task, directory: RunDirectory, devices: Devices, request: Res
 def finished(directory: RunDirectory, steps: int | None) -> bool:
     """Return whether a run has all of its steps, or `steps`, and its final checkpoint is whole."""
     expected = directory.config["training"]["steps"] if steps is None else steps
-    ends = [name for name in checkpoint.available(directory) if name.startswith("final")]
-    return any(checkpoint.step_of(name) >= expected and _is_whole(directory, name) for name in ends)
+    ends = [name for name in checkpoints.available(directory) if name.startswith("final")]
+    return any(checkpoints.step_of(name) >= expected and _is_whole(directory, name) for name in ends)
 
 
 def _is_whole(directory: RunDirectory, name: str) -> bool:
     try:
-        checkpoint.load_meta(directory, name)
+        checkpoints.load_meta(directory, name)
     except EntraxError:
         return False
     return True
@@ -91,7 +91,7 @@ def _is_whole(directory: RunDirectory, name: str) -> bool:
 def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> RunDirectory:
     options = options_of(directory)
     changed = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
-    done = max((checkpoint.step_of(name) for name in checkpoint.available(directory)), default=0)
+    done = max((checkpoints.step_of(name) for name in checkpoints.available(directory)), default=0)
     if changed.steps + options.envs <= done:  # the last step of all environments together may exceed the number
         raise UsageError(f"`steps` must be at least {done}, which {directory.path} has already, got {steps}.")
     if options.steps < changed.steps > (options.horizon or 0):
@@ -169,7 +169,7 @@ def _restored(
 
 def _resumable(run: RunDirectory) -> Iterator[str]:
     """Yield the names of checkpoints with a whole state, the newest first."""
-    return (name for name in reversed(checkpoint.available(run)) if not name.startswith("best"))
+    return (name for name in reversed(checkpoints.available(run)) if not name.startswith("best"))
 
 
 def _read(
@@ -179,7 +179,7 @@ def _read(
 
     Restoring the acting side comes last, since it cuts the log.
     """
-    arrays, meta = checkpoint.load_finite(run, name)
+    arrays, meta = checkpoints.load_finite(run, name)
     if name.startswith("final") or not _on_the_schedule(task.options, meta):
         return None
     if not salvage:
@@ -207,7 +207,7 @@ def _continue_from(found: _Found, loop: Loop, warnings: list[str]) -> None:
     run.append_event({"kind": "resumed", "step": meta["step"], "message": f"Resumed from {name}."})
     if found.salvaged:
         loop.save("step")  # the earlier ones refer to the log and the rows that were damaged
-    checkpoint.drop_others(run, name, earlier=found.salvaged)
+    checkpoints.drop_others(run, name, earlier=found.salvaged)
 
 
 def _on_the_schedule(options: TrainingOptions, meta: dict[str, Any]) -> bool:

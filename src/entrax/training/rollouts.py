@@ -17,7 +17,7 @@ from entrax.environments.spaces import random_actions, rescale
 from entrax.errors import UsageError
 from entrax.policies.controller import Scaling
 from entrax.replay import Data, MixedSource, Rollout, Source, Uniform, UniformReplay
-from entrax.runs import checkpoint, transition_log
+from entrax.runs import checkpoints, transition_log
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree
 from entrax.runs.transition_log import TransitionLog
@@ -138,7 +138,7 @@ class HostRollouts:
         self.collector = Collector(pool, self.replay, task.seed, options.restart_envs, self._inexact.append)
         self.folder = run.path / "replay"
         self.log: TransitionLog | None = None
-        self.oldest_needed_steps: deque[int] = deque(maxlen=checkpoint.KEEP)
+        self.oldest_needed_steps: deque[int] = deque(maxlen=checkpoints.KEEP)
         """The oldest logged step that each of the kept checkpoints needs."""
         self.cost = Cost()
 

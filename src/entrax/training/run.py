@@ -19,7 +19,7 @@ from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import UsageError, damage_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.controller import Compiled, Controller, act_in_episodes, initial_carries
-from entrax.runs import checkpoint as checkpoints
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree, unflatten
 from entrax.training.devices import set_up

@@ -16,8 +16,7 @@ from entrax.environments.spaces import spec_of
 from entrax.errors import UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
-from entrax.runs import checkpoint as checkpoints
-from entrax.runs import transition_log
+from entrax.runs import checkpoints, transition_log
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree, unflatten
 from entrax.runs.records import open_plain

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from entrax.errors import EntraxError
-from entrax.runs import checkpoint
-from entrax.runs.checkpoint import STATE, available, checkpoint_name, load, save
+from entrax.runs import checkpoints
+from entrax.runs.checkpoints import STATE, available, checkpoint_name, load, save
 from entrax.runs.directory import RunDirectory
 
 dtypes = st.sampled_from(["float32", "float64", "float16", "int32", "uint32", "int64", "uint8", "bool"])
@@ -116,7 +116,7 @@ def operations(monkeypatch):
 
     for owner, name in ((os, "rename"), (os, "fsync"), (shutil, "rmtree"), (os, "mkdir")):
         monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
-    monkeypatch.setattr(checkpoint, "write_bytes", dying(vars(checkpoint)["write_bytes"]))
+    monkeypatch.setattr(checkpoints, "write_bytes", dying(vars(checkpoints)["write_bytes"]))
     return left
 
 
@@ -159,7 +159,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(run, monkeypatch):
         path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
     with pytest.raises(EntraxError, match="No space left on device"):
         put(run, "step", 2)
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-000000001"]
@@ -187,7 +187,7 @@ def damage_record(path):
 
 
 def damage_newer(path):
-    rewritten(path, json.dumps({"format": checkpoint.FORMAT + 1, "meta": {}}))
+    rewritten(path, json.dumps({"format": checkpoints.FORMAT + 1, "meta": {}}))
 
 
 def damage_missing(path):
@@ -272,5 +272,5 @@ def test_checkpoints_of_a_future_that_will_not_be_go(run):
     for step in (1, 2, 3):
         put(run, "step", step)
     put(run, "final", 3)
-    checkpoint.drop_others(run, "step-000000001", earlier=False)
+    checkpoints.drop_others(run, "step-000000001", earlier=False)
     assert available(run) == ["step-000000001", "final-000000003"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    env: str | Callable[[], gymnasium.Env],
+    env: str | Callable[..., gymnasium.Env],
     agent: str | Any | None = None,
     *,
     steps: int | float | None = None,
@@ -86,7 +86,7 @@ def resume(
     steps: int | None = None,
     device: str | None = None,
     agent: str | Any | None = None,
-    env: str | Callable[[], gymnasium.Env] | None = None,
+    env: str | Callable[..., gymnasium.Env] | None = None,
     env_args: Mapping[str, Any] | None = None,
     hook: Hook | None = None,
     loggers: Callable[[RunDirectory], Sequence[Logger]] = lambda run: (),
@@ -125,7 +125,7 @@ def resume(
 
 def finetune(
     path: str | Path,
-    env: str | Callable[[], gymnasium.Env] | None = None,
+    env: str | Callable[..., gymnasium.Env] | None = None,
     *,
     steps: int,
     checkpoint: str = "latest",

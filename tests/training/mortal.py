@@ -41,8 +41,13 @@ class Life:
 
     def operation(self, half: Callable[[], Any] = lambda: None) -> None:
         """One more operation is about to be done; if it is the last, half of it is."""
-        due = self.death is not None and self.death["by"] == "operation" and self.death["after"] in self.moments
-        if due and self.operations - self.moments[self.death["after"]][0] >= self.death["at"]:
+        death = self.death
+        if (
+            death is not None
+            and death["by"] == "operation"
+            and death["after"] in self.moments
+            and self.operations - self.moments[death["after"]][0] >= death["at"]
+        ):
             self.death = None  # the half may consist of operations too
             half()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -109,12 +114,14 @@ def make_mortal(life: Life) -> None:
             life.reach("end")
         save(training, kind)
 
-    os.fsync, transition_log.TransitionLog._write, RunDirectory.append_metrics, Loop.save = (
-        synced,
-        logged,
-        reported,
-        saved,
-    )
+    replaced: list[tuple[Any, str, Any]] = [
+        (os, "fsync", synced),
+        (transition_log.TransitionLog, "_write", logged),
+        (RunDirectory, "append_metrics", reported),
+        (Loop, "save", saved),
+    ]
+    for owner, name, replacement in replaced:
+        setattr(owner, name, replacement)
     for name, module in list(sys.modules.items()):
         if name.startswith("entrax."):  # whoever imported them by name
             vars(module).update({"write_bytes": written} if "write_bytes" in vars(module) else {})
@@ -123,7 +130,7 @@ def make_mortal(life: Life) -> None:
 
 def lead(life: Life, do: list[str], log: str) -> NoReturn:
     """Be the process that runs the command."""
-    import tiny_studies
+    import tiny_studies  # type: ignore[import-not-found]  # in this folder, which is the path of a script
 
     from entrax.cli import main
 
@@ -185,7 +192,8 @@ def import_all() -> None:
     def updated(name: str, value: Any) -> None:
         update(name, 0.0 if name == "jax_persistent_cache_min_compile_time_secs" else value)
 
-    jax.config.update = updated
+    config: Any = jax.config
+    config.update = updated
 
 
 if __name__ == "__main__":

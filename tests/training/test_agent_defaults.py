@@ -60,7 +60,7 @@ def test_what_is_named_wins_and_a_run_that_is_resumed_stays_as_it_was(tmp_path):
 
 
 def louder():
-    return gymnasium.wrappers.TransformReward(gymnasium.make("Pendulum-v1"), lambda reward: 1024.0 * reward)
+    return gymnasium.wrappers.TransformReward(gymnasium.make("Pendulum-v1"), lambda reward: 1024.0 * float(reward))
 
 
 @pytest.mark.parametrize(

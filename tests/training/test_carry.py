@@ -1,6 +1,7 @@
 """A policy with a carry of its own, such as a planner's, through training, resume, evaluation, player and video."""
 
 from types import ModuleType
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -60,7 +61,7 @@ class Config(eqx.Module):
 
 
 def planning():
-    agent = ModuleType("planning")
+    agent: Any = ModuleType("planning")
     agent.Config = Config
     agent.resolve = lambda config, spec: config
     agent.init = lambda config, spec, key: Planner(updates=jnp.zeros(()))
@@ -70,7 +71,7 @@ def planning():
     return agent
 
 
-SETTINGS = {"eval_every": 0, "envs": 2, "workers": 0, "log_every": 20}
+SETTINGS: dict[str, Any] = {"eval_every": 0, "envs": 2, "workers": 0, "log_every": 20}
 OFF_POLICY = {"learning_starts": 1, "updates_per_step": 0.5, "chunk": 4}
 
 

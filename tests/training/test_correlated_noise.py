@@ -12,6 +12,7 @@ import entrax
 from entrax.agents import ddpg, td3
 from entrax.errors import EntraxError
 from entrax.policies.controller import Controller, act_in_episodes, identity_scaling
+from entrax.policies.deterministic import CorrelatedNoisyPolicy
 from entrax.runs.audit import fingerprint
 from entrax.runs.pytree import flatten
 from entrax.spec import Continuous, Leaf, Progress, Spec
@@ -95,6 +96,7 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
 def test_a_sampled_evaluation_has_the_noise_too_and_the_mode_has_none():
     config = td3.resolve(td3.Config(noise=SMALL, noise_correlation=0.9, hidden=(4,)), SPEC)
     policy = td3.policy(config, td3.init(config, SPEC, jr.key(0)))
+    assert isinstance(policy, CorrelatedNoisyPolicy)
     controller = Controller(policy=policy, scaling=identity_scaling(SPEC), spec=SPEC)
     obs, mean = np.zeros((1, 1), np.float32), np.asarray(policy.mean(jnp.zeros(1)))
     acts = {sample: act_in_episodes(controller, sample=sample, seed=0) for sample in (False, True)}

@@ -153,14 +153,15 @@ def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, t
 
 def test_what_cannot_be_learned_from_is_refused_before_anything_is_made(cart, tmp_path):
     best = tmp_path / "best"
-    for env, agent, settings, words in (
+    refused: list[tuple[str, str, dict[str, Any], str]] = [
         ("CartPole-v1", "ppo", {}, "`data` requires an agent with a replay"),
         ("CartPole-v1", "dqn", {"envs": 2}, "`envs` has no effect with `data`"),
         ("CartPole-v1", "dqn", {"learning_starts": 10}, "`learning_starts` has no effect with `data`"),
         ("CartPole-v1", "dqn", {"replay_size": 100}, "has 300 transitions: `replay_size` must be at least that"),
         ("CartPole-v1", "dqn", {"n_step": 301}, "has 300 transitions, but this agent requires 301"),
         ("Acrobot-v1", "dqn", {}, r"observation has shape \(6,\), not \(4,\)"),
-    ):
+    ]
+    for env, agent, settings, words in refused:
         with pytest.raises(EntraxError, match=words):
             entrax.train(env, agent, steps=1024, data=cart, run=best, **settings)
         assert not best.exists()

@@ -77,7 +77,7 @@ def test_a_faulty_environment_is_restarted_and_the_others_go_on(tmp_path, fault,
     if fault == "hang":
         settings["step_timeout"] = 1.0
     (tmp_path / "marker").touch()  # the random episode before training is spared
-    hook_calls = []
+    hook_calls: list[dict[str, Any]] = []
 
     def hook(row):
         if not hook_calls:

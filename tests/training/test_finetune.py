@@ -1,5 +1,6 @@
 """Fine-tuning: what comes along, what does not, and that nothing depends on the old run afterwards."""
 
+import os
 import shutil
 from typing import Any
 
@@ -15,7 +16,6 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.runs.start_file import read_start_file
 from entrax.spec import Continuous, Discrete, Leaf, Spec
-from entrax.training import initial_state
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
 from tests.killing import Killed, killer
 
@@ -114,7 +114,7 @@ def test_killed_while_it_is_made_there_is_no_run(old, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(initial_state.os, "rename", die)
+        patch.setattr(os, "rename", die)
         with pytest.raises(Killed):
             entrax.finetune(old, run=tmp_path / "new", **TUNED)
     assert not (tmp_path / "new").exists()
@@ -335,6 +335,7 @@ def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(ag
         assert 0.5 > told[0] > told[-1] > end
     halfway = next(n for n in checkpoints.available(RunDirectory.open(tmp_path / "whole")) if n.startswith("step"))
     read = load_source_checkpoint(tmp_path / "whole", halfway, None)
+    assert read.temperature is not None
     assert end < read.temperature < 0.5
 
 

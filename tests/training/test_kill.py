@@ -10,7 +10,8 @@ from tests.kills import QUICK, VARIANTS, Victim, serving
 
 def kill(folder, name, kills):
     """Kill runs of a variant until there were so many kills; each must come to what the undisturbed one came to."""
-    done, runs = Counter(), 0
+    done: Counter[str] = Counter()
+    runs = 0
     with serving(folder) as server:
         victim = Victim(server, name, folder / "runs")
         while done.total() < kills:

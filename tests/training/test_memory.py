@@ -25,7 +25,9 @@ def test_too_many_images_are_refused_with_the_numbers_before_anything_begins(tmp
     with pytest.raises(EntraxError, match=r"2,000,000,000 transitions .* GB .* `replay_size`") as refused:
         entrax.train(Dot, "dqn", run=tmp_path / "run", **SETTINGS | many)
     assert not list(tmp_path.iterdir())
-    fits = int(re.search(r"at most ([\d,]+)", str(refused.value))[1].replace(",", ""))
+    found = re.search(r"at most ([\d,]+)", str(refused.value))
+    assert found is not None
+    fits = int(found[1].replace(",", ""))
     assert 0.7 < fits * (2 * 200 + 4 + 4 + 2) / memory.memory_limit() < 0.8
 
 

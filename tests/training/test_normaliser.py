@@ -50,7 +50,7 @@ def test_an_entry_that_was_constant_keeps_its_unit_and_then_counts_from_its_firs
     before, chunk = np.full((100_000, 1), constant, np.float32), np.full((16, 1), constant, np.float32)
     normaliser = counted(before)
     moved = np.float32(constant + move) - np.float32(constant)
-    np.testing.assert_allclose(normaliser.scaling()(chunk[:1] + moved), min(moved, CLIP), atol=1e-6)
+    np.testing.assert_allclose(normaliser.scaling()(chunk[:1] + moved), min(float(moved), CLIP), atol=1e-6)
     chunk[::4] += moved
     normaliser.advance(chunk)
     assert np.abs(normaliser.scaling()(chunk)).max() < 3  # not √100,000 deviations from the mean
@@ -66,13 +66,13 @@ def test_entries_of_every_unit_are_scaled_to_the_same(unit):
 
 def test_nothing_is_scaled_beyond_the_clip():
     scaling = counted(data(0, 500)).scaling()
-    np.testing.assert_array_equal(scaling(np.float32([[1e9, -1e9, 0.0]]))[0, :2], [CLIP, -CLIP])
+    np.testing.assert_array_equal(scaling(np.array([[1e9, -1e9, 0.0]], np.float32))[0, :2], [CLIP, -CLIP])
 
 
 def test_statistics_from_before_there_was_a_clip_keep_their_meaning():
     constant = Normaliser(2, enabled=True)
     constant.restore({"count": np.asarray(10.0), "mean": np.array([3.0, 0.0]), "sum_of_squares": np.array([0.0, 40.0])})
-    np.testing.assert_allclose(constant.scaling()(np.float32([3.5, 100.0])), [500.0, 50.0], rtol=1e-5)
+    np.testing.assert_allclose(constant.scaling()(np.array([3.5, 100.0], np.float32)), [500.0, 50.0], rtol=1e-5)
     assert "clip" not in constant.arrays()
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,13 @@ import entrax
 from entrax.agents import sac, sac_value
 from entrax.agents.base import get_agent
 from entrax.errors import EntraxError
+from entrax.training import task
 from entrax.training.options import PRESETS, TrainingOptions, get_preset
-from entrax.training.task import configure
+
+
+def configure(agent: Any, preset: str, settings: dict[str, Any]) -> tuple[TrainingOptions, Any]:
+    """Call `task.configure`, whose types do not show the fields of a configuration."""
+    return task.configure(agent, preset, settings)
 
 
 @pytest.mark.parametrize(("steps", "tenth"), [(7, 1), (1000, 100), (99_999, 10_000)])
@@ -102,6 +108,7 @@ def test_whole_numbers_of_other_types_and_lists_are_taken():
     assert all(type(value) is int for value in (options.steps, options.envs, *config.hidden))
     _, config = configure(sac, "paper", {"learning_rate": np.float32(0.5), "temperature": 1.0})
     assert (config.learning_rate, config.temperature) == (0.5, 1.0)
+    wrong: dict[str, Any]
     for wrong in ({"steps": 10.5}, {"hidden": [0.5]}, {"hidden": []}, {"envs": True}, {"steps": "many"}):
         with pytest.raises(EntraxError, match=f"`{next(iter(wrong))}` must be"):
             configure(sac, "paper", wrong)

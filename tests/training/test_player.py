@@ -43,7 +43,7 @@ class Mixed(gymnasium.Env):
 
     def observe(self):
         row, pair = self.np_random.uniform(-1, 1, (1, 2)).astype(np.float32), self.np_random.integers([2, 3])
-        self.obs = {"z": 2 + int(self.np_random.integers(3)), "a": (row, pair)}
+        self.obs: dict[str, Any] = {"z": 2 + int(self.np_random.integers(3)), "a": (row, pair)}
         return self.obs
 
 
@@ -182,7 +182,8 @@ class Echo(Memoryless):
 
 def test_a_policy_is_compiled_once_for_batches_of_about_a_size(mixed):
     leaf = Leaf("observation", (2,), "float32", 2, (-1.0,) * 2, (1.0,) * 2, path=())
-    spec, traced = Spec((leaf,), Continuous((2,), "float32", (-1.0,) * 2, (1.0,) * 2)), []
+    spec = Spec((leaf,), Continuous((2,), "float32", (-1.0,) * 2, (1.0,) * 2))
+    traced: list[tuple[int, ...]] = []
     echo = Controller(policy=Echo(traced), scaling=identity_scaling(spec), spec=spec)
     run = entrax.Run(directory=mixed.directory, controller=echo)
     for count in (1, 2, 3, 4, 5, 7, 8, 3, 8, 1):

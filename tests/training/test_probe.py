@@ -49,7 +49,11 @@ def collected(end, clock):
     collector.start()
     for _ in range(4 * LENGTH):
         action = rng.uniform(-1.0, 1.0, (ENVS, 1)).astype(np.float32)
-        collector.step(lambda obs, action=action: (action, action))
+
+        def act(obs, action=action):
+            return action, action
+
+        collector.step(act)
     assert collector.ended == [(float(LENGTH), LENGTH)] * (4 * ENVS)
     return replay
 

@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "eval_episodes": 1,
     "checkpoint_every": 64,
 }
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "one": {},
     "three": {"envs": 3, "workers": 0, "normalise_obs": True},
     "workers": {"envs": 3, "workers": 2, "normalise_obs": True},
@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, whol
     data[len(data) // 2] ^= 16
     file.write_bytes(data)
     findings = verify(run)
-    assert str(file) in findings[-1].damage
+    assert str(file) in (findings[-1].damage or "")
     assert all(finding.damage is None for finding in findings[:-1])
     entrax.resume(tmp_path / "run")
     assert f"{file} is damaged" in capsys.readouterr().err
@@ -192,8 +192,13 @@ def test_a_resume_that_is_refused_leaves_the_directory_as_it_was(tmp_path, prepa
     prepare(RunDirectory.open(tmp_path / "run"))
     before = contents(tmp_path / "run")
     seen = []
+
+    def loggers(run):
+        seen.append(run)
+        return ()
+
     with pytest.raises(EntraxError):
-        entrax.resume(tmp_path / "run", loggers=lambda run: seen.append(run) or (), **arguments)
+        entrax.resume(tmp_path / "run", loggers=loggers, **arguments)
     assert contents(tmp_path / "run") == before
     assert not seen
 
@@ -205,7 +210,7 @@ def test_a_changed_configuration_is_noticed(tmp_path):
     with pytest.raises(EntraxError, match=r"config\.json is damaged"):
         entrax.resume(tmp_path / "run")
     assert [event["kind"] for event in RunDirectory.open(tmp_path / "run").events()] == ["started"]
-    assert all("config.json" in finding.damage for finding in verify(RunDirectory.open(tmp_path / "run")))
+    assert all("config.json" in (finding.damage or "") for finding in verify(RunDirectory.open(tmp_path / "run")))
 
 
 class Forgetful(gymnasium.Env):

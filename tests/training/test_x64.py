@@ -1,5 +1,7 @@
 """Agents under 64-bit floats, which JAX_ENABLE_X64=1 asks for: the same run, byte for byte, as without."""
 
+from typing import Any
+
 import jax
 import pytest
 
@@ -7,10 +9,10 @@ import entrax
 from entrax.agents.registry import REGISTRY
 from entrax.runs.audit import fingerprint
 
-LOOP = {"workers": 0, "steps": 48, "eval_every": 0, "log_every": 24, "hidden": (4,)}
+LOOP: dict[str, Any] = {"workers": 0, "steps": 48, "eval_every": 0, "log_every": 24, "hidden": (4,)}
 REPLAY = {"learning_starts": 16, "chunk": 8, "batch_size": 8}
 ROLLOUTS = {"rollout_steps": 16, "envs": 1}
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUTS | {"batch_size": 16},
     "reinforce": ROLLOUTS,
     "pcl": {"path_length": 2, "window": 4, "batch_size": 4, "envs": 1},

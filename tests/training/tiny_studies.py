@@ -14,7 +14,7 @@ from entrax.studies import catalogue
 from entrax.studies.runs import finetuned_run, trained_run
 from entrax.studies.study import Numbers, Study, Verdict
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "steps": 48,
     "learning_starts": 24,
     "chunk": 8,
@@ -65,6 +65,10 @@ def register() -> None:
         "group": Study("group", "A claim.", "A rule.", group, judge, exact=False),
         "table": Study("table", "A claim.", "A rule.", table, judge, exact=True),
     }
+
+    def get_study(name: str) -> Study:
+        return studies[name]
+
     catalogue.NAMES = tuple(studies)
-    catalogue.get_study = studies.__getitem__
+    catalogue.get_study = get_study
     study_figures.FIGURES |= dict.fromkeys(studies, (1, draw))

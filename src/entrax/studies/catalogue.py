@@ -6,7 +6,7 @@ from entrax.errors import UsageError, closest
 from entrax.references import resolve
 from entrax.studies.study import Study
 
-NAMES = (
+NAMES: tuple[str, ...] = (
     "temperature-limit",
     "ties",
     "policy-gradient-is-soft-q",

@@ -131,7 +131,7 @@ def _entropies(policy: Any, obs: Float[Array, "state obs"], keys: Key[Array, " s
 @in_32_bits
 def compose(
     paths: Sequence[str | Path],
-    env: str | Callable[[], gymnasium.Env],
+    env: str | Callable[..., gymnasium.Env],
     *,
     combine: str = "mean",
     temperature: float | None = None,

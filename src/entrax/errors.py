@@ -133,3 +133,16 @@ def require(condition: bool, name: str, meaning: str, value: object) -> None:
     """
     if not condition:
         raise UsageError(f"`{name}` must be {meaning}, got {value}.")
+
+
+def require_one_of(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise UsageError "`name` must be a, b or c, got `value`." unless `value` is among the `known` names."""
+    known = list(known)
+    if value not in known:
+        raise UsageError(f"`{name}` must be {alternatives(known)}, got {value!r}{closest(str(value), known)}")
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Return "a, b or c"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from entrax import xla as xla
-from entrax.errors import UsageError
+from entrax.errors import UsageError, alternatives
 
 T = TypeVar("T", bound=eqx.Module)
 
@@ -45,7 +45,7 @@ def at_least(least: int | float, *, word: str | None = None) -> Range:
 
 def one_of(*names: str) -> Range:
     """One of some texts."""
-    return Range(f"{', '.join(names[:-1])} or {names[-1]}", lambda value: value in names)
+    return Range(alternatives(names), lambda value: value in names)
 
 
 def field(

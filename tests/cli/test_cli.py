@@ -92,10 +92,17 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["train", "Pendulum-v1", "--env-kwargs", "{}"], ["--env-kwargs is called --env-arg"]),
         (["train", "Pendulum-v1", "--preset", "fasst"], ["'fasst'", "did you mean 'fast'"]),
         (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
-        (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "discrete"]),
+        (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "use dqn"]),
         (["train", "Pendulum-v1", "--resume"], ["--resume requires --run"]),
         (["resume", "nowhere"], ["nowhere is not a run", "no such directory"]),
         (["evaluate", "nowhere"], ["nowhere is not a run", "no such directory"]),
+        (["train", "NoSuch-v0"], ["'NoSuch-v0'. Give a Gymnasium id, module:Class or file.py:Class."]),
+        (["train", "ALE/Pong-v5"], ["Use entrax/Atari-v0 with --env-arg game=Pong."]),
+        (["train", "Pendulum-v1", "--steps", "ten"], ["--steps must be an integer, got 'ten'."]),
+        (["train", "Pendulum-v1", "--discount", "abc"], ["--discount must be a number, got 'abc'."]),
+        (["train", "Pendulum-v1", "--hidden", "wide"], ["--hidden must be a list of integers", "'wide'"]),
+        (["train", "Pendulum-v1", "--learning-rat", "1"], ["no option '--learning-rat'", "'--learning-rate'?"]),
+        (["plan", "FrozenLake-v1", "--temperature", "0", "--method", "x"], ["--method must be auto, ", " or newton"]),
         (["trian"], ["'trian'", "did you mean 'train'"]),
     ],
 )
@@ -114,7 +121,7 @@ def test_a_mistake_is_one_sentence(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert len(said.strip().splitlines()) == 1
-    assert said.startswith("entrax")
+    assert said.startswith("entrax: ")
     for word in words:
         assert word in said
     assert (tmp_path / "taken" / "thesis.txt").read_text() == "mine"

@@ -47,7 +47,7 @@ def test_it_lists_what_is_carried_over_and_what_is_initialised(old, tmp_path, ca
         (["--env", "CartPole-v1"], "--steps is missing"),
         (["--env", "Pendulum-v1", "--steps", "9"], "shape (3,), not (4,); action is Continuous, not Discrete"),
         (["--steps", "9", "--tau", "1"], "--tau is called --target-rate"),
-        (["--steps", "9", "--particles", "3"], "No such option '--particles'"),  # of another agent
+        (["--steps", "9", "--particles", "3"], "no option '--particles'"),  # of another agent
         (["--steps", "9", "--checkpoint", "first"], "has no checkpoint 'first'"),
         (["--steps", "9", "--temperature-start", "kept"], "'kept', did you mean 'keep'?"),
     ],

@@ -21,7 +21,8 @@ from entrax.cli import VERBS, main, usage
 from entrax.cli.flags import with_flags
 from entrax.cli.values import Integer, Number, Widths
 from entrax.cli.verbs import ARGUMENTS, group
-from entrax.errors import say, wording
+from entrax.errors import alternatives, say, wording
+from entrax.exact import METHODS
 from entrax.fields import described
 from entrax.training.options import TrainingOptions
 
@@ -45,6 +46,19 @@ def test_every_flag_says_what_it_does_for_the_agent_with_default_and_range(agent
         for field in dataclasses.fields(settings):
             assert " ".join(described(field).split()) in text.replace("- ", "-"), field.name
     assert "A field of" not in text
+
+
+def test_without_an_agent_every_flag_names_the_agents_that_have_it(capsys):
+    text = said(capsys, "train", "--help")
+    assert (
+        "--discount NUMBER Weight of a reward for every step that it lies ahead. [γ; from 0 to 1] (all agents)" in text
+    )
+    assert "(recurrent-sac, reinforce)" in text
+    assert "(all agents except reinforce)" in text
+
+
+def test_planning_names_its_methods(capsys):
+    assert alternatives(METHODS) in said(capsys, "plan", "--help").replace("- ", "-")
 
 
 def test_no_flag_of_any_verb_is_without_help():

@@ -67,5 +67,5 @@ def test_starts_are_all_over_the_room_and_time_is_up_by_truncation():
     np.testing.assert_allclose(starts[:, 2:].std(axis=0), 0.1, rtol=0.15)
     ends = [env.step(np.zeros(2, np.float32))[2:4] for _ in range(50)]
     assert ends == [(False, False)] * 49 + [(False, True)]
-    with pytest.raises(EntraxError, match=r"goal.*x, y, both.*'z'"):
+    with pytest.raises(EntraxError, match=r"goal.*x, y or both.*'z'"):
         PointLines(goal="z")

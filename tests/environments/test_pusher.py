@@ -97,5 +97,5 @@ def test_time_is_up_by_truncation_and_wrong_goals_are_named():
     env.reset(seed=0)
     ends = [env.step(np.zeros(7, np.float32))[2:4] for _ in range(100)]
     assert ends == [(False, False)] * 99 + [(False, True)]
-    with pytest.raises(EntraxError, match=r"goal.*x, y, both.*'z'"):
+    with pytest.raises(EntraxError, match=r"goal.*x, y or both.*'z'"):
         Pusher(goal="z")

@@ -229,7 +229,7 @@ def test_it_takes_too_long_by_truncation():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"closed": "lfet"}, "`closed`.*random, left, right, none.*'lfet', did you mean 'left'"),
+        ({"closed": "lfet"}, "`closed`.*random, left, right or none.*'lfet', did you mean 'left'"),
         ({"body": "antt"}, "`body`.*point or ant.*'antt', did you mean 'ant'"),
         ({"body": "ant", "closed": "both"}, "`closed`.*'both'"),
     ],

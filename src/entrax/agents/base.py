@@ -21,7 +21,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray, PyTree, Scalar
 
 from entrax.agents.registry import REGISTRY
-from entrax.errors import UsageError, closest
+from entrax.errors import UsageError, alternatives, closest
 from entrax.policies.base import Policy
 from entrax.policies.composed import SoftQ
 from entrax.references import absolute, import_named, is_file, reference_of, resolve
@@ -263,7 +263,9 @@ def _found(agent: str | Any) -> ModuleType:
     if is_file(agent):
         return _as_module(import_named(agent), agent)
     if ":" not in agent:
-        raise UsageError(f"`entrax agents` lists no agent called {agent!r}{closest(agent, REGISTRY)}")
+        raise UsageError(
+            f"`agent` must be a name of `entrax agents`, module:name or a file, got {agent!r}{closest(agent, REGISTRY)}"
+        )
     path, attribute = agent.rsplit(":", 1)
     module = import_named(path)
     submodule = attribute not in vars(module) and not is_file(path)
@@ -321,13 +323,17 @@ def _as_module(agent: Any, name: str) -> ModuleType:
 def continuous_size(spec: Spec, agent: str) -> int:
     """Return the entries of a continuous action. Raises EntraxError for discrete actions."""
     if not isinstance(spec.action, Continuous):
-        raise UsageError(f"Agent {agent!r} needs continuous actions (a Box), and this environment's are discrete.")
+        space = type(spec.action).__name__
+        able = alternatives(name for name, entry in REGISTRY.items() if space in entry.actions)
+        raise UsageError(
+            f"Agent {agent!r} needs continuous actions (a Box). For this environment's {space} use {able}."
+        )
     return spec.action.size
 
 
 def vectors_only(spec: Spec, agent: str) -> None:
     """Raise EntraxError if the environment observes an image, which `agent` does not take."""
     if spec.image is not None:
-        able = ", ".join(name for name, entry in REGISTRY.items() if entry.images)
+        able = alternatives(name for name, entry in REGISTRY.items() if entry.images)
         size = "×".join(map(str, spec.image.shape))
-        raise UsageError(f"Agent {agent!r} takes no images, and this environment observes one of {size}; {able} do.")
+        raise UsageError(f"Agent {agent!r} takes no images. For this environment's, of {size}, use {able}.")

@@ -74,7 +74,7 @@ class Config(Settings):
         derived="that of slip",
     )
     target_kl: float = field(0.0, "Divergence from the prior that a learned temperature holds.", at_least(0))
-    pessimism: float = field(0.0, "Critics' mean at 0, their minimum at 1.", UNIT, symbol="κ")
+    pessimism: float = field(0.0, "Estimate by the critics: 0 uses their mean, 1 their minimum.", UNIT, symbol="κ")
     slip: float = field(
         0.1, "Probability of not taking the first choice that the target entropy stands for.", BETWEEN_0_AND_1
     )

@@ -65,7 +65,7 @@ class Config(Settings):
     )
     memory: int = field(64, "Numbers that are remembered of an episode.", at_least(1), static=True)
     length: int = field(16, "Steps of a window that are learned from.", at_least(1), static=True)
-    burn_in: int = field(8, "Steps of a window before those, which only renew its memory.", at_least(0), static=True)
+    burn_in: int = field(8, "Steps before each window that only update the memory.", at_least(0), static=True)
     batch_size: int = fields.batch_size(32, of="windows")
     replay_size: int = fields.replay_size(1_000_000)
     hidden: tuple[int, ...] = fields.hidden((256, 256))

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if verb not in VERBS:
         from entrax.errors import closest
 
-        print(f"entrax has no verb {verb!r}{closest(verb, VERBS)} `entrax --help` lists them.", file=sys.stderr)
+        print(f"entrax: There is no verb {verb!r}{closest(verb, VERBS)} `entrax --help` lists them.", file=sys.stderr)
         sys.exit(2)
     from entrax.cli.guard import guarded
 

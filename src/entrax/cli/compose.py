@@ -8,7 +8,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.shared_options import OUTPUT, WORKERS, checkpoint, env_arg
-from entrax.cli.values import Integer
+from entrax.cli.values import Integer, Real
 from entrax.environments.source import parse_env_args
 from entrax.errors import show
 from entrax.policies.composed import COMBINATIONS
@@ -20,7 +20,7 @@ from entrax.training.compose import Bound, compose
 @click.option("--env", required=True, help="The environment of the combined task, with the runs' spaces.")
 @env_arg()
 @click.option("--combine", default="mean", show_default=True, help=f"{', '.join(COMBINATIONS)} of the tasks' rewards.")
-@click.option("--temperature", type=float, help="α of the composition; by default the one that the runs share.")
+@click.option("--temperature", type=Real(), help="α of the composition; by default the one that the runs share.")
 @click.option(
     "--candidates",
     type=Integer(1),

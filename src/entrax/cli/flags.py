@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 import click
@@ -16,12 +16,14 @@ import click
 import entrax
 from entrax.agents.base import get_agent
 from entrax.agents.registry import REGISTRY
-from entrax.cli.values import AgentName, Integer, Number, Widths
+from entrax.cli.values import AgentName, Integer, Number, Real, Widths
 from entrax.fields import described
 from entrax.training.options import TrainingOptions
 
 
-def field_options(settings: type, *, defaults: bool = True, note: str = "") -> list[click.Parameter]:
+def field_options(
+    settings: type, *, defaults: bool = True, notes: Mapping[str, str] | None = None
+) -> list[click.Parameter]:
     """Return an option for every field of a dataclass.
 
     An option that is not given has the value None.
@@ -29,13 +31,14 @@ def field_options(settings: type, *, defaults: bool = True, note: str = "") -> l
     Args:
         settings: the dataclass.
         defaults: whether the help texts name the fields' defaults; not for a verb whose defaults are a run's settings.
-        note: the end of every help text.
+        notes: the ends of help texts, by field.
     """
     hints = get_type_hints(settings)
     options: list[click.Parameter] = []
     for field in dataclasses.fields(settings):
         flag = f"--{field.name.replace('_', '-')}"
-        kind, text = _kind(hints[field.name]), described(field, defaults=defaults) + note
+        kind, text = _kind(hints[field.name]), described(field, defaults=defaults)
+        text += (notes or {}).get(field.name, "")
         names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
         options.append(click.Option(names, type=None if kind is bool else kind, default=None, help=text))
     return options
@@ -47,7 +50,7 @@ def _kind(hint: Any) -> Any:
         return Number(inside[0]) if len(inside) > 1 else _kind(inside[0])
     if get_origin(hint) is tuple:
         return Widths()
-    return Integer() if hint is int else hint
+    return {int: Integer(), float: Real()}.get(hint, hint)
 
 
 def agent_named(arguments: Sequence[str]) -> AgentName | None:
@@ -70,11 +73,22 @@ def agent_options(agent: AgentName | None, *, defaults: bool = True) -> list[cli
     if agent is not None:
         return field_options(get_agent(agent).Config, defaults=defaults)
     configs = {name: get_agent(name).Config for name in REGISTRY}
+    names = {name: {field.name for field in dataclasses.fields(config)} for name, config in configs.items()}
+    notes = {each: f" ({_owners(each, names)})" for each in set().union(*names.values())}
     flags: dict[str | None, click.Parameter] = {}
-    for name, config in configs.items():
-        for flag in field_options(config, defaults=False, note=f" ({name})"):
+    for config in configs.values():
+        for flag in field_options(config, defaults=False, notes=notes):
             flags.setdefault(flag.name, flag)
     return list(flags.values())
+
+
+def _owners(setting: str, names: Mapping[str, Collection[str]]) -> str:
+    """Return the agents that have a setting, in words; `names` has the settings of every agent."""
+    owners = [agent for agent in names if setting in names[agent]]
+    others = [agent for agent in names if agent not in owners]
+    if not others:
+        return "all agents"
+    return f"all agents except {', '.join(others)}" if len(others) < len(owners) else ", ".join(owners)
 
 
 def given_settings(given: Mapping[str, Any], own: Iterable[click.Parameter]) -> dict[str, Any]:
@@ -120,7 +134,9 @@ def _json(value: Any) -> str:
 def _parameters() -> set[str]:
     """Return every parameter of the API's functions and every setting."""
     functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load)
-    elsewhere = {"out", "score", "trust_table", "inner"}  # of studies, comparisons, planning, and wrapping agents
+    elsewhere = {"out", "score", "inner"}  # of studies, comparisons, and wrapping agents
+    elsewhere |= {"trust_table", "method", "convention", "objective", "tolerance"}  # of planning
+    elsewhere |= {"slip", "step_reward", "goal_reward", "pit_reward"}
     classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))
     return (
         elsewhere

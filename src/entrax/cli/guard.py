@@ -10,7 +10,7 @@ from types import TracebackType
 import click
 
 from entrax.cli.output import json_alone
-from entrax.errors import EntraxError, show, wording
+from entrax.errors import EntraxError, closest, show, wording
 from entrax.foreign import called
 from entrax.training.interrupts import Interrupted
 
@@ -40,6 +40,8 @@ def guarded(arguments: Sequence[str], start_time: float) -> None:
         sys.stdout.flush()
     except click.NoSuchOption as error:
         fail(unknown_flag(error), 2)
+    except click.BadParameter as error:
+        fail(wrong_value(error), 2)
     except click.ClickException as error:
         fail(error.format_message(), 2)
     except click.Abort as error:  # click's exception for an interrupt
@@ -87,4 +89,11 @@ def unknown_flag(error: click.NoSuchOption) -> str:
     flags = {p.name: max(p.opts, key=len) for p in parameters}
     if "env" in flags and not flags["env"].startswith("-"):
         flags["env"] = "the environment's id as the first argument"
-    return called(name.lstrip("-").replace("-", "_"), flags, shown=name) or error.format_message()
+    near = closest(name, (flag for parameter in parameters for flag in parameter.opts if flag.startswith("--")))
+    return called(name.lstrip("-").replace("-", "_"), flags, shown=name) or f"There is no option {name!r}{near}"
+
+
+def wrong_value(error: click.BadParameter) -> str:
+    """Return the error for a value of an option: "--steps must be an integer, got 'ten'." for entrax's own types."""
+    flag = None if error.param is None else max(error.param.opts, key=len)
+    return f"{flag} {error.message}" if flag and error.message.startswith("must be ") else error.format_message()

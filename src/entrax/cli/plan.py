@@ -1,6 +1,7 @@
 """`entrax plan`: solve a finite problem exactly, with a certified error."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +10,7 @@ import click
 
 from entrax.cli.output import print_json
 from entrax.cli.shared_options import OUTPUT, env_arg
-from entrax.cli.values import Integer
+from entrax.cli.values import Integer, Real
 from entrax.errors import UsageError, show
 
 if TYPE_CHECKING:
@@ -28,20 +29,22 @@ class PlanProblem(NamedTuple):
 
 @click.command("plan")
 @click.argument("source")
-@click.option("--temperature", type=float, required=True, help="α ≥ 0, in units of reward; 0 is classical planning.")
-@click.option("--discount", type=float, help="γ in [0, 1]. [the file's, else 1]")
+@click.option("--temperature", type=Real(), required=True, help="α ≥ 0, in units of reward; 0 is classical planning.")
+@click.option("--discount", type=Real(), help="γ in [0, 1]. [the file's, else 1]")
 @click.option("--horizon", type=Integer(), help="Number of decisions. [the file's, else infinite]")
 @click.option(
     "--posterior", is_flag=True, help="Also compute the exact posterior given optimality; requires a horizon."
 )
-@click.option("--convention", default="entropy", show_default=True, help="entropy, or kl from the problem's prior.")
+@click.option("--convention", default="entropy", show_default=True, help="entropy, or kl to the problem's prior.")
 @click.option("--objective", default="discounted", show_default=True, help="discounted or average.")
-@click.option("--method", default="auto", show_default=True, help="How to solve; an unknown name lists the methods.")
-@click.option("--tolerance", type=float, help="Required bound on the value's error. [1e-09]")
-@click.option("--slip", type=float, help="For a map: the probability that a step goes sideways. [0]")
-@click.option("--step-reward", type=float, help="For a map: the reward of every step. [0]")
-@click.option("--goal-reward", type=float, help="For a map: the reward of entering a goal. [1]")
-@click.option("--pit-reward", type=float, help="For a map: the reward of entering a pit. [-1]")
+@click.option(
+    "--method", default="auto", show_default=True, help="auto, value-iteration, policy-iteration or newton-krylov."
+)
+@click.option("--tolerance", type=Real(), help="Required bound on the value's error. [1e-09]")
+@click.option("--slip", type=Real(), help="For a map: the probability that a step goes sideways. [0]")
+@click.option("--step-reward", type=Real(), help="For a map: the reward of every step. [0]")
+@click.option("--goal-reward", type=Real(), help="For a map: the reward of entering a goal. [1]")
+@click.option("--pit-reward", type=Real(), help="For a map: the reward of entering a pit. [-1]")
 @env_arg()
 @click.option("--trust-table", is_flag=True, help="Trust that the environment's own step and reset follow its table P.")
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw value, policy and entropy.")
@@ -104,13 +107,23 @@ def read_map(path: Path, options: dict[str, Any]) -> PlanProblem:
 
 def read_environment(name: str, env_args: Sequence[str], options: dict[str, Any]) -> PlanProblem:
     """Read the problem of an environment that has a table of transitions."""
-    from entrax.environments.source import EnvSource, parse_env_args
+    import gymnasium
+
+    from entrax.environments.source import EnvSource, parse_env_args, unknown_environment
     from entrax.problems import FiniteMDP, layout_of
 
-    if name.endswith((".txt", ".map")) or "/" in name:
+    if name.endswith((".txt", ".map")) or ("/" in name and not re.search(r"-v\d+$", name)):  # such as ALE/Pong-v5
         raise UsageError(f"There is no file {name}.")
-    env = EnvSource(name, parse_env_args(env_args)).make()
     try:
+        env = EnvSource(name, parse_env_args(env_args)).make()
+    except UsageError as error:
+        if isinstance(error.__cause__, gymnasium.error.UnregisteredEnv):
+            raise UsageError(unknown_environment(name, ", or a map or an .npz file")) from error
+        raise
+    try:
+        if getattr(env.unwrapped, "P", None) is None:
+            remedy = "Use `entrax train` for it, or give a map or an .npz file."
+            raise UsageError(f"{name} has no table of transitions P, so its dynamics are unknown. {remedy}")
         return PlanProblem(name, FiniteMDP.from_gymnasium(env, **options), layout_of(env))
     finally:
         env.close()

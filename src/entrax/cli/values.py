@@ -14,11 +14,29 @@ class Integer(click.IntRange):
     def __init__(self, minimum: int | None = None):
         super().__init__(min=minimum)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return super().convert(parse_integer(value), param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(parse_integer(value))
+        except ValueError:
+            self.fail(f"must be an integer, got {value!r}.", param, ctx)
+        if self.min is not None and number < self.min:
+            self.fail(f"must be at least {self.min}, got {value}.", param, ctx)
+        return number
 
     def _describe_range(self) -> str:
         return "" if self.min is None else f"at least {self.min}"
+
+
+class Real(click.ParamType):
+    """A number."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"must be a number, got {value!r}.", param, ctx)
 
 
 class Number(click.ParamType):
@@ -45,7 +63,7 @@ class Widths(click.ParamType):
         try:
             return tuple(int(parse_integer(part)) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a list of integers such as 256,256.", param, ctx)
+            self.fail(f"must be a list of integers such as 256,256, got {value!r}.", param, ctx)
 
 
 def parse_integer(text: Any) -> Any:

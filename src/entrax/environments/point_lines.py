@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from entrax.environments.canvas import GREEN, WALL, Canvas
 from entrax.environments.point import RADIUS, TOP_SPEED, Motion, PointEnv, Vectors, distance, free
-from entrax.errors import UsageError, closest
+from entrax.errors import require_one_of
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
 """The weights of the two coordinates' distances, by goal."""
@@ -55,8 +55,7 @@ class PointLines(PointEnv):
     )
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
-        if goal not in WEIGHTS:
-            raise UsageError(f"`goal` must be one of {', '.join(WEIGHTS)}, got {goal!r}{closest(goal, WEIGHTS)}")
+        require_one_of("goal", goal, WEIGHTS)
         self.weights = np.array(WEIGHTS[goal])
         super().__init__(render_mode)
 

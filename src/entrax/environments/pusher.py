@@ -22,7 +22,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from entrax.environments.ant import compiled
-from entrax.errors import UsageError, closest
+from entrax.errors import require_one_of
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
 """The weights of the two coordinates' distances, by goal."""
@@ -50,8 +50,7 @@ class Pusher(MujocoEnv):
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(self, goal: str = "both", render_mode: str | None = None):
-        if goal not in WEIGHTS:
-            raise UsageError(f"`goal` must be one of {', '.join(WEIGHTS)}, got {goal!r}{closest(goal, WEIGHTS)}")
+        require_one_of("goal", goal, WEIGHTS)
         self.weights = np.array(WEIGHTS[goal])
         camera: dict[str, Any] = {
             "lookat": np.array([0.35, -0.25, -0.3]),

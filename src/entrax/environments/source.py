@@ -292,11 +292,21 @@ def _environments(module: ModuleType) -> str:
     return f"; it defines {', '.join(names)}." if names else "."
 
 
+def unknown_environment(name: str, also: str = "") -> str:
+    """Return the error for an unknown environment; `also` names what else could be given."""
+    near = closest(name, gymnasium.registry)
+    if name.startswith("ALE/"):
+        game = name.removeprefix("ALE/").partition("-")[0]
+        return f"There is no environment {name!r}. Use entrax/Atari-v0 with `env_args={{'game': '{game}'}}`."
+    remedy = "" if "did you mean" in near else f" Give a Gymnasium id, module:Class or file.py:Class{also}."
+    return f"There is no environment {name!r}{near}{remedy}"
+
+
 def _call(name: str, function: Factory, kwargs: dict[str, Any]) -> Any:
     try:
         return function(**kwargs)
     except gymnasium.error.UnregisteredEnv as error:
-        raise UsageError(f"There is no environment {name!r}{closest(name, gymnasium.registry)}") from error
+        raise UsageError(unknown_environment(name)) from error
     except Exception as error:  # a constructor can raise anything
         given = f" with {kwargs}" if kwargs else ""
         raise EntraxError(f"Environment {name!r} cannot be made{given}: {type(error).__name__}: {error}") from error

@@ -25,7 +25,7 @@ from entrax.environments.ant import Ant, Wall, add_ground, add_wall
 from entrax.environments.canvas import GREEN, ORANGE, WALL, Canvas
 from entrax.environments.maze import ANT_SCALE, GOAL, HIGH, LOW, PLUGS, REACH, WALLS, Trial
 from entrax.environments.point import TOP_SPEED, PointEnv
-from entrax.errors import UsageError, closest
+from entrax.errors import require_one_of
 
 PASSABLE: dict[str, tuple[float, float]] = {"left": (-1.0, 1.0), "right": (1.0, -1.0), "none": (1.0, 1.0)}
 HEIGHT = 2.0
@@ -40,8 +40,7 @@ def two_passage(body: str = "point", closed: str = "random", render_mode: str | 
     Raises UsageError for an unknown `body` or `closed`.
     """
     bodies = {"point": PointTwoPassage, "ant": AntTwoPassage}
-    if body not in bodies:
-        raise UsageError(f"`body` must be point or ant, got {body!r}{closest(body, bodies)}")
+    require_one_of("body", body, bodies)
     return bodies[body](closed=closed, render_mode=render_mode)
 
 
@@ -50,9 +49,7 @@ def _drawn(closed: str, rng: np.random.Generator) -> str:
 
 
 def _checked(closed: str) -> None:
-    known = ["random", *PASSABLE]
-    if closed not in known:
-        raise UsageError(f"`closed` must be one of {', '.join(known)}, got {closed!r}{closest(closed, known)}")
+    require_one_of("closed", closed, ["random", *PASSABLE])
 
 
 class PointTwoPassage(PointEnv):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.errors import UsageError
+from entrax.errors import UsageError, require_one_of
 from entrax.evaluation.statistics import (
     bootstrap,
     estimate,
@@ -99,8 +99,7 @@ def compare_groups(groups: Sequence[Group], score: str = "final", resamples: int
     Raises:
         UsageError: if the groups of one task share no evaluation step.
     """
-    if score not in SCORES:
-        raise UsageError(f"`score` must be {' or '.join(SCORES)}, got {score!r}.")
+    require_one_of("score", score, SCORES)
     groups = _aligned(groups)
     methods = list(dict.fromkeys(group.method for group in groups))
     scores = {(group.task, group.method): group.scores(score) for group in groups}

@@ -1,13 +1,12 @@
 """Checks of the arguments of exact solvers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from entrax import xla
-from entrax.errors import UsageError, closest
+from entrax.errors import UsageError
 
 
 def is_traced(tree: object) -> bool:
@@ -65,7 +64,7 @@ def check_iterations(limit: Any) -> None:
     """Check that a limit on iterations is None or a whole number of at least 1."""
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
     if limit is not None and not (whole and limit >= 1):
-        raise UsageError(f"`max_iterations` must be a whole number, at least 1, or None, got {limit}.")
+        raise UsageError(f"`max_iterations` must be a whole number, at least 1, got {limit}.")
 
 
 def _check_number(name: str, value: Any) -> None:
@@ -77,10 +76,4 @@ def _check_number(name: str, value: Any) -> None:
 def check_no_average(objective: str, horizon: int | np.integer | None) -> None:
     """Refuse an average reward with a horizon."""
     if objective == "average" and horizon is not None:
-        raise UsageError(f"`horizon` must be None for an average reward, got {horizon}.")
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Check that the argument `name` is one of the known words."""
-    if value not in known:
-        raise UsageError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{closest(value, known)}")
+        raise UsageError("`horizon` does not apply to `objective=average`; remove it.")

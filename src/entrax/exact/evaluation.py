@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, ScalarLike
 
-from entrax.errors import UsageError
+from entrax.errors import UsageError, require_one_of
 from entrax.exact.bellman import (
     ByAction,
     ByState,
@@ -36,7 +36,7 @@ from entrax.exact.bellman import (
     policy_transitions,
     undiscounted,
 )
-from entrax.exact.checks import check_choice, check_no_average, check_precision, check_temperature, is_traced
+from entrax.exact.checks import check_no_average, check_precision, check_temperature, is_traced
 from entrax.exact.components import closed_classes
 from entrax.exact.distance import graph_of, visited
 from entrax.exact.finite_horizon import evaluate_over_time
@@ -102,8 +102,8 @@ def evaluate(
     """
     check_precision()
     check_temperature(temperature)
-    check_choice("convention", convention, ("entropy", "kl"))
-    check_choice("objective", objective, ("discounted", "average"))
+    require_one_of("convention", convention, ("entropy", "kl"))
+    require_one_of("objective", objective, ("discounted", "average"))
     kl, average = convention == "kl", objective == "average"
     alpha = jnp.asarray(temperature, jnp.float64)
     horizon = _horizon(mdp, policy, objective, horizon)

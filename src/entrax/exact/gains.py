@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, ScalarLike
 
+from entrax.errors import require_one_of
 from entrax.exact.bellman import make_sweep, undiscounted
-from entrax.exact.checks import check_choice, check_precision, check_temperature, check_tolerance
+from entrax.exact.checks import check_precision, check_temperature, check_tolerance
 from entrax.exact.components import check_unending, end_components, gain_bounds
 from entrax.exact.plan import CONVENTIONS, DEFAULT_TOLERANCE, plan
 from entrax.problems.finite import FiniteMDP
@@ -64,7 +65,7 @@ def gains(
     """
     check_precision()
     check_temperature(temperature)
-    check_choice("convention", convention, CONVENTIONS)
+    require_one_of("convention", convention, CONVENTIONS)
     check_tolerance(tolerance)
     sweep = undiscounted(make_sweep(mdp, convention == "kl"))
     allowed = np.asarray(jnp.isfinite(sweep.reward)).T

@@ -23,12 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
 
-from entrax.errors import UsageError
+from entrax.errors import UsageError, require_one_of
 from entrax.exact.average import solve_average
 from entrax.exact.bellman import Scalar, Sweep, action_values, backup, make_sweep
 from entrax.exact.certificate import certify, modulus
 from entrax.exact.checks import (
-    check_choice,
     check_iterations,
     check_no_average,
     check_precision,
@@ -112,9 +111,9 @@ def plan(
     """
     check_precision()
     check_temperatures(temperature)
-    check_choice("method", method, METHODS)
-    check_choice("convention", convention, CONVENTIONS)
-    check_choice("objective", objective, OBJECTIVES)
+    require_one_of("method", method, METHODS)
+    require_one_of("convention", convention, CONVENTIONS)
+    require_one_of("objective", objective, OBJECTIVES)
     check_tolerance(tolerance)
     check_iterations(max_iterations)
     check_horizon(horizon)

@@ -107,7 +107,9 @@ def choices_of(spec: Spec, agent: str, joint_limit: int) -> Choices:
     Raises EntraxError if the environment's actions are continuous.
     """
     if isinstance(spec.action, Continuous):
-        raise UsageError(f"Agent {agent!r} needs discrete actions, and this environment's are continuous (a Box).")
+        raise UsageError(
+            f"Agent {agent!r} needs discrete actions. For this environment's Box use an agent of `entrax agents`."
+        )
     nvec = (spec.action.n,) if isinstance(spec.action, Discrete) else spec.action.nvec
     combinations = math.prod(nvec)
     joint = len(nvec) > 1 and combinations <= joint_limit

@@ -42,7 +42,7 @@ def check_horizon(horizon: Any) -> None:
     """Check that a horizon is None or a whole number of decisions, at least 1."""
     whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
     if horizon is not None and not (whole and horizon >= 1):
-        raise UsageError(f"`horizon` must be a whole number of decisions, at least 1, or None; got {horizon}.")
+        raise UsageError(f"`horizon` must be a whole number of decisions, at least 1, got {horizon}.")
 
 
 def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:

@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer, PRNGKeyArray, ScalarLike
 
-from entrax.errors import UsageError
+from entrax.errors import UsageError, require_one_of
 from entrax.problems.finite import FiniteMDP
 from entrax.soft import soft_max, soft_policy
 from entrax.tabular.schedules import Behaviour, StepSize
@@ -197,8 +197,7 @@ def observed_problem(
 
 def _prior(mdp: FiniteMDP, convention: str) -> np.ndarray | None:
     """Return the weights of π₀ in the KL convention; None in the entropy convention."""
-    if convention not in ("entropy", "kl"):
-        raise UsageError(f"`convention` must be 'entropy' or 'kl', got {convention!r}.")
+    require_one_of("convention", convention, ("entropy", "kl"))
     if convention == "entropy":
         return None
     return np.ones(mdp.reward.shape) if mdp.prior is None else np.asarray(mdp.prior, float)

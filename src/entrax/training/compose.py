@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from entrax.agents.base import agents_with, optional
 from entrax.environments.source import EnvSource, as_source
-from entrax.errors import UsageError, closest
+from entrax.errors import UsageError, require_one_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, SoftQ, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
@@ -154,9 +154,7 @@ def compose(
     Returns a policy (`controller`) whose `evaluate` gives returns and an estimate of the bound in
     `entrax.policies.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
     """
-    if combine not in COMBINATIONS:
-        known = ", ".join(COMBINATIONS)
-        raise UsageError(f"`combine` takes {known}, not {combine!r}{closest(combine, COMBINATIONS)}")
+    require_one_of("combine", combine, COMBINATIONS)
     if len(paths) < 2 or candidates < 2:
         raise UsageError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
     set_up(None, None)

@@ -105,14 +105,14 @@ def _minari(name: str) -> Any:
         import minari
     except ImportError as error:
         raise UsageError(
-            f"{name} is no run's directory; for the Minari data set of that name `pip install entrax[minari]`."
+            f"There is no run directory {name}. To use it as a Minari data set, `pip install entrax[minari]`."
         ) from error
     try:
         return minari.load_dataset(name)
     except (ValueError, FileNotFoundError, KeyError, ImportError) as error:
         raise UsageError(
-            f"{name} is neither a run's directory nor a Minari data set that can be read here ({error}); "
-            f"`minari download {name}` fetches one."
+            f"{name} is neither a run directory nor a readable Minari data set ({error}). "
+            f"To fetch the data set, `minari download {name}`."
         ) from error
 
 

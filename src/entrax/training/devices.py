@@ -11,7 +11,7 @@ import jax
 
 from entrax import xla
 from entrax.environments.make import usable_cores
-from entrax.errors import UsageError
+from entrax.errors import UsageError, alternatives
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def set_up(device: str | None, threads: int | None) -> Devices:
         learner = jax.devices(device)[0]
     except RuntimeError as error:
         kinds = sorted({d.platform for d in jax.devices()} | {"cpu"})
-        raise UsageError(f"There is no device {device!r} here; `device` takes {' or '.join(kinds)}.") from error
+        raise UsageError(f"`device` must be {alternatives(kinds)} on this machine, got {device!r}.") from error
     xla.check()
     return Devices(learner=learner, actor=jax.devices("cpu")[-1])
 

@@ -10,7 +10,7 @@ from typing import Any
 from entrax.agents.base import optional
 from entrax.environments.recorded import arguments_again
 from entrax.environments.source import EnvSource
-from entrax.errors import EntraxError, UsageError, closest
+from entrax.errors import EntraxError, UsageError, require_one_of
 from entrax.replay import Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.training.from_record import agent_again, source_of
@@ -133,9 +133,7 @@ def temperature_settings(
     source: SourceCheckpoint, start: str, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings that `start` implies (those `given` win), and their record for config.json."""
-    if start not in TEMPERATURE_STARTS:
-        known = ", ".join(TEMPERATURE_STARTS)
-        raise UsageError(f"`temperature_start` takes {known}, not {start!r}{closest(start, TEMPERATURE_STARTS)}")
+    require_one_of("temperature_start", start, TEMPERATURE_STARTS)
     names, alpha = {f.name for f in fields(source.config)}, source.temperature
     record: dict[str, Any] = {"start": start, "ancestor": alpha, "learned": source.learned, "anneal": None}
     if start == "restart":

@@ -55,4 +55,4 @@ class Interrupts:
             LEAVE(128 + number)  # every file is published whole, so there is nothing to tidy up
         self.requested = number
         with suppress(OSError):
-            os.write(2, b"\nStopping after this chunk, and saving the run; once more to leave at once.\n")
+            os.write(2, b"\nStopping after this chunk and saving the run. Press Ctrl-C again to exit at once.\n")

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from entrax.errors import UsageError, closest
+from entrax.errors import UsageError, require_one_of
 from entrax.fields import POSITIVE, at_least, check_ranges, field
 from entrax.runs.schema import LARGEST_STEP
 
@@ -19,7 +19,7 @@ class TrainingOptions:
     steps: int = field(100_000, "Environment steps, over all environments.", at_least(1))
     horizon: int | None = field(
         None,
-        "Steps that schedules, and defaults given as a part of the steps, refer to.",
+        "Steps over which schedules run. Defaults such as a tenth of the horizon refer to it, too.",
         at_least(1),
         derived="all steps",
     )
@@ -55,9 +55,9 @@ class TrainingOptions:
     eval_episodes: int = field(5, "Episodes of each evaluation while training.", at_least(1))
     eval_envs: int | None = field(
         None,
-        "Environments of an evaluation. No more than envs: those of training, whose episodes under way are cut short.",
+        "Environments for evaluation. Up to envs, the training environments are used and their episodes truncated.",
         at_least(1),
-        derived="one for each episode, at most 10, besides those of training",
+        derived="one for each episode, at most 10, separate from the training environments",
     )
     checkpoint_every: int = field(0, "Steps between checkpoints, besides those by time; 0 disables them.", at_least(0))
     checkpoint_seconds: float = field(
@@ -65,12 +65,13 @@ class TrainingOptions:
     )
     restart_envs: int = field(
         0,
-        "Faults after which an environment is made again and starts a new episode, instead of ending the run.",
+        "Faults, over the whole run, after which the environment is replaced instead of ending the run.",
         at_least(0),
     )
     step_timeout: float | None = field(
         None,
-        "Seconds that a reset or a step (or, above 120, making it) may take; the environment's worker is then stopped.",
+        "Time limit in seconds for a reset or a step; the worker is stopped after it. Making the environment may take "
+        "120 seconds or this limit, whichever is longer.",
         POSITIVE,
         derived="no limit",
     )
@@ -128,8 +129,7 @@ PRESETS = {
 
 def get_preset(name: str) -> Preset:
     """Return the preset called `name`. Raises UsageError, with the closest name, for an unknown one."""
-    if name not in PRESETS:
-        raise UsageError(f"`preset` must be {' or '.join(PRESETS)}, got {name!r}{closest(name, PRESETS)}")
+    require_one_of("preset", name, PRESETS)
     return PRESETS[name]
 
 

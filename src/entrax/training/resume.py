@@ -40,7 +40,9 @@ def resume(request: ResumeRequest) -> Run:
     """Finish the run and return it; see `entrax.api.resume`. A refused request leaves the directory as it was."""
     directory = RunDirectory.open(request.path)
     if directory.config["format"] < 2:
-        raise EntraxError(f"{request.path} was made by an entrax that could not resume runs; it can only be read.")
+        raise EntraxError(
+            f"{request.path} was made by an older entrax that could not resume; it can only be evaluated."
+        )
     with writing(directory.path):
         checkpoints.check_config(directory)
         if finished(directory, request.steps):

@@ -143,7 +143,9 @@ def stored(source: SourceCheckpoint) -> Transition:
     Raises EntraxError when the checkpoint has none, or it is damaged.
     """
     if "replay" not in source.meta:
-        raise UsageError(f"{source.name} of {source.run.path} holds a policy only: its replay is in whole checkpoints.")
+        raise UsageError(
+            f"{source.name} of {source.run.path} holds a policy without a replay. Use `checkpoint=latest`."
+        )
     folder, record = source.run.path / "replay", source.meta["replay"]
     transition_log.check(folder, record)
     envs, times = source.run.config["training"]["envs"], record["rows"] - record["window"]

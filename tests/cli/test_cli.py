@@ -92,7 +92,7 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["train", "Pendulum-v1", "--env-kwargs", "{}"], ["--env-kwargs is called --env-arg"]),
         (["train", "Pendulum-v1", "--preset", "fasst"], ["'fasst'", "did you mean 'fast'"]),
         (["train", "Pendulum-v1", "--run", "taken"], ["taken is not empty"]),
-        (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "use dqn"]),
+        (["train", "CartPole-v1", "--agent", "sac"], ["continuous", "use discrete-sac, dqn"]),
         (["train", "Pendulum-v1", "--resume"], ["--resume requires --run"]),
         (["resume", "nowhere"], ["nowhere is not a run", "no such directory"]),
         (["evaluate", "nowhere"], ["nowhere is not a run", "no such directory"]),

@@ -37,7 +37,7 @@ def test_an_agent_takes_images_or_says_that_it_does_not(name):
     if REGISTRY[name].images:
         agent.resolve(agent.Config(), spec)
     else:
-        with pytest.raises(EntraxError, match="takes no images.*10×10×2, use sac"):
+        with pytest.raises(EntraxError, match=r"takes no images.*10×10×2, use sac"):
             agent.resolve(agent.Config(), spec)
 
 

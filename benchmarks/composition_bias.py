@@ -1,4 +1,6 @@
-"""How far draws of a composed policy are from the exact law, by number of candidates. Prints one line for each.
+"""Measure how far draws of a composed policy are from the exact law.
+
+Prints one line for each number of candidates.
 
     python benchmarks/composition_bias.py
 

@@ -1,7 +1,8 @@
-"""Coverage of 95 % bootstrap intervals of few seeds: percentile intervals against BCa, both of SciPy.
+"""Measure the coverage of 95 % bootstrap intervals of few seeds.
 
-Scores are normal or exponential. The interquartile mean is of one task, the probability of improvement of two. Where
-BCa is not defined (its resamples are all alike), the percentile interval counts. Writes results/coverage.json.
+Percentile intervals are compared with BCa, both of SciPy. Scores are normal or exponential. The interquartile mean is
+of one task, the probability of improvement of two. Where BCa is not defined (its resamples are all alike), the
+percentile interval counts. Writes results/coverage.json.
 """
 
 import argparse
@@ -26,7 +27,10 @@ TRUTHS = {
 
 
 def improvement(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The mean probability of improvement over tasks; the first half of the samples is the better method's."""
+    """Return the mean probability of improvement over tasks.
+
+    The first half of the samples is the better method's.
+    """
     half = len(samples) // 2
     return probability_of_improvement(samples[:half], samples[half:])
 

@@ -1,8 +1,9 @@
-"""Compare the returns of TD3 and DDPG over environment steps with Stable-Baselines3.
+"""Compare the returns of TD3 and DDPG with Stable-Baselines3.
 
-Both have the same networks (400, 300), batches of 256, learning rate 1e-3, noise of 0.1, random first steps and one
-update per step. The measure is the area under the learning curve, as the mean of the evaluations. Writes
-results/deterministic.json after every training. No time is measured, so several may run at once.
+Returns are compared over environment steps. Both have the same networks (400, 300), batches of 256, learning rate 1e-3,
+noise of 0.1, random first steps and one update per step. The measure is the area under the learning curve, as the mean
+of the evaluations. Writes results/deterministic.json after every training. No time is measured, so several may run at
+once.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Compare the steps per second of DQN, discrete SAC and PPO with Stable-Baselines3 and SBX.
+"""Compare the steps per second of DQN, discrete SAC and PPO with rivals.
 
-All have the same work, `WORK`, in one environment. Discrete SAC updates two critics and a policy where DQN updates one
-network. A rival counts at the better number of threads in each round. Prints ratios with their spread and writes
-results/AGENT-ENV.json for every pair.
+The rivals are Stable-Baselines3 and SBX. All have the same work, `WORK`, in one environment. Discrete SAC updates two
+critics and a policy where DQN updates one network. A rival counts at the better number of threads in each round. Prints
+ratios with their spread and writes results/AGENT-ENV.json for every pair.
 """
 
 import argparse
@@ -130,7 +130,10 @@ def measure_rival(library: str, agent: str, env: str, window: float, threads: in
     clock, every = Clock(agent, window), EVERY[agent]
 
     class Watch(BaseCallback):
-        """Reads the clock at the start of a rollout, when all updates before it are done, and after every step."""
+        """Read the clock at the start of a rollout and after every step.
+
+        At the start of a rollout all updates before it are done.
+        """
 
         over = False
 

@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: run a script in its own process, summarise ratios, and save results."""
+"""Helpers of the benchmarks: run scripts, summarise ratios, save results."""
 
 import json
 import os
@@ -21,10 +21,11 @@ THEIRS = RIVALS / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def measure(python: Path, script: str, *arguments: Any, environment: dict[str, str] | None = None) -> dict[str, Any]:
-    """Run a script; return the JSON object that it prints as its last line, with the load of the machine.
+    """Run a script and return the JSON object of its last line.
 
-    `load_average_before` is the system's average over the minute before, `other_load` the number of cores used by other
-    processes meanwhile, and `stolen` the number of cores that the machine's host withheld.
+    The load of the machine is added. `load_average_before` is the system's average over the minute before, `other_load`
+    the number of cores used by other processes meanwhile, and `stolen` the number of cores that the machine's host
+    withheld.
 
     Raises:
         SystemExit: if the script fails, with the end of its error output.

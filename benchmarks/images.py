@@ -1,4 +1,4 @@
-"""What images cost: encoder updates by two forms of convolution, and a step of the image environments.
+"""Measure the time of encoder updates and of image environments' steps.
 
     python benchmarks/images.py
 
@@ -43,7 +43,10 @@ class XlaConvolution(eqx.Module):
 
 
 def with_xla(encoder: Encoder) -> Encoder:
-    """Replace the convolutions of an encoder, whose first one is written as its weight and bias."""
+    """Replace the convolutions of an encoder by XLA's.
+
+    The first one is written as its weight and bias.
+    """
     layers = tuple(map(XlaConvolution, encoder.convolutions))
     return eqx.tree_at(lambda e: e.convolutions, encoder, layers)
 
@@ -57,7 +60,10 @@ def apply(encoder: Any, image: Image, obs: jax.Array) -> jax.Array:
 
 
 def update_time(encoder: Any, image: Image, batch: int, updates: int) -> dict[str, float]:
-    """Milliseconds of one gradient step, on the clock and of the processor, after one call that compiles."""
+    """Return the milliseconds of one gradient step, by clock and processor.
+
+    One call before compiles.
+    """
     obs = jnp.asarray(np.random.default_rng(0).integers(0, 256, (batch, int(np.prod(image.shape)))), jnp.uint8)
     arrays, static = eqx.partition(encoder, eqx.is_array)
 
@@ -79,7 +85,7 @@ def update_time(encoder: Any, image: Image, batch: int, updates: int) -> dict[st
 
 
 def step_time(name: str, kwargs: dict[str, Any], steps: int) -> float:
-    """Milliseconds of processor time of one step with random actions, resets included."""
+    """Return the milliseconds of processor time of one random step with resets."""
     env = EnvSource(name, kwargs).make()
     env.action_space.seed(0)
     env.reset(seed=0)

@@ -1,4 +1,6 @@
-"""Kill commands of entrax repeatedly and compare the resumed runs; results/kills.json counts, over several calls.
+"""Kill commands of entrax repeatedly and compare the resumed runs.
+
+results/kills.json counts, over several calls.
 
     nice -n 10 python benchmarks/kills.py --kills 1000
 

@@ -1,4 +1,6 @@
-"""Evaluate finished runs for the table of docs/benchmarks.md: `python benchmarks/learning.py RUN ...`.
+"""Evaluate finished runs for the table of docs/benchmarks.md.
+
+    python benchmarks/learning.py RUN ...
 
 Each run's final policy plays 20 episodes of its mode, on seeds that training did not use. If SBX's curves with 10,000
 random first steps cover the task, the area under the learning curve is compared with theirs. Writes
@@ -19,7 +21,10 @@ RANDOM_STEPS = 10_000
 
 
 def on_the_way(env: str, evaluations: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the areas under the curves of the run and of SBX, over the steps that all of them cover."""
+    """Return the areas under the curves of the run and of SBX.
+
+    The areas are over the steps that all of them cover.
+    """
     theirs = curves(env, RANDOM_STEPS)
     if not theirs or len(evaluations) < 2:
         return None

@@ -1,4 +1,7 @@
-"""Facts about this process and the machine. Standard library only: it runs in either environment."""
+"""Read facts about this process and the machine.
+
+Standard library only: it runs in either environment.
+"""
 
 import os
 import platform
@@ -13,7 +16,10 @@ _IMPORTED = time.perf_counter()
 
 
 def process_seconds() -> float:
-    """Return the seconds since this process started; without /proc, since this module was imported."""
+    """Return the seconds since this process started.
+
+    Without /proc, since this module was imported.
+    """
     stat = Path("/proc/self/stat")
     if not stat.exists():
         return time.perf_counter() - _IMPORTED
@@ -22,7 +28,7 @@ def process_seconds() -> float:
 
 
 def peak_memory() -> int:
-    """Return the peak resident bytes of this process and of its current child processes.
+    """Return the peak resident bytes of this process and its child processes.
 
     They are read from /proc, because `ru_maxrss` also counts the parent's memory at the fork. Shared pages count twice,
     to the disadvantage of libraries with worker processes.
@@ -43,7 +49,10 @@ def _high_water_mark(pid: str) -> int:
 
 
 def core_seconds() -> tuple[float, float]:
-    """Return core seconds since boot: used by this machine, and withheld by its host; 0 without /proc."""
+    """Return core seconds since boot: used here, and withheld by the host.
+
+    Both are 0 without /proc.
+    """
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0, 0.0
@@ -61,7 +70,10 @@ def child_seconds() -> float:
 
 
 def describe() -> dict[str, Any]:
-    """Return processor, cores available to this process, memory in bytes, system and Python."""
+    """Describe the machine: processor, cores, memory, system and Python.
+
+    Cores are those available to this process; memory is in bytes.
+    """
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     model = next(

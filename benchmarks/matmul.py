@@ -1,7 +1,7 @@
-"""Measure how fast this machine multiplies 256×256 float32 matrices with one and two threads.
+"""Measure how fast this machine multiplies matrices on one and two threads.
 
-Each thread multiplies its own matrices with a single-threaded product, so that two threads never wait for each other:
-an upper bound for programs made of such products. Prints one JSON line.
+The matrices are 256×256 float32. Each thread multiplies its own matrices with a single-threaded product, so that two
+threads never wait for each other: an upper bound for programs made of such products. Prints one JSON line.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PER_CALL = 2 * SIZE**3
 
 
 def work(until: float, counts: list[int]) -> None:
-    """Multiply until `time.perf_counter()` is `until`, and append the number of products."""
+    """Multiply until `time.perf_counter()` is `until`; append the number."""
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, SIZE, SIZE), np.float32)
     out, count = np.empty_like(a), 0

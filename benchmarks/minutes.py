@@ -1,4 +1,4 @@
-"""Compare five minutes of `--preset fast` with fifteen and twenty-five minutes of SBX.
+"""Compare five minutes of `--preset fast` with 15 and 25 minutes of SBX.
 
 Training seconds count from the start of the process, with compilation and without evaluation, for both. entrax is
 trained and then evaluated on 20 deterministic episodes. SBX's speed is measured with one thread and with two; its
@@ -47,7 +47,10 @@ def rival_steps(run: dict[str, Any], random_steps: int, seconds: float) -> float
 
 
 def rival(arguments: argparse.Namespace, env: str) -> dict[str, Any]:
-    """Return SBX's speed on `env` and the returns of its curves after the given minutes."""
+    """Return SBX's speed on `env`, and its returns after the given minutes.
+
+    The returns are read from its curves.
+    """
     run = rival_speed(env, arguments.rival_window)
     reaches = []
     for minutes in arguments.rival_minutes:

@@ -1,7 +1,8 @@
-"""Train once with entrax through its Python API and measure the times. Prints one JSON line.
+"""Train once with entrax through its Python API and measure the times.
 
-By default the work is that of the rivals: one environment, one update per step, and the other settings of the preset
-`paper`, which are two hidden layers of 256, batches of 256 and a replay buffer of a million transitions.
+Prints one JSON line. By default the work is that of the rivals: one environment, one update per step, and the other
+settings of the preset `paper`, which are two hidden layers of 256, batches of 256 and a replay buffer of a million
+transitions.
 """
 
 import argparse

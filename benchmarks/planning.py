@@ -1,4 +1,6 @@
-"""Compare the time of exact planning with mdpsolver, QuantEcon and a NumPy/SciPy soft value iteration.
+"""Compare the time of exact planning with other programs.
+
+The rivals are mdpsolver, QuantEcon and a NumPy/SciPy soft value iteration.
 
     .venv/bin/python benchmarks/planning.py [--limit 60] [--only garnet] [--budget 600]
 
@@ -33,7 +35,10 @@ Arrays = dict[str, Any]
 
 
 def grid(size: int) -> Arrays:
-    """Four moves, 0.8 as meant and 0.1 to either side; every step costs 1; the last corner ends the episode."""
+    """Return a grid with four moves, a cost of 1 per step and an end in one corner.
+
+    A move goes where it is meant with probability 0.8, and to either side with 0.1.
+    """
     states = size * size
     cell = np.arange(states).reshape(size, size)
     moved = [
@@ -104,7 +109,10 @@ def entrax(problem: Arrays, discount: float, alpha: float, tolerance: float) -> 
 
 
 def absorbing(problem: Arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Successors, probabilities and rewards with the end as one more state that only leads to itself."""
+    """Return successors, probabilities and rewards with the end as a state.
+
+    That state, the last one, only leads to itself.
+    """
     successor, probability, reward = (problem[key] for key in ("successor", "probability", "reward"))
     states, actions, branches = successor.shape
     successor = np.concatenate([successor, np.full((1, actions, branches), states, successor.dtype)])
@@ -137,7 +145,10 @@ def quantecon(problem: Arrays, discount: float, alpha: float, tolerance: float) 
 
 
 def mdpsolver(problem: Arrays, discount: float, alpha: float, tolerance: float) -> dict[str, Any]:
-    """Modified policy iteration in parallel; the time excludes turning the arrays into its nested lists."""
+    """Solve by mdpsolver's modified policy iteration in parallel.
+
+    The time excludes turning the arrays into its nested lists.
+    """
     import mdpsolver
 
     successor, probability, reward = absorbing(problem)
@@ -182,13 +193,19 @@ SOLVERS = {"entrax": entrax, "quantecon": quantecon, "mdpsolver": mdpsolver, "nu
 
 
 def peak() -> int:
-    """Return the peak resident bytes of this process; getrusage would count the parent's too."""
+    """Return the peak resident bytes of this process.
+
+    getrusage would count the parent's too.
+    """
     status = Path("/proc/self/status").read_text()
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """One solve, in a process of its own: reads arrays, writes the value and a JSON line."""
+    """Solve once, in a process of its own.
+
+    Reads arrays, writes the value and a JSON line.
+    """
     before = peak()
     with np.load(arguments.arrays) as file:
         problem = {key: file[key] for key in file.files}
@@ -202,7 +219,10 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def sweeps() -> dict[str, Any]:
-    """Seconds of one sweep, the bandwidth it reaches as a share of that of a sum over memory, and linearity."""
+    """Measure one sweep: seconds, bandwidth and linearity.
+
+    The bandwidth is a share of that of a sum over memory.
+    """
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -247,7 +267,10 @@ def sweeps() -> dict[str, Any]:
 
 
 def nearby(successor: np.ndarray) -> np.ndarray:
-    """Return successors at most 500 states away, so that the values looked up stay in the cache."""
+    """Return successors at most 500 states away.
+
+    The values looked up then stay in the cache.
+    """
     states = len(successor)
     offset = successor % min(states, 1_000) - min(states, 1_000) // 2
     return ((np.arange(states)[:, None, None] + offset) % states).astype(np.int32)

@@ -1,6 +1,7 @@
-"""Time `run.policy` and `run.player` for one observation of HalfCheetah, with a 2×256 policy.
+"""Time `run.policy` and `run.player` for one observation of HalfCheetah.
 
-The calls take turns, so that other work on the machine affects all alike. Writes results/policy.json.
+The policy has 2×256 units. The calls take turns, so that other work on the machine affects all alike. Writes
+results/policy.json.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Train PPO with its defaults on HalfCheetah-v5 and Hopper-v5 for a million steps.
+"""Train PPO with its defaults on HalfCheetah-v5 and Hopper-v5.
 
-Each run is trained on one core; its mode and its samples then play 20 new episodes each. Results are added to
-results/ppo.json. A finished run is not repeated, and an interrupted one is resumed.
+A run has a million steps. Each run is trained on one core; its mode and its samples then play 20 new episodes each.
+Results are added to results/ppo.json. A finished run is not repeated, and an interrupted one is resumed.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""Measure the success of policies on the reaching task: python benchmarks/reacher.py RUN... [--blank]
+"""Measure the success of policies on the reaching task.
+
+    python benchmarks/reacher.py RUN... [--blank]
 
 Each RUN was trained on entrax/Reacher-v0 or entrax/ReacherPixels-v0. The policy's mode plays the same episodes for all
 runs. Prints the share of successes with its standard error, the mean distance at the end, and the mean return. With

@@ -1,8 +1,8 @@
-"""Returns on Pendulum without its velocity: `recurrent-sac`, and `sac`, which sees one observation only.
+"""Compare `recurrent-sac` and `sac` on Pendulum without its velocity.
 
-Each seed is one `entrax train` command and 50 episodes of its final policy's mode, on seeds that training did not see.
-Writes results/recurrent.json after each seed; the other agents and seeds stay. No time is measured, so that several may
-run at once.
+`sac` sees one observation only. Each seed is one `entrax train` command and 50 episodes of its final policy's mode, on
+seeds that training did not see. Writes results/recurrent.json after each seed; the other agents and seeds stay. No time
+is measured, so that several may run at once.
 """
 
 import argparse

@@ -17,7 +17,10 @@ class Curve:
     means: np.ndarray
 
     def at(self, step: float) -> float:
-        """Return the mean return at `step`, interpolated linearly and constant beyond the last evaluation."""
+        """Return the mean return at `step`, interpolated linearly.
+
+        Beyond the last evaluation it is constant.
+        """
         return float(np.interp(step, self.steps, self.means))
 
     def best(self, step: float) -> float:
@@ -26,7 +29,10 @@ class Curve:
 
 
 def curves(env: str, random_steps: int) -> list[Curve]:
-    """Return SBX's curves on `env` with 10,000 or 100 random first steps; an empty list without any."""
+    """Return SBX's curves on `env` with 10,000 or 100 random first steps.
+
+    The list is empty without any.
+    """
     kind = {10_000: "warm10k-", 100: ""}[random_steps]
     result = []
     for path in sorted((HERE / "reference").glob(f"sbx-sac-{kind}{env}-seed*.csv")):
@@ -39,7 +45,10 @@ def curves(env: str, random_steps: int) -> list[Curve]:
 
 
 def reached(env: str, random_steps: int, steps: float) -> dict[str, Any] | None:
-    """Return medians over SBX's seeds after `steps`, and whether its curves are shorter."""
+    """Return medians over SBX's seeds, and whether its curves are shorter.
+
+    The medians are those after `steps`.
+    """
     known = curves(env, random_steps)
     if not known:
         return None

@@ -1,7 +1,7 @@
-"""Time soft actor-critic of Stable-Baselines3 or SBX, with the rivals' Python. Prints one JSON line.
+"""Time soft actor-critic of Stable-Baselines3 or SBX.
 
-The work is two hidden layers of 256, batches of 256, one update after every step, a replay buffer of a million
-transitions, float32, one environment in this process.
+Runs with the rivals' Python and prints one JSON line. The work is two hidden layers of 256, batches of 256, one update
+after every step, a replay buffer of a million transitions, float32, one environment in this process.
 """
 
 import argparse
@@ -28,7 +28,10 @@ def parse() -> argparse.Namespace:
 
 
 def limit_threads(threads: int) -> None:
-    """Set the number of threads of every library; they read it when they are first imported."""
+    """Set the number of threads of every library.
+
+    They read it when they are first imported.
+    """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"):
         os.environ[name] = str(threads)
     if threads == 1:
@@ -61,7 +64,10 @@ def make_model(arguments: argparse.Namespace) -> Any:
 
 
 def watch(model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train and measure the times. SBX reads its losses after every update, so no work is pending then."""
+    """Train and measure the times.
+
+    SBX reads its losses after every update, so no work is pending then.
+    """
     from stable_baselines3.common.callbacks import BaseCallback
 
     first = arguments.learning_starts + 2  # the callback comes before the update of its step

@@ -1,6 +1,7 @@
-"""Train and evaluate TD3 or DDPG of Stable-Baselines3, with the rivals' Python. Prints one JSON line.
+"""Train and evaluate TD3 or DDPG of Stable-Baselines3.
 
-Settings are the library's defaults with the Gaussian exploration noise of 0.1 and the random first steps of its zoo.
+Runs with the rivals' Python and prints one JSON line. Settings are the library's defaults with the Gaussian exploration
+noise of 0.1 and the random first steps of its zoo.
 """
 
 import argparse

@@ -1,7 +1,10 @@
-"""Run benchmarks: `python benchmarks/run.py [speed|startup|saving|stress|discrete|tabular|soft-q|acting|policy|minutes|
-sample-efficiency|deterministic|coverage|all] [its options]`.
+"""Run benchmarks by name.
 
-Without a name: speed and startup. Installs the rivals' environment first if it is needed and missing.
+    python benchmarks/run.py NAME [options of the benchmark]
+
+NAME is one of speed, startup, saving, stress, discrete, tabular, soft-q, acting, policy, minutes, sample-efficiency,
+deterministic, coverage or all. Without a name: speed and startup. Installs the rivals' environment first if it is
+needed and missing.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""Compare `--preset paper` over environment steps with SBX's curves with as many random first steps.
+"""Compare `--preset paper` over environment steps with SBX's curves.
 
-The measure is the area under the learning curve, divided by its length, over the steps that both curves cover. Writes
-results/sample_efficiency.json after every training. No time is measured, so several may run at once.
+SBX's have as many random first steps. The measure is the area under the learning curve, divided by its length, over the
+steps that both curves cover. Writes results/sample_efficiency.json after every training. No time is measured, so
+several may run at once.
 """
 
 import argparse
@@ -41,7 +42,10 @@ def train(arguments: argparse.Namespace, env: str, seed: int) -> dict[str, Any]:
 
 
 def compare(env: str, runs: dict[str, Any]) -> dict[str, Any]:
-    """Return the area of each seed of entrax and of the reference, over the steps that all of them cover."""
+    """Return the area of each seed of entrax and of the reference.
+
+    The areas are over the steps that all of them cover.
+    """
     ours = {
         seed: (np.array([e["step"] for e in run["evaluations"]]), [np.mean(e["returns"]) for e in run["evaluations"]])
         for seed, run in runs.items()

@@ -1,7 +1,8 @@
-"""Measure the cost of saving: the log of the replay, hashes and checkpoints at the default interval.
+"""Measure the cost of saving at the default interval.
 
-Pairs of runs, with and without saving, follow one another. Measured are the share of training time inside log, hash and
-checkpoint, on the clock and as CPU time, and the ratio of steps per second with and without.
+Saving writes the log of the replay, hashes and checkpoints. Pairs of runs, with and without saving, follow one another.
+Measured are the share of training time inside log, hash and checkpoint, on the clock and as CPU time, and the ratio of
+steps per second with and without.
 """
 
 import argparse

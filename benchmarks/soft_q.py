@@ -1,8 +1,9 @@
-"""Compare the time of an update of soft Q-learning with one of SAC, and with its matrix products.
+"""Compare the time of an update of soft Q-learning with one of SAC.
 
-Both are timed compiled, in turn, in one process: HalfCheetah-v5's sizes, two hidden layers of 256, batches of 256, and
-32 particles by default. The operations of matrix products are counted in the traced update, 2 m n k for each; the speed
-of 256×256 products on this machine (matmul.py) gives their shortest time. Writes results/soft-q.json.
+It is also compared with its matrix products. Both are timed compiled, in turn, in one process: HalfCheetah-v5's sizes,
+two hidden layers of 256, batches of 256, and 32 particles by default. The operations of matrix products are counted in
+the traced update, 2 m n k for each; the speed of 256×256 products on this machine (matmul.py) gives their shortest
+time. Writes results/soft-q.json.
 """
 
 import argparse
@@ -74,7 +75,10 @@ def random_batches(spec: Spec, updates: int, size: int) -> Transition:
 
 
 def products(jaxpr: Any) -> int:
-    """Return the sum of 2 m n k over all matrix products, including those of calls and scans."""
+    """Return the sum of 2 m n k over all matrix products.
+
+    Those of calls and scans are included.
+    """
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":

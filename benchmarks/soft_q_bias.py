@@ -1,9 +1,9 @@
-"""Measure the bias of soft Q-learning's estimate of V, in temperatures, by action dimensions and draws.
+"""Measure the bias of soft Q-learning's estimate of V, in temperatures.
 
-The sampler draws exactly from the policy of a Q whose value is known: u = Lξ is normal, so that
-Q(tanh u)/α = -|ξ|²/2 - Σ log(1 - tanh² u) and V/α = d log(2π)/2 + log det L. The remaining error is that of equation
-10 from M draws. L is diagonal, or rotates axes with deviations from 0.3 to 1, the harder case for a mixture along the
-axes. Prints one JSON object: for each case a row for each dimension, with a number for each M.
+It depends on action dimensions and draws. The sampler draws exactly from the policy of a Q whose value is known: u = Lξ
+is normal, so that Q(tanh u)/α = -|ξ|²/2 - Σ log(1 - tanh² u) and V/α = d log(2π)/2 + log det L. The remaining error is
+that of equation 10 from M draws. L is diagonal, or rotates axes with deviations from 0.3 to 1, the harder case for a
+mixture along the axes. Prints one JSON object: for each case a row for each dimension, with a number for each M.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Compare the environment steps per second of entrax, SBX and Stable-Baselines3 on the same work.
+"""Compare the steps per second of entrax, SBX and Stable-Baselines3.
 
-Prints the ratios of each round with their spread and writes results/speed.json. Only ratios within a round are
-comparable, because the speed of a machine varies.
+All do the same work. Prints the ratios of each round with their spread and writes results/speed.json. Only ratios
+within a round are comparable, because the speed of a machine varies.
 """
 
 import argparse
@@ -26,7 +26,10 @@ def parse() -> argparse.Namespace:
 
 
 def one_round(arguments: argparse.Namespace, backwards: bool) -> dict[str, Any]:
-    """Measure every contender once, rivals with one and two threads, and matrix products, in either order."""
+    """Measure every contender once, and matrix products, in either order.
+
+    Rivals have one and two threads.
+    """
     common = ("--env", arguments.env, "--window", arguments.window, "--learning-starts", arguments.learning_starts)
     contenders = ["entrax", "sbx 1", "sbx 2", "sb3 1", "sb3 2"]
     runs = {}
@@ -46,7 +49,10 @@ def one_round(arguments: argparse.Namespace, backwards: bool) -> dict[str, Any]:
 
 
 def compare(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return ratios to each rival at its better number of threads, and the share of the limit."""
+    """Return ratios to each rival, and the share of the limit.
+
+    A rival counts at its better number of threads.
+    """
     ratios: dict[str, Any] = {"steps_per_second": {}, "peak_memory": {}}
     for library in ("sbx", "sb3"):
         speeds, memories = [], []

@@ -1,4 +1,7 @@
-"""Time the start: imports, the help text, the first update. Writes results/startup.json."""
+"""Time the start: imports, the help text, the first update.
+
+Writes results/startup.json.
+"""
 
 import argparse
 import subprocess
@@ -25,7 +28,10 @@ def seconds(*command: str) -> float:
 
 
 def imports(repeats: int) -> dict[str, Any]:
-    """Compare `import entrax; entrax.train` with `import jax` and with an idle interpreter, in turn."""
+    """Compare the imports of entrax and of JAX with an idle interpreter, in turn.
+
+    entrax's is `import entrax; entrax.train`.
+    """
     programs = {"entrax": "import entrax; entrax.train", "jax": "import jax", "nothing": "pass"}
     times: dict[str, list[float]] = {name: [] for name in programs}
     for repeat in range(-1, repeats):  # the first is not counted: it reads the files from disk
@@ -46,7 +52,10 @@ def help_text(repeats: int) -> dict[str, Any]:
 
 
 def first_update(preset: str, *arguments: Any) -> dict[str, Any]:
-    """Time process start to first updates: compiling everything, and then with a warm cache."""
+    """Time process start to first updates, without and with a warm cache.
+
+    Without one, everything is compiled.
+    """
     with tempfile.TemporaryDirectory() as cache:
         environment = {"XDG_CACHE_HOME": cache}
         runs = [

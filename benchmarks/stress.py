@@ -1,7 +1,8 @@
-"""Compare the processor time of a step of a stress test with a step of a plain evaluation.
+"""Compare the processor time of stress tests and plain evaluations.
 
-Everything runs in this process (`workers=0`), and the two are measured in turn after a warm-up round, in which JAX
-compiles. Making environments and compiling grounds counts in every round. Writes results/stress.json.
+Both are measured per step. Everything runs in this process (`workers=0`), and the two are measured in turn after a
+warm-up round, in which JAX compiles. Making environments and compiling grounds counts in every round. Writes
+results/stress.json.
 """
 
 import argparse
@@ -40,7 +41,10 @@ def main() -> None:
 
 
 def compare(env: str, rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Measure both with an untrained policy of one environment, and their ratio within each round."""
+    """Measure both with an untrained policy of one environment.
+
+    Their ratio is taken within each round.
+    """
     with tempfile.TemporaryDirectory() as folder:
         run = entrax.train(env, run=Path(folder) / "run", **UNTRAINED)
         act, source = act_in_episodes(run.controller, sample=False, seed=0), run.source()
@@ -68,7 +72,10 @@ def compare(env: str, rounds: int, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def clocked(play: Callable[[], int]) -> tuple[int, float]:
-    """Return the steps that `play` takes, and the processor time of each in microseconds."""
+    """Return the steps that `play` takes, and the microseconds of each.
+
+    The time is the processor's.
+    """
     begun = time.process_time()
     steps = play()
     return steps, 1e6 * (time.process_time() - begun) / steps

@@ -1,4 +1,6 @@
-"""Compare the steps per second of tabular learners: entrax, a NumPy reference, and numba.
+"""Compare the steps per second of tabular learners.
+
+They are entrax, a NumPy reference, and numba.
 
     python benchmarks/tabular.py [--repeats 5] [--no-numba]
 
@@ -29,7 +31,10 @@ STEPS = {"ours": 2_000_000, "ours-seeds": 200_000, "numpy": 100_000, "numba": 10
 
 
 def learn(successor, threshold, reward, ends, first, discount, temperature, epsilon, q, visits, state, uniform):  # type: ignore[no-untyped-def]
-    """Q-learning (temperature 0, ε-greedy) or soft Q-learning (its own policy), for one chunk of uniform numbers."""
+    """Learn by Q-learning or soft Q-learning for one chunk of uniform numbers.
+
+    Q-learning (temperature 0) is ε-greedy; soft Q-learning uses its own policy.
+    """
     actions = q.shape[1]
     weight = np.zeros(actions)
     for t in range(uniform.shape[0]):
@@ -151,7 +156,10 @@ def report(
 
 
 def problem(name: str) -> Any:
-    """FrozenLake from every live cell, or a random problem of 1000 states, 8 actions and 5 branches."""
+    """Return FrozenLake from every live cell, or a random problem.
+
+    The random problem has 1000 states, 8 actions and 5 branches.
+    """
     from entrax.problems import FiniteMDP, garnet
 
     if name == "garnet":
@@ -162,7 +170,10 @@ def problem(name: str) -> Any:
 
 
 def write_tables(name: str, path: Path) -> None:
-    """Write the tables that the reference needs and the exact Q to an .npz, readable without JAX."""
+    """Write the reference's tables and the exact Q to an .npz file.
+
+    It can be read without JAX.
+    """
     from entrax.tabular import make_simulator
 
     mdp = problem(name)

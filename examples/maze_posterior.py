@@ -1,4 +1,6 @@
-"""Compare the exact posterior and the maximum-entropy policy in a slippery maze at four temperatures.
+"""Compare the exact posterior and the maximum-entropy policy in a maze.
+
+The maze is slippery; the policies are computed at four temperatures.
 
     python examples/maze_posterior.py [FIGURE.png]
 
@@ -103,7 +105,10 @@ def draw_cells(axis: Any, dark_start: bool) -> None:
 
 
 def draw_curves(axes: Any, mdp: FiniteMDP, goal: int) -> None:
-    """Draw the believed and the true P(goal), and the optimism at S, over the temperature."""
+    """Draw the believed and true P(goal), and the optimism at S.
+
+    All are curves over the temperature.
+    """
     believed, had, sober, hope = [], [], [], []
     start = int(np.argmax(mdp.initial))
     for temperature in CURVE:

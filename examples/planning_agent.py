@@ -1,6 +1,7 @@
-"""A policy with a carry that plans: it keeps a sequence of actions, improves it by sampling, and shifts it by a step.
+"""Plan with a policy that keeps a sequence of actions in its carry.
 
-The model is learned: a linear regression of the next observation, and of the reward on squares, both from the replay.
+At every step it improves the sequence by sampling, and shifts it by a step. The model is learned: a linear regression
+of the next observation, and of the reward on squares, both from the replay.
 
     entrax train Pendulum-v1 --agent ./examples/planning_agent.py --steps 2000
 """
@@ -19,7 +20,10 @@ class Config(Settings):
 
 
 class Model(eqx.Module):
-    """next_obs ≈ [obs, action, 1] A and reward ≈ [obs², action², 1] b, with the normal equations' sums."""
+    """The linear model next_obs ≈ [obs, action, 1] A of the environment.
+
+    The reward is ≈ [obs², action², 1] b. Both are kept as sums of the normal equations.
+    """
 
     sums: tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 

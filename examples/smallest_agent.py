@@ -1,4 +1,6 @@
-"""The smallest agent: one constant action, which moves towards the actions that were rewarded best.
+"""The smallest agent: one constant action that follows the best rewards.
+
+It moves towards the actions that were rewarded best.
 
 entrax train Pendulum-v1 --agent ./examples/smallest_agent.py --steps 2000
 """

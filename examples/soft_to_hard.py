@@ -1,4 +1,4 @@
-"""Show how the optimal policy of FrozenLake becomes hard as the temperature falls.
+"""Show how FrozenLake's optimal policy becomes hard as temperature falls.
 
     python examples/soft_to_hard.py [FIGURE.png]
 
@@ -26,7 +26,10 @@ INK, BLUE, RED, GREEN = "#2b2d33", "#1f5fa8", "#d1495b", "#2a9d5c"
 
 
 def path(mdp: FiniteMDP) -> dict[str, np.ndarray]:
-    """Return, by temperature, start values in both conventions, expected reward and distance to the hard policy."""
+    """Return start values, expected rewards and distances by temperature.
+
+    Start values are in both conventions; distances are to the hard policy.
+    """
     hard, rows = plan(mdp, 0.0), []
     live = ~np.asarray(mdp.terminal)
     for alpha in map(float, TEMPERATURES):

@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from entrax.nets import ActionValues
 from entrax.policies.choices import Choices
-from entrax.policies.composed import ComposedChoices, ComposedEnergy, EnergyPart, TablePart, combine
+from entrax.policies.composed import ComposedChoices, ComposedEnergy, EnergyPart, TablePart, combined
 from entrax.policies.controller import FINISHED, Scaling
 
 STATES, ACTIONS, GAMMA, ALPHA = 5, 3, 0.8, 0.7
@@ -56,7 +56,7 @@ def tabular(q_tables, how, alpha=ALPHA):
             scaling=Scaling(mean=jnp.zeros(STATES), scale=jnp.ones(STATES)), critics=network, choices=choices
         )
 
-    return ComposedChoices(parts=tuple(map(part, q_tables)), temperature=alpha, choices=choices, how=how)
+    return ComposedChoices(parts=tuple(map(part, q_tables)), temperature=alpha, choices=choices, combine=how)
 
 
 def worth(reward, transitions, pi, cost=None):
@@ -126,7 +126,7 @@ def test_or_is_exact_in_linearly_solvable_problems():
 
     first, second = np.array([2.0, -1.0]), np.array([-3.0, 1.0])
     either = ALPHA * np.log(0.5 * (np.exp(first / ALPHA) + np.exp(second / ALPHA)))
-    composed = combine("or", jnp.stack([jnp.asarray(optimum(e), jnp.float32) for e in (first, second)]), ALPHA)
+    composed = combined("or", jnp.stack([jnp.asarray(optimum(e), jnp.float32) for e in (first, second)]), ALPHA)
     np.testing.assert_allclose(composed, optimum(either), rtol=1e-5, atol=1e-5)
     pi, gap, _ = tell(tabular([optimum(first), optimum(second)], "or"))
     np.testing.assert_allclose(pi, special.softmax(optimum(either) / ALPHA, axis=1), rtol=1e-4)
@@ -151,7 +151,7 @@ def energy(how, candidates):
         EnergyPart(scaling=Scaling(mean=jnp.zeros(1), scale=jnp.ones(1)), temperature=0.5, critics=peaks, sampler=peaks)
         for peaks in (Peaks(jnp.array([-0.4, 0.6])), Peaks(jnp.array([-0.5, 0.7])))
     ]
-    return ComposedEnergy(parts=tuple(parts), temperature=1.0, candidates=candidates, how=how)
+    return ComposedEnergy(parts=tuple(parts), temperature=1.0, candidates=candidates, combine=how)
 
 
 def by_quadrature(how):
@@ -159,10 +159,10 @@ def by_quadrature(how):
     grid = np.linspace(-1, 1, 20_001)
     actions = jnp.asarray(grid[:, None], jnp.float32)
     parts = np.stack([part.q(jnp.zeros(1), actions) for part in energy(how, 2).parts]).astype(float)
-    q = np.asarray(combine(how, jnp.asarray(parts), 1.0), float)
+    q = np.asarray(combined(how, jnp.asarray(parts), 1.0), float)
     value = lambda q: np.log(np.trapezoid(np.exp(q), grid))  # noqa: E731
     density = np.exp(q - value(q))
-    gap = float(combine(how, jnp.array([value(p) for p in parts]), 1.0)) - value(q)
+    gap = float(combined(how, jnp.array([value(p) for p in parts]), 1.0)) - value(q)
     return grid, density, gap
 
 

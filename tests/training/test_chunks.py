@@ -31,7 +31,7 @@ def owed(options, hundredths, step):
 @given(asked())
 def test_the_steps_asked_for_are_taken_and_less_than_one_round_more(case):
     options, _ = case
-    total = sum(chunk.times * options.envs for chunk in chunks(options))
+    total = sum(chunk.steps_per_env * options.envs for chunk in chunks(options))
     assert options.steps <= total < options.steps + options.envs
 
 
@@ -39,7 +39,7 @@ def test_the_steps_asked_for_are_taken_and_less_than_one_round_more(case):
 def test_updates_are_the_ratio_times_the_steps_after_the_random_ones(case):
     options, hundredths = case
     parts = list(chunks(options))
-    steps = sum(chunk.times * options.envs for chunk in parts)
+    steps = sum(chunk.steps_per_env * options.envs for chunk in parts)
     assert sum(chunk.updates for chunk in parts) == owed(options, hundredths, steps)
 
 
@@ -47,8 +47,8 @@ def test_updates_are_the_ratio_times_the_steps_after_the_random_ones(case):
 def test_updates_of_a_chunk_are_owed_to_the_rows_before_it(case):
     options, hundredths = case
     for chunk in chunks(options):
-        assert chunk.update + chunk.updates == owed(options, hundredths, chunk.step)
-        assert chunk.updates == 0 or chunk.step > 0
+        assert chunk.first_update + chunk.updates == owed(options, hundredths, chunk.first_step)
+        assert chunk.updates == 0 or chunk.first_step > 0
 
 
 @given(asked())
@@ -57,19 +57,19 @@ def test_chunks_follow_on_each_other(case):
     step = update = 0
     parts = list(chunks(options))
     for index, chunk in enumerate(parts):
-        assert (chunk.index, chunk.step, chunk.update) == (index, step, update)
-        assert 0 < chunk.times <= options.chunk or chunk is parts[-1]
-        step, update = step + chunk.times * options.envs, update + chunk.updates
-    assert parts[-1].times == 0
+        assert (chunk.index, chunk.first_step, chunk.first_update) == (index, step, update)
+        assert 0 < chunk.steps_per_env <= options.chunk or chunk is parts[-1]
+        step, update = step + chunk.steps_per_env * options.envs, update + chunk.updates
+    assert parts[-1].steps_per_env == 0
 
 
 @given(asked())
 def test_steps_are_random_until_learning_starts_and_never_after(case):
     options, _ = case
     for chunk in chunks(options):
-        assert chunk.random == (chunk.step < options.learning_starts and chunk.times > 0)
-        if chunk.random:
-            assert chunk.step + chunk.times * options.envs < options.learning_starts + options.envs
+        assert chunk.random_actions == (chunk.first_step < options.learning_starts and chunk.steps_per_env > 0)
+        if chunk.random_actions:
+            assert chunk.first_step + chunk.steps_per_env * options.envs < options.learning_starts + options.envs
 
 
 @given(asked())

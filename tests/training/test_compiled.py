@@ -8,7 +8,7 @@ from entrax.agents import ppo
 from entrax.policies.controller import Scaling, to_bounds
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from entrax.training.actor import Actor
-from entrax.training.compiled import Compiled, taken_apart
+from entrax.training.compiled import CompiledFunction, taken_apart
 
 
 def test_other_leaves_pass_and_one_program_serves_all_values():
@@ -18,7 +18,7 @@ def test_other_leaves_pass_and_one_program_serves_all_values():
         traced.append(name)
         return {"x": tree["x"] * tree["function"](2.0), "function": tree["function"], "name": name}
 
-    compiled = Compiled(scaled)
+    compiled = CompiledFunction(scaled)
     for x in (1.0, 3.0):
         found = compiled({"x": np.full(2, x, np.float32), "function": abs, "none": None}, "double")
         np.testing.assert_array_equal(found["x"], 2 * np.full(2, x))
@@ -28,7 +28,7 @@ def test_other_leaves_pass_and_one_program_serves_all_values():
 
 
 def test_a_call_does_not_wait_for_its_result():
-    @Compiled
+    @CompiledFunction
     def long(x, times):
         return jax.lax.fori_loop(0, times, lambda _, x: jnp.tanh(x @ x), x)
 

@@ -143,11 +143,11 @@ def test_the_estimated_bound_is_the_expectation():
 
     spec = spec_of(Chain())
     choices = Choices(nvec=(2,), sizes=(2,))
-    policy = ComposedChoices(parts=tuple(map(part, tables)), temperature=0.5, choices=choices, how="mean")
+    policy = ComposedChoices(parts=tuple(map(part, tables)), temperature=0.5, choices=choices, combine="mean")
     composed = Composed(
         controller=Controller(policy=policy, scaling=identity_scaling(spec), spec=spec),
         source=EnvSource(id="Chain", kwargs={}, factory=Chain),
-        how="mean",
+        combine="mean",
         temperature=0.5,
         discount=GAMMA,
         no_bound=None,

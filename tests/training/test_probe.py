@@ -54,7 +54,7 @@ def collected(end, clock):
             return action, action
 
         collector.step(act)
-    assert collector.ended == [(float(LENGTH), LENGTH)] * (4 * ENVS)
+    assert collector.pop_ended() == [(float(LENGTH), LENGTH)] * (4 * ENVS)
     return replay
 
 

@@ -45,11 +45,11 @@ def command(runs: tuple[str, ...], **given: Any) -> None:
     composed = compose(runs, given["env"], env_args=parse_env_args(given["env_args"]), **settings)
     evaluation, bound = composed.evaluate(given["episodes"], seed=given["seed"], workers=given["workers"])
     if given["as_json"]:
-        record = {"runs": list(runs), "combine": composed.how, "temperature": composed.temperature}
+        record = {"runs": list(runs), "combine": composed.combine, "temperature": composed.temperature}
         numbers = None if bound is None else {k: None if math.isnan(v) else v for k, v in asdict(bound).items()}
         print_json(record | evaluation.to_json() | {"bound": numbers, "no_bound": composed.no_bound})
         return
-    show(f"{composed.how} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
+    show(f"{composed.combine} of {len(runs)} runs at temperature {composed.temperature:.4g}, without learning")
     count = len(evaluation.returns)
     show(f"return {evaluation.mean:.2f} ± {evaluation.std:.2f} over {count} episodes of sampled actions")
     show(f"bound   none: {composed.no_bound}" if bound is None else bound_text(bound))

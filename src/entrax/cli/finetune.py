@@ -16,7 +16,7 @@ from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.training.finetune import TEMPERATURE_STARTS
 from entrax.training.from_record import agent_again
-from entrax.training.initial_state import lines
+from entrax.training.initial_state import describe
 from entrax.training.options import TrainingOptions
 from entrax.training.request import Request, Session, SourceRequest
 from entrax.training.train import train as run_request
@@ -66,7 +66,7 @@ def tune(given: dict[str, Any], start_time: float) -> None:
         raise UsageError("--steps is missing: how many steps to fine-tune for.")
 
     def loggers(directory: RunDirectory) -> list[Any]:
-        return start_display(display, directory, lines(directory), given)
+        return start_display(display, directory, describe(directory), given)
 
     with make_display(f"{given['source']} · fine-tuned", settings["steps"]) as display:
         source = SourceRequest(

@@ -54,7 +54,7 @@ def build(arguments: Sequence[str]) -> click.Command:
 
 def train(given: dict[str, Any], start_time: float) -> None:
     """Train a policy, evaluate it, write its report, and print where everything is."""
-    from entrax.training.initial_state import lines
+    from entrax.training.initial_state import describe
     from entrax.training.request import Request, Session
     from entrax.training.train import train as run_request
 
@@ -66,7 +66,7 @@ def train(given: dict[str, Any], start_time: float) -> None:
     def loggers(directory: RunDirectory) -> list[Any]:
         chosen = f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)"
         sentences = [chosen] if given["agent"] is None else []
-        return start_display(display, directory, [*sentences, *lines(directory)], given)
+        return start_display(display, directory, [*sentences, *describe(directory)], given)
 
     with make_display(title, steps) as display:
         request = Request(

@@ -74,7 +74,7 @@ def recorded_source(
     return replace(source, kwargs={name: given.get(name, kwargs.get(name)) for name in record["kwargs"]} | given)
 
 
-def check_same(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
+def check_same_environment(record: Mapping[str, Any], source: EnvSource, run: str) -> None:
     """Raise UsageError if `source` differs from the environment in `record`.
 
     Files and modules may have moved.

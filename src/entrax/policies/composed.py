@@ -40,11 +40,11 @@ SMALLEST_SPREAD = 0.05  # of the proposal's Gaussians, in u = arctanh(a)
 UNIFORM_SHARE = 0.25  # of the proposal, so that no weight is without bound
 
 
-def combine(how: str, values: Float[Array, "part *shape"], temperature: ScalarLike) -> Float[Array, "*shape"]:
+def combined(combine: str, values: Float[Array, "part *shape"], temperature: ScalarLike) -> Float[Array, "*shape"]:
     """Q of Q_i, or V of V_i, by "mean", "sum" or "or"."""
-    if how == "mean":
+    if combine == "mean":
         return jnp.mean(values, axis=0)
-    if how == "sum":
+    if combine == "sum":
         return jnp.sum(values, axis=0)
     return jnp.asarray(temperature * (jax.nn.logsumexp(values / temperature, axis=0) - math.log(len(values))))
 
@@ -70,19 +70,19 @@ class ComposedChoices(Memoryless):
     parts: tuple[TablePart, ...]
     temperature: ScalarLike
     choices: Choices = eqx.field(static=True)
-    how: str = eqx.field(static=True)
+    combine: str = eqx.field(static=True)
 
     def __call__(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
         return self.choices.policy(self.q(obs), self.temperature)
 
     def q(self, obs: Float[Array, " obs"]) -> Float[Array, "choice option"]:
         """Q(s, ·)."""
-        return combine(self.how, jnp.stack([part(obs) for part in self.parts]), self.temperature)
+        return combined(self.combine, jnp.stack([part(obs) for part in self.parts]), self.temperature)
 
     def gap(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
         """g(s), exactly; `key` is not used."""
         values = jnp.stack([self.choices.soft_max(part(obs), self.temperature) for part in self.parts])
-        return combine(self.how, values, self.temperature) - self.choices.soft_max(self.q(obs), self.temperature)
+        return combined(self.combine, values, self.temperature) - self.choices.soft_max(self.q(obs), self.temperature)
 
     def entropy(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
         """H(π(·|s)) in nats, exactly; `key` is not used."""
@@ -128,7 +128,7 @@ class ComposedEnergy(Memoryless):
     parts: tuple[EnergyPart, ...]
     temperature: ScalarLike
     candidates: int = eqx.field(static=True)
-    how: str = eqx.field(static=True)
+    combine: str = eqx.field(static=True)
 
     def propose(
         self, obs: Float[Array, " obs"], key: PRNGKeyArray
@@ -162,14 +162,14 @@ class ComposedEnergy(Memoryless):
         """Candidates with Q_i and Q of each, and the log density they were drawn with."""
         actions, log_density = self.propose(obs, key)
         parts = jnp.stack([part.q(obs, actions) for part in self.parts])
-        return actions, parts, combine(self.how, parts, self.temperature), log_density
+        return actions, parts, combined(self.combine, parts, self.temperature), log_density
 
     def gap(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
         """An estimate of g(s); all soft values are of the same candidates, whose errors partly cancel."""
         _, parts, q, log_density = self.weigh(obs, key)
 
         values = jax.vmap(self._soft_max, (0, None))(parts, log_density)
-        return combine(self.how, values, self.temperature) - self._soft_max(q, log_density)
+        return combined(self.combine, values, self.temperature) - self._soft_max(q, log_density)
 
     def entropy(self, obs: Float[Array, " obs"], key: PRNGKeyArray) -> Scalar:
         """An estimate of H(π(·|s)) = (V - E_π Q)/α of actions in the unit box, in nats."""

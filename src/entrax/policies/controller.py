@@ -161,7 +161,7 @@ def act_in_episodes(controller: Controller, *, sample: bool, seed: int) -> Act:
     return act
 
 
-class Compiled:
+class CompiledController:
     """A controller for rows of flat observations, quick to call: its arrays are on one device, and in a plain list."""
 
     def __init__(self, controller: Controller, device: jax.Device):

@@ -14,7 +14,7 @@ from entrax.policies.base import Policy
 from entrax.policies.controller import Scaling, act, initial_carries, restarted, to_bounds
 from entrax.runs.pytree import ROOT, nested, subtree, unflatten
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
-from entrax.training.compiled import Compiled, Kind, taken_apart
+from entrax.training.compiled import CompiledFunction, Kind, taken_apart
 
 IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 """For XLA: one operation after the other. Those of acting are too small to be worth a thread each."""
@@ -106,7 +106,7 @@ class Actor:
         return unit, to_bounds(self.action, unit), carry, after
 
 
-@Compiled
+@CompiledFunction
 def _carry_after(policy: Policy, scaling: Scaling, progress: Progress, recent: Transition) -> PyTree:
     """The carry after greedy actions in the steps `recent`, from the initial one."""
     ended = recent.terminated | recent.truncated

@@ -9,20 +9,20 @@ from entrax.training.options import TrainingOptions
 
 @dataclass(frozen=True)
 class Chunk:
-    """`times` steps of every environment are collected while `updates` updates are made.
+    """`steps_per_env` steps of every environment are collected while `updates` updates are made.
 
     The updates draw from the rows of earlier chunks; the actions are those of the policy after the updates of earlier
-    chunks. Neither waits for the other, and the policy that acts lags by one chunk. `step` and `update` count what was
-    done before the chunk. `cut` marks the chunk that reaches the end of the run.
+    chunks. Neither waits for the other, and the policy that acts lags by one chunk. `first_step` and `first_update`
+    count what was done before the chunk.
     """
 
     index: int
-    step: int
-    times: int
-    update: int
+    first_step: int
+    steps_per_env: int
+    first_update: int
     updates: int
-    random: bool
-    cut: bool
+    random_actions: bool
+    reaches_end: bool
 
 
 def updates_due(options: TrainingOptions, step: int) -> int:
@@ -33,7 +33,7 @@ def updates_due(options: TrainingOptions, step: int) -> int:
 def chunks(options: TrainingOptions) -> Iterator[Chunk]:
     """The chunks of a run in order; the last one only learns, from the rows of the one before.
 
-    A longer run has the same chunks, and the same rows of metrics, up to the one that is marked `cut`.
+    A longer run has the same chunks, and the same rows of metrics, up to the one that `reaches_end`.
     """
     starts = options.learning_starts or 0
     step = update = index = 0
@@ -41,11 +41,26 @@ def chunks(options: TrainingOptions) -> Iterator[Chunk]:
         random = step < starts
         until = min(starts, options.steps) if random else options.steps
         times = min(options.chunk, -(-(until - step) // options.envs))
-        updates, cut = updates_due(options, step) - update, step + times * options.envs >= options.steps
-        yield Chunk(index=index, step=step, times=times, update=update, updates=updates, random=random, cut=cut)
-        step, update, index = step + times * options.envs, update + updates, index + 1
-    last = updates_due(options, step) - update
-    yield Chunk(index=index, step=step, times=0, update=update, updates=last, random=False, cut=False)
+        end, updates = step + times * options.envs, updates_due(options, step) - update
+        yield Chunk(
+            index=index,
+            first_step=step,
+            steps_per_env=times,
+            first_update=update,
+            updates=updates,
+            random_actions=random,
+            reaches_end=end >= options.steps,
+        )
+        step, update, index = end, update + updates, index + 1
+    yield Chunk(
+        index=index,
+        first_step=step,
+        steps_per_env=0,
+        first_update=update,
+        updates=updates_due(options, step) - update,
+        random_actions=False,
+        reaches_end=False,
+    )
 
 
 def crossed(interval: int, before: int, after: int) -> bool:
@@ -55,5 +70,5 @@ def crossed(interval: int, before: int, after: int) -> bool:
 
 def evaluates_after(options: TrainingOptions, chunk: Chunk) -> bool:
     """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
-    after = chunk.step + chunk.times * options.envs
-    return after < options.steps and crossed(options.eval_every or 0, chunk.step, after)
+    after = chunk.first_step + chunk.steps_per_env * options.envs
+    return after < options.steps and crossed(options.eval_every or 0, chunk.first_step, after)

@@ -37,7 +37,7 @@ class Collector:
         self.returns = np.zeros(pool.count)
         self.lengths = np.zeros(pool.count, np.int64)
         self.ended: list[tuple[float, int]] = []
-        """(return, length) of the episodes that ended since the list was last emptied, in step order."""
+        """(return, length) of the episodes that ended since `pop_ended`, in step order."""
         self.obs = np.zeros((pool.count, pool.spec.obs_size), pool.spec.obs_dtype)
         self.actions: list[list[np.ndarray]] = [[] for _ in range(pool.count)]
         """The actions of every environment's episode so far, in its own bounds."""
@@ -48,7 +48,7 @@ class Collector:
         """Start the first episodes."""
         self._begin(range(self.pool.count))
 
-    def leave(self) -> None:
+    def truncate_episodes(self) -> None:
         """Truncate the episodes under way, so that an evaluation can use the environments; `start` starts the next."""
         for i in np.flatnonzero(self.lengths):
             self.replay.cut(int(i))
@@ -86,6 +86,11 @@ class Collector:
             self.episode[i] += 1
         if len(ended):
             self._begin(map(int, ended))
+
+    def pop_ended(self) -> list[tuple[float, int]]:
+        """Return (return, length) of the episodes that ended since the last call, in step order."""
+        ended, self.ended = self.ended, []
+        return ended
 
     def save(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a checkpoint holds: a tree of arrays, and JSON data."""

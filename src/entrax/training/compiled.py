@@ -30,7 +30,7 @@ def taken_apart(tree: Any) -> tuple[Kind, list[Any]]:
     return Kind(structure, others), [leaf for leaf in leaves if _is_array(leaf)]
 
 
-class Compiled:
+class CompiledFunction:
     """`function` by `jax.jit`, for any pytrees whose leaves are arrays or hashable; a call returns at once.
 
     `equinox.filter_jit` takes such trees too, but comes back only when the results are there.

@@ -54,7 +54,7 @@ class Composed:
 
     controller: Controller
     source: EnvSource
-    how: str
+    combine: str
     temperature: float
     discount: float
     no_bound: str | None
@@ -110,12 +110,14 @@ class Composed:
         """The policy's entropy in every state, in nats; where actions are continuous, in the unit box."""
         return self._of_states(_entropies, obs)
 
-    def _of_states(self, tell: Callable[..., Any], obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
-        """In blocks of one shape, so that one program serves all."""
+    def _of_states(
+        self, function: Callable[..., Any], obs: Float[np.ndarray, "state obs"]
+    ) -> Float[np.ndarray, " state"]:
+        """Compute in blocks of one shape, so that one program serves all."""
         policy, keys = self.controller.policy, jr.split(jr.key(0), BLOCK)
         padded = np.resize(obs, (-(-len(obs) // BLOCK) * BLOCK, obs.shape[1]))
-        found = [np.asarray(tell(policy, padded[i : i + BLOCK], keys)) for i in range(0, len(padded), BLOCK)]
-        return np.concatenate(found)[: len(obs)].astype(float)
+        blocks = [np.asarray(function(policy, padded[i : i + BLOCK], keys)) for i in range(0, len(padded), BLOCK)]
+        return np.concatenate(blocks)[: len(obs)].astype(float)
 
 
 @eqx.filter_jit
@@ -158,29 +160,29 @@ def compose(
     if len(paths) < 2 or candidates < 2:
         raise UsageError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
     set_up(None, None)
-    runs = [load_source_checkpoint(path, checkpoint, None) for path in paths]
+    sources = [load_source_checkpoint(path, checkpoint, None) for path in paths]
     spec = spec_of_environment(env, env_args or {})
-    for run in runs:
-        if optional(run.agent, "soft_q") is None:
-            name, able = run.run.config["agent"], ", ".join(agents_with("soft_q"))
-            raise UsageError(f"{run.run.path} is of {name}; runs of {able} can be composed.")
-        if run.spec.image is not None:
-            raise UsageError(f"{run.run.path} observes images: runs of vectors can be composed.")
-        if run.run.config["training"].get("normalise_rewards"):
-            raise UsageError(f"{run.run.path} scaled its rewards: its values are in units of its own.")
-        if "prior" in run.run.config:
-            raise UsageError(f"{run.run.path} has a prior: its values are relative to that, and cannot be composed.")
-        if not run.whole:
-            raise UsageError(f"{run.name} holds a policy only: a composition needs the critics as well.")
-        check_spaces(run.spec, spec, str(run.run.path))
-    alpha, common = _temperature(runs, temperature)
-    discounts = sorted({float(run.config.discount) for run in runs})
-    policy = _policy(runs, combine, alpha, candidates)
-    limits = [run.run.config["training"].get("step_timeout") for run in runs]
+    for source in sources:
+        if optional(source.agent, "soft_q") is None:
+            name, able = source.run.config["agent"], ", ".join(agents_with("soft_q"))
+            raise UsageError(f"{source.run.path} is of {name}; runs of {able} can be composed.")
+        if source.spec.image is not None:
+            raise UsageError(f"{source.run.path} observes images: runs of vectors can be composed.")
+        if source.run.config["training"].get("normalise_rewards"):
+            raise UsageError(f"{source.run.path} scaled its rewards: its values are in units of its own.")
+        if "prior" in source.run.config:
+            raise UsageError(f"{source.run.path} has a prior: its values are relative to that, and cannot be composed.")
+        if not source.whole:
+            raise UsageError(f"{source.name} holds a policy only: a composition needs the critics as well.")
+        check_spaces(source.spec, spec, str(source.run.path))
+    alpha, common = _temperature(sources, temperature)
+    discounts = sorted({float(source.config.discount) for source in sources})
+    policy = _policy(sources, combine, alpha, candidates)
+    limits = [source.run.config["training"].get("step_timeout") for source in sources]
     return Composed(
         controller=Controller(policy=policy, scaling=identity_scaling(spec), spec=spec),
         source=as_source(env, env_args or {}),
-        how=combine,
+        combine=combine,
         temperature=alpha,
         discount=discounts[-1],
         no_bound=_no_bound(combine, isinstance(policy, ComposedEnergy), common, discounts),
@@ -188,27 +190,27 @@ def compose(
     )
 
 
-def _temperature(runs: Sequence[SourceCheckpoint], given: float | None) -> tuple[float, bool]:
+def _temperature(sources: Sequence[SourceCheckpoint], given: float | None) -> tuple[float, bool]:
     """The temperature to compose at, and whether all runs had it."""
-    alphas = [run.temperature for run in runs]
-    for run, alpha in zip(runs, alphas, strict=True):
+    alphas = [source.temperature for source in sources]
+    for source, alpha in zip(sources, alphas, strict=True):
         if alpha is None or alpha <= 0:
-            raise UsageError(f"{run.run.path} has temperature {alpha}: only soft Q-functions can be composed.")
-    there = [alpha for alpha in alphas if alpha is not None]
-    together = max(there) <= min(there) * (1 + 1e-3)
-    if given is None and not together:
-        found = ", ".join(f"{alpha:.4g}" for alpha in there)
-        raise UsageError(f"The runs have the temperatures {found}: choose one for the composition by `temperature`.")
+            raise UsageError(f"{source.run.path} has temperature {alpha}: only soft Q-functions can be composed.")
+    known = [alpha for alpha in alphas if alpha is not None]
+    same = max(known) <= min(known) * (1 + 1e-3)
+    if given is None and not same:
+        names = ", ".join(f"{alpha:.4g}" for alpha in known)
+        raise UsageError(f"The runs have the temperatures {names}: choose one for the composition by `temperature`.")
     if given is not None and not given > 0:
         raise UsageError(f"`temperature` must be positive, not {given}.")
-    alpha = there[0] if given is None else given
-    return alpha, together and abs(alpha - there[0]) <= 1e-3 * alpha
+    alpha = known[0] if given is None else given
+    return alpha, same and abs(alpha - known[0]) <= 1e-3 * alpha
 
 
-def _no_bound(how: str, densities: bool, common: bool, discounts: Sequence[float]) -> str | None:
-    if how == "or":
+def _no_bound(combine: str, densities: bool, common: bool, discounts: Sequence[float]) -> str | None:
+    if combine == "or":
         return "'or' has none"
-    if how == "sum" and densities:
+    if combine == "sum" and densities:
         return "a product of densities may integrate to more than 1"
     if not common:
         return "it needs runs of the temperature that they are composed at"
@@ -216,24 +218,24 @@ def _no_bound(how: str, densities: bool, common: bool, discounts: Sequence[float
 
 
 def _policy(
-    runs: Sequence[SourceCheckpoint], how: str, alpha: float, candidates: int
+    sources: Sequence[SourceCheckpoint], combine: str, alpha: float, candidates: int
 ) -> ComposedChoices | ComposedEnergy:
-    parts: list[SoftQ] = [run.agent.soft_q(run.config, run.state, _scaling(run)) for run in runs]
+    parts: list[SoftQ] = [source.agent.soft_q(source.config, source.state, _scaling(source)) for source in sources]
     energies = tuple(part for part in parts if isinstance(part, EnergyPart))
     tables = tuple(part for part in parts if isinstance(part, TablePart))
     if tables and energies:
         raise UsageError("Soft Q-functions of discrete and of continuous actions cannot be composed.")
     if energies:
-        return ComposedEnergy(parts=energies, temperature=alpha, candidates=candidates, how=how)
+        return ComposedEnergy(parts=energies, temperature=alpha, candidates=candidates, combine=combine)
     choices = tables[0].choices
     if any(table.choices != choices for table in tables):
         raise UsageError("The runs choose among their actions in different ways: train them with one `joint_limit`.")
-    if how == "or" and len(choices.sizes) > 1:
+    if combine == "or" and len(choices.sizes) > 1:
         raise UsageError("'or' needs one choice among all actions: train with a greater `joint_limit`.")
-    return ComposedChoices(parts=tables, temperature=alpha, choices=choices, how=how)
+    return ComposedChoices(parts=tables, temperature=alpha, choices=choices, combine=combine)
 
 
-def _scaling(run: SourceCheckpoint) -> Scaling:
-    normaliser = Normaliser(run.spec.scaled_size, run.run.config["training"]["normalise_obs"])
-    normaliser.restore(subtree("normaliser", run.arrays))
+def _scaling(source: SourceCheckpoint) -> Scaling:
+    normaliser = Normaliser(source.spec.scaled_size, source.run.config["training"]["normalise_obs"])
+    normaliser.restore(subtree("normaliser", source.arrays))
     return normaliser.scaling()

@@ -30,15 +30,15 @@ class Dataset:
 def read_data(source: str | Path, checkpoint: str = "latest") -> Dataset:
     """Read the replay of the run in directory `source`, or the Minari data set of that id."""
     if Path(source).is_dir():
-        old = load_source_checkpoint(source, checkpoint, None)
-        spec, steps, record = old.spec, _in_rows(stored(old)._replace(carry=None)), recorded(old)
+        run = load_source_checkpoint(source, checkpoint, None)
+        spec, steps, record = run.spec, _in_rows(stored(run)._replace(carry=None)), recorded(run)
         if isinstance(spec.action, Continuous):  # a Gaussian's draws go beyond, and the environment clipped them
             steps = steps._replace(action=np.clip(steps.action, -1.0, 1.0))
     else:
-        found = _minari(str(source))
-        spec = _spec(found)
-        steps = _episodes(found, spec.action)
-        made_in = found.spec.env_spec
+        dataset = _minari(str(source))
+        spec = _spec(dataset)
+        steps = _episodes(dataset, spec.action)
+        made_in = dataset.spec.env_spec
         record = {"path": str(source), "environment": None if made_in is None else made_in.id}
     if not len(steps.reward):
         raise UsageError(f"{source} holds no transition.")
@@ -116,22 +116,22 @@ def _minari(name: str) -> Any:
         ) from error
 
 
-def _spec(found: Any) -> Spec:
+def _spec(dataset: Any) -> Spec:
     env: gymnasium.Env = gymnasium.Env()
-    env.observation_space, env.action_space = found.observation_space, found.action_space
+    env.observation_space, env.action_space = dataset.observation_space, dataset.action_space
     return spec_of(env)
 
 
-def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Transition:
+def _episodes(dataset: Any, action: Continuous | Discrete | MultiDiscrete) -> Transition:
     """Return the transitions of a Minari data set, one episode after another."""
-    flat = flattener(found.observation_space)
+    flat = flattener(dataset.observation_space)
     parts = []
-    for episode in found.iterate_episodes():
+    for episode in dataset.iterate_episodes():
         count = len(episode.rewards)
         try:
             obs = np.stack([flat(_at(episode.observations, t)) for t in range(count + 1)])
         except ValueError as error:
-            raise UsageError(f"The Minari data set {found.spec.dataset_id} has {error}.") from error
+            raise UsageError(f"The Minari data set {dataset.spec.dataset_id} has {error}.") from error
         truncated = np.array(episode.truncations, bool)
         truncated[-1] |= not episode.terminations[-1]
         parts.append(
@@ -145,7 +145,7 @@ def _episodes(found: Any, action: Continuous | Discrete | MultiDiscrete) -> Tran
             )
         )
     if not parts:
-        raise UsageError(f"The Minari data set {found.spec.dataset_id} holds no episode.")
+        raise UsageError(f"The Minari data set {dataset.spec.dataset_id} holds no episode.")
     return jax.tree.map(lambda *part: np.concatenate(part), *parts)
 
 

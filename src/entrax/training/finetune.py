@@ -40,7 +40,7 @@ class SourceSettings:
     """
 
     checkpoint: SourceCheckpoint
-    asked: SourceRequest
+    source_request: SourceRequest
     request: Request
     temperature: dict[str, Any]
     prior: Reference | None
@@ -48,7 +48,7 @@ class SourceSettings:
     @property
     def stored(self) -> int:
         """Transitions that are carried over."""
-        if not self.asked.keep_replay or "replay" not in self.checkpoint.meta:
+        if not self.source_request.keep_replay or "replay" not in self.checkpoint.meta:
             return 0
         record = self.checkpoint.meta["replay"]
         return (record["rows"] - record["window"]) * int(self.checkpoint.run.config["training"]["envs"])
@@ -59,17 +59,17 @@ def settings_from_source(request: Request, existing: RunDirectory | None) -> Sou
 
     Raises EntraxError when there is none, its spaces differ, or a setting contradicts what is carried over.
     """
-    asked = request.source
-    assert asked is not None
+    source_request = request.source
+    assert source_request is not None
     settings, env = dict(request.settings), request.env
-    source = load_source_checkpoint(asked.path, asked.checkpoint, request.agent)
+    source = load_source_checkpoint(source_request.path, source_request.checkpoint, request.agent)
     if existing is not None:
-        check_same(existing, recorded(source), asked)
+        check_same_source(existing, recorded(source), source_request)
         settings.setdefault("learning_starts", existing.config["training"]["learning_starts"])
     if env is None:
         env = own_environment(source.run, request.env_args)
-    check_spaces(source.spec, spec_of_environment(env, request.env_args or {}), str(asked.path))
-    chosen, temperature = temperature_settings(source, asked.temperature_start, settings)
+    check_spaces(source.spec, spec_of_environment(env, request.env_args or {}), str(source_request.path))
+    chosen, temperature = temperature_settings(source, source_request.temperature_start, settings)
     prior = kept_prior(source) if request.prior is None else read_prior(request.prior)
     if prior is not None:
         check_scaling(prior, source)
@@ -78,11 +78,13 @@ def settings_from_source(request: Request, existing: RunDirectory | None) -> Sou
         request,
         env=env,
         agent=agent_again(source.run, request.agent),
-        settings=inherited(source, settings | chosen, settings["steps"], asked.keep_replay),
+        settings=inherited(source, settings | chosen, settings["steps"], source_request.keep_replay),
         preset=config["preset"],
         seed=config["seed"] if request.seed is None else request.seed,
     )
-    return SourceSettings(source, asked, request, temperature, prior)
+    return SourceSettings(
+        checkpoint=source, source_request=source_request, request=request, temperature=temperature, prior=prior
+    )
 
 
 def own_environment(run: RunDirectory, env_args: Mapping[str, Any] | None) -> EnvSource:
@@ -94,14 +96,14 @@ def own_environment(run: RunDirectory, env_args: Mapping[str, Any] | None) -> En
         raise UsageError(f"{error} With `env`, give all its arguments again: {had}." if had else str(error)) from error
 
 
-def check_same(existing: RunDirectory, record: Mapping[str, Any], asked: SourceRequest) -> None:
+def check_same_source(existing: RunDirectory, record: Mapping[str, Any], source_request: SourceRequest) -> None:
     """Raise EntraxError when an existing run does not start from the same checkpoint in the same way."""
     origin = existing.config.get("ancestor")
     if (
         origin is None
         or origin["sha256"] != record["sha256"]
-        or origin["temperature"]["start"] != asked.temperature_start
-        or ("opt_state" in origin["carried"]) != asked.keep_optimiser
+        or origin["temperature"]["start"] != source_request.temperature_start
+        or ("opt_state" in origin["carried"]) != source_request.keep_optimiser
     ):
         what = "a run from scratch" if origin is None else f"one from {origin['checkpoint']} of {origin['path']}"
         raise UsageError(f"{existing.path} holds another run, {what}; choose another `run`.")

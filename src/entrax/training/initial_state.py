@@ -118,7 +118,8 @@ def from_source_checkpoint(
     with damage_of(f"{source.name} of {source.run.path}"):
         arrays, fate = _carried_over(source, task, paths, request.keep_optimiser, prior)
     if temperature["anneal"] is not None:
-        temperature["anneal"]["in_state"] = optional(task.agent, "with_temperature") is not None
+        in_state = optional(task.agent, "with_temperature") is not None
+        temperature = temperature | {"anneal": temperature["anneal"] | {"in_state": in_state}}
     rows = kept_rows(source) if request.keep_replay else {}
     arrays |= {f"replay/{name}": values for name, values in rows.items()}
     record = recorded(source) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
@@ -138,7 +139,7 @@ def create(path: Path, config: Mapping[str, Any], origin: Origin) -> RunDirector
     shutil.rmtree(aside, ignore_errors=True)
     made = RunDirectory.create(aside, {**config, origin.group: record})
     kind = {"ancestor": "finetuned", "start": "begun"}[origin.group]
-    made.append_event({"kind": kind, "step": 0, "message": " ".join(lines(made))})
+    made.append_event({"kind": kind, "step": 0, "message": " ".join(describe(made))})
     try:
         write_bytes(aside / FILE, data)
         sync_directory(aside)
@@ -207,8 +208,8 @@ class InitialState:
         return at_temperature(agent, config, state, alpha)
 
 
-def lines(run: RunDirectory) -> list[str]:
-    """Return sentences about the initial state; none for a run from scratch."""
+def describe(run: RunDirectory) -> list[str]:
+    """Describe the initial state in sentences; none for a run from scratch."""
     prior, data = run.config.get("prior"), run.config.get("data")
     sentences = [] if prior is None else [f"Prior: {prior['checkpoint']} of {prior['path']}."]
     if data is not None:

@@ -15,7 +15,7 @@ from entrax.policies.controller import Scaling
 from entrax.runs.directory import RunDirectory
 from entrax.spec import Progress, Transition
 from entrax.training.chunks import Chunk
-from entrax.training.compiled import Compiled
+from entrax.training.compiled import CompiledFunction
 from entrax.training.devices import put
 from entrax.training.pending import PendingUpdates, UpdateReport
 from entrax.training.task import Task
@@ -30,7 +30,7 @@ def chunk_key(key: PRNGKeyArray, stream: int | Int[Array, ""], chunk: int | Int[
     return jr.fold_in(jr.fold_in(key, stream), chunk)
 
 
-@Compiled
+@CompiledFunction
 def update_many(
     agent: ModuleType,
     config: Any,

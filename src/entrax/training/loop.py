@@ -1,7 +1,7 @@
 """The loop: chunk after chunk, learn, act, report, evaluate and save."""
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,6 @@ from entrax.runs.metrics import MetricsWriter
 from entrax.runs.pytree import flatten
 from entrax.spec import Progress
 from entrax.training.chunks import Chunk, chunks, crossed, evaluates_after
-from entrax.training.cost import Cost
 from entrax.training.devices import Devices, put
 from entrax.training.from_record import command_again
 from entrax.training.initial_state import InitialState
@@ -25,9 +24,17 @@ from entrax.training.request import Hook
 from entrax.training.rollouts import Packed, Rollouts
 from entrax.training.run_state import LastRow, RunState, scales, to_checkpoint, unchecked_arrays
 from entrax.training.selection import evaluate_mode
+from entrax.training.stopwatch import Stopwatch
 from entrax.training.task import Task
 
 ROW_NAMES = {"step", "updates", "episodes", "return", "length", "time", "evaluation"}
+
+
+class LastSave(NamedTuple):
+    """The chunk before which the run was last saved, if it was, and the seconds of training then."""
+
+    chunk: int | None
+    seconds: float
 
 
 class Clock:
@@ -40,7 +47,7 @@ class Clock:
         """Return the seconds of training of this run, those of earlier processes included."""
         return time.perf_counter() - self._zero
 
-    def leave_out(self, seconds: float) -> None:
+    def exclude(self, seconds: float) -> None:
         """Do not count the last `seconds`."""
         self._zero += seconds
 
@@ -64,9 +71,8 @@ class Loop:
         self.learner = Learner(task, run, devices.learner)
         self.state.agent = put(state.agent, devices.learner)
         self.clock = Clock(start_time, state.seconds)
-        self.cost = Cost()
-        self.saved = (state.chunk if state.chunk else -1, state.seconds)
-        """The chunk before which the run was last saved, and the seconds of training then."""
+        self.cost = Stopwatch()
+        self.last_save = LastSave(chunk=state.chunk or None, seconds=state.seconds)
         self._warned: set[str] = set()
 
     def train(self, hook: Hook | None = None) -> None:
@@ -98,10 +104,10 @@ class Loop:
                 self.save("step")
                 where = f"at step {self.state.step}; `{command_again('resume', self.run)}` continues the run."
                 raise Interrupted(interrupts.requested, f"Interrupted and saved {where}")
-            if chunk.cut and 0 < chunk.index != self.saved[0]:
+            if chunk.reaches_end and 0 < chunk.index != self.last_save.chunk:
                 self.save("step")  # the last point that a longer run has in common with this one
             self._play(chunk)
-            before, last = chunk.step, chunk.times == 0
+            before, last = chunk.first_step, chunk.steps_per_env == 0
             unfinished, stopped = self.state.step < options.steps, False
             if last or (crossed(options.log_every or 0, before, self.state.step) and unfinished):
                 stopped |= self._report(self._row(), hook)
@@ -133,13 +139,16 @@ class Loop:
             self.rollouts.collect(chunk, packed, lambda: self._check_before_acting(chunk))
         finally:
             self.note_inexact()
-        if chunk.times and not on_policy:
-            self._normalise(chunk.times)
-        if chunk.times and state.rewards.enabled and not self.rollouts.offline:
-            steps = self.rollouts.last(chunk.times)
-            state.rewards.advance(steps.reward, steps.terminated | steps.truncated)
+        if chunk.steps_per_env and not on_policy:
+            self._normalise(chunk.steps_per_env)
+        if chunk.steps_per_env and state.reward_scale.enabled and not self.rollouts.offline:
+            steps = self.rollouts.last(chunk.steps_per_env)
+            state.reward_scale.advance(steps.reward, steps.terminated | steps.truncated)
         state.chunk = chunk.index + 1
-        state.step, state.updates = chunk.step + chunk.times * self.task.options.envs, chunk.update + chunk.updates
+        state.step, state.updates = (
+            chunk.first_step + chunk.steps_per_env * self.task.options.envs,
+            chunk.first_update + chunk.updates,
+        )
 
     def _learn(self, chunk: Chunk, progress: Progress) -> None:
         """Hand the chunk's updates to the learner; they run while the caller continues."""
@@ -148,7 +157,7 @@ class Loop:
             return
         state = self.state
         batches = self.rollouts.draw(chunk, self.learner.batches(chunk))
-        scaled = batches._replace(reward=state.rewards(batches.reward))
+        scaled = batches._replace(reward=state.reward_scale(batches.reward))
         scaling = state.normaliser.scaling()
         state.agent, info = self.learner.update(state.agent, chunk, batches, scaled, scaling, progress)
         state.reports.append((chunk.updates, info))
@@ -159,14 +168,14 @@ class Loop:
 
     def _packed(self, chunk: Chunk, progress: Progress) -> Packed | None:
         """Return what the chunk's steps are acted with; None where they are random or not taken at all."""
-        random = chunk.random and self.initial.record is None  # what was learned before is no worse than chance
-        if self.rollouts.offline or random or not chunk.times:
+        random = chunk.random_actions and self.initial.record is None  # what was learned before is no worse than chance
+        if self.rollouts.offline or random or not chunk.steps_per_env:
             return None
         return self.rollouts.pack(self._policy(), self.state.normaliser.scaling(), progress)
 
     def _progress(self, chunk: Chunk) -> Progress:
         horizon = self.task.options.horizon
-        return Progress(step=np.asarray(chunk.step, np.int32), horizon=np.asarray(horizon, np.int32))
+        return Progress(step=np.asarray(chunk.first_step, np.int32), horizon=np.asarray(horizon, np.int32))
 
     def _normalise(self, times: int) -> None:
         """Count the observations of the last `times` steps; the scale of a prior or of a data set stays."""
@@ -232,7 +241,7 @@ class Loop:
         if result.mean > state.best:
             state.best = result.mean
             self.save("best")
-        self.clock.leave_out(time.perf_counter() - paused_at)
+        self.clock.exclude(time.perf_counter() - paused_at)
         times = {"seconds": seconds}
         return {"step": state.step, "updates": state.updates, "evaluation": result.to_json(), "time": times}
 
@@ -267,12 +276,12 @@ class Loop:
                 raise Diverged(f"{name} is not finite at step {state.step}: no checkpoint is written of it.")
         checkpoints.save(run, checkpoints.checkpoint_name(kind, state.step), arrays, meta)
         if kind == "step":
-            self.saved = (state.chunk, state.seconds)
+            self.last_save = LastSave(chunk=state.chunk, seconds=state.seconds)
             self.rollouts.saved(meta)
 
     def _save_is_due(self, before: int) -> bool:
         options = self.task.options
-        late = 0 < options.checkpoint_seconds <= self.clock.seconds() - self.saved[1]
+        late = 0 < options.checkpoint_seconds <= self.clock.seconds() - self.last_save.seconds
         return late or crossed(options.checkpoint_every, before, self.state.step)
 
     def _warn_without_updates(self) -> None:

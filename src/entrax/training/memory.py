@@ -17,7 +17,7 @@ from entrax.spec import Spec
 from entrax.training.options import TrainingOptions
 
 CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux tells how much a container may use: a number of bytes, or "max"."""
+"""Where Linux states how much memory a container may use: a number of bytes, or "max"."""
 
 
 def check_memory(data: Data, spec: Spec, options: TrainingOptions, stored: int = 0) -> None:

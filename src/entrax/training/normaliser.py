@@ -102,6 +102,12 @@ class Normaliser:
         self.clip = float(arrays.get("clip", np.inf)) if self.enabled else np.inf
 
 
+def check_reward_scale(config: Any, enabled: bool) -> None:
+    """Raise EntraxError if rewards are to be scaled but the agent's configuration has no discount."""
+    if enabled and vars(config).get("discount") is None:
+        raise UsageError("`normalise_rewards` requires an agent whose Config has a `discount`; remove it.")
+
+
 class RewardScale:
     """Scales rewards. With `enabled` false they stay as they are and nothing is counted."""
 
@@ -111,11 +117,8 @@ class RewardScale:
 
     @classmethod
     def of(cls, config: Any, envs: int, enabled: bool) -> "RewardScale":
-        """That of an agent's resolved configuration. Raises EntraxError when this has no discount."""
-        discount = vars(config).get("discount")
-        if enabled and discount is None:
-            raise UsageError("`normalise_rewards` requires an agent whose Config has a `discount`; remove it.")
-        return cls(envs, float(discount if enabled else 0.0), enabled)
+        """Return the scale for an agent's resolved configuration."""
+        return cls(envs, float(config.discount) if enabled else 0.0, enabled)
 
     def advance(self, reward: Float[np.ndarray, "time env"], ended: Bool[np.ndarray, "time env"]) -> None:
         """Count the discounted returns after each of some steps."""

@@ -60,7 +60,7 @@ class PendingUpdates:
 
     def _raise(self, pending: Pending, broken: int) -> None:
         batch = {name: values[broken] for name, values in pending.batches.fields().items()}
-        step, update = pending.chunk.step, pending.chunk.update + broken + 1
+        step, update = pending.chunk.first_step, pending.chunk.first_update + broken + 1
         place = checkpoints.save_fault(self.run, f"diverged-{update:09d}", batch)
         names = [name for name, value in pending.learned.info.items() if not np.isfinite(value)]
         what = ", ".join(names) or "a parameter or the optimiser's state"

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Num, PyTree
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
 from entrax.errors import UsageError
-from entrax.policies.controller import Compiled, initial_carries
+from entrax.policies.controller import CompiledController, initial_carries
 from entrax.training.precision import in_32_bits
 
 
@@ -20,7 +20,7 @@ class Player:
     begins. With the same seed a sampled policy draws the actions that `run.evaluate` draws.
     """
 
-    def __init__(self, compiled: Compiled, flattener: Flattener, *, sample: bool, seed: int):
+    def __init__(self, compiled: CompiledController, flattener: Flattener, *, sample: bool, seed: int):
         self._compiled, self._flattener = compiled, flattener
         self._key = jr.key(seed) if sample else None
         self._begun = 0
@@ -48,7 +48,7 @@ class Player:
 
         Raises EntraxError for what does not fit the policy's observations, or is another number of them than before.
         """
-        rows, single = fitting(self._flattener, obs)
+        rows, single = flatten_rows(self._flattener, obs)
         if not len(self._t):
             self._begin(len(rows))
         elif len(rows) != len(self._t):
@@ -65,7 +65,7 @@ class Player:
         self._carry = initial_carries(self._compiled.controller.policy, count)
 
 
-def fitting(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"], bool]:
+def flatten_rows(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"], bool]:
     """The rows of one observation or of a batch, and whether it was one. Raises EntraxError when they do not fit."""
     try:
         return flattener.rows(obs)

@@ -9,7 +9,7 @@ from entrax.environments.check import check_environment
 from entrax.environments.faults import EnvironmentFault
 from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool
-from entrax.environments.recorded import check_same
+from entrax.environments.recorded import check_same_environment
 from entrax.environments.source import EnvSource
 from entrax.errors import EntraxError, UsageError, say, show
 from entrax.programs import release_programs
@@ -49,7 +49,7 @@ def resume(request: ResumeRequest) -> Run:
             show(f"{request.path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
             return load(request.path, "final", agent=request.agent, env=request.env, env_args=request.env_args)
         source = source_of(directory, request.env, request.env_args)
-        check_same(directory.config["environment"], source, str(request.path))
+        check_same_environment(directory.config["environment"], source, str(request.path))
         if request.steps is not None or request.device is not None:
             directory = _changed(directory, request.steps, request.device)
         options = options_of(directory)
@@ -111,8 +111,8 @@ def _task(directory: RunDirectory, agent: str | Any | None, source: EnvSource) -
     return Task(source=checked.source, spec=spec, agent=module, config=resolved, options=options, seed=config["seed"])
 
 
-class _Found(NamedTuple):
-    """The checkpoint to continue from."""
+class _ResumePoint(NamedTuple):
+    """The run as it was at a checkpoint."""
 
     name: str
     meta: dict[str, Any]
@@ -142,7 +142,7 @@ def _restored(
         for name in _resumable(run):
             rollouts = HostRollouts(task, run, pool, devices.actor, initial)
             try:
-                found = _read(task, run, template, rollouts, name, salvage)
+                point = _read(task, run, template, rollouts, name, salvage)
             except EnvironmentFault:
                 raise  # no older checkpoint helps against that, and trying one would cut the log
             except DAMAGED as error:
@@ -151,9 +151,9 @@ def _restored(
                 if not salvage:
                     warnings.append(_warned(f"{failures[-1]} Trying the checkpoint before it."))
                 continue
-            if found is not None:
-                loop = Loop(task, run, found.state, rollouts, initial, devices, writer, start_time)
-                _continue_from(found, loop, warnings)
+            if point is not None:
+                loop = Loop(task, run, point.state, rollouts, initial, devices, writer, start_time)
+                _continue_from(point, loop, warnings)
                 return loop
     if failures:
         raise EntraxError(
@@ -176,7 +176,7 @@ def _resumable(run: RunDirectory) -> Iterator[str]:
 
 def _read(
     task: Task, run: RunDirectory, template: RunState, rollouts: HostRollouts, name: str, salvage: bool
-) -> _Found | None:
+) -> _ResumePoint | None:
     """Return the run as it was at a checkpoint; None at the end of a shorter run, which a longer one does not reach.
 
     Restoring the acting side comes last, since it cuts the log.
@@ -188,12 +188,12 @@ def _read(
         run.check_metrics(meta["metrics"], name)
     state = from_checkpoint(template, arrays, meta)
     rollouts.restore(arrays, meta, salvage)
-    return _Found(name=name, meta=meta, state=state, rollouts=rollouts, salvaged=salvage)
+    return _ResumePoint(name=name, meta=meta, state=state, rollouts=rollouts, salvaged=salvage)
 
 
-def _continue_from(found: _Found, loop: Loop, warnings: list[str]) -> None:
+def _continue_from(point: _ResumePoint, loop: Loop, warnings: list[str]) -> None:
     """Write what is known to hold, and bring metrics and events to where the checkpoint was."""
-    run, name, meta = loop.run, found.name, found.meta
+    run, name, meta = loop.run, point.name, point.meta
     try:
         run.events()
     except EntraxError as error:
@@ -207,14 +207,14 @@ def _continue_from(found: _Found, loop: Loop, warnings: list[str]) -> None:
     except EntraxError as error:
         loop.note_inexact(f"{error} {run.salvage_metrics(meta['step']):,} rows are left.")
     run.append_event({"kind": "resumed", "step": meta["step"], "message": f"Resumed from {name}."})
-    if found.salvaged:
+    if point.salvaged:
         loop.save("step")  # the earlier ones refer to the log and the rows that were damaged
-    checkpoints.drop_others(run, name, earlier=found.salvaged)
+    checkpoints.drop_others(run, name, earlier=point.salvaged)
 
 
 def _on_the_schedule(options: TrainingOptions, meta: dict[str, Any]) -> bool:
     chunk = next((chunk for chunk in chunks(options) if chunk.index == meta["chunk"]), None)
-    return chunk is not None and (chunk.step, chunk.update) == (meta["step"], meta["updates"])
+    return chunk is not None and (chunk.first_step, chunk.first_update) == (meta["step"], meta["updates"])
 
 
 def _warned(message: str) -> str:
@@ -232,7 +232,7 @@ def _write(run: RunDirectory, warnings: list[str]) -> None:
         run.append_event({"kind": "warning", "step": None, "message": message})
 
 
-def same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
+def check_same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
     """Raise EntraxError, naming the first setting, when `config` is not that of the run in the directory."""
     for group in ("environment", "agent", "inner", "agent_config", "preset", "seed"):
         before, now = directory.config.get(group, ""), config.get(group, "")

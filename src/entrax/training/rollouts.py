@@ -25,10 +25,10 @@ from entrax.spec import Progress, Transition
 from entrax.training.actor import Actor
 from entrax.training.chunks import Chunk, evaluates_after
 from entrax.training.collector import Collector
-from entrax.training.cost import Cost
 from entrax.training.devices import put
 from entrax.training.initial_state import InitialState
 from entrax.training.learner import ACT, RANDOM, SAMPLE, chunk_key
+from entrax.training.stopwatch import Stopwatch
 from entrax.training.task import Task
 
 Packed = dict[str, Array]
@@ -46,7 +46,7 @@ class Rollouts(Protocol):
     data: Data
     pool: Pool
     """The environments, for evaluations that share them."""
-    cost: Cost
+    cost: Stopwatch
     """What this process has spent on keeping transitions."""
 
     def begin(self, stored: Iterable[bytes]) -> None:
@@ -140,7 +140,7 @@ class HostRollouts:
         self.log: TransitionLog | None = None
         self.oldest_needed_steps: deque[int] = deque(maxlen=checkpoints.KEEP)
         """The oldest logged step that each of the kept checkpoints needs."""
-        self.cost = Cost()
+        self.cost = Stopwatch()
 
     def begin(self, stored: Iterable[bytes]) -> None:
         """Start the first episodes, and the log with the packed steps of the initial state."""
@@ -163,17 +163,17 @@ class HostRollouts:
             self.actor.hand_over(packed, chunk_key(self.key, ACT, chunk.index), self._recent())
             check()
         carry = self.actor.carry_used if self.data.carry else None
-        for t in range(chunk.times):
+        for t in range(chunk.steps_per_env):
             if packed is None:
                 drawn = random_actions(action, rng, options.envs)
                 self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
             else:
                 self.collector.step(partial(self._act, t), carry)
         if options.shares_envs and evaluates_after(options, chunk):
-            self.collector.leave()  # before the log, which must hold where the episodes end
-        if chunk.times:
+            self.collector.truncate_episodes()  # before the log, which must hold where the episodes end
+        if chunk.steps_per_env:
             with self.cost:
-                self._open_log().append(self.replay.packed(chunk.times))
+                self._open_log().append(self.replay.packed(chunk.steps_per_env))
 
     def return_from_evaluation(self) -> None:
         """Start new episodes in environments that an evaluation has used."""
@@ -201,8 +201,7 @@ class HostRollouts:
 
     def pop_ended(self) -> list[tuple[float, int]]:
         """Return (return, length) of the episodes that ended since the last call, in step order."""
-        ended, self.collector.ended = self.collector.ended, []
-        return ended
+        return self.collector.pop_ended()
 
     def pop_inexact(self) -> list[str]:
         """Return what happened since the last call that would not happen in an uninterrupted, faultless run."""

@@ -18,14 +18,14 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import UsageError, damage_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate
-from entrax.policies.controller import Compiled, Controller, act_in_episodes, initial_carries
+from entrax.policies.controller import CompiledController, Controller, act_in_episodes, initial_carries
 from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree, unflatten
 from entrax.training.devices import set_up
 from entrax.training.from_record import config_of, policy_template, recorded_count, source_of
 from entrax.training.normaliser import Normaliser
-from entrax.training.player import Player, fitting
+from entrax.training.player import Player, flatten_rows
 from entrax.training.precision import in_32_bits
 
 
@@ -116,7 +116,7 @@ class Run:
             )
         if sample and not _is_key(key):
             raise UsageError("A sampled action requires a `key`: run.policy(obs, sample=True, key=jax.random.key(0)).")
-        rows, single = fitting(self._flattener, obs)
+        rows, single = flatten_rows(self._flattener, obs)
         rows, count = _padded(rows), len(rows)
         carry = initial_carries(self.controller.policy, len(rows))
         action, _ = self._compiled(rows, carry, np.zeros(len(rows), np.int32), key=key if sample else None)
@@ -176,8 +176,8 @@ class Run:
         return source_of(self.directory, self.env if env is None else env, self.env_args)
 
     @cached_property
-    def _compiled(self) -> Compiled:
-        return Compiled(self.controller, jax.devices("cpu")[-1])
+    def _compiled(self) -> CompiledController:
+        return CompiledController(self.controller, jax.devices("cpu")[-1])
 
     @cached_property
     def _flattener(self) -> Flattener:

@@ -37,7 +37,7 @@ class RunState:
 
     agent: Any
     normaliser: Normaliser
-    rewards: RewardScale
+    reward_scale: RewardScale
     chunk: int = 0
     step: int = 0
     updates: int = 0
@@ -52,8 +52,8 @@ class RunState:
         """Return the state before the first step."""
         options = task.options
         normaliser = Normaliser(task.spec.scaled_size, options.normalise_obs)
-        rewards = RewardScale.of(task.config, options.envs, options.normalise_rewards)
-        return cls(agent=agent, normaliser=normaliser, rewards=rewards)
+        reward_scale = RewardScale.of(task.config, options.envs, options.normalise_rewards)
+        return cls(agent=agent, normaliser=normaliser, reward_scale=reward_scale)
 
 
 def to_checkpoint(state: RunState) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,7 +78,7 @@ def to_checkpoint(state: RunState) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def scales(state: RunState) -> dict[str, Any]:
     """Return what observations and rewards are scaled by, as arrays."""
-    return state.normaliser.arrays() | {"rewards": state.rewards.arrays()}
+    return state.normaliser.arrays() | {"rewards": state.reward_scale.arrays()}
 
 
 def from_checkpoint(template: RunState, arrays: Arrays, meta: dict[str, Any]) -> RunState:
@@ -109,9 +109,9 @@ def from_checkpoint(template: RunState, arrays: Arrays, meta: dict[str, Any]) ->
 
 def with_scales(template: RunState, arrays: Arrays) -> RunState:
     """Return the state with the normalisers of a checkpoint or of an initial state."""
-    state = replace(template, normaliser=deepcopy(template.normaliser), rewards=deepcopy(template.rewards))
+    state = replace(template, normaliser=deepcopy(template.normaliser), reward_scale=deepcopy(template.reward_scale))
     state.normaliser.restore(arrays)
-    state.rewards.restore(subtree("rewards", arrays))
+    state.reward_scale.restore(subtree("rewards", arrays))
     return state
 
 

@@ -63,7 +63,7 @@ class SourceCheckpoint:
 
     @property
     def temperature(self) -> float | None:
-        """α at the checkpoint; None for an agent without one, or where a policy alone does not tell it."""
+        """α at the checkpoint; None for an agent without one, or if it cannot be known from a policy alone."""
         span = self.run.config.get("ancestor", {}).get("temperature", {}).get("anneal")
         if span is not None:
             return float(Anneal(start=span["start"], end=span["end"], fraction=1.0)(self.progress))

@@ -20,7 +20,7 @@ from entrax.runs.versions import versions
 from entrax.spec import Spec
 from entrax.training.devices import Devices, available_threads, set_up
 from entrax.training.memory import check_memory, check_networks
-from entrax.training.normaliser import RewardScale
+from entrax.training.normaliser import check_reward_scale
 from entrax.training.options import TrainingOptions, checked_types, get_preset
 from entrax.training.request import Request
 
@@ -95,7 +95,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
 def check_resources(task: Task, stored: int) -> None:
     """Raise EntraxError if replay or networks don't fit into memory, or rewards cannot be scaled as asked."""
     check_memory(task.agent.data(task.config), task.spec, task.options, stored)
-    RewardScale.of(task.config, task.options.envs, task.options.normalise_rewards)
+    check_reward_scale(task.config, task.options.normalise_rewards)
     check_networks(task.agent, task.config, task.spec)
 
 

@@ -20,7 +20,7 @@ from entrax.training.loop import Loop
 from entrax.training.precision import in_32_bits
 from entrax.training.prior import Reference, read_prior
 from entrax.training.request import Request, ResumeRequest
-from entrax.training.resume import resume, same_run
+from entrax.training.resume import check_same_run, resume
 from entrax.training.rollouts import HostRollouts
 from entrax.training.run import Run
 from entrax.training.task import Resolved, Task, resolve
@@ -53,7 +53,7 @@ def train(request: Request) -> Run:
     resolved = resolve(request, existing, inputs.stored, offline="data" in inputs.record)
     task, config = resolved.task, resolved.record | inputs.record
     if existing is not None:
-        same_run(existing, to_json(config))
+        check_same_run(existing, to_json(config))
         options = task.options
         return resume(
             ResumeRequest(
@@ -114,7 +114,7 @@ def _origin(task: Task, inputs: Inputs) -> Origin | None:
     """Return what the initial state is made of; None from scratch."""
     if inputs.source is not None:
         source = inputs.source
-        return from_source_checkpoint(task, source.checkpoint, source.asked, source.temperature, inputs.prior)
+        return from_source_checkpoint(task, source.checkpoint, source.source_request, source.temperature, inputs.prior)
     if inputs.prior is None and inputs.data is None:
         return None
     return from_prior_and_data(task, inputs.prior, inputs.data)

@@ -1,11 +1,11 @@
-"""What saving costs a run."""
+"""Measuring what saving costs a run."""
 
 import time
 from types import TracebackType
 
 
-class Cost:
-    """What is spent while it is entered: seconds on the clock, and seconds of this thread's CPU time."""
+class Stopwatch:
+    """Adds up the time spent in `with` blocks: seconds on the clock, and seconds of this thread's CPU time."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0

@@ -197,7 +197,7 @@ def loop_defaults_of(agent: ModuleType, config: Any, spec: Spec, options: Collec
     own = optional(agent, "loop_defaults")
     defaults = {} if own is None else own(config, spec)
     if not isinstance(defaults, Mapping):
-        raise UsageError(f"loop_defaults of {agent.__name__} must return a dictionary, not {defaults!r}.")
+        raise UsageError(f"loop_defaults of {agent.__name__} must return a dictionary, got {defaults!r}.")
     for name in defaults:
         if name not in options:
             raise UsageError(

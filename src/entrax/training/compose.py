@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from entrax.agents.base import agents_with, optional
 from entrax.environments.source import EnvSource, as_source
-from entrax.errors import UsageError, require_one_of
+from entrax.errors import UsageError, require, require_one_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate
 from entrax.policies.composed import COMBINATIONS, ComposedChoices, ComposedEnergy, EnergyPart, SoftQ, TablePart
 from entrax.policies.controller import Controller, Scaling, act_in_episodes, identity_scaling
@@ -157,8 +157,9 @@ def compose(
     `entrax.policies.composed`. Raises EntraxError for runs that cannot be composed, with the reason.
     """
     require_one_of("combine", combine, COMBINATIONS)
-    if len(paths) < 2 or candidates < 2:
-        raise UsageError(f"A composition needs at least 2 runs and 2 candidates, not {len(paths)} and {candidates}.")
+    if len(paths) < 2:
+        raise UsageError(f"A composition needs at least 2 runs, got {len(paths)}.")
+    require(candidates >= 2, "candidates", "at least 2", candidates)
     set_up(None, None)
     sources = [load_source_checkpoint(path, checkpoint, None) for path in paths]
     spec = spec_of_environment(env, env_args or {})
@@ -202,7 +203,7 @@ def _temperature(sources: Sequence[SourceCheckpoint], given: float | None) -> tu
         names = ", ".join(f"{alpha:.4g}" for alpha in known)
         raise UsageError(f"The runs have the temperatures {names}: choose one for the composition by `temperature`.")
     if given is not None and not given > 0:
-        raise UsageError(f"`temperature` must be positive, not {given}.")
+        raise UsageError(f"`temperature` must be positive, got {given}.")
     alpha = known[0] if given is None else given
     return alpha, same and abs(alpha - known[0]) <= 1e-3 * alpha
 

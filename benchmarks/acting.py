@@ -15,7 +15,7 @@ import jax.random as jr
 import numpy as np
 from harness import save, say
 
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.environments.source import EnvSource
 from entrax.environments.spaces import spec_of
 from entrax.policies.controller import identity_scaling

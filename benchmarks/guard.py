@@ -34,7 +34,7 @@ def serve(arguments: argparse.Namespace) -> None:
         jax.devices()  # now the flag has no effect
     import soft_q
 
-    from entrax.agents.base import get_agent
+    from entrax.agents.lookup import get_agent
     from entrax.environments.source import EnvSource
     from entrax.environments.spaces import spec_of
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError
 from entrax.fields import DERIVED, UNIT, Settings, at_least, described, field, resolved

@@ -10,7 +10,7 @@ import gymnasium
 import pytest
 
 from entrax.agents import sac
-from entrax.agents.base import agent_name, get_agent
+from entrax.agents.lookup import agent_name, get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.environments.make import make_pool
 from entrax.environments.pool import LocalPool

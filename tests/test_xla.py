@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from entrax import xla
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.exact import plan
 from entrax.problems import garnet

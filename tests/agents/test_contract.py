@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from entrax.agents import base
-from entrax.agents.base import OPTIONAL, agents_with, get_agent, loop_defaults_of, optional, wrapping
+from entrax.agents.base import OPTIONAL, loop_defaults_of, optional, wrapping
 from entrax.agents.check import check_agent
+from entrax.agents.lookup import agents_with, get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.errors import UsageError
 from entrax.fields import Settings, field
@@ -146,9 +147,9 @@ def test_carried_paths_are_parts_of_the_state(name):
     agent, config = small(name)
     config = agent.resolve(config, SPECS[REGISTRY[name].actions[0]])
     names = flatten(agent.init(config, SPECS[REGISTRY[name].actions[0]], jr.key(0)))
-    carried = optional(agent, "carried")
+    transferred = optional(agent, "transferred_paths")
     for keep in (False, True):
-        paths = base.CARRIED[:1] if carried is None else carried(config, config, keep)
+        paths = base.TRANSFERRED[:1] if transferred is None else transferred(config, config, keep)
         assert all(any(f"{array}/".startswith(f"{path}/") for array in names) for path in paths)
 
 
@@ -202,7 +203,7 @@ def test_an_agent_of_anyone_that_meets_the_contract_passes():
         ({"update": lambda c, s, b, p, k: s}, ["update.. must return a state and a dictionary, not State"]),
         ({"update": lambda c, s, b, p, k: (s.params, {})}, ["structure", "not Params"]),
         ({"update": lambda c, s, b, p, k: (s, {"q": b.reward})}, ["0-d arrays by name; 'q'"]),
-        ({"carried": lambda c, source, keep: "params"}, ["carried.. must return a tuple of paths, not str"]),
+        ({"transferred_paths": lambda c, source, keep: "params"}, ["transferred_paths.. must return a tuple of paths"]),
         ({"temperature": lambda c, s, p: jnp.ones(2)}, ["temperature.. must return a 0-d array or None"]),
         ({"continued": lambda c, p, final: {"step": 1}}, ["continued.. must return settings of Config"]),
         ({"soft_q": lambda c, s, scaling: s}, ["soft_q.. must return a TablePart or an EnergyPart"]),
@@ -211,8 +212,8 @@ def test_an_agent_of_anyone_that_meets_the_contract_passes():
             ["finite is not a function"],
         ),
         (
-            {"policy": lambda c, s: s, "data": lambda c: "replay", "carried": lambda c, source, keep: 3},
-            [r"\(1\) data", r"\(2\) policy", r"\(3\) carried"],
+            {"policy": lambda c, s: s, "data": lambda c: "replay", "transferred_paths": lambda c, source, keep: 3},
+            [r"\(1\) data", r"\(2\) policy", r"\(3\) transferred_paths"],
         ),
     ],
 )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import entrax
-from entrax.agents.base import get_agent, wrapping
+from entrax.agents.base import wrapping
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
@@ -59,7 +60,7 @@ def with_a_floor(**names):
         policy=lambda config, state: sac.policy(config, state["inner"]),
         temperature=lambda config, state, progress: None,
         with_temperature=lambda config, state, temperature: (config, state),
-        carried=lambda config, source, keep: ("inner/params", "inner/targets"),
+        transferred_paths=lambda config, source, keep: ("inner/params", "inner/targets"),
         update=update,
         **names,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import entrax
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.errors import EntraxError
 from entrax.runs.audit import fingerprint

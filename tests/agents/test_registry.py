@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY, default_agent, is_registered
 from entrax.errors import EntraxError
 from entrax.spec import Discrete, MultiDiscrete

@@ -15,7 +15,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 import entrax
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli import VERBS, main, usage
 from entrax.cli.flags import with_flags

@@ -107,7 +107,7 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
      if ("Box" if env == "Pendulum-v1" else "Discrete") in entry.actions],
 )  # fmt: skip
 def test_every_agent_has_a_policy_and_a_carry_of_fixed_shapes(name, env):
-    agent, spec = entrax.agents.base.get_agent(name), spec_of(EnvSource(env).make())
+    agent, spec = entrax.agents.lookup.get_agent(name), spec_of(EnvSource(env).make())
     config = agent.resolve(agent.Config(hidden=(4,)), spec)
     policy = agent.policy(config, agent.init(config, spec, jr.key(0)))
     assert isinstance(policy, Policy)

@@ -10,7 +10,7 @@ import pytest
 
 import entrax
 from entrax.agents import sac, sac_value
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.errors import EntraxError
 from entrax.training import task
 from entrax.training.options import PRESETS, TrainingOptions, get_preset

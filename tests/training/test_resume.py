@@ -305,7 +305,7 @@ def test_another_environment_or_agent_is_another_run(tmp_path):
         {"env": "MountainCarContinuous-v0"},
         {"agent": "td3"},
     ):
-        with pytest.raises(EntraxError, match=r"fine-tune|is a run of sac"):
+        with pytest.raises(EntraxError, match=r"fine-tune|is sac, not"):
             entrax.resume(tmp_path / "run", **other)
     assert (tmp_path / "run" / "config.json").read_bytes() == before
     assert entrax.resume(tmp_path / "run", env_args={"g": 9.0}, agent="sac").config["environment"]["kwargs"] == {

@@ -1,4 +1,4 @@
-"""The contract between training and an algorithm: the required names, the optional ones, and how an agent is found.
+"""The contract between training and an algorithm: the required names and the optional ones.
 
 An agent is a module, or any object, with the names of `Agent`. What training can do beyond that depends on optional
 names, one protocol each in `OPTIONAL`; training never looks at an agent's own name. `entrax.agents.check.check_agent`
@@ -11,8 +11,6 @@ names mean the same in every agent: `discount`, without which rewards cannot be 
 text where it is learned; `replay_size`, `batch_size` and `rollout_steps`, which messages refer to.
 """
 
-import functools
-import importlib
 from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any, Protocol
@@ -24,7 +22,6 @@ from entrax.agents.registry import REGISTRY
 from entrax.errors import UsageError, alternatives, closest
 from entrax.policies.base import Policy
 from entrax.policies.composed import SoftQ
-from entrax.references import absolute, import_named, is_file, reference_of, resolve
 from entrax.replay import Data
 from entrax.spec import Continuous, Progress, Spec, Transition
 
@@ -96,16 +93,16 @@ class SetsTemperature(Protocol):
 
 class Continues(Protocol):
     def continued(self, config: Any, progress: Progress, final_temperature: float | None) -> dict[str, Any]:
-        """Return the settings with which a fine-tuned run goes on where the schedules of this one stand.
+        """Return settings with which a fine-tuned run continues this run's schedules.
 
-        With a `final_temperature`, the new run anneals to it over its whole length. Leave `temperature` out to have
-        that done by `with_temperature`.
+        With a `final_temperature`, the new run anneals to it over its whole length. Return no `temperature` if
+        `with_temperature` anneals it.
         """
         ...
 
 
-class CarriesOver(Protocol):
-    def carried(self, config: Any, source: Any, keep_temperature: bool) -> tuple[str, ...]:
+class Transfers(Protocol):
+    def transferred_paths(self, config: Any, source: Any, keep_temperature: bool) -> tuple[str, ...]:
         """Return the paths of the state that fine-tuning carries over; by default `params` and `targets`.
 
         Args:
@@ -138,8 +135,8 @@ class Wraps(Protocol):
     def wrap(self, inner: ModuleType) -> Any:
         """Return an agent that contains another one, such as `wrapping(inner, update=…)`.
 
-        A module with this name needs none of the others. Its user names the inner agent beside it (`--inner`). What
-        `Config` it returns should subclass `inner.Config`, so that the inner agent's settings are settings of it.
+        A wrapping module needs no other name. The user names the inner agent with `--inner`. Its `Config` should
+        subclass `inner.Config`.
         """
         ...
 
@@ -151,13 +148,13 @@ OPTIONAL: dict[str, type] = {
     "temperature": HasTemperature,
     "with_temperature": SetsTemperature,
     "continued": Continues,
-    "carried": CarriesOver,
+    "transferred_paths": Transfers,
     "soft_q": HasSoftQ,
     "finite": HasFinitePart,
     "wrap": Wraps,
 }
-CARRIED = ("params", "targets")
-"""What fine-tuning carries over of an agent without `carried`."""
+TRANSFERRED = ("params", "targets")
+"""What fine-tuning carries over of an agent without `transferred_paths`."""
 
 
 def optional(agent: ModuleType, name: str) -> Any | None:
@@ -213,11 +210,6 @@ def finite_part(agent: ModuleType, state: Any) -> PyTree:
     return state if own is None else own(state)
 
 
-def agents_with(name: str) -> tuple[str, ...]:
-    """Return the agents of the registry that have an optional name."""
-    return tuple(agent for agent in REGISTRY if optional(get_agent(agent), name) is not None)
-
-
 def wrapping(inner: ModuleType, **names: Any) -> ModuleType:
     """Return an agent that is `inner` except for the given names."""
     unknown = names.keys() - {*REQUIRED, *OPTIONAL}
@@ -225,98 +217,6 @@ def wrapping(inner: ModuleType, **names: Any) -> ModuleType:
         raise UsageError(f"An agent has no {', '.join(sorted(unknown))}; its names are in entrax.agents.base.")
     module = ModuleType(f"{inner.__name__}_wrapped")
     vars(module).update({name: value for name, value in vars(inner).items() if name in (*REQUIRED, *OPTIONAL)} | names)
-    return module
-
-
-def get_agent(agent: str | Any) -> ModuleType:
-    """Return an algorithm as a module.
-
-    Args:
-        agent: a name of the registry, `module:name`, a file (`my_sac.py`, or `my_sac.py:name`), or any object with the
-            names of `Agent`, such as a module. Or a pair of these: an agent that wraps another, and that one.
-
-    Raises:
-        EntraxError: for an unknown name, with the closest one, or for an agent that lacks a function.
-    """
-    if isinstance(agent, tuple):
-        outer, inner = agent
-        return _wrapped(_found(outer), get_agent(inner))
-    found = _found(agent)
-    if optional(found, "wrap") is not None:
-        raise UsageError(
-            f"Agent {agent_name(agent)!r} wraps another agent: name that one too, by `inner`, or as the second of a "
-            "pair in Python."
-        )
-    return found
-
-
-def wraps(agent: str | Any) -> bool:
-    """Return whether an agent needs an inner one."""
-    return optional(_found(agent), "wrap") is not None
-
-
-def _found(agent: str | Any) -> ModuleType:
-    if not isinstance(agent, str):
-        return _as_module(agent, agent_name(agent))
-    if agent in REGISTRY:
-        return importlib.import_module(REGISTRY[agent].module)
-    if is_file(agent):
-        return _as_module(import_named(agent), agent)
-    if ":" not in agent:
-        raise UsageError(
-            f"`agent` must be a name of `entrax agents`, module:name or a file, got {agent!r}{closest(agent, REGISTRY)}"
-        )
-    path, attribute = agent.rsplit(":", 1)
-    module = import_named(path)
-    submodule = attribute not in vars(module) and not is_file(path)
-    return _as_module(import_named(f"{path}.{attribute}") if submodule else resolve(agent), agent)
-
-
-@functools.cache  # one module for a pair, so that its programs are compiled once
-def _wrapped(outer: ModuleType, inner: ModuleType) -> ModuleType:
-    wrap = optional(outer, "wrap")
-    if wrap is None:
-        raise UsageError(f"Agent {outer.__name__!r} has no `wrap`: it takes no inner agent.")
-    return _as_module(wrap(inner), f"{outer.__name__} around {inner.__name__}")
-
-
-def agent_name(agent: str | Any) -> str:
-    """Return what a run's config.json calls an agent: what `get_agent` takes, as far as a name can say it."""
-    if isinstance(agent, str):
-        return absolute(agent)
-    if isinstance(agent, ModuleType):
-        name, reference = agent.__name__, _module_reference(agent)
-    else:
-        name, reference = getattr(agent, "__qualname__", type(agent).__qualname__), reference_of(agent)
-    return reference or f"{name}-object"  # which is no name of the registry, whatever the object is called
-
-
-def agent_names(agent: str | Any) -> dict[str, str]:
-    """Return what config.json holds of an agent: its name under `agent` and, of a pair, that of the `inner` one."""
-    if isinstance(agent, tuple):
-        return {"agent": agent_name(agent[0]), "inner": agent_name(agent[1])}
-    return {"agent": agent_name(agent)}
-
-
-def _module_reference(module: ModuleType) -> str | None:
-    for name, known in REGISTRY.items():
-        if known.module == module.__name__:
-            return name
-    package, _, name = module.__name__.rpartition(".")
-    file = vars(module).get("__file__")
-    return f"{package}:{name}" if package and file else file
-
-
-def _as_module(agent: Any, name: str) -> ModuleType:
-    """Return the agent as a module, which JAX can tell from others. Raises EntraxError if it lacks something."""
-    given = {attribute: getattr(agent, attribute, None) for attribute in (*REQUIRED, *OPTIONAL)}
-    missing = [attribute for attribute in REQUIRED if given[attribute] is None]
-    if missing and given["wrap"] is None:
-        raise UsageError(f"Agent {name!r} lacks {', '.join(missing)}; see entrax.agents.base.Agent.")
-    if isinstance(agent, ModuleType):
-        return agent
-    module = ModuleType(name)
-    vars(module).update({attribute: value for attribute, value in given.items() if value is not None})
     return module
 
 

@@ -14,7 +14,8 @@ import jax.random as jr
 import numpy as np
 from jax import tree_util
 
-from entrax.agents.base import OPTIONAL, REQUIRED, agent_name
+from entrax.agents.base import OPTIONAL, REQUIRED
+from entrax.agents.lookup import agent_name
 from entrax.errors import EntraxError, UsageError
 from entrax.policies.base import Policy
 from entrax.policies.composed import EnergyPart, TablePart
@@ -186,8 +187,8 @@ class _Check:
                 lambda settings: _is_settings(settings) and settings.keys() <= _settings_of(self.agent),
                 "settings of Config by name",
             ),
-            "carried": (
-                lambda: given["carried"](config, config, True),
+            "transferred_paths": (
+                lambda: given["transferred_paths"](config, config, True),
                 lambda paths: isinstance(paths, tuple) and all(isinstance(path, str) for path in paths),
                 "a tuple of paths",
             ),

@@ -154,7 +154,7 @@ def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tup
     return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
 
 
-def carried(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
+def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
     """Carry over all that is learned; the temperature only if it is kept, and learned in the new run."""
     kept = ("params/log_alpha",) if keep_temperature and isinstance(config.temperature, str) else ()
     return "params/critics", "params/policy", "targets", *kept

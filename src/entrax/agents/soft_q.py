@@ -183,7 +183,7 @@ def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
-def carried(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
+def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
     """Carry over all that is learned. Raises UsageError at another temperature: it is the critics' unit."""
     if float(config.temperature) != float(source.temperature):
         raise UsageError(

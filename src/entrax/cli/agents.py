@@ -5,7 +5,8 @@ import inspect
 
 import click
 
-from entrax.agents.base import get_agent, optional
+from entrax.agents.base import optional
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import FIRST_CHOICE, REGISTRY
 from entrax.cli.flags import with_flags
 from entrax.cli.output import print_json

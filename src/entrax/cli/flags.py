@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import click
 
 import entrax
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli.values import AgentName, Integer, Number, Real, Widths
 from entrax.fields import described

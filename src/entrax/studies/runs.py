@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float
 
-from entrax.agents.base import get_agent
+from entrax.agents.lookup import get_agent
 from entrax.environments.pool import LocalPool
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource

@@ -12,7 +12,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from entrax.agents.base import agents_with, optional
+from entrax.agents.base import optional
+from entrax.agents.lookup import agents_with
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError, require, require_one_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate

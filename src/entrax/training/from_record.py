@@ -12,7 +12,8 @@ from typing import Any
 import equinox as eqx
 import jax.random as jr
 
-from entrax.agents.base import agent_name, agents_with, get_agent, optional, wraps
+from entrax.agents.base import optional
+from entrax.agents.lookup import agent_name, agents_with, get_agent, wraps
 from entrax.agents.registry import is_registered
 from entrax.environments.recorded import Given, flags_again, harmless, quoted, recorded_source, shown
 from entrax.environments.source import EnvSource

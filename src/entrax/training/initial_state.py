@@ -10,7 +10,7 @@ and `data` otherwise, with the file's own record under `start`.
 
 A fine-tuned run takes arrays by their paths in the agent's State, which are the same for every agent:
 
-    params/…, targets/…    carried over, unless the agent's `carried` names other paths: a learned temperature is
+    params/…, targets/…    carried over, unless the agent's `transferred_paths` names others: a learned temperature is
                            treated as `temperature_start` says
     all else               initialised, such as the optimiser and counters of updates, unless `keep_optimiser`
 
@@ -35,7 +35,7 @@ import numpy as np
 from jax import tree_util
 from safetensors.numpy import save as save_arrays
 
-from entrax.agents.base import CARRIED, at_temperature, optional
+from entrax.agents.base import TRANSFERRED, at_temperature, optional
 from entrax.errors import CannotWrite, UsageError, damage_of
 from entrax.policies.schedule import Anneal
 from entrax.replay import UniformReplay
@@ -112,11 +112,11 @@ def from_source_checkpoint(
 
     Raises EntraxError when an array has another shape than the task needs.
     """
-    own = optional(task.agent, "carried")
+    own = optional(task.agent, "transferred_paths")
     keep_temperature = request.temperature_start == "keep"
-    paths = CARRIED if own is None else tuple(own(task.config, source.config, keep_temperature))
+    paths = TRANSFERRED if own is None else tuple(own(task.config, source.config, keep_temperature))
     with damage_of(f"{source.name} of {source.run.path}"):
-        arrays, fate = _carried_over(source, task, paths, request.keep_optimiser, prior)
+        arrays, fate = _transferred(source, task, paths, request.keep_optimiser, prior)
     if temperature["anneal"] is not None:
         in_state = optional(task.agent, "with_temperature") is not None
         temperature = temperature | {"anneal": temperature["anneal"] | {"in_state": in_state}}
@@ -247,24 +247,24 @@ def _fill(replay: UniformReplay, rows: Mapping[str, np.ndarray]) -> list[bytes]:
     return packed
 
 
-def _carried_over(
+def _transferred(
     source: SourceCheckpoint, task: Task, paths: Sequence[str], keep_optimiser: bool, prior: Reference | None
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     """Return all arrays of state and normaliser, and which parts were carried over and which initialised."""
     fresh = fresh_state(task, prior)
     expected, learned = flatten(fresh), _learned_arrays(source, task, fresh)
 
-    def carries(name: str) -> bool:
+    def is_transferred(name: str) -> bool:
         if any(f"{name}/".startswith(f"{path}/") for path in paths):
             return True
-        return keep_optimiser and name.split("/")[0] not in (*CARRIED, "prior")  # `fresh` has the prior
+        return keep_optimiser and name.split("/")[0] not in (*TRANSFERRED, "prior")  # `fresh` has the prior
 
-    carried = {name: array for name, array in learned.items() if carries(name)}
+    transferred = {name: array for name, array in learned.items() if is_transferred(name)}
     if source.whole:  # a missing array is an error, which `unflatten` raises
-        initialised = {name: array for name, array in expected.items() if not carries(name)}
+        initialised = {name: array for name, array in expected.items() if not is_transferred(name)}
     else:
-        initialised = {name: array for name, array in expected.items() if name not in carried}
-    arrays = flatten(unflatten(fresh, initialised | carried))
+        initialised = {name: array for name, array in expected.items() if name not in transferred}
+    arrays = flatten(unflatten(fresh, initialised | transferred))
     state = {f"state/{name}": array for name, array in arrays.items()}
     normaliser = {name: array for name, array in source.arrays.items() if name.startswith("normaliser/")}
     normaliser.pop("normaliser/rewards/returns", None)  # of episodes that end with the source run
@@ -274,7 +274,7 @@ def _carried_over(
     scaling.restore(subtree("normaliser", normaliser))  # raises where it does not fit
     reference = ["prior"] if prior is not None else []
     reset = [part for part in parts_of(initialised) if part != "prior"]
-    return state | normaliser, {"carried": [*parts_of(carried), *reference, "normaliser"], "reset": reset}
+    return state | normaliser, {"carried": [*parts_of(transferred), *reference, "normaliser"], "reset": reset}
 
 
 def _learned_arrays(source: SourceCheckpoint, task: Task, fresh: Any) -> dict[str, np.ndarray]:

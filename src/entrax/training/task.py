@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from entrax.agents.base import agent_names, get_agent, loop_defaults_of
+from entrax.agents.base import loop_defaults_of
 from entrax.agents.check import check_agent
+from entrax.agents.lookup import agent_names, get_agent
 from entrax.agents.registry import default_agent, is_registered
 from entrax.environments.check import CheckedEnvironment, check_environment
 from entrax.environments.source import EnvSource, as_source

@@ -148,7 +148,7 @@ def test_the_replay_comes_along_in_order(old, tmp_path):
     for name, values in rows.items():
         np.testing.assert_array_equal(both[name][:200], values)
     assert RunDirectory.open(tmp_path / "new").config["training"]["learning_starts"] == 0
-    with pytest.raises(EntraxError, match=r"best-\d+ of .* holds a policy only: its replay"):
+    with pytest.raises(EntraxError, match=r"best-\d+ of .* holds a policy without a replay"):
         entrax.finetune(old, checkpoint="best", keep_replay=True, run=tmp_path / "none", **TUNED)
     assert not (tmp_path / "none").exists()
 

@@ -15,6 +15,7 @@ ROLLOUTS = {"rollout_steps": 16, "envs": 1}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUTS | {"batch_size": 16},
     "reinforce": ROLLOUTS,
+    "recurrent-sac": REPLAY | {"length": 6, "burn_in": 2},
     "pcl": {"path_length": 2, "window": 4, "batch_size": 4, "envs": 1},
 }
 CASES = [

@@ -78,17 +78,14 @@ class Loop:
     def train(self, hook: Hook | None = None) -> None:
         """Run the rest of the schedule, then save the final checkpoint.
 
-        Raises Interrupted after a signal, once the run is saved. The pool stays open, for the caller to close.
+        Raises Interrupted after a signal, once the run is saved. The caller closes pool and rollouts.
         """
         with Interrupts() as interrupts:
-            try:
-                self._run(interrupts, hook)
-                if self.task.options.eval_every:
-                    self._report(self._evaluate(), hook)
-                self.save("final")
-                self._warn_without_updates()
-            finally:
-                self.rollouts.close()
+            self._run(interrupts, hook)
+            if self.task.options.eval_every:
+                self._report(self._evaluate(), hook)
+            self.save("final")
+            self._warn_without_updates()
             if interrupts.requested is not None:
                 message = f"Interrupted after the end of training; {self.run.path} is complete."
                 raise Interrupted(interrupts.requested, message)

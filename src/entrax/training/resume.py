@@ -1,8 +1,9 @@
 """Resuming an interrupted run where it was last saved."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from entrax.environments.check import check_environment
@@ -65,8 +66,8 @@ def _resumed(task: Task, directory: RunDirectory, devices: Devices, request: Res
         stack.callback(release_programs)
         stack.callback(writer.close)
         pool = stack.enter_context(make_pool(task.source, options.envs, options.workers, options.step_timeout))
-        loop = _restored(task, directory, devices, pool, writer, session.start_time)
-        stack.callback(loop.rollouts.close)
+        new_rollouts = partial(_new_rollouts, stack, task, directory, pool, devices)
+        loop = _restored(task, directory, devices, new_rollouts, writer, session.start_time)
         writer.loggers = list(session.loggers(directory))
         for logger in writer.loggers:
             logger.begin(directory.metrics())
@@ -121,8 +122,20 @@ class _ResumePoint(NamedTuple):
     salvaged: bool
 
 
+def _new_rollouts(
+    stack: ExitStack, task: Task, run: RunDirectory, pool: Pool, devices: Devices, initial: InitialState
+) -> HostRollouts:
+    """Return rollouts that `stack` closes, whatever becomes of them."""
+    return stack.enter_context(closing(HostRollouts(task, run, pool, devices.actor, initial)))
+
+
 def _restored(
-    task: Task, run: RunDirectory, devices: Devices, pool: Pool, writer: MetricsWriter, start_time: float
+    task: Task,
+    run: RunDirectory,
+    devices: Devices,
+    new_rollouts: Callable[[InitialState], HostRollouts],
+    writer: MetricsWriter,
+    start_time: float,
 ) -> Loop:
     """Return the loop at the newest checkpoint that is whole and lies on the schedule, or at the initial state.
 
@@ -140,13 +153,12 @@ def _restored(
     failures: list[str] = []
     for salvage in (False, True):
         for name in _resumable(run):
-            rollouts = HostRollouts(task, run, pool, devices.actor, initial)
+            rollouts = new_rollouts(initial)
             try:
                 point = _read(task, run, template, rollouts, name, salvage)
             except EnvironmentFault:
                 raise  # no older checkpoint helps against that, and trying one would cut the log
             except DAMAGED as error:
-                rollouts.close()
                 failures.append(str(error) if isinstance(error, EntraxError) else f"{name} is damaged: {error!r}.")
                 if not salvage:
                     warnings.append(_warned(f"{failures[-1]} Trying the checkpoint before it."))
@@ -163,7 +175,7 @@ def _restored(
     _write(run, warnings)
     run.cut_metrics({"bytes": 0})
     run.append_event({"kind": "resumed", "step": 0, "message": "Nothing had been saved: the run restarts at step 0."})
-    rollouts = HostRollouts(task, run, pool, devices.actor, initial)
+    rollouts = new_rollouts(initial)
     state = initial.load(template)
     rollouts.begin(initial.fill(rollouts.replay))
     return Loop(task, run, state, rollouts, initial, devices, writer, start_time)

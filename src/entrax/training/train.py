@@ -1,6 +1,6 @@
 """The one way in: from a request to a trained run."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,7 +139,7 @@ def _trained(resolved: Resolved, directory: RunDirectory, request: Request) -> R
         stack.callback(release_programs)
         stack.callback(writer.close)
         pool = stack.enter_context(make_pool(task.source, options.envs, options.workers, options.step_timeout))
-        rollouts = HostRollouts(task, directory, pool, resolved.devices.actor, initial)
+        rollouts = stack.enter_context(closing(HostRollouts(task, directory, pool, resolved.devices.actor, initial)))
         state = initial.load(initial.template(task, resolved.devices))
         rollouts.begin(initial.fill(rollouts.replay))
         loop = Loop(task, directory, state, rollouts, initial, resolved.devices, writer, session.start_time)

@@ -83,7 +83,7 @@ def train(
 def resume(
     path: str | Path,
     *,
-    steps: int | None = None,
+    steps: int | float | None = None,
     device: str | None = None,
     agent: str | Any | None = None,
     env: str | Callable[..., gymnasium.Env] | None = None,
@@ -127,7 +127,7 @@ def finetune(
     path: str | Path,
     env: str | Callable[..., gymnasium.Env] | None = None,
     *,
-    steps: int,
+    steps: int | float,
     checkpoint: str = "latest",
     temperature_start: str = "keep",
     keep_replay: bool = False,

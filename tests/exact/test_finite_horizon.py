@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -244,3 +245,9 @@ ENDS = FiniteMDP.from_dense(np.full((2, 2, 2), 0.5), np.zeros((2, 2)), terminal=
 def test_invalid_arguments_are_refused(make, words):
     with pytest.raises(EntraxError, match=words):
         make()
+
+
+@pytest.mark.parametrize("setting", [{"method": "policy-iteration"}, {"max_iterations": 1}, {"start": np.zeros(S)}])
+def test_settings_that_backward_induction_does_not_use_are_refused(setting: dict[str, Any]):
+    with pytest.raises(EntraxError, match=f"`{next(iter(setting))}` must be"):
+        plan(garnet(S, A, K, seed=0), 0.3, horizon=T, **setting)

@@ -56,6 +56,24 @@ def old(tmp_path_factory):
     return path
 
 
+def test_what_a_policy_alone_does_not_have_cannot_be_kept(old, tmp_path):
+    for name in ("keep_optimiser", "keep_replay"):
+        with pytest.raises(EntraxError, match=f"`{name}`.*policy only|policy only.*checkpoints"):
+            entrax.finetune(old, checkpoint="best", run=tmp_path / "new", **{name: True}, **TUNED)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(EntraxError, match="`steps` is required"):
+        entrax.finetune(old, run=tmp_path / "new", **(TUNED | {"steps": None}))
+
+
+def test_a_fine_tuned_run_is_resumed_with_what_was_kept(old, tmp_path):
+    kept = {"keep_optimiser": True, "keep_replay": True}
+    entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED, **kept)
+    for name in kept:
+        with pytest.raises(EntraxError, match="holds another run"):
+            entrax.finetune(old, run=tmp_path / "new", resume=True, **TUNED, **(kept | {name: False}))
+    entrax.finetune(old, run=tmp_path / "new", resume=True, **TUNED, **kept)
+
+
 def test_what_is_learned_comes_along_and_what_is_not_begins_anew(old, tmp_path):
     run = entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED)
     arrays, _ = checkpoints.load(RunDirectory.open(old), "final")

@@ -97,6 +97,30 @@ def test_more_steps_give_what_a_longer_run_with_that_horizon_gives(tmp_path, who
     assert RunDirectory.open(tmp_path / "run").config["training"]["horizon"] == steps
 
 
+def test_steps_that_a_run_has_already_are_refused_and_what_a_stopped_one_has_is_said(tmp_path, capsys):
+    run = entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", hook=lambda row: row["step"] >= 40, **SMALL)
+    done = checkpoint.step_of(checkpoint.available(run.directory)[-1])
+    assert 40 <= done < SMALL["steps"]
+    with pytest.raises(EntraxError, match=rf"`steps` must be at least {done}.* got 10"):
+        entrax.resume(run.path, steps=10)
+    capsys.readouterr()
+    entrax.resume(run.path, steps=done)
+    assert f"all of its {done} steps" in capsys.readouterr().out
+    with pytest.raises(EntraxError, match="`steps` must be an integer"):
+        entrax.resume(run.path, steps=0.5)
+
+
+def test_a_run_that_the_hook_stops_at_an_evaluation_is_not_evaluated_again(tmp_path):
+    run = entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", hook=lambda row: "evaluation" in row, **SMALL)
+    assert sum("evaluation" in row for row in run.metrics()) == 1
+
+
+def test_another_setting_is_named(tmp_path):
+    entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", **SMALL)
+    with pytest.raises(EntraxError, match=r"with learning rate 0.0003, not 0.01; choose"):
+        entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", resume=True, learning_rate=0.01, **SMALL)
+
+
 def test_a_finished_run_stays_as_it_is(tmp_path, capsys):
     entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | {"steps": 100})
     before = prints(tmp_path / "run")

@@ -53,6 +53,14 @@ def check_start(start: Any, states: int, used: bool) -> None:
         raise UsageError("`start` must hold finite numbers.")
 
 
+def check_unused(horizon: int | np.integer | None, method: str, max_iterations: int | np.integer | None) -> None:
+    """Check that a finite horizon, which one pass of backward induction solves, has no settings of other methods."""
+    if horizon is not None and method != "auto":
+        raise UsageError(f"`method` must be auto with a horizon, which backward induction solves, got {method!r}.")
+    if horizon is not None and max_iterations is not None:
+        raise UsageError(f"`max_iterations` must be None with a horizon, which one pass solves, got {max_iterations}.")
+
+
 def check_tolerance(tolerance: Any) -> None:
     """Check that a tolerance is a finite number ≥ 0 and not traced."""
     if is_traced(tolerance):

@@ -34,6 +34,7 @@ from entrax.exact.checks import (
     check_start,
     check_temperatures,
     check_tolerance,
+    check_unused,
     is_traced,
 )
 from entrax.exact.components import Components
@@ -120,6 +121,7 @@ def plan(
     horizon = mdp.horizon if horizon is None else horizon
     check_start(start, mdp.states, used=objective == "discounted" and horizon is None)
     check_no_average(objective, horizon)
+    check_unused(horizon, method, max_iterations)
     alphas = jnp.asarray(temperature, jnp.float64)
     if method == "auto":
         method = _fastest_method(mdp, alphas, objective)

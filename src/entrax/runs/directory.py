@@ -83,6 +83,8 @@ class RunDirectory:
             UsageError: if there is no run.
             EntraxError: if config.json is damaged or its format is newer than this version.
         """
+        if not isinstance(path, str | Path):
+            raise UsageError(f"A run is named by the path of its directory, got {path!r}.")
         path = Path(path).absolute()
         if not path.is_dir():
             raise UsageError(f"{path} is not a run: there is no such directory.")

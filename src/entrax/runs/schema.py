@@ -163,6 +163,7 @@ START: dict[str, Schema] = {
     "carried": [TEXT],
     "reset": [TEXT],
     "replay": COUNT,
+    "keep_optimiser": FLAG,
     "temperature": {"start": TEXT, "ancestor": Nullable(NUMBER), "learned": FLAG, "anneal": Nullable(ANNEAL)},
 }
 CONFIG: dict[str, Schema] = {

@@ -63,6 +63,8 @@ def settings_from_source(request: Request, existing: RunDirectory | None) -> Sou
     assert source_request is not None
     settings, env = dict(request.settings), request.env
     source = load_source_checkpoint(source_request.path, source_request.checkpoint, request.agent)
+    if source_request.keep_optimiser and not source.whole:
+        raise UsageError(f"`keep_optimiser` requires a full checkpoint such as final: {source.name} has a policy only.")
     if existing is not None:
         check_same_source(existing, recorded(source), source_request)
         settings.setdefault("learning_starts", existing.config["training"]["learning_starts"])
@@ -103,7 +105,8 @@ def check_same_source(existing: RunDirectory, record: Mapping[str, Any], source_
         origin is None
         or origin["sha256"] != record["sha256"]
         or origin["temperature"]["start"] != source_request.temperature_start
-        or ("opt_state" in origin["carried"]) != source_request.keep_optimiser
+        or origin.get("keep_optimiser", "opt_state" in origin["carried"]) != source_request.keep_optimiser
+        or bool(origin["replay"]) != source_request.keep_replay
     ):
         what = "a run from scratch" if origin is None else f"one from {origin['checkpoint']} of {origin['path']}"
         raise UsageError(f"{existing.path} holds another run, {what}; choose another `run`.")

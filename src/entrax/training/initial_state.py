@@ -123,6 +123,7 @@ def from_source_checkpoint(
     rows = kept_rows(source) if request.keep_replay else {}
     arrays |= {f"replay/{name}": values for name, values in rows.items()}
     record = recorded(source) | fate | {"replay": len(rows.get("reward", ())), "temperature": temperature}
+    record |= {"keep_optimiser": request.keep_optimiser}
     return Origin(arrays, record, "ancestor")
 
 

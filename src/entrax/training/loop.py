@@ -19,7 +19,7 @@ from entrax.training.from_record import command_again
 from entrax.training.initial_state import InitialState
 from entrax.training.interrupts import Interrupted, Interrupts
 from entrax.training.learner import Learner
-from entrax.training.pending import Diverged
+from entrax.training.pending import Diverged, diverged
 from entrax.training.request import Hook
 from entrax.training.rollouts import Packed, Rollouts
 from entrax.training.run_state import LastRow, RunState, scales, to_checkpoint, unchecked_arrays
@@ -73,6 +73,7 @@ class Loop:
         self.clock = Clock(start_time, state.seconds)
         self.cost = Stopwatch()
         self.last_save = LastSave(chunk=state.chunk or None, seconds=state.seconds)
+        self._evaluated_at = -1
         self._warned: set[str] = set()
 
     def train(self, hook: Hook | None = None) -> None:
@@ -81,8 +82,8 @@ class Loop:
         Raises Interrupted after a signal, once the run is saved. The caller closes pool and rollouts.
         """
         with Interrupts() as interrupts:
-            self._run(interrupts, hook)
-            if self.task.options.eval_every:
+            stopped = self._run(interrupts, hook)
+            if self.task.options.eval_every and not (stopped and self._evaluated_at == self.state.step):
                 self._report(self._evaluate(), hook)
             self.save("final")
             self._warn_without_updates()
@@ -90,8 +91,8 @@ class Loop:
                 message = f"Interrupted after the end of training; {self.run.path} is complete."
                 raise Interrupted(interrupts.requested, message)
 
-    def _run(self, interrupts: Interrupts, hook: Hook | None) -> None:
-        """Run the chunks, until the end or until the hook stops them."""
+    def _run(self, interrupts: Interrupts, hook: Hook | None) -> bool:
+        """Run the chunks, until the end or until the hook stops them; return whether it did."""
         options = self.task.options
         for chunk in chunks(options):
             if chunk.index < self.state.chunk:
@@ -116,7 +117,8 @@ class Loop:
             if stopped:
                 event = {"kind": "stopped", "step": self.state.step, "message": "The hook stopped the run."}
                 self.run.append_event(event)
-                return
+                return True
+        return False
 
     def _play(self, chunk: Chunk) -> None:
         """Learn and collect for one chunk, and advance the counters."""
@@ -221,16 +223,14 @@ class Loop:
         self.writer.write(row)
         broken = [k for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)]
         if broken:
-            raise Diverged(
-                f"Learning diverged before step {row['step']}: {', '.join(broken)} is not finite. A lower "
-                "`learning_rate` or `normalise_obs` may help; the checkpoints written before are whole."
-            )
+            raise Diverged(diverged(f"before step {row['step']}", ", ".join(broken)))
         return hook is not None and bool(hook(row))
 
     def _evaluate(self) -> dict[str, Any]:
         """Return an evaluation row; save the policy as the best one if it is."""
         self.learner.pending.raise_if_diverged()
         state, task = self.state, self.task
+        self._evaluated_at = state.step
         jax.block_until_ready(state.agent)
         seconds, paused_at = self.clock.seconds(), time.perf_counter()
         pool = self.rollouts.pool
@@ -270,7 +270,7 @@ class Loop:
             meta["unchecked"] = unchecked
         for name, array in arrays.items():
             if name not in unchecked and not np.isfinite(array).all():
-                raise Diverged(f"{name} is not finite at step {state.step}: no checkpoint is written of it.")
+                raise Diverged(diverged(f"before step {state.step}", name))
         checkpoints.save(run, checkpoints.checkpoint_name(kind, state.step), arrays, meta)
         if kind == "step":
             self.last_save = LastSave(chunk=state.chunk, seconds=state.seconds)

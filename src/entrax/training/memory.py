@@ -28,9 +28,10 @@ def check_memory(data: Data, spec: Spec, options: TrainingOptions, stored: int =
     one = UniformReplay(spec, options.envs, options.envs, data.carry).packed_bytes // options.envs
     count, most = min(data.capacity, options.steps + options.envs + stored), memory_limit()
     if count * one > most:
+        size = "rollout_steps" if data.on_policy else "replay_size"
         raise UsageError(
             f"A replay of {count:,} transitions of {one:,} bytes takes {count * one / 1e9:,.1f} GB, and this process "
-            f"may use {most / 1e9:,.1f} GB of memory. Set `replay_size` to at most {most // one * 3 // 4:,}."
+            f"may use {most / 1e9:,.1f} GB of memory. Set `{size}` to at most {most // one * 3 // 4:,}."
         )
 
 

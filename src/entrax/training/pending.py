@@ -16,6 +16,14 @@ HUGE = 1e15
 """Rewards whose squares, and sums of them over a few hundred steps and a batch, come near what 32 bits can hold."""
 
 
+REMEDY = "Lower `learning_rate`, or set `normalise_obs`."
+
+
+def diverged(where: str, what: str, remedy: str = REMEDY) -> str:
+    """Return the message that a number is not finite."""
+    return f"Learning diverged {where}: {what} is not finite. {remedy} Earlier checkpoints are intact."
+
+
 class Diverged(EntraxError):
     """A loss, a gradient, or a number of the agent's state was not finite."""
 
@@ -66,10 +74,8 @@ class PendingUpdates:
         what = ", ".join(names) or "a parameter or the optimiser's state"
         self.run.append_event({"kind": "diverged", "step": step, "update": update, "batch": str(place)})
         largest = float(np.abs(batch["reward"]).max())
-        remedy = "A lower `learning_rate` or `normalise_obs` may help."
+        remedy = REMEDY
         if largest > HUGE:
             remedy = f"Rewards reach {largest:.0e}: scale them, or train with `normalise_rewards`."
-        raise Diverged(
-            f"Learning diverged at update {update}, near step {step}: {what} is not finite. The batch is in {place}; "
-            f"the checkpoints are whole. {remedy}"
-        )
+        where = f"at update {update}, near step {step}"
+        raise Diverged(f"{diverged(where, what, remedy)} The batch is in {place}.")

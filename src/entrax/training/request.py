@@ -12,6 +12,7 @@ from entrax.environments.recorded import Given
 from entrax.errors import UsageError
 from entrax.runs.directory import RunDirectory
 from entrax.runs.metrics import Logger
+from entrax.training.options import TrainingOptions, checked_types
 
 Hook = Callable[[dict[str, Any]], Any]
 Loggers = Callable[[RunDirectory], Sequence[Logger]]
@@ -70,6 +71,8 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("run", "prior"):  # before an environment changes the working directory
             object.__setattr__(self, name, absolute_path(getattr(self, name), name))
+        if self.source is not None and "steps" not in self.settings:
+            raise UsageError("`steps` is required: the environment steps of the fine-tuned run.")
         if self.seed is not None or self.source is None:
             object.__setattr__(self, "seed", checked_seed(self.seed))
         if self.env_args is not None and not isinstance(self.env_args, Mapping):
@@ -83,12 +86,16 @@ class ResumeRequest:
     """A run to resume; see `entrax.api.resume`."""
 
     path: str | Path
-    steps: int | None = None
+    steps: Any = None
     device: str | None = None
     agent: str | Any | None = None
     env: Given | None = None
     env_args: Mapping[str, Any] | None = None
     session: Session = field(default_factory=Session)
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            object.__setattr__(self, "steps", checked_types(TrainingOptions, {"steps": self.steps})["steps"])
 
 
 def absolute_path(path: str | Path | None, name: str) -> Path | None:

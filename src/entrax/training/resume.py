@@ -46,8 +46,9 @@ def resume(request: ResumeRequest) -> Run:
         )
     with writing(directory.path):
         checkpoints.check_config(directory)
+        _check_steps(directory, request.steps)
         if finished(directory, request.steps):
-            show(f"{request.path} is finished: it has all of its {directory.config['training']['steps']:,} steps.")
+            show(f"{request.path} is finished: it has all of its {_done(directory):,} steps.")
             return load(request.path, "final", agent=request.agent, env=request.env, env_args=request.env_args)
         source = source_of(directory, request.env, request.env_args)
         check_same_environment(directory.config["environment"], source, str(request.path))
@@ -91,12 +92,21 @@ def _is_whole(directory: RunDirectory, name: str) -> bool:
     return True
 
 
+def _done(directory: RunDirectory) -> int:
+    """Return the step of the newest checkpoint."""
+    return max((checkpoints.step_of(name) for name in checkpoints.available(directory)), default=0)
+
+
+def _check_steps(directory: RunDirectory, steps: int | None) -> None:
+    """Raise UsageError if the run has more steps already."""
+    done, envs = _done(directory), directory.config["training"]["envs"]
+    if steps is not None and steps + envs <= done:  # the last step of all environments together may exceed the number
+        raise UsageError(f"`steps` must be at least {done}, which {directory.path} has already, got {steps}.")
+
+
 def _changed(directory: RunDirectory, steps: int | None, device: str | None) -> RunDirectory:
     options = options_of(directory)
     changed = replace(options, steps=options.steps if steps is None else steps, device=device or options.device)
-    done = max((checkpoints.step_of(name) for name in checkpoints.available(directory)), default=0)
-    if changed.steps + options.envs <= done:  # the last step of all environments together may exceed the number
-        raise UsageError(f"`steps` must be at least {done}, which {directory.path} has already, got {steps}.")
     if options.steps < changed.steps > (options.horizon or 0):
         show(f"Schedules end at step {options.horizon:,}; a learning rate, for example, stays as it is there.")
     return directory.with_training(steps=changed.steps, device=changed.device)
@@ -250,13 +260,21 @@ def check_same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
         before, now = directory.config.get(group, ""), config.get(group, "")
         if group == "agent_config":
             now = {name: now.get(name) for name in before}  # a newer setting was at its default
+        if group == "agent_config" and before != now:
+            name = next(name for name in before if before[name] != now[name])
+            raise UsageError(_other_run(directory, name, before[name], now[name]))
         if before != now:
-            what = group.replace("_", " ")
-            raise UsageError(f"{directory.path} holds a run with {what} {before}, not {now}; choose another `run`.")
+            raise UsageError(_other_run(directory, group, before, now))
     for group in ("prior", "data"):
         before, now = ((record.get(group) or {"path": "none"}) for record in (directory.config, config))
         if before.get("sha256") != now.get("sha256"):
-            raise UsageError(f"{directory.path} holds a run with {group} {before['path']}, not {now['path']}.")
+            if before["path"] == now["path"]:
+                raise UsageError(f"The {group} {now['path']} has changed since {directory.path} began.")
+            raise UsageError(_other_run(directory, group, before["path"], now["path"]))
     for name, value in asdict(options_of(directory)).items():
         if name not in ("steps", "device", "horizon") and value != config["training"][name]:
-            raise UsageError(f"{directory.path} holds a run with {name} {value}, not {config['training'][name]}.")
+            raise UsageError(_other_run(directory, name, value, config["training"][name]))
+
+
+def _other_run(directory: RunDirectory, name: str, before: Any, now: Any) -> str:
+    return f"{directory.path} holds a run with {name.replace('_', ' ')} {before}, not {now}; choose another `run`."

@@ -1,6 +1,7 @@
 """The one way in: from a request to a trained run."""
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,14 +85,17 @@ def existing_run(request: Request) -> RunDirectory | None:
 
 def read_inputs(request: Request, existing: RunDirectory | None) -> Inputs:
     """Read prior, data set and source checkpoint; a run to resume has its own copies of the first two."""
-    if request.source is not None:
-        _set_up(request, existing)
-        source = settings_from_source(request, existing)
-        record = {} if source.prior is None else {"prior": source.prior.record}
-        return Inputs(prior=source.prior, source=source, record=record)
     paths = {name: path for name, path in (("prior", request.prior), ("data", request.data)) if path is not None}
     copies = {name: existing.config[name] for name in paths if existing is not None and name in existing.config}
-    if copies.keys() == paths.keys() and all(_same_path(copies[name]["path"], path) for name, path in paths.items()):
+    copied = copies.keys() == paths.keys() and all(
+        _same_path(copies[name]["path"], path) for name, path in paths.items()
+    )
+    if request.source is not None:
+        _set_up(request, existing)
+        source = settings_from_source(replace(request, prior=None) if copied else request, existing)
+        record = {} if source.prior is None else {"prior": source.prior.record}
+        return Inputs(prior=source.prior, source=source, record=record | copies if copied else record)
+    if copied:
         return Inputs(record=copies)
     _set_up(request, existing)
     prior = None if request.prior is None else read_prior(request.prior)

@@ -16,6 +16,7 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import flatten
 from entrax.runs.start_file import read_start_file
 from entrax.spec import Continuous, Discrete, Leaf, Spec
+from entrax.training.request import Request, SourceRequest
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
 from tests.killing import Killed, killer
 
@@ -59,14 +60,14 @@ def old(tmp_path_factory):
 def test_what_a_policy_alone_does_not_have_cannot_be_kept(old, tmp_path):
     for name in ("keep_optimiser", "keep_replay"):
         with pytest.raises(EntraxError, match=f"`{name}`.*policy only|policy only.*checkpoints"):
-            entrax.finetune(old, checkpoint="best", run=tmp_path / "new", **{name: True}, **TUNED)
+            entrax.finetune(old, checkpoint="best", run=tmp_path / "new", **(TUNED | {name: True}))
     assert not (tmp_path / "new").exists()
     with pytest.raises(EntraxError, match="`steps` is required"):
-        entrax.finetune(old, run=tmp_path / "new", **(TUNED | {"steps": None}))
+        Request(env=None, source=SourceRequest(path=old))
 
 
 def test_a_fine_tuned_run_is_resumed_with_what_was_kept(old, tmp_path):
-    kept = {"keep_optimiser": True, "keep_replay": True}
+    kept: dict[str, Any] = {"keep_optimiser": True, "keep_replay": True}
     entrax.finetune(old, run=tmp_path / "new", hook=lambda row: True, **TUNED, **kept)
     for name in kept:
         with pytest.raises(EntraxError, match="holds another run"):

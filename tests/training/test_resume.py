@@ -99,7 +99,7 @@ def test_more_steps_give_what_a_longer_run_with_that_horizon_gives(tmp_path, who
 
 def test_steps_that_a_run_has_already_are_refused_and_what_a_stopped_one_has_is_said(tmp_path, capsys):
     run = entrax.train("Pendulum-v1", "sac", run=tmp_path / "run", hook=lambda row: row["step"] >= 40, **SMALL)
-    done = checkpoint.step_of(checkpoint.available(run.directory)[-1])
+    done = checkpoints.step_of(checkpoints.available(run.directory)[-1])
     assert 40 <= done < SMALL["steps"]
     with pytest.raises(EntraxError, match=rf"`steps` must be at least {done}.* got 10"):
         entrax.resume(run.path, steps=10)

@@ -59,7 +59,7 @@ def old(tmp_path_factory):
 
 def test_what_a_policy_alone_does_not_have_cannot_be_kept(old, tmp_path):
     for name in ("keep_optimiser", "keep_replay"):
-        with pytest.raises(EntraxError, match="has a policy only|holds a policy without"):
+        with pytest.raises(EntraxError, match=r"has a policy only|holds a policy without"):
             entrax.finetune(old, checkpoint="best", run=tmp_path / "new", **(TUNED | {name: True}))
     assert not (tmp_path / "new").exists()
     with pytest.raises(EntraxError, match="`steps` is required"):

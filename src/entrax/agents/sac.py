@@ -43,7 +43,6 @@ from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
 P = TypeVar("P")
-Actor = GaussianPolicy | Encoded
 Critics = TwinQ | Encoded
 FEATURES = 50
 """Features of an image by default (Yarats et al. 2021, arXiv:1910.01741)."""
@@ -85,7 +84,7 @@ class Resolved(Config):
 
 
 class Params(eqx.Module):
-    policy: GaussianPolicy  # of an image, on the critics' encoder
+    policy: GaussianPolicy  # for images, its input is the critics' features
     critics: Critics
     log_alpha: Scalar
 
@@ -113,16 +112,16 @@ def resolve(config: Config, spec: Spec) -> Resolved:
 
 
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
+    """Return the initial state; the targets equal the critics."""
     policy_key, critics_key = jr.split(key)
-    action_size = continuous_size(spec, "sac")
     initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
 
     def create(size: int, key: PRNGKeyArray) -> TwinQ:
-        return TwinQ(size, action_size, config.hidden, key, layer_norm=config.layer_norm)
+        return TwinQ(size, spec.action.size, config.hidden, key, layer_norm=config.layer_norm)
 
     critics: Critics = on_observations(spec, create, critics_key, config.features or FEATURES)
     params = Params(
-        policy=GaussianPolicy(encoded_size(critics, spec), action_size, config.hidden, policy_key),
+        policy=GaussianPolicy(encoded_size(critics, spec), spec.action.size, config.hidden, policy_key),
         critics=critics,
         # Temperature 0 is the smallest normal number, so that every parameter is finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
@@ -134,11 +133,13 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     return State(params=params, targets=params.critics, opt_state=opt_state, updates=jnp.zeros((), jnp.int32))
 
 
-def policy(config: Resolved, state: State) -> Actor:
+def policy(config: Resolved, state: State) -> GaussianPolicy | Encoded:
+    """Return π, on the critics' encoder for images."""
     return with_encoder(state.params.policy, state.params.critics)
 
 
 def data(config: Resolved) -> Uniform:
+    """Return uniform batches of a replay."""
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
 
 
@@ -161,10 +162,10 @@ def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool
 
 
 def soft_value(
-    policy: Actor, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"], key: PRNGKeyArray
+    actor: GaussianPolicy | Encoded, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
     """Return one draw of V(s) = min_i Q_i(s, a) - α log π(a|s), a ~ π(·|s), and of log π(a|s)."""
-    action, log_pi = policy(obs).sample_and_log_prob(key)
+    action, log_pi = actor(obs).sample_and_log_prob(key)
     return jnp.min(critics(obs, action)) - alpha * log_pi, log_pi
 
 
@@ -186,10 +187,10 @@ def critic_loss(critics: Critics, batch: Transition, y: Float[Array, " batch"]) 
 
 
 def policy_loss(
-    policy: GaussianPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, "batch obs"], key: PRNGKeyArray
+    actor: GaussianPolicy, critics: Critics, alpha: Scalar, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:
     """Return J_π of equation 9, and an estimate of the entropy H(π) = -E log π."""
-    value, log_pi = jax.vmap(partial(soft_value, with_encoder(policy, critics), critics, alpha))(
+    value, log_pi = jax.vmap(partial(soft_value, with_encoder(actor, critics), critics, alpha))(
         obs, jr.split(key, len(obs))
     )
     return -jnp.mean(value), -jnp.mean(log_pi)
@@ -201,23 +202,24 @@ def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar)
 
 
 def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+    """Take one step of Adam."""
     step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
     return optax.apply_updates(params, step), opt_state
 
 
-def improve_policy(
+def update_policy_and_temperature(
     config: Resolved, state: State, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[GaussianPolicy, Scalar, optax.OptState, optax.OptState]:
     """Take one gradient step on J_π and J_α. Return the policy, log α, and their optimisers' states."""
     p, opt = state.params, state.opt_state
     gradient = jax.grad(policy_loss, has_aux=True)
     g_policy, entropy = gradient(p.policy, p.critics, jnp.exp(p.log_alpha), obs, key)
-    policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
+    actor, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
     if not isinstance(config.temperature, str):
-        return policy, p.log_alpha, policy_opt, opt.log_alpha
+        return actor, p.log_alpha, policy_opt, opt.log_alpha
     g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, config.target_entropy)
     log_alpha, alpha_opt = adam_step(config, p.log_alpha, g_alpha, opt.log_alpha)
-    return policy, log_alpha, policy_opt, alpha_opt
+    return actor, log_alpha, policy_opt, alpha_opt
 
 
 def update(
@@ -234,16 +236,16 @@ def update(
     critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
 
     unchanged = (p.policy, p.log_alpha, opt.policy, opt.log_alpha)
-    improve = partial(improve_policy, config, state, batch.obs, policy_key)
+    improve = partial(update_policy_and_temperature, config, state, batch.obs, policy_key)
     if config.policy_delay == 1:
-        policy, log_alpha, policy_opt, alpha_opt = improve()
+        actor, log_alpha, policy_opt, alpha_opt = improve()
     else:
         turn = state.updates % config.policy_delay == 0
-        policy, log_alpha, policy_opt, alpha_opt = jax.lax.cond(turn, improve, lambda: unchanged)
+        actor, log_alpha, policy_opt, alpha_opt = jax.lax.cond(turn, improve, lambda: unchanged)
 
     info = {"critic_loss": j_q, "q": q, "entropy": -jnp.mean(log_pi), "temperature": jnp.exp(p.log_alpha)}
     state = State(
-        params=Params(policy=policy, critics=critics, log_alpha=log_alpha),
+        params=Params(policy=actor, critics=critics, log_alpha=log_alpha),
         targets=polyak_update(state.targets, critics, config.target_rate),
         opt_state=OptState(policy=policy_opt, critics=critics_opt, log_alpha=alpha_opt),
         updates=state.updates + 1,

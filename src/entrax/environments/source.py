@@ -50,6 +50,10 @@ class EnvSource:
         """
         return self.local_reason is None
 
+    def step_limit(self, seconds: float | None, workers: int | None) -> float | None:
+        """Return the time limit for a step: none in this process, which cannot be killed."""
+        return seconds if self.importable and workers != 0 else None
+
     @property
     def local_reason(self) -> str | None:
         """The reason why only this process can make it; None if others can."""

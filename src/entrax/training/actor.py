@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ from entrax.runs.pytree import ROOT, nested, subtree, unflatten
 from entrax.spec import Continuous, Discrete, MultiDiscrete, Progress, Transition
 from entrax.training.compiled import CompiledFunction, Kind, taken_apart
 
+Shape = tuple[str, tuple[int, ...]]
+"""The dtype of an array, and its shape."""
 IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 """For XLA: one operation after the other. Those of acting are too small to be worth a thread each."""
 
@@ -31,32 +34,35 @@ class Actor:
         self._kind: Kind | None = None
         self._restored: Mapping[str, np.ndarray] = {}
         self._carries: dict[int, PyTree] = {}
-        """Before the step since the hand-over that was last acted on, and after it."""
+        """The carries before (t) and after (t + 1) the last step; t counts from the hand-over."""
         self._used: PyTree = ()
+        self._shapes: tuple[Shape, ...] = ()
+        self._arrays: list[Array] = []
+        self._key: PRNGKeyArray | None = None
         self._act = jax.jit(self._program, compiler_options=IN_TURN)
 
     def pack(self, policy: Policy, scaling: Scaling, progress: Progress) -> dict[str, Array]:
-        """What is to be handed over, as one vector for each dtype: it travels faster than many small arrays.
+        """Pack the policy into one vector per dtype, which transfers faster than many small arrays.
 
-        The vectors come into being on the learner's device, after the updates that it was given before.
+        The vectors are computed on the learner's device, after the updates that it was given before.
         """
         kind, arrays = taken_apart((policy, scaling, progress))
         packed: dict[str, Array] = _packed(arrays)
         if self._kind is None:
             self._kind = kind
-            shapes = [(str(jax.dtypes.canonicalize_dtype(x.dtype)), x.shape) for x in arrays]
-            self._unpack = jax.jit(lambda packed, key: (_unpacked(packed, shapes), key))
+            self._shapes = tuple((str(jax.dtypes.canonicalize_dtype(x.dtype)), x.shape) for x in arrays)
         assert kind == self._kind
         return packed
 
     def hand_over(self, packed: dict[str, Array], key: PRNGKeyArray, recent: Transition | None = None) -> None:
-        """Act with what `pack` gave from now on, once it is there; `key` is on the actor's device.
+        """Act with the packed policy from now on; `key` is on the actor's device.
 
         With `recent`, the latest steps [time, env, ...], the carry is computed again from them with the new policy.
         """
-        assert self._kind is not None
+        if self._kind is None:
+            raise RuntimeError("pack comes first.")
         vectors = {dtype: np.asarray(vector) for dtype, vector in packed.items()}
-        self._arrays, self._key = self._unpack(vectors, key)
+        self._arrays, self._key = _unpacked(vectors, self._shapes, key)
         if recent is not None:
             self._carries = {0: _carry_after(*self._kind.with_arrays(self._arrays), recent)}
         elif self._carries:
@@ -68,14 +74,14 @@ class Actor:
     def __call__(
         self, obs: Num[np.ndarray, "env obs"], t: int, first: Bool[np.ndarray, " env"]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Actions [env, action] for the t-th step since the hand-over, in [-1, 1] and in the environment's bounds.
+        """Return actions [env, action] of step t since the hand-over, in [-1, 1] and in the environment's bounds.
 
-        `first` tells where an episode begins. A step that is asked for again, after a fault, has the same carry.
+        `first` marks where an episode begins. A step that is asked for again, after a fault, has the same carry.
         """
         carry = self._carries[t] if t in self._carries else self._latest()
-        unit, action, self._used, after = self._act(self._arrays, self._key, obs, np.int32(t), carry, first)
+        agent_action, action, self._used, after = self._act(self._arrays, self._key, obs, np.int32(t), carry, first)
         self._carries = {t: carry, t + 1: after}
-        return np.asarray(unit), np.asarray(action)
+        return np.asarray(agent_action), np.asarray(action)
 
     def carry_used(self) -> Float[np.ndarray, "env carry"]:
         """Return the carry that was last acted with, flat: the initial one where an episode began."""
@@ -83,7 +89,7 @@ class Actor:
         return np.concatenate(rows, axis=1)
 
     def arrays(self) -> dict[str, Any]:
-        """The carry by name; `restore` takes it back. Empty for a memoryless policy."""
+        """Return the carry by name, for `restore`. Empty for a memoryless policy."""
         return {"carry": self._latest() if self._carries else nested(self._restored)}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -92,23 +98,25 @@ class Actor:
         self._carries, self._restored = {}, subtree("carry", arrays) if whole is None else {ROOT: whole}
 
     def _latest(self) -> PyTree:
+        if not self._carries:
+            raise RuntimeError("hand_over comes first.")
         return self._carries[max(self._carries)]
 
     def _program(
         self, arrays: list[Array], key: PRNGKeyArray, obs: Array, t: Array, carry: PyTree, first: Array
     ) -> tuple[Array, Array, PyTree, PyTree]:
-        """What acts, of plain arrays: taking a module apart at every step would cost more than the network."""
+        """Act, given plain arrays: flattening a module at every step would cost more than the network."""
         assert self._kind is not None
         policy, scaling, progress = self._kind.with_arrays(arrays)
         keys = jr.split(jr.fold_in(key, _on_this_thread(t)), len(obs))
         carry = restarted(policy, carry, first)
-        unit, after = act(policy, carry, scaling(obs), progress, keys)
-        return unit, to_bounds(self.action, unit), carry, after
+        agent_action, after = act(policy, carry, scaling(obs), progress, keys)
+        return agent_action, to_bounds(self.action, agent_action), carry, after
 
 
 @CompiledFunction
 def _carry_after(policy: Policy, scaling: Scaling, progress: Progress, recent: Transition) -> PyTree:
-    """The carry after greedy actions in the steps `recent`, from the initial one."""
+    """Return the carry after greedy actions in the steps `recent`, from the initial one."""
     ended = recent.terminated | recent.truncated
 
     def step(before: tuple[PyTree, Any], now: tuple[Any, Any]) -> tuple[tuple[PyTree, Any], None]:
@@ -126,14 +134,15 @@ def _packed(arrays: list[Any]) -> dict[str, Array]:
     return {dtype: jnp.concatenate([x.ravel() for x in arrays if str(x.dtype) == dtype]) for dtype in dtypes}
 
 
-def _unpacked(packed: dict[str, Array], shapes: list[tuple[str, tuple[int, ...]]]) -> list[Array]:
-    """The arrays of these dtypes and shapes that `_packed` was given."""
+@partial(jax.jit, static_argnums=1)
+def _unpacked(packed: dict[str, Any], shapes: tuple[Shape, ...], key: PRNGKeyArray) -> tuple[list[Array], PRNGKeyArray]:
+    """Return the arrays that `_packed` was given, on the device of `key`, and the key."""
     used, arrays = dict.fromkeys(packed, 0), []
     for dtype, shape in shapes:
         size = math.prod(shape)
         arrays.append(packed[dtype][used[dtype] : used[dtype] + size].reshape(shape))
         used[dtype] += size
-    return arrays
+    return arrays, key
 
 
 def _on_this_thread(t: Int[Array, ""]) -> Int[Array, ""]:

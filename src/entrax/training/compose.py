@@ -74,7 +74,7 @@ class Composed:
             seen.append((np.array(obs), np.array(episode), np.array(t)))
             return act(obs, episode, t)
 
-        limit = self.step_timeout if self.source.importable and workers != 0 else None
+        limit = self.source.step_limit(self.step_timeout, workers)
         played = evaluate(
             watched, self.source, episodes=episodes, seed=seed, policy="sampled", workers=workers, step_timeout=limit
         )
@@ -222,7 +222,9 @@ def _no_bound(combine: str, densities: bool, common: bool, discounts: Sequence[f
 def _policy(
     sources: Sequence[SourceCheckpoint], combine: str, alpha: float, candidates: int
 ) -> ComposedChoices | ComposedEnergy:
-    parts: list[SoftQ] = [source.agent.soft_q(source.config, source.state, _scaling(source)) for source in sources]
+    parts: list[SoftQ] = [
+        source.agent.soft_q(source.config, source.load_state(), _scaling(source)) for source in sources
+    ]
     energies = tuple(part for part in parts if isinstance(part, EnergyPart))
     tables = tuple(part for part in parts if isinstance(part, TablePart))
     if tables and energies:

@@ -47,18 +47,18 @@ def set_up(device: str | None, threads: int | None) -> Devices:
 
 
 def available_threads() -> int:
-    """The threads that XLA takes if nobody says how many; results depend on it in their last bits."""
+    """Return the threads that XLA uses by default; results depend on it in their last bits."""
     if os.environ.get("NPROC", "").isdigit():
         return int(os.environ["NPROC"])
     return usable_cores()
 
 
 def put(tree: T, device: jax.Device) -> T:
-    """The tree with its arrays on `device`; other leaves stay as they are."""
+    """Return the tree with its arrays on `device`; other leaves stay as they are."""
     arrays, rest = eqx.partition(tree, eqx.is_array)
     return eqx.combine(jax.device_put(arrays, device), rest)
 
 
 def cache_directory() -> Path:
-    """The user's cache directory for compiled programs, `XDG_CACHE_HOME` minded."""
+    """Return the cache directory for compiled programs, under `XDG_CACHE_HOME` if set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "entrax" / "compiled"

@@ -154,6 +154,9 @@ def _restored(
     """
     initial = InitialState.of(run)
     template = initial.template(task, devices)
+    make_loop = partial(
+        Loop, task=task, run=run, initial=initial, devices=devices, writer=writer, start_time=start_time
+    )
     warnings = [
         _warned(f"{difference}: the run is resumed, but results may differ in their last bits.")
         for difference in differences(run.config["versions"])
@@ -174,7 +177,7 @@ def _restored(
                     warnings.append(_warned(f"{failures[-1]} Trying the checkpoint before it."))
                 continue
             if point is not None:
-                loop = Loop(task, run, point.state, rollouts, initial, devices, writer, start_time)
+                loop = make_loop(state=point.state, rollouts=rollouts)
                 _continue_from(point, loop, warnings)
                 return loop
     if failures:
@@ -188,7 +191,7 @@ def _restored(
     rollouts = new_rollouts(initial)
     state = initial.load(template)
     rollouts.begin(initial.fill(rollouts.replay))
-    return Loop(task, run, state, rollouts, initial, devices, writer, start_time)
+    return make_loop(state=state, rollouts=rollouts)
 
 
 def _resumable(run: RunDirectory) -> Iterator[str]:

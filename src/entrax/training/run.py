@@ -167,9 +167,8 @@ class Run:
         )
 
     def step_timeout(self, source: EnvSource, workers: int | None) -> float | None:
-        """The run's limit of seconds for a step, where environments can be in processes that can be killed."""
-        limit: float | None = self.config["training"]["step_timeout"]
-        return limit if source.importable and workers != 0 else None
+        """Return the run's time limit for a step in seconds, if the environments run in processes; else None."""
+        return source.step_limit(self.config["training"]["step_timeout"], workers)
 
     def source(self, env: Given | None = None) -> EnvSource:
         """How to make the run's environment; see `source_of`."""

@@ -45,9 +45,8 @@ class SourceCheckpoint:
         """Whether the checkpoint holds the whole state, not just a policy."""
         return any(name.startswith("state/") for name in self.arrays)
 
-    @property
-    def state(self) -> Any | None:
-        """The agent's state; None where the checkpoint holds only a policy."""
+    def load_state(self) -> Any | None:
+        """Return the agent's state; None where the checkpoint holds only a policy."""
         if not self.whole:
             return None
         prior = self.run.config.get("prior")
@@ -67,7 +66,7 @@ class SourceCheckpoint:
         span = self.run.config.get("ancestor", {}).get("temperature", {}).get("anneal")
         if span is not None:
             return float(Anneal(start=span["start"], end=span["end"], fraction=1.0)(self.progress))
-        return temperature_of(self.agent, self.config, self.state, self.progress)
+        return temperature_of(self.agent, self.config, self.load_state(), self.progress)
 
     @property
     def learned(self) -> bool:

@@ -146,7 +146,16 @@ def _trained(resolved: Resolved, directory: RunDirectory, request: Request) -> R
         rollouts = stack.enter_context(closing(HostRollouts(task, directory, pool, resolved.devices.actor, initial)))
         state = initial.load(initial.template(task, resolved.devices))
         rollouts.begin(initial.fill(rollouts.replay))
-        loop = Loop(task, directory, state, rollouts, initial, resolved.devices, writer, session.start_time)
+        loop = Loop(
+            task=task,
+            run=directory,
+            state=state,
+            rollouts=rollouts,
+            initial=initial,
+            devices=resolved.devices,
+            writer=writer,
+            start_time=session.start_time,
+        )
         loop.train(session.hook)
         controller = loop.controller()
     return Run(directory=directory, controller=controller, checkpoint="final", env=task.source, agent=task.agent)

@@ -39,8 +39,7 @@ def train(
         env: a Gymnasium id, `module:EnvId`, `module:Class`, `file.py:Class`, or a function or other object that makes
             the environment when called. What worker processes cannot import stays in this process.
         agent: a name that `entrax agents` lists, `module:name`, `file.py`, or a module or other object with the names
-            of `entrax.agents.base.Agent`; or a pair of these, of an agent that wraps another and that one. By default
-            the first choice for the actions.
+            of `entrax.agents.base.Agent`; or a pair (wrapper, inner). By default, chosen by the action space.
         steps: environment steps, over all parallel environments.
         seed: everything random follows from it.
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
@@ -48,9 +47,9 @@ def train(
         env_args: keyword arguments of the environment.
         prior: the directory of a run whose policy is π₀ in place of the uniform one, for agents that take a prior
             (`entrax agents`): entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.
-        data: the directory of a run, or the id of a Minari data set on this machine, whose transitions are all that is
-            learned from, by an agent with a replay. Steps are taken for evaluation only; `steps` times
-            `updates_per_step` updates are made.
+        data: the directory of a run, or the id of a Minari data set on this machine, for an agent with a replay. Learn
+            only from these transitions. Steps are taken for evaluation only; `steps` times `updates_per_step` updates
+            are made.
         hook: called with every metrics row; training stops early when it returns a true value.
         loggers: further places that rows are shown, such as TensorBoard.
         start_time: `time.perf_counter()` when the clock of training seconds starts; by default now.

@@ -35,15 +35,16 @@ class Scaling(eqx.Module):
 
 
 def identity_scaling(spec: Spec) -> Scaling:
-    """Observations as they are."""
+    """Return the scaling that leaves observations as they are."""
     return Scaling(mean=jnp.zeros(spec.scaled_size), scale=jnp.ones(spec.scaled_size))
 
 
 def to_bounds(
     action: Continuous | Discrete | MultiDiscrete, unit: Num[Array, "*batch action"]
 ) -> Float[Array, "*batch action"]:
-    """The agent's actions as environments take them, flat: those in [-1, 1] stretched to the bounds, exactly at both
-    ends; the integers of discrete ones as they are, in float32.
+    """Convert the agent's actions to the environment's, flat and in float32.
+
+    Those in [-1, 1] are stretched to the bounds, exactly at both ends; the integers of discrete ones stay.
     """
     if not isinstance(action, Continuous):
         return unit.astype(jnp.float32)
@@ -97,7 +98,7 @@ def act(
 
 
 def uses_carry(controller: Controller, greedy: bool) -> bool:
-    """Whether an action depends on the steps before: whether the policy changes its carry as it acts."""
+    """Return whether an action depends on the steps before: whether the policy changes its carry as it acts."""
     changed: list[bool] = []
 
     def step(policy: Policy, obs: Array, key: PRNGKeyArray | None) -> None:
@@ -126,7 +127,7 @@ def _within_bounds(
 
 
 def episode_keys(key: PRNGKeyArray, episodes: Steps, t: Steps) -> Key[Array, " batch"]:
-    """A key for each step of each episode."""
+    """Return a key for each step of each episode."""
     return jax.vmap(lambda e, t: jr.fold_in(jr.fold_in(key, e), t))(episodes, t)
 
 

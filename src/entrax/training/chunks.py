@@ -9,7 +9,7 @@ from entrax.training.options import TrainingOptions
 
 @dataclass(frozen=True)
 class Chunk:
-    """`steps_per_env` steps of every environment are collected while `updates` updates are made.
+    """Collect `steps_per_env` steps of every environment while making `updates` updates.
 
     The updates draw from the rows of earlier chunks; the actions are those of the policy after the updates of earlier
     chunks. Neither waits for the other, and the policy that acts lags by one chunk. `first_step` and `first_update`
@@ -26,12 +26,12 @@ class Chunk:
 
 
 def updates_due(options: TrainingOptions, step: int) -> int:
-    """Updates owed once `step` transitions are stored: none for the random first steps."""
+    """Return the updates due once `step` transitions are stored: none for the random first steps."""
     return floor(options.updates_per_step * max(0, step - (options.learning_starts or 0)) + 1e-9)
 
 
 def chunks(options: TrainingOptions) -> Iterator[Chunk]:
-    """The chunks of a run in order; the last one only learns, from the rows of the one before.
+    """Yield the chunks of a run in order; the last one only learns, from the rows of the one before.
 
     A longer run has the same chunks, and the same rows of metrics, up to the one that `reaches_end`.
     """
@@ -64,11 +64,11 @@ def chunks(options: TrainingOptions) -> Iterator[Chunk]:
 
 
 def crossed(interval: int, before: int, after: int) -> bool:
-    """Whether a multiple of `interval` lies in (before, after]; never when `interval` is 0."""
+    """Return whether a multiple of `interval` lies in (before, after]; never when `interval` is 0."""
     return interval > 0 and after // interval > before // interval
 
 
 def evaluates_after(options: TrainingOptions, chunk: Chunk) -> bool:
-    """Whether an evaluation follows the chunk; the one at the end of the run is not counted."""
+    """Return whether an evaluation follows the chunk; the one at the end of the run is not counted."""
     after = chunk.first_step + chunk.steps_per_env * options.envs
     return after < options.steps and crossed(options.eval_every or 0, chunk.first_step, after)

@@ -17,14 +17,14 @@ class Kind(NamedTuple):
     others: tuple[Any, ...]
 
     def with_arrays(self, arrays: list[Any]) -> Any:
-        """The tree that has these arrays."""
+        """Return the tree with these arrays."""
         left = iter(arrays)
         leaves = [next(left) if other is None else other for other in self.others]
         return jax.tree.unflatten(self.structure, leaves)
 
 
 def taken_apart(tree: Any) -> tuple[Kind, list[Any]]:
-    """The kind of a tree, and its arrays."""
+    """Return the kind of a tree, and its arrays."""
     leaves, structure = jax.tree.flatten(tree)
     others = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
     return Kind(structure, others), [leaf for leaf in leaves if _is_array(leaf)]

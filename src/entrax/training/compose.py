@@ -66,7 +66,7 @@ class Composed:
     def evaluate(
         self, episodes: int = 20, *, seed: int = 0, workers: int | None = None
     ) -> tuple[EvaluationResult, Bound | None]:
-        """Returns of whole episodes of sampled actions, and the bound estimated from the states they came through."""
+        """Evaluate whole episodes of sampled actions, and estimate the bound from the states that they visit."""
         act = act_in_episodes(self.controller, sample=True, seed=seed)
         seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
@@ -94,7 +94,7 @@ class Composed:
         t: Int[np.ndarray, " state"],
         episodes: int,
     ) -> Bound:
-        """The estimate from the states in which the policy acted, each of an episode and a step of it."""
+        """Estimate the bound from the states in which the policy acted, each of an episode and a step of it."""
         gaps = self.gaps(obs)
         discounts = self.discount ** t.astype(float)
         totals = np.bincount(episode, (t >= 1) * discounts * gaps, minlength=episodes)
@@ -103,12 +103,12 @@ class Composed:
 
     @in_32_bits
     def gaps(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
-        """g of every state."""
+        """Return g of every state."""
         return self._of_states(_gaps, obs)
 
     @in_32_bits
     def entropies(self, obs: Float[np.ndarray, "state obs"]) -> Float[np.ndarray, " state"]:
-        """The policy's entropy in every state, in nats; where actions are continuous, in the unit box."""
+        """Return the policy's entropy in every state, in nats; for continuous actions, in the unit box."""
         return self._of_states(_entropies, obs)
 
     def _of_states(
@@ -193,7 +193,7 @@ def compose(
 
 
 def _temperature(sources: Sequence[SourceCheckpoint], given: float | None) -> tuple[float, bool]:
-    """The temperature to compose at, and whether all runs had it."""
+    """Return the temperature to compose at, and whether all runs had it."""
     alphas = [source.temperature for source in sources]
     for source, alpha in zip(sources, alphas, strict=True):
         if alpha is None or alpha <= 0:

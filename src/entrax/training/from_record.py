@@ -79,7 +79,7 @@ def policy_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[s
 
 
 def state_template(agent: ModuleType, config: Any, spec: Spec, prior: Mapping[str, Any] | None) -> Any:
-    """A state to be filled from a file: its arrays are shapes, but for those of a run with a prior."""
+    """Return a state to be filled from a file; its arrays are shapes, except those of a run with a prior."""
     if prior is None:
         return eqx.filter_eval_shape(lambda: agent.init(config, spec, jr.key(0)))
     return with_prior_placeholder(agent, config, agent.init(config, spec, jr.key(0)), spec, prior)

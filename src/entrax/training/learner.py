@@ -26,7 +26,7 @@ INIT, UPDATE, ACT, SAMPLE, RANDOM = range(5)
 
 @jax.jit
 def chunk_key(key: PRNGKeyArray, stream: int | Int[Array, ""], chunk: int | Int[Array, ""]) -> PRNGKeyArray:
-    """The key of a chunk in one of these streams."""
+    """Return the key of a chunk in one of these streams."""
     return jr.fold_in(jr.fold_in(key, stream), chunk)
 
 
@@ -41,7 +41,7 @@ def update_many(
     key: PRNGKeyArray,
     count: Int[Array | np.ndarray, ""],
 ) -> tuple[PyTree, UpdateReport]:
-    """`count` updates from the first of `batches` [update, batch, ...].
+    """Make `count` updates from the first of `batches` [update, batch, ...].
 
     Every length up to that of `batches` runs the same compiled program. After each update its info and the whole new
     state are checked: the optimiser's averages may overflow while every parameter is finite.
@@ -66,7 +66,7 @@ def update_many(
 
 
 def _finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether every number is finite."""
+    """Return whether every number is finite."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]).all()
 
 

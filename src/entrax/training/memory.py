@@ -54,7 +54,7 @@ def check_networks(agent: Any, config: Any, spec: Spec) -> None:
 
 
 def memory_limit() -> int:
-    """The bytes that this process may use at most: the machine's, or less where a container or `ulimit -v` says so."""
+    """Return the bytes that this process may use: the machine's, or the limit of a container or `ulimit -v`."""
     require_posix("Training a run")
     import resource
 

@@ -42,15 +42,15 @@ class Moments:
         self.mean, self.count = self.mean + delta * (n / total), total
 
     def deviation(self) -> Float[np.ndarray, " size"]:
-        """σ of each entry; 0 before any row."""
+        """Return σ of each entry; 0 before any row."""
         return np.sqrt(self.sum_of_squares / np.maximum(self.count, 1))
 
     def varies(self) -> Bool[np.ndarray, " size"]:
-        """Which entries have varied."""
+        """Return which entries have varied."""
         return self.deviation() > np.maximum(self.constant, CONSTANT_SHARE * np.abs(self.mean))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The state by name; `restore` takes it back."""
+        """Return the state by name, for `restore`."""
         return {"count": self.count, "mean": self.mean, "sum_of_squares": self.sum_of_squares}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -80,7 +80,7 @@ class Normaliser:
             self.moments.advance(obs.astype(np.float64))
 
     def scaling(self) -> Scaling:
-        """What observations are scaled by until the next chunk, in float32."""
+        """Return the scaling of observations until the next chunk, in float32."""
         deviation = self.moments.deviation()
         if np.isfinite(self.clip):
             scale = np.where(self.moments.varies(), deviation, 1.0)
@@ -93,7 +93,7 @@ class Normaliser:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The state by name, float64; `restore` takes it back."""
+        """Return the state by name, in float64, for `restore`."""
         return self.moments.arrays() | ({"clip": np.asarray(self.clip)} if np.isfinite(self.clip) else {})
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -132,17 +132,17 @@ class RewardScale:
         self.moments.advance(seen.reshape(-1, 1))
 
     def scale(self) -> float:
-        """What rewards are divided by; 1 while all of them have been 0."""
+        """Return the divisor of rewards; 1 while all of them have been 0."""
         deviation, mean = float(self.moments.deviation()[0]), float(self.moments.mean[0])
         scale = np.float32(max(deviation, LEAST_SHARE * abs(mean)))
         return float(scale) if scale >= np.finfo(np.float32).tiny else 1.0
 
     def __call__(self, reward: Float[Any, "..."]) -> Float[Any, "..."]:
-        """The scaled rewards, in float32."""
+        """Return the scaled rewards, in float32."""
         return np.clip(reward / np.float32(self.scale()), -CLIP, CLIP) if self.enabled else reward
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The state by name; `restore` takes it back. Empty where rewards stay as they are."""
+        """Return the state by name, for `restore`; empty if rewards are not scaled."""
         return self.moments.arrays() | {"returns": self.returns} if self.enabled else {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -44,7 +44,7 @@ class Player:
 
     @in_32_bits
     def act(self, obs: Any) -> Num[np.ndarray, "*batch_and_shape"]:
-        """The action for what the environment returned, or one for each of a batch of environments.
+        """Return the action for an observation, or one for each of a batch of environments.
 
         Raises EntraxError for what does not fit the policy's observations, or is another number of them than before.
         """
@@ -66,7 +66,10 @@ class Player:
 
 
 def flatten_rows(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"], bool]:
-    """The rows of one observation or of a batch, and whether it was one. Raises EntraxError when they do not fit."""
+    """Return the rows of one observation or of a batch, and whether it was one.
+
+    Raises EntraxError when they do not fit.
+    """
     try:
         return flattener.rows(obs)
     except ValueError as error:

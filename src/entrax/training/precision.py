@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def in_32_bits(function: Callable[P, R]) -> Callable[P, R]:
-    """`function` under `jax.enable_x64(False)`."""
+    """Run `function` under `jax.enable_x64(False)`."""
 
     @wraps(function)
     def within(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -97,7 +97,7 @@ class Run:
 
     @in_32_bits
     def policy(self, obs: Any, sample: bool = False, key: PRNGKeyArray | None = None) -> np.ndarray:
-        """Actions within the environment's bounds, for one observation or a batch of them.
+        """Return actions within the environment's bounds, for one observation or a batch of them.
 
         Args:
             obs: what the environment returns, or a batch of it: an array [batch, *shape], a dictionary or tuple of such
@@ -125,13 +125,13 @@ class Run:
 
     @in_32_bits
     def player(self, *, sample: bool = False, seed: int | None = None) -> Player:
-        """The policy for a loop over an environment, with whatever it remembers of an episode.
+        """Return the policy for a loop over an environment, with its memory of an episode.
 
         Args:
             sample: draw from the policy instead of taking its mode.
             seed: of the draws; by default the run's.
 
-        `player.reset()` begins an episode, `player.act(obs)` returns an action.
+        `player.reset()` begins an episode; `player.act(obs)` returns an action.
         """
         seed = self.config["seed"] if seed is None else seed
         return Player(self._compiled, self._flattener, sample=sample, seed=seed)
@@ -147,11 +147,16 @@ class Run:
         env: Given | None = None,
         eval_envs: int | None = None,
     ) -> EvaluationResult:
-        """Returns of whole episodes, by the policy's mode or sampled; `seed` is the run's own by default.
+        """Evaluate whole episodes. Their seeds differ from those that chose the best checkpoint.
 
-        The seeds of the episodes differ from those that chose the best checkpoint. `env` is needed again for a run
-        whose environment cannot be made from its configuration. `eval_envs` environments are made, by default as many
-        as the run's evaluations had; another number changes the returns by rounding only.
+        Args:
+            episodes: their number.
+            sample: draw from the policy instead of taking its mode.
+            seed: by default the run's.
+            workers: processes for the environments; 0 runs them in this process. By default at most one for each core.
+            env: the environment again, needed if it cannot be made from the run's configuration.
+            eval_envs: environments to make, by default as many as the run's evaluations had; another number changes the
+                returns by rounding only.
         """
         seed = self.config["seed"] if seed is None else seed
         source = self.source(env)
@@ -171,7 +176,7 @@ class Run:
         return source.step_limit(self.config["training"]["step_timeout"], workers)
 
     def source(self, env: Given | None = None) -> EnvSource:
-        """How to make the run's environment; see `source_of`."""
+        """Return how to make the run's environment; see `source_of`."""
         return source_of(self.directory, self.env if env is None else env, self.env_args)
 
     @cached_property
@@ -197,7 +202,7 @@ def _is_key(key: Any) -> bool:
 
 
 def _padded(rows: Num[np.ndarray, "batch obs"]) -> Num[np.ndarray, "padded obs"]:
-    """The rows, and zeros up to the next power of two, so that batches of many sizes share a few programs."""
+    """Append zeros up to the next power of two, so that batches of many sizes share a few programs."""
     count = 1 << max(len(rows) - 1, 0).bit_length()
     if count == len(rows):
         return rows

@@ -32,7 +32,7 @@ class Quiet(gymnasium.Env):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("json") / "run"
-    entrax.train(lambda: Quiet(), "sac", run=path, steps=8, hidden=(4,), batch_size=4, eval_every=0)
+    entrax.train(lambda: Quiet(), "sac", run=path, steps=8, hidden=(8, 8), batch_size=8, eval_every=0)
     return path
 
 

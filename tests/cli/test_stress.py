@@ -11,7 +11,7 @@ from entrax.cli import main
 from entrax.cli.stress import table
 from entrax.evaluation.stress import ConditionResult, Interval, StressResult
 
-SMALL: dict[str, Any] = {"steps": 40, "learning_starts": 20, "batch_size": 4, "hidden": (4, 4), "eval_every": 0}
+SMALL: dict[str, Any] = {"steps": 40, "learning_starts": 20, "batch_size": 8, "hidden": (8, 8), "eval_every": 0}
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,8 @@ from tests.forging import forge_config, forge_meta, forge_sums
 SMALL: dict[str, Any] = {
     "agent": "sac",
     "steps": 24,
-    "hidden": (4,),
-    "batch_size": 4,
+    "hidden": (8, 8),
+    "batch_size": 8,
     "learning_starts": 8,
     "chunk": 4,
     "workers": 0,

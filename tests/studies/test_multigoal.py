@@ -20,7 +20,7 @@ TINY: dict[str, Any] = {
     "workers": 0,
     "eval_every": 0,
     "learning_starts": 20,
-    "batch_size": 4,
+    "batch_size": 8,
     "hidden": (8, 8),
 }
 

@@ -28,8 +28,8 @@ from entrax.training.dataset import Dataset, check_data, in_order_of
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint
 from tests.killing import Killed
 
-SMALL: dict[str, Any] = {"chunk": 8, "hidden": (8,), "batch_size": 8, "eval_every": 0}
-RANDOM: dict[str, Any] = {"learning_starts": 10_000_000, "hidden": (8,), "eval_every": 0}  # steps, and no update
+SMALL: dict[str, Any] = {"chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_every": 0}
+RANDOM: dict[str, Any] = {"learning_starts": 10_000_000, "hidden": (8, 8), "eval_every": 0}  # steps, and no update
 
 
 class Cart(gymnasium.Wrapper):
@@ -93,7 +93,7 @@ def test_the_replay_comes_environment_by_environment(cart):
 
 def test_actions_are_as_the_environment_took_them(tmp_path):
     run = entrax.train(
-        "Pendulum-v1", "ppo", steps=64, rollout_steps=64, batch_size=32, hidden=(8,), eval_every=0, run=tmp_path / "ppo"
+        "Pendulum-v1", "ppo", steps=64, rollout_steps=64, batch_size=32, hidden=(8, 8), eval_every=0, run=tmp_path / "ppo"
     )
     drawn, given = (
         kept_rows(load_source_checkpoint(run.path, "latest", None))["action"],

@@ -13,7 +13,7 @@ import entrax
 from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 
-SMALL: dict[str, Any] = {"steps": 300, "learning_starts": 60, "chunk": 8, "hidden": (16, 16), "batch_size": 16}
+SMALL: dict[str, Any] = {"steps": 300, "learning_starts": 60, "chunk": 8, "hidden": (8, 8), "batch_size": 8}
 QUIET: dict[str, Any] = {"eval_every": 0, "checkpoint_every": 0, "log_every": 1000}
 
 

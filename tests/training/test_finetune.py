@@ -23,8 +23,8 @@ from tests.killing import Killed, killer
 SMALL: dict[str, Any] = {
     "learning_starts": 60,
     "chunk": 8,
-    "hidden": (16, 16),
-    "batch_size": 16,
+    "hidden": (8, 8),
+    "batch_size": 8,
     "log_every": 24,
     "eval_every": 100,
     "eval_episodes": 1,
@@ -90,7 +90,7 @@ def test_what_is_learned_comes_along_and_what_is_not_begins_anew(old, tmp_path):
     assert ancestor["temperature"]["ancestor"] == pytest.approx(float(np.exp(arrays["state/params/log_alpha"])))
     [event] = [event for event in run.directory.events() if event["kind"] == "finetuned"]
     assert "Carried over: params/critics" in event["message"]
-    assert run.config["agent_config"]["hidden"] == [16, 16]
+    assert run.config["agent_config"]["hidden"] == [8, 8]
     assert (run.config["training"]["envs"], run.config["training"]["chunk"]) == (2, 8)
     assert run.config["environment"]["kwargs"] == {"g": 9.0}
 
@@ -322,7 +322,7 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
     ("agent", "env", "settings", "end"),
     [
         # Acts by the configuration's temperature, so that it shows in what is collected at once.
-        ("pcl", "CartPole-v1", {"unified": True, "batch_size": 4, "temperature": 0.5}, 0.05),
+        ("pcl", "CartPole-v1", {"unified": True, "batch_size": 8, "temperature": 0.5}, 0.05),
         # A policy alone ("best") has no temperature in it, and the state has.
         ("sac", "Pendulum-v1", {"temperature": 0.5}, 0.05),
     ],

@@ -27,8 +27,8 @@ SMALL: dict[str, Any] = {
     "envs": 2,
     "workers": 2,
     "learning_starts": 4,
-    "hidden": (4,),
-    "batch_size": 2,
+    "hidden": (8, 8),
+    "batch_size": 8,
     "eval_every": 0,
 }
 

@@ -11,8 +11,8 @@ SMALL: dict[str, Any] = {
     "steps": 64,
     "log_every": 16,
     "learning_starts": 32,
-    "hidden": (4,),
-    "batch_size": 4,
+    "hidden": (8, 8),
+    "batch_size": 8,
     "eval_every": 0,
 }
 

@@ -13,7 +13,7 @@ from tests.environments.dots import Dot
 SETTINGS: dict[str, Any] = {
     "workers": 0,
     "eval_every": 0,
-    "hidden": (4,),
+    "hidden": (8, 8),
     "learning_starts": 16,
     "chunk": 8,
     "batch_size": 8,

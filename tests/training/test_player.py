@@ -50,8 +50,8 @@ class Mixed(gymnasium.Env):
 SMALL: dict[str, Any] = {
     "steps": 40,
     "learning_starts": 20,
-    "hidden": (8,),
-    "batch_size": 4,
+    "hidden": (8, 8),
+    "batch_size": 8,
     "eval_every": 0,
     "workers": 0,
 }
@@ -71,7 +71,7 @@ def remembering(tmp_path_factory):
         "agent": "reinforce",
         "memory": 4,
         "rollout_steps": 20,
-        "hidden": (8,),
+        "hidden": (8, 8),
         "eval_every": 0,
         "workers": 0,
     }

@@ -19,12 +19,12 @@ from tests.killing import Killed, killer
 SMALL: dict[str, Any] = {
     "learning_starts": 32,
     "chunk": 8,
-    "hidden": (8,),
+    "hidden": (8, 8),
     "batch_size": 8,
     "eval_every": 0,
     "log_every": 16,
 }
-ROLLOUT: dict[str, Any] = {"hidden": (8,), "rollout_steps": 32, "batch_size": 16, "eval_every": 0}
+ROLLOUT: dict[str, Any] = {"hidden": (8, 8), "rollout_steps": 32, "batch_size": 8, "eval_every": 0}
 
 
 def arrays(path, group, which="final"):

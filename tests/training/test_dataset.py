@@ -93,7 +93,14 @@ def test_the_replay_comes_environment_by_environment(cart):
 
 def test_actions_are_as_the_environment_took_them(tmp_path):
     run = entrax.train(
-        "Pendulum-v1", "ppo", steps=64, rollout_steps=64, batch_size=32, hidden=(8, 8), eval_every=0, run=tmp_path / "ppo"
+        "Pendulum-v1",
+        "ppo",
+        steps=64,
+        rollout_steps=64,
+        batch_size=32,
+        hidden=(8, 8),
+        eval_every=0,
+        run=tmp_path / "ppo",
     )
     drawn, given = (
         kept_rows(load_source_checkpoint(run.path, "latest", None))["action"],

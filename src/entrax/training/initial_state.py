@@ -55,6 +55,8 @@ from entrax.training.run_state import RunState, with_scales
 from entrax.training.source_checkpoint import SourceCheckpoint, check_spaces, kept_rows, recorded
 from entrax.training.task import Task
 
+RUNS_ONCE = {"xla_backend_optimization_level": 1}
+"""For XLA on the CPU: compiles in 0.4 of the time, to the same bits."""
 BLOCK = 4096
 """Steps of stored transitions that are packed at once."""
 
@@ -179,7 +181,8 @@ class InitialState:
     def template(self, task: Task, devices: Devices) -> RunState:
         """Return the state from scratch, with placeholders for what only the file or a checkpoint holds."""
         config, key = put(task.config, devices.learner), put(jr.key(task.seed), devices.learner)
-        agent = eqx.filter_jit(task.agent.init)(config, task.spec, jr.fold_in(key, INIT))
+        options = RUNS_ONCE if devices.learner.platform == "cpu" else None
+        agent = eqx.filter_jit(task.agent.init, compiler_options=options)(config, task.spec, jr.fold_in(key, INIT))
         placed = with_prior_placeholder(task.agent, config, agent, task.spec, self.run.config.get("prior"))
         return RunState.create(task, placed)
 

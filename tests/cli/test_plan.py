@@ -189,7 +189,7 @@ def test_what_is_not_finite_is_null(capsys):
         (["CartPole-v1", "--temperature", 0], "Use `entrax train` for it, or give a map or an .npz file."),
         (["nonsense", "--temperature", 0], "There is no environment 'nonsense'. Give a Gymnasium id, module:Class"),
         (["nonsense", "--temperature", 0], "or file.py:Class, or a map or an .npz file."),
-        (["ALE/Pong-v5", "--temperature", 0], "entrax/Atari-v0"),
+        (["ALE/NoSuch-v5", "--temperature", 0], "entrax/Atari-v0"),
         (["nowhere/maze.txt", "--temperature", 0], "There is no file nowhere/maze.txt"),
         (["nowhere.npz", "--temperature", 0], "nowhere.npz cannot be read: No such file"),
         (["Taxi-v4", "--temperature", 0, "--env-arg", "fickle_passenger=true"], "fickle_passenger"),

@@ -43,7 +43,7 @@ def with_encoder(policy: Any, critics: Any) -> Any:
 
 
 def augmented(batch: Transition, network: Any, pixels: int, key: PRNGKeyArray) -> Transition:
-    """Every image of the batch moved at random by up to so many pixels, `obs` and `next_obs` independently."""
+    """Shift each image of the batch at random by up to some pixels, `obs` and `next_obs` independently."""
     if pixels == 0:
         return batch
     image, (obs_key, next_obs_key) = network.encoder.image, jr.split(key)

@@ -27,7 +27,7 @@ class Devices:
 def set_up(device: str | None, threads: int | None) -> Devices:
     """Choose the devices and turn the compilation cache on; a JAX that is already running keeps what it has.
 
-    `device` is "cpu", "gpu", "tpu" or None for the fastest. Raises EntraxError if there is none of that kind.
+    `device` is "cpu", "gpu", "tpu" or None for the fastest. Raises EntraxError if there is no such device.
     """
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its thread pools by

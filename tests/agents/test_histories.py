@@ -198,6 +198,7 @@ QUICK: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_task_that_needs_memory_is_learned(tmp_path):
     settings: dict[str, Any] = QUICK | {"steps": 8192, "objective": "episodic", "baseline": "mean"}
     remembering = entrax.train(Recall, run=tmp_path / "memory", memory=16, **settings)

@@ -30,6 +30,9 @@ SMALL: dict[str, Any] = {
 }
 
 
+LEARNING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 32, "temperature": 0.01}
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_an_agent_takes_images_or_says_that_it_does_not(name):
     agent, boxes = get_agent(name), "Box" in REGISTRY[name].actions
@@ -45,9 +48,9 @@ def test_an_agent_takes_images_or_says_that_it_does_not(name):
     ("name", "kind", "settings"),
     [
         ("dqn", "discrete", {}),
-        ("discrete-sac", "discrete", {"learning_rate": 3e-3, "batch_size": 32, "temperature": 0.01}),
-        ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "augment": 1, "temperature": 0.01}),
-        ("sac", "box", {"learning_rate": 3e-3, "batch_size": 32, "features": "points", "temperature": 0.01}),
+        ("sac", "box", LEARNING | {"features": "points"}),
+        pytest.param("sac", "box", LEARNING | {"augment": 1}, marks=pytest.mark.long),
+        pytest.param("discrete-sac", "discrete", LEARNING, marks=pytest.mark.long),
     ],
 )
 def test_a_run_sees_and_a_resumed_one_is_the_same(name, kind, settings, tmp_path):

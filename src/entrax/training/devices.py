@@ -32,7 +32,7 @@ def set_up(device: str | None, threads: int | None) -> Devices:
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its thread pools by
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     # A JAX that the caller has used already keeps its devices: acting then waits for updates, with the same results.
     with suppress(RuntimeError):
         # One CPU device runs its programs in the order they were handed to it, hence one more.

@@ -182,7 +182,8 @@ class InitialState:
         """Return the state from scratch, with placeholders for what only the file or a checkpoint holds."""
         config, key = put(task.config, devices.learner), put(jr.key(task.seed), devices.learner)
         options = RUNS_ONCE if devices.learner.platform == "cpu" else None
-        agent = eqx.filter_jit(task.agent.init, compiler_options=options)(config, task.spec, jr.fold_in(key, INIT))
+        init: Any = eqx.filter_jit(task.agent.init, compiler_options=options)  # type: ignore[call-overload] # untyped
+        agent = init(config, task.spec, jr.fold_in(key, INIT))
         placed = with_prior_placeholder(task.agent, config, agent, task.spec, self.run.config.get("prior"))
         return RunState.create(task, placed)
 

@@ -1,4 +1,4 @@
-"""Release of JAX's compiled programs in long-lived processes.
+"""JAX's compiled programs: kept on disk, and released in long-lived processes.
 
 XLA maps every compiled program into memory, several hundred maps for one agent's update, and JAX keeps all programs.
 Linux allows a process about 65,000 maps; beyond that, XLA's compiler crashes.
@@ -6,6 +6,7 @@ Linux allows a process about 65,000 maps; beyond that, XLA's compiler crashes.
 
 import ctypes
 import gc
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,15 @@ SHARE = 1 / 16
 
 _others = 0
 """The maps that remained after the last release, which belong to other things than programs."""
+
+
+def keep_programs() -> None:
+    """Keep compiled programs on disk, in the user's cache directory, for later processes."""
+    import jax
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "entrax" / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # to write smaller ones takes as long
 
 
 def memory_maps() -> int:

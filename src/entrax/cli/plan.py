@@ -56,6 +56,9 @@ def command(source: str, **given: Any) -> None:
     """
     import jax
 
+    from entrax.programs import keep_programs
+
+    keep_programs()
     with jax.enable_x64(True):
         problem = read_problem(source, given)
         answer = solve(problem, given)

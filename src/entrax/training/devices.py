@@ -3,7 +3,6 @@
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import equinox as eqx
@@ -12,6 +11,7 @@ import jax
 from entrax import xla
 from entrax.environments.make import usable_cores
 from entrax.errors import UsageError, alternatives
+from entrax.programs import keep_programs
 
 T = TypeVar("T")
 
@@ -31,8 +31,7 @@ def set_up(device: str | None, threads: int | None) -> Devices:
     """
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its thread pools by
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    keep_programs()
     # A JAX that the caller has used already keeps its devices: acting then waits for updates, with the same results.
     with suppress(RuntimeError):
         # One CPU device runs its programs in the order they were handed to it, hence one more.
@@ -57,8 +56,3 @@ def put(tree: T, device: jax.Device) -> T:
     """Return the tree with its arrays on `device`; other leaves stay as they are."""
     arrays, rest = eqx.partition(tree, eqx.is_array)
     return eqx.combine(jax.device_put(arrays, device), rest)
-
-
-def cache_directory() -> Path:
-    """Return the cache directory for compiled programs, under `XDG_CACHE_HOME` if set."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "entrax" / "compiled"

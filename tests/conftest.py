@@ -25,7 +25,7 @@ install_import_hook("entrax", "beartype.beartype")
 import entrax.xla  # noqa: E402, F401  (before a test file uses JAX)
 
 # The time of an example is mostly compilation, so a deadline would measure that; the same examples each time.
-settings.register_profile("entrax", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("entrax", deadline=None, derandomize=True, max_examples=25, database=None)
 settings.load_profile("entrax")
 
 

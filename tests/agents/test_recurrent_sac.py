@@ -199,6 +199,7 @@ SMALL: dict[str, Any] = {
 QUICK = SMALL | {"learning_rate": 3e-3, "target_rate": 0.05, "temperature": 0.01, "batch_size": 32}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "fields"), [("recurrent-sac", {"memory": 16, "length": 6, "burn_in": 4}), ("sac", {})]
 )

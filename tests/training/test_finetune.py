@@ -324,7 +324,7 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
         # Acts by the configuration's temperature, so that it shows in what is collected at once.
         ("pcl", "CartPole-v1", {"unified": True, "batch_size": 8, "temperature": 0.5}, 0.05),
         # A policy alone ("best") has no temperature in it, and the state has.
-        ("sac", "Pendulum-v1", {"temperature": 0.5}, 0.05),
+        pytest.param("sac", "Pendulum-v1", {"temperature": 0.5}, 0.05, marks=pytest.mark.long),
     ],
 )
 def test_the_annealed_temperature_is_the_one_of_its_chunk_wherever_it_is_kept(agent, env, settings, end, tmp_path):

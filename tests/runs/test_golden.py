@@ -43,7 +43,7 @@ def test_all_of_it_is_whole(path):
 
 def test_runs_from_before_there_was_a_log_are_not_resumed(tmp_path):
     shutil.copytree(GOLDEN / "format-1", tmp_path / "run")
-    with pytest.raises(EntraxError, match="can only be read"):
+    with pytest.raises(EntraxError, match="older entrax"):
         entrax.resume(tmp_path / "run")
 
 

@@ -93,8 +93,8 @@ def _is_whole(directory: RunDirectory, name: str) -> bool:
 
 
 def _done(directory: RunDirectory) -> int:
-    """Return the step of the newest checkpoint."""
-    return max((checkpoints.step_of(name) for name in checkpoints.available(directory)), default=0)
+    """Return the step of the newest checkpoint that can be resumed from."""
+    return max((checkpoints.step_of(name) for name in _resumable(directory)), default=0)
 
 
 def _check_steps(directory: RunDirectory, steps: int | None) -> None:

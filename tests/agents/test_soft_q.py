@@ -11,11 +11,13 @@ import optax
 import pytest
 
 from entrax.agents import soft_q
+from entrax.errors import EntraxError
 from entrax.nets.distributions import log_det_tanh
+from entrax.policies.controller import FINISHED
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from tests.agents import reference64 as ref
 
-PROGRESS = Progress(step=np.asarray(0, np.int32), horizon=np.asarray(1, np.int32))
+PROGRESS = Progress(step=np.asarray(30, np.int32), horizon=np.asarray(100, np.int32))
 SIZES: dict[str, Any] = {
     "batch_size": ref.BATCH,
     "replay_size": 1000,
@@ -57,10 +59,10 @@ def forward(net, obs, late):
 
 
 class Reference:
-    """The same algorithm in float64, from the paper's equations and the proposal's definition; Q is α · network."""
+    """The same algorithm in float64, from the paper's equations and the proposal's definition; Q is unit · network."""
 
-    def __init__(self, state, config, *, proposal, alpha, share):
-        self.proposal, self.alpha, self.share = proposal, alpha, share
+    def __init__(self, state, config, *, proposal, unit, alpha, share):
+        self.proposal, self.unit, self.alpha, self.share = proposal, unit, alpha, share
         self.k, self.m = config.particles, config.value_particles
         self.params = read(state.params)
         self.targets = read(eqx.tree_at(lambda p: p.critics, state.params, state.targets))["critics"]
@@ -85,7 +87,7 @@ class Reference:
         return jr.normal(normal_key, shape), jr.normal(centre_key, shape), even
 
     def _lowest(self, critics, obs, action):
-        return self.alpha * jnp.min(jnp.concatenate([forward(net, obs, action) for net in critics], axis=-1), axis=-1)
+        return self.unit * jnp.min(jnp.concatenate([forward(net, obs, action) for net in critics], axis=-1), axis=-1)
 
     def _value(self, policy, targets, obs, z, centre_noise, even):
         size = ref.ACTION
@@ -106,7 +108,7 @@ class Reference:
         """Of J_Q and of the sampler, with J_Q."""
 
         def j_q(critics):
-            return sum(0.5 * jnp.mean((self.alpha * forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
+            return sum(0.5 * jnp.mean((self.unit * forward(net, b.obs, b.action)[:, 0] - y) ** 2) for net in critics)
 
         def log_p(u):
             action = jnp.tanh(u)
@@ -144,6 +146,7 @@ CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "one critic, uniform proposal": {"critics": 1, "proposal": "uniform", "temperature": 0.5},
     "cold, half uniform": {"temperature": 0.2, "uniform_share": 0.5},
+    "annealed": {"temperature": 0.8, "final_temperature": 0.2, "anneal_fraction": 1.0},
 }
 
 
@@ -156,7 +159,8 @@ def test_updates_equal_the_float64_reference(case):
         state,
         config,
         proposal=fields.get("proposal", "sampler"),
-        alpha=fields.get("temperature", 1.0),
+        unit=fields.get("temperature", 1.0),
+        alpha=float(soft_q.temperature(config, None, PROGRESS)),
         share=fields.get("uniform_share", 0.1),
     )
     for i in range(3):
@@ -277,6 +281,23 @@ def test_a_fixed_bandwidth_takes_the_place_of_the_median():
     a = np.tanh(x)
     scores = (-20 * (a**2 - 0.7) * a + 0.3) * (1 - a**2) - 2 * a  # of Q(tanh u) + log(1 - tanh² u)
     np.testing.assert_allclose(wide, (scores.sum() - scores) / 2, rtol=1e-3)  # everybody is
+
+
+def test_the_temperature_falls_in_a_line_and_is_held_or_annealed_by_fine_tuning():
+    config = configured(temperature=0.8, final_temperature=0.2, anneal_fraction=0.5)
+    assert float(soft_q.temperature(config, None, PROGRESS)) == pytest.approx(0.8 - 0.6 * 0.6)
+    assert float(soft_q.temperature(config, None, FINISHED)) == pytest.approx(0.2)
+    held = soft_q.continued(config, FINISHED, None)
+    assert float(soft_q.temperature(configured(**held), None, PROGRESS)) == pytest.approx(0.2)
+    assert held["temperature"] == pytest.approx(0.8)  # still the critics' unit
+    with pytest.raises(EntraxError, match="`temperature_start` must be 'keep'"):
+        soft_q.continued(config, FINISHED, 0.1)
+
+    steady = configured(temperature=0.5)
+    assert float(soft_q.temperature(steady, None, PROGRESS)) == 0.5
+    assert soft_q.continued(steady, FINISHED, None) == {}
+    falling = configured(**soft_q.continued(steady, FINISHED, 0.1))
+    assert float(soft_q.temperature(falling, None, PROGRESS)) == pytest.approx(0.5 - 0.3 * 0.4)
 
 
 @pytest.mark.parametrize("size", [1, 8, 17])

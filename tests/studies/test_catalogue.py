@@ -8,6 +8,7 @@ import pytest
 from entrax.errors import EntraxError
 from entrax.report.study_figures import FIGURES
 from entrax.studies.catalogue import NAMES, get_study
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Study, conduct, decide, summarise_seeds
 
 
@@ -27,12 +28,12 @@ def test_an_unknown_study_is_answered_with_the_closest():
 
 
 def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_path):
-    def run(quick: bool, seeds: int, out: Path) -> dict:
-        return {"values": [quick, seeds]}
+    def run(quick: bool, seeds: range, out: Path) -> dict:
+        return {"values": [quick, len(seeds)]}
 
-    study = Study(
-        "toy", "A claim.", "A rule.", run, lambda n: decide(n["values"][1] > 2, n["values"][1] < 2), exact=True
-    )
+    stated = exact_power("An effect.", "a case", lambda: ControlResult(True))
+
+    study = Study("toy", "A claim.", "A rule.", run, lambda n: decide(n["values"][1] > 2, n["values"][1] < 2), stated)
     verdicts = {}
     for seeds in (1, 2, 3):
         verdicts[seeds] = conduct(study, quick=True, seeds=seeds, out=tmp_path).verdict
@@ -41,6 +42,8 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
     assert verdicts == {1: "refuted", 2: "undecided", 3: "supported"}
     with pytest.raises(EntraxError, match=r"`seeds` .*at least 1.*0"):
         conduct(study, quick=True, seeds=0, out=tmp_path)
+    with pytest.raises(EntraxError, match=r"`first_seed` .*at least 0.*-1"):
+        conduct(study, quick=True, seeds=1, out=tmp_path, first_seed=-1)
 
 
 def test_an_interval_encloses_its_middle():

@@ -43,7 +43,7 @@ def test_the_gradients_are_one_on_policy_and_off(x64):
 
 def test_estimators_agree_in_the_mean_and_differ_in_variance(x64, monkeypatch):
     monkeypatch.setattr(variance, "STEPS", 3)
-    numbers = variance.run(True, 3, Path())
+    numbers = variance.run(True, range(3), Path())
     assert max(max(errors) for errors in numbers["mean_error"].values()) < variance.EXACT
     assert max(each["errors"] for each in numbers["sampled"].values()) < variance.ERRORS
     for name in ("whole", "causal", "advantage"):
@@ -75,7 +75,7 @@ def test_batch_td_is_the_certainty_equivalent(x64):
 
 def test_what_is_predictable_is_exploited_and_even_odds_are_best(x64):
     study = stochastic_needed
-    numbers = {"game": study.game(20_000, 2), "gridworld": study.gridworld(5_000, 2)}
+    numbers = {"game": study.game(20_000, range(2)), "gridworld": study.gridworld(5_000, range(2))}
     assert numbers["game"]["cycle"] == pytest.approx(1.0)
     assert len(numbers["gridworld"]["deterministic"]) == 256
     assert study.judge(changed(numbers, [0.01], "game", "soft", "values")) == "supported"
@@ -91,7 +91,7 @@ def test_the_entropy_term_is_judged_by_paired_starts(x64, monkeypatch):
     monkeypatch.setattr(study, "RECORDS", 4)
     monkeypatch.setattr(study, "LENGTH", 3)
     monkeypatch.setattr(study, "TEMPERATURES", (0.1,))
-    numbers = study.run(True, 20, Path())
+    numbers = study.run(True, range(20), Path())
     hard, soft = numbers["rows"]
     assert hard["more_reached"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     assert soft["entropy"]["median"][0] == hard["entropy"]["median"][0]

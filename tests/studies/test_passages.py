@@ -1,10 +1,13 @@
 """The studies on two passages: what is read off episodes, numbers that refute, and both of them once, tiny."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from entrax.report.passage_figures import write_film
 from entrax.report.study_figures import draw_study
-from entrax.studies import passages, robustness, two_passages
+from entrax.studies import passages, passages_optimum, robustness, two_passages
 from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
@@ -46,38 +49,101 @@ def test_the_lesser_share_is_of_those_that_take_a_passage(first, share):
 def training(*arrived):
     count = len(arrived)
     ends, first = 100 * np.arange(1, count + 1), np.ones(count, int)
-    return passages.TrainingEpisodes(end=ends, first=first, arrived=np.array(arrived, bool))
+    nearest = 5.0 - 0.1 * np.arange(count)
+    return passages.TrainingEpisodes(end=ends, first=first, arrived=np.array(arrived, bool), nearest=nearest)
 
 
 def test_training_is_reliable_after_ten_arrivals_in_a_row():
     assert two_passages.reliable(training(*[0] * 3, *[1] * 9, 0, *[1] * 12)) == 2300
     assert two_passages.reliable(training(*[1] * 9, 0, *[1] * 9)) is None
     assert two_passages.reliable(training()) is None
+    assert two_passages.first_arrival(training(0, 0, 1, 0)) == 300
+    assert two_passages.first_arrival(training(0, 0)) is None
+    distances = two_passages.nearest(training(0, 0, 0, 1), 500)  # a part is of 25 steps
+    assert distances[2] == np.inf
+    np.testing.assert_allclose([distances[3], distances[7], distances[-1]], [5.0, 4.9, 4.7])
     shares = two_passages.course(training(0, 1, 1, 1), 500)
     assert np.sum(np.isfinite(shares)) == 4
     assert (shares[3], shares[7], shares[15]) == (0.0, 1.0, 1.0)  # steps 76 to 100, 176 to 200, 376 to 400
 
 
+ARM = {"lesser": 0.4, "one_start": 0.3, "arrived": 1.0}
+
+
+def numbers_of(seeds=5, low=0.6, high=1.0, soft=None, hard=None, unseen=0):
+    """Numbers of the study with both passages, with changes of either arm."""
+    arms = {}
+    for name, values in (("soft-q", ARM | (soft or {})), ("ddpg", ARM | {"lesser": 0.0}), ("td3", {"lesser": 0.0})):
+        values = values | (hard or {}) if name == "td3" else values
+        hidden = unseen if name == "td3" else 0
+        arms[name] = {
+            "lesser": [None] * hidden + [values["lesser"]] * (seeds - hidden),
+            "lesser_of_one_start": [values.get("one_start", 0.0)] * seeds,
+            "median_lesser": values["lesser"],
+            "median_of_one_start": values.get("one_start", 0.0),
+            "median_arrived": values.get("arrived", 1.0),
+            "reliable": [100] * seeds,
+        }
+    sure = {"low": 0.7, "high": 1.0}
+    return {"arms": arms, "faster": {"ddpg": sure, "td3": {"low": low, "high": high}}}
+
+
 @pytest.mark.parametrize(
-    ("soft", "hard", "low", "high", "verdict"),
+    ("changes", "verdict"),
     [
-        (0.4, 0.0, 0.6, 1.0, "supported"),
-        (0.4, 0.0, 0.4, 0.8, "undecided"),
-        (0.4, 0.0, 0.1, 0.4, "refuted"),
-        (0.01, 0.0, 0.6, 1.0, "refuted"),
-        (0.01, 0.0, 0.4, 0.8, "refuted"),
-        (0.4, 0.2, 0.4, 0.8, "refuted"),
-        (None, None, 0.6, 1.0, "undecided"),
-        (None, None, 0.1, 0.4, "refuted"),
+        ({}, "supported"),
+        ({"seeds": 3}, "undecided"),
+        ({"low": 0.4}, "supported"),
+        ({"low": 0.1, "high": 0.4}, "undecided"),
+        ({"soft": {"lesser": 0.08}}, "undecided"),
+        ({"soft": {"one_start": 0.08}}, "undecided"),
+        ({"soft": {"one_start": 0.04}}, "refuted"),
+        ({"soft": {"arrived": 0.8}}, "undecided"),
+        ({"hard": {"lesser": 0.2}}, "refuted"),
+        ({"unseen": 1}, "supported"),
+        ({"unseen": 2}, "undecided"),
     ],
 )
-def test_the_passages_decide(soft, hard, low, high, verdict):
-    for seeds, judged in ((3, "undecided"), (4, verdict)):
-        result = {
-            kind: {"lesser": [share] * seeds, "median_lesser": share, "reliable": [100] * seeds}
-            for kind, share in (("soft", soft), ("deterministic", hard))
-        }
-        assert two_passages.judge(result | {"faster": {"low": low, "high": high}}) == judged
+def test_the_passages_decide(changes, verdict):
+    assert two_passages.judge(numbers_of(**changes)) == verdict
+
+
+def test_the_detectable_share_is_detected_as_often_as_promised(monkeypatch):
+    share = two_passages.detectable_share(5)
+    assert share is not None
+    rng, odds = np.random.default_rng(3), np.log(1 / share - 1)
+    chances = 1 / (1 + np.exp(odds + two_passages.SPREAD * rng.normal(size=(4000, 5))))
+    counted = rng.binomial(two_passages.ROLLOUTS, chances) / two_passages.ROLLOUTS
+    seen = np.median(np.minimum(counted, 1 - counted), axis=1) >= two_passages.BOTH
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    more = two_passages.detectable_share(20)
+    assert more is not None
+    assert more < share
+    monkeypatch.setattr(two_passages, "SPREAD", 1e-6)
+    certain = two_passages.detectable_share(21)
+    assert certain is not None
+    assert certain == pytest.approx(two_passages.BOTH, abs=0.01)
+    assert two_passages.detectable_share(3) is None
+
+
+def test_the_exact_soft_policy_takes_both_passages_and_the_hard_one_the_nearer(monkeypatch):
+    monkeypatch.setattr(passages_optimum, "CELL", 0.2)
+    middle = passages_optimum.use_of_passages(1.0, 0.95, (0.0, 0.0))
+    np.testing.assert_allclose([middle.left, middle.right, middle.arrived], [0.5, 0.5, 1.0], atol=1e-6)
+    cold, warm = (passages_optimum.use_of_passages(*setting, (0.2, 0.0)) for setting in ((0.2, 0.99), (1.0, 0.95)))
+    assert cold.lesser < warm.lesser < 0.5
+    assert warm.right > warm.left  # the start is to the right
+
+
+def test_the_grid_has_the_values_of_the_exact_planner(monkeypatch):
+    """By `entrax.exact.plan`, which takes a minute to compile, with the actions' area as a reward of α log(4/49)."""
+    monkeypatch.setattr(passages_optimum, "CELL", 0.2)
+    grid = passages_optimum.make_maze()
+    middle = np.argmin(np.sum(grid.places**2, axis=1))
+    for alpha, planned in ((1.0, 37.38948851), (0.0, 38.10076463)):
+        value, policy = passages_optimum.solve(grid, alpha, 0.95)
+        assert value[middle] == pytest.approx(planned, abs=1e-5)
+        np.testing.assert_allclose(policy.sum(axis=1), 1.0)
 
 
 def test_what_is_regained_is_the_part_of_what_was_to_be_had():
@@ -147,39 +213,66 @@ class Short(passages.PassageSetup):
 
 
 HIDDEN = {"hidden": (8, 8)}
+SOFT = {"critics": 1, "particles": 4, "temperature": 1.0, "final_temperature": 0.7, "discount": 0.95}
+SHORT: dict[str, Any] = {"steps": 96, "envs": 2, "workers": 0, "learning_starts": 80, "batch_size": 4}
 FORM = Short(
     body="point",
     scale=1.0,
-    agents={
-        "soft-q": ("soft-q", HIDDEN | {"critics": 1, "particles": 4, "temperature": 0.2}),
-        "soft": ("sac", HIDDEN | {"temperature": 0.1}),
-        "td3": ("td3", HIDDEN),
-        "td3, longer": ("td3", HIDDEN),
-    },
-    loop={"steps": 96, "envs": 2, "workers": 0, "eval_every": 96, "learning_starts": 80, "batch_size": 4},
+    agents={"soft": ("sac", HIDDEN | {"temperature": 0.1}), "td3, longer": ("td3", HIDDEN)},
+    loop=SHORT | {"eval_every": 96},
     hard={"temperature": 0.0, "keep_replay": True, "steps": 32, "eval_every": 32},
+)
+BOTH = Short(
+    body="point",
+    scale=1.0,
+    agents={
+        "soft-q": ("soft-q", HIDDEN | SOFT),
+        "ddpg": ("ddpg", HIDDEN),
+        "td3": ("td3", HIDDEN),
+    },
+    loop=SHORT | {"eval_every": 0, "log_every": 16, "checkpoint_every": 16, "checkpoint_seconds": 0.0},
+    hard={},
 )
 
 
-def test_both_studies_run_and_are_drawn(tmp_path, monkeypatch):
-    for module in (two_passages, robustness):
-        monkeypatch.setattr(module, "POINT", FORM)
-    monkeypatch.setattr(two_passages, "ROLLOUTS", 2)
+def test_robustness_runs_and_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(robustness, "POINT", FORM)
     monkeypatch.setattr(robustness, "RECOVERIES", 2)
     monkeypatch.setattr(robustness, "EPISODES", 1)
     monkeypatch.setattr(robustness, "LEVELS", (0.0, 1.0))
-    for study in (two_passages.STUDY, robustness.STUDY):
-        outcome = conduct(study, quick=True, seeds=1, out=tmp_path)
-        assert outcome.verdict == "undecided"  # of one seed
-        draw_study(outcome.to_json(), tmp_path / f"{study.name}.png")
-        assert (tmp_path / f"{study.name}.png").stat().st_size > 10_000
+    outcome = conduct(robustness.STUDY, quick=True, seeds=1, out=tmp_path)
+    assert outcome.verdict == "undecided"  # of one seed
+    draw_study(outcome.to_json(), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
     result = outcome.numbers["arms"]
     assert set(result["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
         "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"
     }  # fmt: skip
     assert result["twin"]["after"] == FORM.hard
-    assert len(list((tmp_path / "runs").iterdir())) == 6  # each of two agents with two passages and one; soft; its twin
+    assert len(list((tmp_path / "runs").iterdir())) == 3  # soft, its twin, TD3
 
-    episodes = passages.training_episodes(FORM.trained("td3", 0, tmp_path), 1.0)
+
+def test_two_passages_run_and_are_drawn_and_filmed(tmp_path, monkeypatch):
+    monkeypatch.setattr(two_passages, "POINT", BOTH)
+    monkeypatch.setattr(two_passages, "ROLLOUTS", 2)
+    monkeypatch.setattr(passages_optimum, "CELL", 0.2)
+    monkeypatch.setattr(two_passages, "BESIDE", (0.0, 0.0))
+    outcome = conduct(two_passages.STUDY, quick=True, seeds=1, out=tmp_path)
+    assert outcome.verdict == "undecided"  # of one seed
+    assert len(list((tmp_path / "runs").iterdir())) == 6  # each of three agents with two passages and one
+    draw_study(outcome.to_json(), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert write_film(outcome.numbers, tmp_path)
+    assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:12]
+    assert (tmp_path / "film.png").read_bytes().startswith(b"\x89PNG")
+
+    film = outcome.numbers["arms"]["soft-q"]["film"]
+    assert film["steps"] == [16, 32, 48, 64, 80, 96]  # all, though a run keeps its newest only
+    assert len(outcome.numbers["arms"]["soft-q"]["gap"][0]) == 6
+    assert np.array(film["q"]).max() == 0.0
+    assert conduct(two_passages.STUDY, quick=True, seeds=1, out=tmp_path).numbers == outcome.numbers
+
+    episodes = passages.training_episodes(BOTH.trained("td3", 0, tmp_path), 1.0)
     np.testing.assert_array_equal(episodes.end, [80, 80])  # one of each environment; the next were not finished
     assert not episodes.arrived.any()  # so soon nobody can
+    assert (episodes.nearest > 0.5).all()

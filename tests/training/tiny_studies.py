@@ -11,6 +11,7 @@ from entrax.exact import plan
 from entrax.report import study_figures
 from entrax.runs.audit import fingerprint
 from entrax.studies import catalogue
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.runs import finetuned_run, trained_run
 from entrax.studies.study import Numbers, Study, Verdict
 
@@ -31,19 +32,19 @@ judged: Callable[[], Any] = lambda: None  # noqa: E731
 """Called when the numbers of a study are there, before anything is written."""
 
 
-def group(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def group(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Runs of some seeds and, of each, a fine-tuned one: what they hold and what they return."""
     found = []
-    for seed in range(seeds):
+    for seed in seeds:
         run = trained_run("CartPole-v1", "dqn", SETTINGS, seed, out)
         again = finetuned_run(run, "CartPole-v1", {"steps": 32, "log_every": 16, "checkpoint_every": 16}, out)
         found += [{"print": fingerprint(each.directory), "mean": each.evaluate(1).mean} for each in (run, again)]
     return {"runs": found}
 
 
-def table(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def table(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """The values of random finite problems."""
-    made = [problems.garnet(4, 2, 2, seed=seed, discount=0.9) for seed in range(seeds)]
+    made = [problems.garnet(4, 2, 2, seed=seed, discount=0.9) for seed in seeds]
     return {"values": [np.asarray(plan(each, 0.1).value).tolist() for each in made]}
 
 
@@ -61,9 +62,10 @@ def draw(axes: Any, numbers: Numbers) -> None:
 
 def register() -> None:
     """Let the catalogue hold these and no others."""
+    stated = exact_power("An effect.", "a case", lambda: ControlResult(True))
     studies = {
-        "group": Study("group", "A claim.", "A rule.", group, judge, exact=False),
-        "table": Study("table", "A claim.", "A rule.", table, judge, exact=True),
+        "group": Study("group", "A claim.", "A rule.", group, judge, stated, exact=False),
+        "table": Study("table", "A claim.", "A rule.", table, judge, stated, exact=True),
     }
 
     def get_study(name: str) -> Study:

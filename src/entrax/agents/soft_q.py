@@ -28,7 +28,9 @@ Departs from the paper:
   from the Jacobian of f, which requires an invertible f;
 - actions and noise enter the networks at the last hidden layer, which makes many of them in one state cheap;
 - the temperature is a setting, instead of a scale of the rewards. As with such a scale, the critics hold Q/α, so that
-  rewards c r at temperature c α are learned like r at α. Networks of Q itself would first have to grow to its size.
+  rewards c r at temperature c α are learned like r at α. Networks of Q itself would first have to grow to its size;
+- the temperature may change linearly to a final one. The unit of the critics stays the first temperature, so that what
+  they have learned keeps its meaning along the schedule: they hold Q/α₀, and (10) and (13) are at temperature α/α₀.
 """
 
 import math
@@ -45,7 +47,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
-from entrax.errors import UsageError
+from entrax.errors import UsageError, require
 from entrax.estimators import stein_direction
 from entrax.fields import DERIVED, POSITIVE, UNIT, Settings, at_least, field, one_of, resolved
 from entrax.nets import polyak_update
@@ -54,6 +56,7 @@ from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
 from entrax.policies.base import Memoryless
 from entrax.policies.composed import EnergyPart
 from entrax.policies.controller import Scaling
+from entrax.policies.schedule import Anneal
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
@@ -74,6 +77,10 @@ class Config(Settings):
     discount: float = fields.discount(0.99)
     target_rate: float = fields.target_rate(0.005)
     temperature: float = field(1.0, "Weight of the entropy, in units of the reward.", POSITIVE, symbol="α")
+    final_temperature: float | None = field(
+        None, "Temperature after annealing.", POSITIVE, derived="the temperature: no annealing"
+    )
+    anneal_fraction: float = field(0.2, "Part of the run in which the temperature changes.", UNIT)
     bandwidth: float | None = field(
         None, "Bandwidth of the kernel between actions.", POSITIVE, symbol="h", derived="median² / log(particles + 1)"
     )
@@ -99,6 +106,7 @@ class Config(Settings):
 class Resolved(Config):
     """`Config` with its derived settings."""
 
+    final_temperature: float = DERIVED
     value_particles: int = DERIVED
 
 
@@ -141,7 +149,7 @@ class EnergyPolicy(Memoryless):
 
 class Params(eqx.Module):
     policy: Sampler
-    critics: SharedTrunkQ  # of Q/α
+    critics: SharedTrunkQ  # of Q/α₀, with α₀ the temperature at the start of the run
 
 
 class OptState(eqx.Module):
@@ -156,11 +164,12 @@ class State(eqx.Module):
 
 
 def resolve(config: Config, spec: Spec) -> Resolved:
-    """Fill the number of draws. Raises UsageError for an environment that the agent does not take."""
+    """Fill final temperature and number of draws. Raises UsageError for an environment that the agent does not take."""
     vectors_only(spec, "soft-q")
     size = continuous_size(spec, "soft-q")
     draws = config.value_particles or max(LEAST_DRAWS, 2 ** math.ceil(math.log2(4 * size)))
-    return resolved(Resolved, config, value_particles=draws)
+    final = config.temperature if config.final_temperature is None else config.final_temperature
+    return resolved(Resolved, config, final_temperature=final, value_particles=draws)
 
 
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
@@ -181,6 +190,30 @@ def policy(config: Resolved, state: State) -> EnergyPolicy:
 
 def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
+
+
+def relative_temperature(config: Resolved, progress: Progress) -> Scalar:
+    """Return α/α₀ at a point of the run: the temperature in the critics' unit."""
+    end = config.final_temperature / config.temperature
+    return Anneal(start=1.0, end=end, fraction=config.anneal_fraction)(progress)
+
+
+def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar:
+    """Return α at a point of the run."""
+    return jnp.asarray(config.temperature * relative_temperature(config, progress))
+
+
+def continued(config: Resolved, progress: Progress, final_temperature: float | None) -> dict[str, float]:
+    """Hold α, or anneal it over the new run; the critics keep their unit.
+
+    Raises UsageError where α, annealed before, is no longer that unit, from which the new run would have to start.
+    """
+    unit, alpha = float(config.temperature), float(temperature(config, None, progress))
+    if final_temperature is None:
+        held = {"temperature": unit, "final_temperature": alpha, "anneal_fraction": 0.0}
+        return {} if float(config.final_temperature) == unit else held
+    require(alpha == unit, "temperature_start", f"'keep', since the temperature has left {unit:.6g}", "anneal")
+    return {"temperature": unit, "final_temperature": final_temperature, "anneal_fraction": 1.0}
 
 
 def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
@@ -312,12 +345,12 @@ def update(
 ) -> tuple[State, dict[str, Scalar]]:
     """Take one gradient step on J_Q and one of the sampler, from the same parameters; then update the targets.
 
-    Computed in units of the temperature, in which α is 1; `info` is in units of the reward.
+    Computed in units of the first temperature, in which α is 1 without annealing; `info` is in units of the reward.
     """
     value_key, particle_key = jr.split(key)
-    alpha = jnp.asarray(config.temperature)
-    config = eqx.tree_at(lambda c: c.temperature, config, jnp.ones(()))
-    batch = batch._replace(reward=batch.reward / alpha)
+    unit, relative = jnp.asarray(config.temperature), relative_temperature(config, progress)
+    config = eqx.tree_at(lambda c: c.temperature, config, relative)
+    batch = batch._replace(reward=batch.reward / unit)
     p, opt = state.params, state.opt_state
     y, value_info = td_target(config, state, batch, value_key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
@@ -325,7 +358,7 @@ def update(
     g_policy = sampler_gradient(config, p.policy, p.critics, batch.obs, particle_key)
     policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
 
-    info = {"critic_loss": alpha**2 * j_q, "q": alpha * q, "temperature": alpha}
+    info = {"critic_loss": unit**2 * j_q, "q": unit * q, "temperature": unit * relative}
     state = State(
         params=Params(policy=policy, critics=critics),
         targets=polyak_update(state.targets, critics, config.target_rate),

@@ -21,6 +21,13 @@ EVERY = "all"
 @click.option("--quick", is_flag=True, help="A smaller version: within ten minutes on two cores.")
 @click.option("--seeds", type=Integer(1), help="Random problems or trained runs; by default the study's own number.")
 @click.option(
+    "--first-seed",
+    type=Integer(0),
+    default=0,
+    show_default=True,
+    help="The first of the seeds, to run a study again with others.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("studies"),
@@ -28,8 +35,13 @@ EVERY = "all"
     help="Directory for numbers, figures and runs.",
 )
 @OUTPUT
-def command(name: str | None, quick: bool, seeds: int | None, out: Path, as_json: bool, debug: bool) -> None:
+def command(
+    name: str | None, quick: bool, seeds: int | None, first_seed: int, out: Path, as_json: bool, debug: bool
+) -> None:
     """Run the study NAME and print its verdict. Without NAME, list the studies.
+
+    Before its first seed a study prints the effect it looks for, the smallest effect that its seeds detect, and
+    whether it sees the effect in a positive control. If it does not, nothing is judged.
 
     `all` runs every study and writes a page of their verdicts.
 
@@ -43,7 +55,7 @@ def command(name: str | None, quick: bool, seeds: int | None, out: Path, as_json
         list_studies(as_json)
         return
     studies = [get_study(each) for each in (NAMES if name == EVERY else (name,))]
-    results = [run_study(study, quick, seeds, out, quiet=as_json) for study in studies]
+    results = [run_study(study, quick, seeds, first_seed, out, quiet=as_json) for study in studies]
     page = None
     if name == EVERY:
         from entrax.report.study_page import write_page
@@ -67,17 +79,27 @@ def list_studies(as_json: bool) -> None:
         show(f"{name:28}{claim}")
 
 
-def run_study(study: "Study", quick: bool, seeds: int | None, out: Path, *, quiet: bool) -> dict[str, Any]:
-    """Run one study, draw its figure, print its verdict, and return its result."""
-    from entrax.report.study_figures import FIGURES, draw_study
+def run_study(
+    study: "Study", quick: bool, seeds: int | None, first_seed: int, out: Path, *, quiet: bool
+) -> dict[str, Any]:
+    """Run one study, draw its figure, print its statement and verdict, and return its result."""
+    from entrax.report.study_figures import FIGURES, FILMS, draw_study
     from entrax.studies.study import conduct
 
-    result = conduct(study, quick=quick, seeds=seeds, out=out).to_json()
+    def report(statement: dict[str, Any]) -> None:
+        if not quiet:
+            show("\n".join([study.name, *(f"  {line}" for line in statement["lines"])]))
+
+    result = conduct(study, quick=quick, seeds=seeds, out=out, first_seed=first_seed, report=report).to_json()
     folder = out / study.name
-    file = "figure.png" if study.name in FIGURES else "numbers.json"
-    if study.name in FIGURES:
+    drawn = study.name in FIGURES and bool(result["numbers"])
+    file = "figure.png" if drawn else "numbers.json"
+    if drawn:
         draw_study(result, folder / file)
+    filmed = study.name in FILMS and bool(result["numbers"]) and FILMS[study.name](result["numbers"], folder)
     if not quiet:
         show(f"{study.name}: {result['verdict']}\n  {result['claim']}\n  {result['criterion']}")
         show(f"  {file.partition('.')[0]}  {folder / file}")
+        if filmed:
+            show(f"  film  {folder / 'film.mp4'}")
     return result

@@ -1,5 +1,6 @@
 """The figures of the studies, drawn from their numbers."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from entrax.report.behaviour_figures import any_direction, fine_tuning
 from entrax.report.composition_figures import composition, performance
 from entrax.report.curve import COLOURS, INK
 from entrax.report.files import save_figure
-from entrax.report.robustness_figures import robustness, two_passages
+from entrax.report.passage_figures import two_passages, write_film
+from entrax.report.robustness_figures import robustness
 
 Numbers = Mapping[str, Any]
 COLUMNS = 4  # panels side by side
@@ -39,6 +41,8 @@ def draw_study(result: Mapping[str, Any], path: Path) -> None:
             axis.set_axisbelow(True)
         title = f"{result['study']}: {result['verdict']}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        stated = [textwrap.fill(line, 52 * columns) for line in result["statement"]["lines"]]
+        figure.supxlabel("\n".join(stated), x=0.01, ha="left", fontsize=8, color="#666666")
         save_figure(figure, path)
         pyplot.close(figure)
 
@@ -263,9 +267,12 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "run-to-run": (3, run_to_run),
     "any-direction": (3, any_direction),
     "fine-tuning": (3, fine_tuning),
-    "two-passages": (4, two_passages),
+    "two-passages": (8, two_passages),
     "robustness": (8, robustness),
     "composition": (3, composition),
     "performance": (3, performance),
 }
 """By study, the number of panels of its figure and the function that draws them."""
+
+FILMS: dict[str, Callable[[Numbers, Path], bool]] = {"two-passages": write_film}
+"""By study, the function that writes film.mp4 and its poster film.png into a directory."""

@@ -10,7 +10,7 @@ from entrax.errors import plain
 from entrax.report.html import STYLE
 from entrax.runs.records import publish_bytes
 
-COLOURS = {"supported": "#2a9d5c", "refuted": "#d1495b", "undecided": "#8a8f98"}
+COLOURS = {"supported": "#2a9d5c", "refuted": "#d1495b", "undecided": "#8a8f98", "control failed": "#c77d00"}
 
 
 def write_page(out: Path, results: Sequence[Mapping[str, Any]]) -> Path:
@@ -35,12 +35,22 @@ def _section(out: Path, result: Mapping[str, Any]) -> str:
     name = html.escape(result["study"])
     figure = out / result["study"] / "figure.png"
     image = ""
-    if figure.is_file():
+    if result["numbers"] and figure.is_file():
         content = base64.b64encode(figure.read_bytes()).decode()
         image = f"<img alt='{name}' src='data:image/png;base64,{content}'>"
-    size = f"{result['seeds']} seeds, {'quick' if result['quick'] else 'full'}"
+    film, poster = (out / result["study"] / name for name in ("film.mp4", "film.png"))
+    if result["numbers"] and film.is_file() and poster.is_file():
+        still, moving = (base64.b64encode(each.read_bytes()).decode() for each in (poster, film))
+        image += (
+            f"<video controls loop muted poster='data:image/png;base64,{still}' "
+            f"src='data:video/mp4;base64,{moving}'></video>"
+        )
+    first, count = result["first_seed"], result["seeds"]
+    size = f"seeds {first} to {first + count - 1}, {'quick' if result['quick'] else 'full'}"
+    stated = "".join(f"<li>{html.escape(line)}</li>" for line in result["statement"]["lines"])
     return (
-        f"<h2 id='{name}'>{name} {_badge(result['verdict'])}</h2><p>{html.escape(result['claim'])}</p>{image}"
+        f"<h2 id='{name}'>{name} {_badge(result['verdict'])}</h2><p>{html.escape(result['claim'])}</p>"
+        f"<p>Stated before the first seed:</p><ul>{stated}</ul>{image}"
         f"<p><small>{html.escape(result['criterion'])} ({size})</small></p>"
     )
 

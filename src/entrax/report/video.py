@@ -137,7 +137,7 @@ def _film(pool: Pool, act: Callable[..., Any], path: Path, seed: int, max_second
     steps_per_second = pool.traits.render_fps or PICTURES_PER_SECOND
     every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
     steps = max(1, round(max_seconds * steps_per_second))
-    _encode(_pictures(pool, act, seed, steps, every), steps_per_second / every, path)
+    encode_film(_pictures(pool, act, seed, steps, every), steps_per_second / every, path)
 
 
 def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
@@ -153,8 +153,13 @@ def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every:
         obs, ended, t = result.next_obs[0], bool(result.terminated[0] or result.truncated[0]), t + 1
 
 
-def _encode(pictures: Iterator[Picture], fps: float, path: Path) -> None:
-    """Encode the pictures one by one; together they would fill a gigabyte."""
+def encode_film(pictures: Iterator[Picture], fps: float, path: Path) -> None:
+    """Encode pictures as an MP4, one by one; together they would fill a gigabyte.
+
+    Raises:
+        CannotWrite: if the file cannot be written.
+        EntraxError: if the encoder fails.
+    """
     import imageio_ffmpeg
 
     first = next(pictures)

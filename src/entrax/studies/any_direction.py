@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from entrax.studies.directions import ANT, POINT, DirectionSetup
+from entrax.studies.power import ControlResult, median_power
 from entrax.studies.runs import paths_of
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
@@ -27,7 +28,7 @@ FEW = 0.5  # R of the deterministic policy, more than this
 LEAST_RETURN = 0.5  # of the deterministic policy's: a policy that hardly moves has headings in all directions too
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure headings and resultant lengths of every seed of both agents."""
     setup = POINT if quick else ANT
     return {"environment": setup.anywhere} | {
@@ -35,11 +36,11 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     }
 
 
-def measure_agent(setup: DirectionSetup, kind: str, seeds: int, out: Path) -> dict[str, Any]:
+def measure_agent(setup: DirectionSetup, kind: str, seeds: range, out: Path) -> dict[str, Any]:
     """Measure a hundred episodes of each seed of one agent."""
     headings, one_start, returns, distances = [], [], [], []
     shown: np.ndarray
-    for seed in range(seeds):
+    for seed in seeds:
         policy, soft = setup.pretrained(kind, seed, out), kind == "soft"
         paths, _, rewards = paths_of(policy, EPISODES, sample=soft, seed=seed, observe=place)
         headings.append(headings_of(paths))
@@ -48,7 +49,7 @@ def measure_agent(setup: DirectionSetup, kind: str, seeds: int, out: Path) -> di
         if soft:  # a deterministic policy has one path from one initial state
             same, *_ = paths_of(policy, EPISODES, sample=soft, seed=seed, observe=place, same_start=True)
             one_start.append(resultant(headings_of(same)))
-        shown = paths if seed == 0 else shown
+        shown = paths if seed == seeds[0] else shown
     agent, settings = setup.agents[kind]
     return {
         "agent": agent,
@@ -95,6 +96,17 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=r <= ALL_ROUND and other > FEW and moves, refuted=r > FEW or other <= ALL_ROUND)
 
 
+def control() -> ControlResult:
+    """Judge headings that are uniform by construction against equal ones."""
+    rng = np.random.default_rng(0)
+    soft = [resultant(rng.uniform(-180.0, 180.0, EPISODES)) for _ in range(MIN_SEEDS)]
+    hard = [resultant(np.full(EPISODES, 45.0))] * MIN_SEEDS
+    returns = summarise_seeds([1.0] * MIN_SEEDS)
+    arms = {"soft": soft, "deterministic": hard}
+    verdict = judge({name: {"resultant": summarise_seeds(r), "returns": returns} for name, r in arms.items()})
+    return ControlResult(seen=verdict == "supported", numbers=arms)
+
+
 STUDY = Study(
     name="any-direction",
     claim="A soft policy rewarded for its speed moves in all directions, a deterministic one in few.",
@@ -107,5 +119,10 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=median_power(
+        effect="The headings of a soft policy's episodes cover all directions.",
+        case="made-up episodes: uniform headings of one policy and equal ones of the other",
+        control=control,
+    ),
     exact=False,
 )

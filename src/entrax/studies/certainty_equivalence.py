@@ -16,6 +16,7 @@ import numpy as np
 from entrax.exact import evaluate
 from entrax.problems import FiniteMDP, random_walk
 from entrax.spec import Transition
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.tabular import batch_monte_carlo, batch_td, sample_transitions
 
@@ -24,13 +25,13 @@ SAME, DIFFERENT = 1e-8, 1e-4  # of values up to 1
 APART = 1e-3  # the least distance of Monte Carlo from the model at which the agreement of the others is informative
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure the distances between the three values, by transitions and seed."""
     sizes = (100, 1_000, 10_000) if quick else (100, 300, 1_000, 3_000, 10_000, 30_000)
     mdp = random_walk(WALK, exit_rewards=(0.0, 1.0), discount=DISCOUNT)
     policy = np.full(mdp.reward.shape, 1 / mdp.actions)
     truth = np.asarray(evaluate(mdp, policy).value)
-    data = [sample_transitions(mdp, policy, steps=max(sizes), key=jax.random.key(seed)) for seed in range(seeds)]
+    data = [sample_transitions(mdp, policy, steps=max(sizes), key=jax.random.key(seed)) for seed in seeds]
     rows = []
     for size in sizes:
         results = [distances(whole_episodes(each, size), mdp, truth) for each in data]
@@ -87,6 +88,25 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=agree <= SAME and other > APART, refuted=agree > DIFFERENT)
 
 
+def control() -> ControlResult:
+    """Compute both values from eight episodes: A then B without reward, six times B with 1, and B with 0."""
+    state = np.array([0, *[1] * 8])
+    ended = np.array([False, *[True] * 8])
+    data = Transition(
+        obs=state,
+        action=np.zeros(9, int),
+        reward=np.array([0.0, 0.0, *[1.0] * 6, 0.0]),
+        next_obs=np.where(ended, state, 1),
+        terminated=ended,
+        truncated=np.zeros(9, bool),
+    )
+    td = batch_td(data, states=2, discount=1.0, tolerance=1e-12).value[0]
+    mean = batch_monte_carlo(data, states=2, discount=1.0)[0]
+    return ControlResult(
+        seen=bool(abs(td - 0.75) <= SAME and abs(mean) <= SAME), numbers={"td": float(td), "monte_carlo": float(mean)}
+    )
+
+
 STUDY = Study(
     name="certainty-equivalence",
     claim="Batch temporal differences converge to the value of the model that the data estimate.",
@@ -97,4 +117,9 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="Batch TD has the value of the estimated model, and Monte Carlo another.",
+        case="eight episodes of Sutton and Barto's example 6.4: TD has 0.75 for the first state, Monte Carlo 0",
+        control=control,
+    ),
 )

@@ -24,6 +24,7 @@ from entrax.environments import point_lines, pusher
 from entrax.environments.source import EnvSource
 from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
+from entrax.studies.power import ControlResult, median_power
 from entrax.studies.runs import PlayedEpisodes, play, trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, median, summarise_seeds
 from entrax.training.compose import Composed, compose
@@ -82,10 +83,10 @@ FULL = CompositionTask(
 )
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure every arm in the combined task, and the composed policy's bound and gap."""
     task = QUICK if quick else FULL
-    results = [run_seed(task, seed, out) for seed in range(seeds)]
+    results = [run_seed(task, seed, out) for seed in seeds]
     arms = {
         arm: {key: [each["arms"][arm][key] for each in results] for key in ("returns", "distances")}
         for arm in results[0]["arms"]
@@ -188,6 +189,23 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=middle >= ENOUGH, refuted=middle < TOO_LITTLE)
 
 
+def control() -> ControlResult:
+    """Compute the share in one decision, where composition is exact."""
+    x, y = np.meshgrid(*[np.linspace(-1.0, 1.0, 21)] * 2)
+    goals = {"x": -np.abs(x - 0.5), "y": -np.abs(y - 0.5)}
+    both, temperature = 0.5 * (goals["x"] + goals["y"]), 0.1
+
+    def earned(q: Any) -> np.ndarray:
+        weight = np.exp(q / temperature)
+        return np.array([np.sum(weight * both) / np.sum(weight)])
+
+    mixed = {
+        arm: earned(0.5 * sum(goals[goal] for goal in whose)) for arm, whose in ARMS.items() if "both" not in whose
+    }
+    result = share(mixed | {"trained on both": earned(both)})["median"]
+    return ControlResult(seen=result is not None and result >= ENOUGH, numbers={"share": result})
+
+
 STUDY = Study(
     name="composition",
     claim="The mean of two tasks' soft Q-functions acts well in the combined task, without learning.",
@@ -201,5 +219,10 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=median_power(
+        effect="The composed policy has most of the gain of training on both tasks.",
+        case="one decision over a grid of actions, where the mean of two Q-functions is that of the mean reward",
+        control=control,
+    ),
     exact=False,
 )

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 
 from entrax.evaluation.statistics import TaskScores, estimate
 from entrax.studies.directions import ANT, POINT, DirectionSetup
+from entrax.studies.power import ControlResult, difference_power
 from entrax.studies.runs import finetuned_run, trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.training.run import Run
@@ -30,11 +31,11 @@ LEAST_REACHED = 0.5  # of the soft arm's runs, more than this
 Returns = Float[np.ndarray, "seed direction evaluation"]
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure every run's returns and the steps that each needs."""
     setup = POINT if quick else ANT
     curves: dict[str, list[np.ndarray]] = {arm: [] for arm in ARMS}
-    for seed in range(seeds):
+    for seed in seeds:
         for arm in ARMS:
             curves[arm].append(np.array([evaluations(run) for run in runs_of(setup, arm, seed, out)]))
     arrays = {arm: np.array(each) for arm, each in curves.items()}  # [seed, direction, 2, evaluation]
@@ -128,6 +129,18 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Judge curves that rise at known steps."""
+    steps = np.arange(0.0, 4_001.0, 100.0)
+
+    def rising(at: float) -> Returns:
+        late = np.array([0.8, 0.9, 1.0, 1.1, 1.2])[:, None, None]
+        return np.where(steps >= at * late, 100.0, 0.0)
+
+    result = compare_arms(steps, {arm: rising(500.0 if arm == "soft" else 2_000.0) for arm in ARMS})
+    return ControlResult(seen=judge(result) == "supported", numbers={"ratios": result["ratios"]})
+
+
 STUDY = Study(
     name="fine-tuning",
     claim="Pretrained to move in all directions, a soft policy is fine-tuned to one sooner than others learn it.",
@@ -141,5 +154,11 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=difference_power(
+        effect="The pretrained soft policy needs fewer steps in a hallway than the other arms.",
+        measure="the difference of the mean log steps",
+        case="made-up learning curves: the soft arm reaches its return four times as early as the others",
+        control=control,
+    ),
     exact=False,
 )

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from entrax.environments.multigoal import GOALS
 from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
 from entrax.studies.four_goals_optimum import optimum
+from entrax.studies.power import ControlResult, median_power
 from entrax.studies.runs import paths_of, trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
@@ -22,7 +23,7 @@ LEAST_SHARE = 0.1  # of the rollouts, for each goal of the soft agent
 MOST = 0.5  # for the most visited goal of the deterministic one
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure the share of rollouts that end in each goal, for every seed.
 
     The soft optimum at the soft agent's temperature is returned for comparison and not judged.
@@ -32,15 +33,15 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     return {"goals": GOALS, "optimum": optimum(settings["soft"][1]["temperature"])} | results
 
 
-def _agent(agent: str, settings: dict[str, Any], seeds: int, out: Path, *, sample: bool) -> dict[str, Any]:
+def _agent(agent: str, settings: dict[str, Any], seeds: range, out: Path, *, sample: bool) -> dict[str, Any]:
     shares, returns, shown = [], [], np.zeros(0)
-    for seed in range(seeds):
+    for seed in seeds:
         paths, terminated, rewards = paths_of(
             trained_run(ENV, agent, settings, seed, out), ROLLOUTS, sample=sample, seed=seed
         )
         shares.append(shares_of_goals(paths, terminated))
         returns.append(float(rewards.mean()))
-        shown = paths[:SHOWN] if seed == 0 else shown
+        shown = paths[:SHOWN] if seed == seeds[0] else shown
     return {
         "agent": agent,
         "settings": settings,
@@ -73,6 +74,14 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Judge the exact soft optimum at the soft agent's temperature against a policy of one goal."""
+    shares = optimum(QUICK["soft"][1]["temperature"])["shares"]
+    exact = {"least": summarise_seeds([float(np.min(shares))] * MIN_SEEDS)}
+    verdict = judge({"soft": exact, "deterministic": {"most": summarise_seeds([1.0] * MIN_SEEDS)}})
+    return ControlResult(seen=verdict == "supported", numbers={"shares": shares.tolist()})
+
+
 STUDY = Study(
     name="multigoal",
     claim="A soft policy reaches all of several equal goals, a deterministic one few of them.",
@@ -84,5 +93,10 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=median_power(
+        effect="The least visited of four equal goals ends a tenth of a soft policy's rollouts or more.",
+        case="the exact soft optimum on a grid, and a policy that knows one goal only",
+        control=control,
+    ),
     exact=False,
 )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from entrax.evaluation.compare import Group, compare_groups, curves
+from entrax.studies.power import ControlResult, Power, improvement
 from entrax.studies.runs import trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
 
@@ -60,20 +61,20 @@ TASKS_QUICK = (
 TASKS_FULL = (PerformanceTask("HalfCheetah-v5", {}, {"soft-q": {"temperature": 1.0}}),)
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure learning curves, scores and improvements of all agents on every task."""
     shared, tasks = (QUICK, TASKS_QUICK) if quick else (FULL, TASKS_FULL)
     groups = []
     for task in tasks:
         for name, (agent, own) in AGENTS.items():
             settings = shared | own | task.own.get(agent, {})
-            runs = [trained_run(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in range(seeds)]
+            runs = [trained_run(task.env, agent, settings, seed, out, env_args=task.env_args) for seed in seeds]
             groups.append(group(task.env, name, [run.metrics() for run in runs]))
     return {
         "agents": AGENTS,
         "settings": shared,
         "tasks": [asdict(task) for task in tasks],
-        "seeds": seeds,
+        "seeds": len(seeds),
         "curves": curves(groups),
         "area": scores(groups, "area"),
         "final": scores(groups, "final"),
@@ -112,6 +113,19 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Judge made-up curves of which one rises earlier."""
+
+    def rising(late: float) -> list[list[dict[str, Any]]]:
+        means = [[step - late - 0.1 * seed for step in range(1, 6)] for seed in range(MIN_SEEDS)]
+        return [[{"step": i, "evaluation": {"mean": mean}} for i, mean in enumerate(each)] for each in means]
+
+    groups = [group("made up", name, rising(0.0 if name == OURS else 2.0)) for name in (OURS, *JUDGED)]
+    area = scores(groups, "area")
+    verdict = judge({"seeds": MIN_SEEDS, "area": area})
+    return ControlResult(seen=verdict == "supported", numbers={"improvement": area["improvement"]})
+
+
 STUDY = Study(
     name="performance",
     claim="At equal steps SAC is at least as good as its twin without entropy, and as DDPG.",
@@ -123,5 +137,13 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=Power(
+        effect="A run of SAC has a better score than a run of its twin, and than one of DDPG.",
+        detectable=improvement,
+        measure="the probability that a run of SAC is better",
+        assumption="scores of one task are independent, normal, and spread alike in both arms",
+        case="made-up learning curves: one rises earlier than the others in every seed",
+        control=control,
+    ),
     exact=False,
 )

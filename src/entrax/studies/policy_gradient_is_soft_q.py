@@ -27,6 +27,8 @@ from entrax.estimators import soft_q_gradient
 from entrax.exact import evaluate, policy_gradient
 from entrax.problems import FiniteMDP, garnet
 from entrax.soft import kl_divergence, soft_max, soft_policy, soft_value
+from entrax.studies.controls import one_decision
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Numbers, Study, Verdict, decide
 from entrax.tabular import soft_q_learning
 
@@ -35,13 +37,13 @@ SAME, DIFFERENT = 1e-10, 1e-6  # relative to the largest entry compared
 Table = Float[Array | np.ndarray, "state action"]
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure the terms at random tables and along training, on and off policy."""
     records = 12 if quick else 48
-    problems = [garnet(8, 3, 3, seed=seed, discount=DISCOUNT) for seed in range(seeds)]
+    problems = [garnet(8, 3, 3, seed=seed, discount=DISCOUNT) for seed in seeds]
     return {
-        "at_random": [at_random(mdp, seed) for seed, mdp in enumerate(problems)],
-        "training": [training(mdp, seed, records) for seed, mdp in enumerate(problems)],
+        "at_random": [at_random(mdp, seed) for seed, mdp in zip(seeds, problems, strict=True)],
+        "training": [training(mdp, seed, records) for seed, mdp in zip(seeds, problems, strict=True)],
     }
 
 
@@ -130,6 +132,16 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=worst <= SAME and apart, refuted=worst > DIFFERENT)
 
 
+def control() -> ControlResult:
+    """Compare the difference of targets in one decision with its formula."""
+    mdp, q = one_decision([0.0, 0.0]), jnp.array([[0.0, ALPHA]])
+    formula = ALPHA * (np.log((1 + np.e) / 2) - 0.5)
+    on, off = (measure(mdp, q, on_policy=each)["target_difference"] for each in (True, False))
+    return ControlResult(
+        seen=abs(off - formula) <= SAME and abs(on) <= SAME, numbers={"on_policy": on, "off_policy": off}
+    )
+
+
 STUDY = Study(
     name="policy-gradient-is-soft-q",
     claim="Soft Q-learning's gradient is the policy gradient plus that of a value fit; targets differ off policy only.",
@@ -140,4 +152,9 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="Targets of soft Q-learning and of actor-critic differ by α KL(b ‖ π), which is 0 on policy.",
+        case="one decision of two actions with Q = 0 and 0.5 at α = 0.5, where α KL of uniform behaviour is 0.0601",
+        control=control,
+    ),
 )

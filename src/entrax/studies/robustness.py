@@ -25,6 +25,7 @@ from entrax.evaluation.statistics import TaskScores, estimate, pooled_interquart
 from entrax.evaluation.stress import LEVELS, stress_test
 from entrax.policies.controller import act_in_episodes
 from entrax.studies.passages import ANT, POINT, SIDES, PassageSetup, at_goal, first_passage, last_places
+from entrax.studies.power import ControlResult, difference_power
 from entrax.studies.runs import PlayedEpisodes, play
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
 from entrax.training.run import Run
@@ -40,7 +41,7 @@ CALM, WILD = 20, 10  # steps before the random actions, and steps of random acti
 AFTER = 150  # steps of a recovery that are recorded
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure relative returns and recoveries of every arm, and their differences."""
     setup = POINT if quick else ANT
     arms = {name: measure_arm(setup, kind, sample, seeds, out) for name, (kind, sample) in ARMS.items()}
@@ -53,9 +54,9 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     return {"body": setup.body, "levels": LEVELS, "reference": reference, "arms": arms, "differences": differences}
 
 
-def measure_arm(setup: PassageSetup, kind: str, sample: bool, seeds: int, out: Path) -> dict[str, Any]:
+def measure_arm(setup: PassageSetup, kind: str, sample: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure every seed of an arm."""
-    each = [measure_policy(setup, setup.best(kind, seed, out), sample, seed) for seed in range(seeds)]
+    each = [measure_policy(setup, setup.best(kind, seed, out), sample, seed) for seed in seeds]
     families = each[0]["relative"]
     agent, settings = setup.agents["soft" if kind == "twin" else kind]
     return {
@@ -177,6 +178,17 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Judge scores with a known difference."""
+    spread = 0.03 * np.linspace(-1.0, 1.0, 5)
+    arms = {
+        arm: dict.fromkeys(SCORES, spread + (0.9 if arm == "soft" else 0.6)) | {"matched": np.ones(5, bool)}
+        for arm in ("soft", *OTHERS)
+    }
+    found = {score: {other: difference(arms["soft"], arms[other], score) for other in OTHERS} for score in SCORES}
+    return ControlResult(seen=judge({"differences": found}) == "supported", numbers=found)
+
+
 STUDY = Study(
     name="robustness",
     claim="A soft policy keeps more of its return when its environment changes than hard ones with the same return.",
@@ -190,5 +202,11 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=difference_power(
+        effect="The soft policy keeps a larger part of its return in changed environments.",
+        measure="the difference of the relative returns",
+        case="made-up scores: 0.9 for the soft arm and 0.6 for the others, with a spread of 0.03 over seeds",
+        control=control,
+    ),
     exact=False,
 )

@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.environments.multigoal import WALL
+from entrax.environments.multigoal import GOALS, WALL
 from entrax.studies.four_goals import ENV, FULL, QUICK, ROLLOUTS
+from entrax.studies.power import ControlResult, difference_power
 from entrax.studies.runs import paths_of, trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
 
 CELLS = 2 * int(WALL)
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure the distances between all pairs of runs of each agent."""
     results: dict[str, dict[str, Any]] = {}
     for kind, (agent, settings) in (QUICK if quick else FULL).items():
         visits, noise = [], []
-        for seed in range(seeds):
+        for seed in seeds:
             sampled = kind == "soft"
             paths, *_ = paths_of(trained_run(ENV, agent, settings, seed, out), ROLLOUTS, sample=sampled, seed=seed)
             visits.append(shares_of_cells(paths))
@@ -34,7 +35,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
         results[kind] = {"agent": agent, "visits": np.array(visits), "noise": noise}
     distances = {kind: pairwise(each["visits"]) for kind, each in results.items()}
     return results | {
-        "distances": {kind: each[np.triu_indices(seeds, 1)] for kind, each in distances.items()},
+        "distances": {kind: each[np.triu_indices(len(seeds), 1)] for kind, each in distances.items()},
         "difference": difference(distances["deterministic"], distances["soft"]),
     }
 
@@ -87,6 +88,20 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=low is not None and low > 0, refuted=high is not None and high < 0)
 
 
+def control() -> ControlResult:
+    """Judge seeds that go to all goals, and seeds that go to one each, by construction."""
+    rng, count = np.random.default_rng(0), len(GOALS)
+    along = np.linspace(0.0, 1.0, 10)[None, :, None]
+
+    def visits(goals: np.ndarray) -> np.ndarray:
+        return shares_of_cells(along * np.array(GOALS)[goals][:, None])
+
+    soft = [visits(rng.integers(count, size=ROLLOUTS)) for _ in range(count)]
+    hard = [visits(np.full(ROLLOUTS, goal)) for goal in range(count)]
+    result = difference(pairwise(hard), pairwise(soft))
+    return ControlResult(seen=judge({"difference": result}) == "supported", numbers=dict(result))
+
+
 STUDY = Study(
     name="run-to-run",
     claim="Trained with another seed, a soft policy solves a task as before, a deterministic one in another way.",
@@ -97,5 +112,11 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=difference_power(
+        effect="Two seeds of the deterministic agent visit other cells, two seeds of the soft one the same.",
+        measure="the difference of the mean distances of two seeds",
+        case="made-up rollouts: straight to all goals with equal odds, and to one goal that differs between seeds",
+        control=control,
+    ),
     exact=False,
 )

@@ -4,6 +4,7 @@ A finished run is loaded, another one resumed.
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,9 +21,10 @@ from entrax.environments.source import EnvSource
 from entrax.errors import UsageError
 from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
+from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.records import dumps, to_json
-from entrax.training.request import Request, SourceRequest
+from entrax.training.request import Hook, Request, Session, SourceRequest
 from entrax.training.resume import finished
 from entrax.training.run import Run, load
 from entrax.training.source_checkpoint import load_source_checkpoint, recorded
@@ -40,10 +42,12 @@ def trained_run(
     out: Path,
     *,
     env_args: Mapping[str, Any] | None = None,
+    hook: Hook | None = None,
 ) -> Run:
     """Return the run of this configuration in `out`/runs, trained if needed.
 
-    The directory's name is a digest of the arguments, so that a configuration is trained once.
+    The directory's name is a digest of the arguments, so that a configuration is trained once. `hook` sees its rows of
+    metrics.
 
     Raises:
         EntraxError: as `train` does, and for a finished run that was trained with other defaults.
@@ -51,11 +55,51 @@ def trained_run(
     named = [sorted(values.items()) for values in (settings, env_args or {})]
     path = run_path(out, [env, agent, seed, named])
     if not is_finished(path):
-        request = Request(env=env, agent=agent, settings=settings, seed=seed, run=path, env_args=env_args, resume=True)
-        return train(request)
+        session = Session(hook=hook)
+        return train(
+            Request(
+                env=env,
+                agent=agent,
+                settings=settings,
+                seed=seed,
+                run=path,
+                env_args=env_args,
+                resume=True,
+                session=session,
+            )
+        )
     run = load(path)
     check_defaults(run, agent, settings)
     return run
+
+
+def run_with_snapshots(
+    env: str, agent: str, settings: Mapping[str, Any], seed: int, out: Path, *, env_args: Mapping[str, Any]
+) -> tuple[Run, list[Run]]:
+    """Return the run as `trained_run` does, and its policies along training.
+
+    A run keeps its newest checkpoints only. All are copied to `out`/snapshots, one for every row of metrics if
+    `log_every` and `checkpoint_every` are equal.
+    """
+    path = run_path(out, [env, agent, seed, [sorted(values.items()) for values in (settings, env_args)]])
+    kept = out / "snapshots" / path.name
+
+    def copy(row: Mapping[str, Any]) -> None:
+        run = RunDirectory.open(path)
+        (kept / run.checkpoints.name).mkdir(parents=True, exist_ok=True)
+        for name in checkpoints.available(run):
+            place = kept / run.checkpoints.name / name
+            if not place.exists():
+                aside = place.with_name(f"{name}.partial")
+                shutil.rmtree(aside, ignore_errors=True)
+                shutil.copytree(run.checkpoints / name, aside)
+                aside.rename(place)
+        shutil.copy(path / "config.json", kept)
+
+    run = trained_run(env, agent, settings, seed, out, env_args=env_args, hook=copy)
+    copy({})
+    names = [name for name in checkpoints.available(RunDirectory.open(kept)) if not name.startswith("best")]
+    return run, [load(kept, name) for name in names]
 
 
 def finetuned_run(

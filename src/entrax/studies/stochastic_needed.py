@@ -26,6 +26,7 @@ from entrax.problems import (
     remembering_opponent,
     rock_paper_scissors,
 )
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.tabular import StepSize, q_learning, self_play
 
@@ -35,7 +36,7 @@ LIVE = 4  # observations in which an action is taken
 UP, RIGHT, DOWN, LEFT = range(4)
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure what opponents win from each player, and returns in the gridworld."""
     return {
         "game": game(200_000 if quick else 1_000_000, seeds),
@@ -43,10 +44,10 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
     }
 
 
-def game(steps: int, seeds: int) -> dict[str, Any]:
+def game(steps: int, seeds: range) -> dict[str, Any]:
     """Measure the points per round that an opponent with a memory of one round wins."""
     played = rock_paper_scissors()
-    keys = jax.random.split(jax.random.key(0), seeds)
+    keys = jax.random.split(jax.random.key(seeds.start), len(seeds))
     learn = partial(self_play, matrix_game(played.row), steps=steps, step_size=StepSize(power=0.9), records=20)
     pairs = jax.vmap(jax.vmap(lambda alpha, key: learn(alpha, key=key), (None, 0)), (0, None))
     learned = pairs(jnp.array([TEMPERATURE, 0.0]), keys)
@@ -74,14 +75,14 @@ def exploited(policy: np.ndarray) -> float:
     return float((1 - DISCOUNT) * np.asarray(plan(mdp, 0.0).value).mean())
 
 
-def gridworld(steps: int, seeds: int) -> dict[str, Any]:
+def gridworld(steps: int, seeds: range) -> dict[str, Any]:
     """Compute exact discounted returns from a start in any of the five cells."""
     mdp = aliased_gridworld(discount=DISCOUNT)
     returns = jax.jit(jax.vmap(partial(_return, mdp)))
     every = np.eye(mdp.actions)[np.array(list(itertools.product(range(mdp.actions), repeat=LIVE)))]
     chances = np.linspace(0.01, 0.99, 99)
     learn = partial(q_learning, mdp, steps=steps, observation=np.array(ALIASED_OBSERVATION))
-    learned = jax.vmap(lambda key: learn(key=key))(jax.random.split(jax.random.key(0), seeds))
+    learned = jax.vmap(lambda key: learn(key=key))(jax.random.split(jax.random.key(seeds.start), len(seeds)))
     greedy = np.eye(mdp.actions)[np.argmax(np.asarray(learned.q)[:, :LIVE], axis=2)]
     odds = np.stack([either_way(chance) for chance in chances])
     values = np.asarray(returns(np.concatenate([every, odds, greedy])))
@@ -125,6 +126,12 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Compute what a best response wins from the uniform strategy and from rock alone."""
+    uniform, rock = (exploited(_memoryless(np.array(row))) for row in ([1 / 3] * 3, [1.0, 0.0, 0.0]))
+    return ControlResult(seen=uniform <= SAFE and rock >= LOST, numbers={"uniform": uniform, "rock": rock})
+
+
 STUDY = Study(
     name="stochastic-needed",
     claim="Some problems need a stochastic policy: against an opponent who learns, and where states look alike.",
@@ -136,4 +143,9 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="What is predictable is exploited, and a mixed strategy is not.",
+        case="rock, paper, scissors: the best response wins 0 a round from the uniform strategy and 1 from rock alone",
+        control=control,
+    ),
 )

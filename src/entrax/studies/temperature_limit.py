@@ -16,6 +16,8 @@ import numpy as np
 
 from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
+from entrax.studies.controls import one_decision
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Numbers, Study, Verdict, decide
 
 COLDEST = 1e-3
@@ -24,11 +26,11 @@ LOSS = 1e-3  # of the coldest policy, relative to the uniform policy's
 ROUNDING = 1e-8
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
-    """Solve FrozenLake and `seeds` random problems in both ways."""
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
+    """Solve FrozenLake and a random problem of every seed in both ways."""
     temperatures = np.geomspace(10.0, COLDEST, 9 if quick else 33)
     problems = {"FrozenLake": FiniteMDP.from_gymnasium("FrozenLake-v1", discount=0.99)}
-    problems |= {f"random {seed}": garnet(40, 4, 3, seed=seed, discount=0.9) for seed in range(seeds)}
+    problems |= {f"random {i}": garnet(40, 4, 3, seed=seed, discount=0.9) for i, seed in enumerate(seeds)}
     return {
         "temperatures": temperatures,
         "problems": {name: along(mdp, temperatures) for name, mdp in problems.items()},
@@ -78,6 +80,16 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Compare the value of one decision with its formula."""
+    rewards, temperatures = np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.1])
+    formula = temperatures * np.log(np.exp((rewards - 1.0) / temperatures[:, None]).sum(axis=1))
+    gaps = np.array(along(one_decision(rewards), temperatures)["value_gap"])
+    return ControlResult(
+        seen=bool(np.abs(gaps - formula).max() < ROUNDING and gaps[1] < gaps[0]), numbers={"gaps": gaps.tolist()}
+    )
+
+
 STUDY = Study(
     name="temperature-limit",
     claim="Soft optimality becomes hard optimality as the temperature falls, and identically as the reward grows.",
@@ -89,4 +101,9 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="The soft value falls to the hard one as α → 0, within α log|A|/(1−γ).",
+        case="one decision between rewards 1, 0.5 and 0, whose soft value is α log Σ exp(r/α)",
+        control=control,
+    ),
 )

@@ -21,6 +21,8 @@ from scipy.optimize import minimize
 
 from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP, garnet
+from entrax.studies.controls import one_decision
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import Numbers, Study, Verdict, decide
 
 STATES, ACTIONS = 6, 3  # the copy included
@@ -30,7 +32,7 @@ PRECISE = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000}
 CLOSE, WRONG = 0.01, 0.1  # of the logarithm of the odds
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure the odds of the copies by temperature, advantage and random problem."""
     temperatures = (0.1, 1.0) if quick else (0.03, 0.1, 0.3, 1.0, 3.0)
     optimise = jax.jit(jax.value_and_grad(_loss))
@@ -38,7 +40,7 @@ def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
         odds(copied(seed, advantage * alpha), alpha, seed, optimise) | {"alpha": alpha, "advantage": advantage}
         for alpha in temperatures
         for advantage in ADVANTAGES
-        for seed in range(seeds)
+        for seed in seeds
     ]
     return {"rows": rows}
 
@@ -101,6 +103,13 @@ def judge(numbers: Numbers) -> Verdict:
     return decide(supported=wrong <= CLOSE, refuted=wrong > WRONG)
 
 
+def control() -> ControlResult:
+    """Measure the odds in one decision, by plan and by ascent."""
+    result = odds(one_decision([2.0, 0.0, 4.0]), 1.0, 0, jax.jit(jax.value_and_grad(_loss)))
+    log_odds = [float(result[name][0]) for name in ("planned", "ascended")]
+    return ControlResult(seen=max(abs(each - 2.0) for each in log_odds) <= CLOSE, numbers={"log_odds": log_odds})
+
+
 STUDY = Study(
     name="ties",
     claim="Equal advantages get equal probabilities, and an advantage of ΔQ multiplies the odds by exp(ΔQ/α).",
@@ -111,4 +120,9 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="The log-odds of two actions are their difference of Q over α.",
+        case="one decision between rewards 2, 0 and 4 at temperature 1: the log-odds of last to first are 2",
+        control=control,
+    ),
 )

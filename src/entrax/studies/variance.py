@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from entrax.estimators import likelihood_ratio_objective, mean_baseline, optimal_baseline, reinforce_objective
+from entrax.studies.power import ControlResult, exact_power
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
 STATES, ACTIONS, STEPS = 3, 2, 4
@@ -47,13 +48,13 @@ class EnumeratedProblem(NamedTuple):
     probability: Float[Array, " path"]
 
 
-def run(quick: bool, seeds: int, out: Path) -> dict[str, Any]:
+def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Compute mean errors and variances by enumeration, and of one problem by samples."""
-    results = [by_enumeration(make_problem(seed)) for seed in range(seeds)]
+    results = [by_enumeration(make_problem(seed)) for seed in seeds]
     return {
         "mean_error": {name: [each["mean_error"][name] for each in results] for name in ESTIMATORS},
         "variance": {name: [each["variance"][name] for each in results] for name in ESTIMATORS},
-        "sampled": by_samples(make_problem(0), batches=500 if quick else 5_000, size=20),
+        "sampled": by_samples(make_problem(seeds[0]), batches=500 if quick else 5_000, size=20),
         "ratios": {
             f"{low} / {high}": summarise_seeds([each["variance"][low] / each["variance"][high] for each in results])
             for low, high in (*MUST, *SHOULD)
@@ -178,6 +179,14 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
+def control() -> ControlResult:
+    """Compare variances in a problem whose rewards have a large constant part."""
+    problem = make_problem(0)
+    found = by_enumeration(problem._replace(reward=problem.reward + 100.0))["variance"]
+    ratio = found["whole, mean"] / found["whole"]
+    return ControlResult(seen=ratio < 0.01 and found["causal"] < found["whole"], numbers={"ratio": ratio})
+
+
 STUDY = Study(
     name="variance",
     claim="Causality and baselines keep the mean of policy-gradient estimators and lower their variance.",
@@ -191,5 +200,10 @@ STUDY = Study(
     ),
     run=run,
     judge=judge,
+    power=exact_power(
+        effect="The estimators have the same mean; causality and baselines lower the variance.",
+        case="rewards with 100 more in every step, of which a mean as baseline removes nearly all the variance",
+        control=control,
+    ),
     seeds=20,
 )

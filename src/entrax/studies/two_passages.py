@@ -51,7 +51,7 @@ REACHED = 0.9
 """The least share of the soft policy's rollouts that end at the goal."""
 BINS = 20  # equal parts of training
 SPREAD = 1.5
-"""The standard deviation over seeds of the log-odds of the passages from one start, on the settings' seeds."""
+"""The standard deviation over seeds of the log-odds of the passages from one start, as on the settings' seeds."""
 BESIDE = (0.1, 0.0)
 """The start of the positive control: a standard deviation of the starts off the middle."""
 
@@ -74,7 +74,7 @@ POINT = PassageSetup(
     agents={
         "soft-q": (
             "soft-q",
-            {"temperature": 1.0, "final_temperature": 0.7, "anneal_fraction": 1.0}
+            {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0}
             | {"learning_rate": 2e-3, "target_rate": 0.02, "hidden": (64, 64, 64), "critics": 1, "particles": 16},
         ),
         "ddpg": (
@@ -97,7 +97,7 @@ ANT = PassageSetup(
     agents={
         "soft-q": (
             "soft-q",
-            {"temperature": 1.0, "final_temperature": 0.7, "anneal_fraction": 1.0}
+            {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0}
             | {"learning_rate": 1e-3, "target_rate": 0.005, "hidden": (256, 256, 64), "critics": 1, "particles": 16},
         ),
         "ddpg": (

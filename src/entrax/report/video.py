@@ -153,8 +153,14 @@ def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every:
         obs, ended, t = result.next_obs[0], bool(result.terminated[0] or result.truncated[0]), t + 1
 
 
-def encode_film(pictures: Iterator[Picture], fps: float, path: Path) -> None:
+def encode_film(pictures: Iterator[Picture], fps: float, path: Path, width: int = WIDTH) -> None:
     """Encode pictures as an MP4, one by one; together they would fill a gigabyte.
+
+    Args:
+        pictures: all of one size.
+        fps: pictures per second.
+        path: the file.
+        width: of the film, at most; wider pictures are made smaller.
 
     Raises:
         CannotWrite: if the file cannot be written.
@@ -163,11 +169,11 @@ def encode_film(pictures: Iterator[Picture], fps: float, path: Path) -> None:
     import imageio_ffmpeg
 
     first = next(pictures)
-    height, width = first.shape[:2]
+    height, columns = first.shape[:2]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
-    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{columns}x{height}", "-r", f"{fps}", "-i", "-"]
     # H.264 takes even sizes only. "faststart" lets a browser play before the download ends.
-    scale = f"scale={min(WIDTH, width) // 2 * 2}:-2"
+    scale = f"scale={min(width, columns) // 2 * 2}:-2"
     command += ["-vf", scale, *ENCODING, "-movflags", "+faststart", "-f", "mp4", str(path)]
     # imageio's writer would fork, which is unsafe with JAX's threads.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:

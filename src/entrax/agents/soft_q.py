@@ -43,7 +43,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
@@ -51,7 +51,7 @@ from entrax.errors import UsageError, require
 from entrax.estimators import stein_direction
 from entrax.fields import DERIVED, POSITIVE, UNIT, Settings, at_least, field, one_of, resolved
 from entrax.nets import polyak_update
-from entrax.nets.distributions import log_det_tanh
+from entrax.nets.distributions import log_det_tanh, log_integral, uniform_draws
 from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
 from entrax.policies.base import Memoryless
 from entrax.policies.composed import EnergyPart
@@ -204,10 +204,7 @@ def temperature(config: Resolved, state: State | None, progress: Progress) -> Sc
 
 
 def continued(config: Resolved, progress: Progress, final_temperature: float | None) -> dict[str, float]:
-    """Hold α, or anneal it over the new run; the critics keep their unit.
-
-    Raises UsageError where α, annealed before, is no longer that unit, from which the new run would have to start.
-    """
+    """Hold α, or anneal it over the new run; the critics keep their unit. Raises UsageError if α has left that unit."""
     unit, alpha = float(config.temperature), float(temperature(config, None, progress))
     if final_temperature is None:
         held = {"temperature": unit, "final_temperature": alpha, "anneal_fraction": 0.0}
@@ -239,13 +236,6 @@ def lowest_q(
     return jnp.min(jax.vmap(critics, (None, 0))(obs, actions), axis=1)
 
 
-def uniform_draws(z: Float[Array, "draw u"]) -> tuple[Float[Array, "draw u"], Scalar]:
-    """Turn standard normal numbers into u of uniform actions in the unit box; return them and their log density."""
-    inside = 1.0 - jnp.finfo(z.dtype).epsneg
-    action = jnp.clip(jax.lax.erf(z / math.sqrt(2.0)), -inside, inside)
-    return jnp.arctanh(action), jnp.asarray(-z.shape[1] * math.log(2.0))
-
-
 def sampler_draws(
     config: Resolved, sampler: Sampler, obs: Float[Array, " obs"], z: Float[Array, "draw u"], key: PRNGKeyArray
 ) -> tuple[Float[Array, "draw u"], Float[Array, " draw"]]:
@@ -266,14 +256,6 @@ def sampler_draws(
     log_gaussians = jax.nn.logsumexp(log_normal, axis=1) - math.log(count) - jnp.sum(jax.vmap(log_det_tanh)(u), axis=1)
     share = jnp.asarray(config.uniform_share)
     return u, jnp.logaddexp(jnp.log(share) + log_uniform, jnp.log1p(-share) + log_gaussians)
-
-
-def log_integral(
-    q: Float[Array, " draw"], log_density: Float[Array, "*draw"], alpha: ScalarLike
-) -> tuple[Scalar, Float[Array, " draw"]]:
-    """Return V of equation 10 from draws of the proposal and their log density, and their normalised weights."""
-    log_weight = q / alpha - log_density
-    return jnp.asarray(alpha * (jax.nn.logsumexp(log_weight) - math.log(len(q)))), jax.nn.softmax(log_weight)
 
 
 def soft_value(

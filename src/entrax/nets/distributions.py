@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
 
 
 def log_det_tanh(u: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -42,3 +42,18 @@ class TanhGaussian(eqx.Module):
 
     def _log_normal(self, noise: Float[Array, " action"]) -> Float[Array, " action"]:
         return -0.5 * noise**2 - self.log_std - 0.5 * math.log(2.0 * math.pi)
+
+
+def uniform_draws(z: Float[Array, "draw u"]) -> tuple[Float[Array, "draw u"], Scalar]:
+    """Turn standard normal numbers into u of uniform actions in the unit box; return them and their log density."""
+    inside = 1.0 - jnp.finfo(z.dtype).epsneg
+    action = jnp.clip(jax.lax.erf(z / math.sqrt(2.0)), -inside, inside)
+    return jnp.arctanh(action), jnp.asarray(-z.shape[1] * math.log(2.0))
+
+
+def log_integral(
+    q: Float[Array, " draw"], log_density: Float[Array, "*draw"], alpha: ScalarLike
+) -> tuple[Scalar, Float[Array, " draw"]]:
+    """Return α log ∫ exp(q/α) from draws of a known log density, and the draws' normalised weights."""
+    log_weight = q / alpha - log_density
+    return jnp.asarray(alpha * (jax.nn.logsumexp(log_weight) - math.log(len(q)))), jax.nn.softmax(log_weight)

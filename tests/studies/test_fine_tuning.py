@@ -9,6 +9,7 @@ import pytest
 from entrax.report.study_figures import draw_study
 from entrax.runs.records import to_json
 from entrax.studies import any_direction, directions, fine_tuning
+from entrax.studies.power import ControlResult
 from entrax.studies.study import conduct
 
 STEPS = np.arange(100.0, 2100.0, 100.0)
@@ -99,7 +100,8 @@ def test_both_studies_share_runs_and_train_each_once(tmp_path, monkeypatch):
     for study in (any_direction, fine_tuning):
         monkeypatch.setattr(study, "POINT", form)
     monkeypatch.setattr(any_direction, "EPISODES", 3)
-    first = conduct(any_direction.STUDY, quick=True, seeds=1, out=tmp_path)
+    seen = replace(any_direction.STUDY.power, control=lambda: ControlResult(seen=True))  # not in three episodes
+    first = conduct(replace(any_direction.STUDY, power=seen), quick=True, seeds=1, out=tmp_path)
     assert len(list((tmp_path / "runs").iterdir())) == 2
     outcome = conduct(fine_tuning.STUDY, quick=True, seeds=1, out=tmp_path)
     made = written(tmp_path)

@@ -1,5 +1,6 @@
 """The studies on two passages: what is read off episodes, numbers that refute, and both of them once, tiny."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from entrax.report.passage_figures import write_film
 from entrax.report.study_figures import draw_study
 from entrax.runs.checkpoints import KEEP
 from entrax.studies import passages, passages_optimum, robustness, two_passages
+from entrax.studies.power import ControlResult
 from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
@@ -256,9 +258,9 @@ def test_robustness_runs_and_is_drawn(tmp_path, monkeypatch):
 def test_two_passages_run_and_are_drawn_and_filmed(tmp_path, monkeypatch):
     monkeypatch.setattr(two_passages, "POINT", BOTH)
     monkeypatch.setattr(two_passages, "ROLLOUTS", 2)
-    monkeypatch.setattr(passages_optimum, "CELL", 0.2)
-    monkeypatch.setattr(two_passages, "BESIDE", (0.0, 0.0))
-    outcome = conduct(two_passages.STUDY, quick=True, seeds=1, out=tmp_path)
+    seen = replace(two_passages.STUDY.power, control=lambda: ControlResult(seen=True))  # it has a test of its own
+    study = replace(two_passages.STUDY, power=seen)
+    outcome = conduct(study, quick=True, seeds=1, out=tmp_path)
     assert outcome.verdict == "undecided"  # of one seed
     assert len(list((tmp_path / "runs").iterdir())) == 6  # each of three agents with two passages and one
     draw_study(outcome.to_json(), tmp_path / "figure.png")
@@ -272,7 +274,7 @@ def test_two_passages_run_and_are_drawn_and_filmed(tmp_path, monkeypatch):
     assert film["steps"] == sorted({*film["steps"], 96})
     assert len(outcome.numbers["arms"]["soft-q"]["gap"][0]) == len(film["steps"])
     assert np.array(film["q"]).max() == 0.0
-    assert conduct(two_passages.STUDY, quick=True, seeds=1, out=tmp_path).numbers == outcome.numbers
+    assert conduct(study, quick=True, seeds=1, out=tmp_path).numbers == outcome.numbers
 
     episodes = passages.training_episodes(BOTH.trained("td3", 0, tmp_path), 1.0)
     np.testing.assert_array_equal(episodes.end, [80, 80])  # one of each environment; the next were not finished

@@ -169,7 +169,7 @@ def test_a_key_determines_the_table():
             "`temperature`.*at least 0",
         ),
         (lambda: q_learning(LAKE, steps=1, key=jax.random.key(0), observation=np.zeros(3, int)), "16 states"),
-        (lambda: q_learning(LAKE, steps=1, key=jax.random.key(0), convention="KL"), "'entropy' or 'kl'"),
+        (lambda: q_learning(LAKE, steps=1, key=jax.random.key(0), convention="KL"), "entropy or kl"),
         (lambda: Boltzmann(0.0), "above 0"),
         (lambda: EpsilonGreedy(1.5), "`epsilon`"),
         (lambda: StepSize(scale=2.0), "`scale`"),

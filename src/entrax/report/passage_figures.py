@@ -16,7 +16,7 @@ from entrax.report.video import encode_film
 
 Numbers = Mapping[str, Any]
 ARMS = {"soft-q": ("soft Q, sampled", COLOURS[0]), "ddpg": ("DDPG", COLOURS[1]), "td3": ("TD3", COLOURS[2])}
-PICTURES_PER_SECOND = 3
+PICTURES_PER_SECOND = 3.0
 HELD = 5  # pictures of the last frame
 SIZE, DPI = (9.6, 4.8), 100
 

@@ -137,7 +137,8 @@ def _frame(film: Mapping[str, Any], frame: int) -> Any:
     figure.colorbar(image, ax=box, shrink=0.8)
     _profile(around, film, frame)
     around.set_title("the same, by direction of full force", loc="left", fontsize=10)
-    figure.suptitle(f"soft Q-learning between two passages: {steps_text(float(film['steps'][frame]))} steps", fontsize=12)
+    steps = steps_text(float(film["steps"][frame]))
+    figure.suptitle(f"soft Q-learning between two passages: {steps} steps", fontsize=12)
     return figure
 
 

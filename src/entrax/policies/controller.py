@@ -63,7 +63,11 @@ class Controller(eqx.Module):
 
 def initial_carries(policy: Policy, batch: int) -> PyTree:
     """Return the carries [batch, ...] of episodes that have not begun."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), policy.initial_carry())
+    return _repeated(policy.initial_carry(), batch)
+
+
+def _repeated(carry: PyTree, batch: int) -> PyTree:
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *jnp.shape(x))), carry)
 
 
 def restarted(policy: Policy, carry: PyTree, first: Bool[Array | np.ndarray, " batch"]) -> PyTree:
@@ -170,6 +174,7 @@ class CompiledController:
         self.controller, self.spec = controller, controller.spec
         self.uses_carry = {greedy: uses_carry(controller, greedy) for greedy in (True, False)}
         self._arrays, tree = jax.tree.flatten(jax.device_put(arrays, device))
+        self._initial_carry = controller.policy.initial_carry()
 
         def call(arrays: Any, carry: Any, obs: Any, key: Any, episodes: Any, t: Any) -> Any:
             whole = eqx.combine(jax.tree.unflatten(tree, arrays), rest)
@@ -180,6 +185,10 @@ class CompiledController:
             return _within_bounds(whole, carry, obs, t == 0, keys)
 
         self._call = jax.jit(call)
+
+    def initial_carries(self, batch: int) -> PyTree:
+        """Return the carries [batch, ...] of episodes that have not begun."""
+        return _repeated(self._initial_carry, batch)
 
     def __call__(
         self,

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Num, PyTree
 from entrax.environments.observations import Flattener
 from entrax.environments.spaces import as_env_actions
 from entrax.errors import UsageError
-from entrax.policies.controller import CompiledController, initial_carries
+from entrax.policies.controller import CompiledController
 from entrax.training.precision import in_32_bits
 
 
@@ -62,7 +62,7 @@ class Player:
         self._episodes = self._begun + np.arange(count, dtype=np.int32)
         self._begun += count
         self._t = np.zeros(count, np.int32)
-        self._carry = initial_carries(self._compiled.controller.policy, count)
+        self._carry = self._compiled.initial_carries(count)
 
 
 def flatten_rows(flattener: Flattener, obs: Any) -> tuple[Num[np.ndarray, "batch obs"], bool]:

@@ -18,7 +18,7 @@ from entrax.environments.source import EnvSource
 from entrax.environments.spaces import as_env_actions, leaves_of
 from entrax.errors import UsageError, damage_of
 from entrax.evaluation.episodes import EvaluationResult, evaluate
-from entrax.policies.controller import CompiledController, Controller, act_in_episodes, initial_carries
+from entrax.policies.controller import CompiledController, Controller, act_in_episodes
 from entrax.runs import checkpoints
 from entrax.runs.directory import RunDirectory
 from entrax.runs.pytree import subtree, unflatten
@@ -118,7 +118,7 @@ class Run:
             raise UsageError("A sampled action requires a `key`: run.policy(obs, sample=True, key=jax.random.key(0)).")
         rows, single = flatten_rows(self._flattener, obs)
         rows, count = _padded(rows), len(rows)
-        carry = initial_carries(self.controller.policy, len(rows))
+        carry = self._compiled.initial_carries(len(rows))
         action, _ = self._compiled(rows, carry, np.zeros(len(rows), np.int32), key=key if sample else None)
         shaped = as_env_actions(self._compiled.spec.action, action[:count])
         return np.asarray(shaped[0]) if single else shaped

@@ -174,10 +174,12 @@ def test_an_unknown_environment_is_refused_before_anything_is_announced(tmp_path
 
 
 OWN = """
+from entrax.studies.power import ControlResult, median_power
 from entrax.studies.study import Study
 
-STUDY = Study("own", "Seeds are many.", "Supported if there are two.", lambda quick, seeds, out: {"seeds": seeds},
-              lambda numbers: "supported" if numbers["seeds"] > 1 else "refuted")
+POWER = median_power("Many seeds.", "two seeds", lambda: ControlResult(seen=True))
+STUDY = Study("own", "Seeds are many.", "Supported if there are two.", lambda quick, seeds, out: {"seeds": len(seeds)},
+              lambda numbers: "supported" if numbers["seeds"] > 1 else "refuted", POWER)
 NOTHING = 3
 """
 

@@ -88,6 +88,7 @@ def test_resume_and_evaluate_work_as_they_are_printed(room):
 
 
 STUDY = """
+from entrax.studies.power import ControlResult, median_power
 from entrax.studies.study import Study
 
 STUDY = Study(
@@ -96,6 +97,7 @@ STUDY = Study(
     criterion="Always.",
     run=lambda quick, seeds, out: {},
     judge=lambda numbers: "supported",
+    power=median_power("An effect.", "a case", lambda: ControlResult(seen=True)),
 )
 """
 

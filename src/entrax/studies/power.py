@@ -34,7 +34,7 @@ class Power:
 
     Attributes:
         effect: the effect that it looks for, in one sentence.
-        detectable: returns the smallest effect that so many seeds detect with probability `POWER`; None without any.
+        detectable: returns the smallest effect that a number of seeds detects with probability `POWER`; None if they detect none.
         measure: what that number is, in words.
         assumption: what that number assumes, in words.
         case: the positive control, in words.
@@ -99,7 +99,7 @@ def share_of_seeds(seeds: int) -> float | None:
 
 
 def least_share(count: int, hits: int) -> float:
-    """Return the smallest probability of a hit with which `count` draws have at least so many hits."""
+    """Return the smallest probability of a hit with which `count` draws have at least `hits` hits."""
     from scipy.special import betaincinv  # takes a second to import
 
     return float(betaincinv(hits, count - hits + 1, POWER))

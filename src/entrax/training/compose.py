@@ -51,7 +51,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Composed:
-    """A composed policy, and the environment it is for. `no_bound` says why there is no bound, if there is none."""
+    """A composed policy, and the environment it is for. `no_bound` is the reason why a bound is missing, or None."""
 
     controller: Controller
     source: EnvSource

@@ -57,7 +57,7 @@ class SourceSettings:
 def settings_from_source(request: Request, existing: RunDirectory | None) -> SourceSettings:
     """Read the source checkpoint and fill in what the user leaves to it: environment, agent, seed and settings.
 
-    Raises EntraxError when there is none, its spaces differ, or a setting contradicts what is carried over.
+    Raises EntraxError when the checkpoint is missing, its spaces differ, or a setting contradicts what is carried over.
     """
     source_request = request.source
     assert source_request is not None

@@ -37,7 +37,7 @@ class Reference:
 
 
 def read_prior(path: str | Path) -> Reference:
-    """Read the policy of the latest checkpoint of the run at `path`. Raises EntraxError when there is none."""
+    """Read the policy of the latest checkpoint of the run at `path`. Raises EntraxError if it has no checkpoint."""
     source = load_source_checkpoint(path, "latest", None)
     config = source.run.config
     made_of = {name: config[name] for name in ("agent", "agent_config", "prior") if name in config}

@@ -77,7 +77,7 @@ class SourceCheckpoint:
 def load_source_checkpoint(path: str | Path, checkpoint: str, agent: str | Any | None) -> SourceCheckpoint:
     """Return a checkpoint of the run at `path`, its hashes checked; a third party's agent must be named again.
 
-    Raises EntraxError when there is none, or it is damaged.
+    Raises EntraxError when the checkpoint is missing or damaged.
     """
     run = RunDirectory.open(path)
     name = checkpoints.resolve(run, checkpoint)

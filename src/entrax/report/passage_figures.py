@@ -1,6 +1,5 @@
 """The figure of the study `two-passages`, and its film of Q and the policy at the start along training."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from entrax.environments.maze import ANT_SCALE, GOAL, PLUGS, REACH, WALLS
-from entrax.errors import write_faults
 from entrax.report.curve import COLOURS, INK, steps_text
 from entrax.report.files import save_figure
 from entrax.report.video import encode_film
@@ -105,10 +103,7 @@ def write_film(numbers: Numbers, folder: Path) -> bool:
         return False
     figure = _frame(film, -1)
     save_figure(figure, folder / "film.png", DPI)
-    aside = folder / ".film.mp4.partial"
-    encode_film(_pictures(film), PICTURES_PER_SECOND, aside, width=round(SIZE[0] * DPI))
-    with write_faults(folder / "film.mp4"):
-        os.replace(aside, folder / "film.mp4")
+    encode_film(_pictures(film), PICTURES_PER_SECOND, folder / "film.mp4", width=round(SIZE[0] * DPI))
     return True
 
 

@@ -57,23 +57,18 @@ def record(
     backend, failure = _working_backend(source)
     if failure is not None:
         return failure
-    aside = path.with_name(f".{path.name}.partial")
     try:
         with (
             _environment_variables(backend),
             make_pool(source, 1, 0 if step_timeout is None else 1, step_timeout, render_mode="rgb_array") as pool,
         ):
-            _film(pool, act, aside, seed, max_seconds)
-        with write_faults(path):
-            os.replace(aside, path)
+            _film(pool, act, path, seed, max_seconds)
     except CannotWrite:
         raise
     except EntraxError as error:
         return f"the environment cannot be filmed: {error}"
     except Exception as error:  # the encoder can raise anything, and training is done
         return f"rendering failed: {type(error).__name__}: {error}"
-    finally:
-        aside.unlink(missing_ok=True)
     return None
 
 
@@ -154,7 +149,7 @@ def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every:
 
 
 def encode_film(pictures: Iterator[Picture], fps: float, path: Path, width: int = WIDTH) -> None:
-    """Encode pictures as an MP4, one by one; together they would fill a gigabyte.
+    """Encode pictures as an MP4, one by one; together they would fill a gigabyte. The file is whole or missing.
 
     Args:
         pictures: all of one size.
@@ -166,6 +161,16 @@ def encode_film(pictures: Iterator[Picture], fps: float, path: Path, width: int 
         CannotWrite: if the file cannot be written.
         EntraxError: if the encoder fails.
     """
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        _encode(pictures, fps, aside, width)
+        with write_faults(path):
+            os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _encode(pictures: Iterator[Picture], fps: float, path: Path, width: int) -> None:
     import imageio_ffmpeg
 
     first = next(pictures)

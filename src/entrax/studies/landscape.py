@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from entrax.agents.base import temperature_of
 from entrax.agents.soft_q import lowest_q
-from entrax.runs.checkpoints import step_of
-from entrax.spec import Progress
-from entrax.training.from_record import config_of
 from entrax.training.run import Run
+from entrax.training.source_checkpoint import load_source_checkpoint
 
 SIDE = 25  # points along each axis of the action
 ANGLES = 121  # directions of full force
@@ -41,22 +38,19 @@ def angles() -> Float[np.ndarray, " angle"]:
 
 def landscape(run: Run, obs: Float[np.ndarray, " obs"]) -> Landscape:
     """Return Q(s, ·)/α of a policy of `soft-q` in the state with this observation."""
-    module, config = config_of(run.directory, None)
-    step = step_of(run.checkpoint)
-    horizon = run.config["training"]["horizon"]
-    progress = Progress(step=np.asarray(step, np.int32), horizon=np.asarray(horizon, np.int32))
-    alpha = temperature_of(module, config, None, progress)
+    source = load_source_checkpoint(run.path, run.checkpoint, None)
+    unit, alpha = float(source.config.temperature), source.temperature
     assert alpha is not None
     policy, scaled = run.controller.policy, run.controller.scaling(jnp.asarray(obs, jnp.float32))
     axis = np.linspace(-1.0, 1.0, SIDE)
     box = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     circle = np.stack([np.sin(angles()), np.cos(angles())], axis=-1)
     actions = jnp.asarray(np.concatenate([box, circle]), jnp.float32)
-    values = np.asarray(lowest_q(policy.critics, scaled, actions), float) * float(config.temperature) / alpha
+    values = np.asarray(lowest_q(policy.critics, scaled, actions), float) * unit / alpha
     inside = values[: len(box)].reshape(SIDE, SIDE)
     middle = SIDE // 2
     return Landscape(
-        step=step,
+        step=source.meta["step"],
         q=inside - inside.max(),
         around=values[len(box) :] - inside.max(),
         draws=np.asarray(jnp.tanh(policy.sampler.draw(scaled, DRAWS, jax.random.key(0))), float),

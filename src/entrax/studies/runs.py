@@ -6,7 +6,7 @@ A finished run is loaded, another one resumed.
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,22 +52,10 @@ def trained_run(
     Raises:
         EntraxError: as `train` does, and for a finished run that was trained with other defaults.
     """
-    named = [sorted(values.items()) for values in (settings, env_args or {})]
-    path = run_path(out, [env, agent, seed, named])
+    path = run_path(out, [env, agent, seed, named(settings, env_args)])
     if not is_finished(path):
-        session = Session(hook=hook)
-        return train(
-            Request(
-                env=env,
-                agent=agent,
-                settings=settings,
-                seed=seed,
-                run=path,
-                env_args=env_args,
-                resume=True,
-                session=session,
-            )
-        )
+        request = Request(env=env, agent=agent, settings=settings, seed=seed, run=path, env_args=env_args, resume=True)
+        return train(replace(request, session=Session(hook=hook)))
     run = load(path)
     check_defaults(run, agent, settings)
     return run
@@ -81,7 +69,7 @@ def run_with_snapshots(
     A run keeps its newest checkpoints only. All are copied to `out`/snapshots, one for every row of metrics if
     `log_every` and `checkpoint_every` are equal.
     """
-    path = run_path(out, [env, agent, seed, [sorted(values.items()) for values in (settings, env_args)]])
+    path = run_path(out, [env, agent, seed, named(settings, env_args)])
     kept = out / "snapshots" / path.name
 
     def copy(row: Mapping[str, Any]) -> None:
@@ -115,8 +103,7 @@ def finetuned_run(
     Raises:
         EntraxError: as `finetune` does, and for a finished run if `source` has been trained again since.
     """
-    named = [sorted(values.items()) for values in (settings, env_args or {})]
-    path = run_path(out, ["after", source.path.name, env, named])
+    path = run_path(out, ["after", source.path.name, env, named(settings, env_args)])
     if not is_finished(path):
         own = {field.name for field in fields(SourceRequest)} & settings.keys()
         checkpoint = SourceRequest(path=source.path, **{name: settings[name] for name in own})
@@ -131,6 +118,11 @@ def finetuned_run(
             f"{path} was fine-tuned from another checkpoint of {source.path}. Remove it, or choose another `out`."
         )
     return run
+
+
+def named(settings: Mapping[str, Any], env_args: Mapping[str, Any] | None) -> list[Any]:
+    """Return settings and environment arguments in an order that does not depend on how they were written."""
+    return [sorted(values.items()) for values in (settings, env_args or {})]
 
 
 def run_path(out: Path, arguments: list[Any]) -> Path:

@@ -29,6 +29,7 @@ from entrax.studies.landscape import Landscape, as_film, landscape
 from entrax.studies.passages import (
     SIDES,
     PassageSetup,
+    Settings,
     TrainingEpisodes,
     at_goal,
     first_passage,
@@ -68,24 +69,21 @@ LOOP: dict[str, Any] = {
     "checkpoint_every": 800,
     "checkpoint_seconds": 0.0,
 }
+WARM = {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0, "critics": 1, "particles": 16}
+
+
+def _deterministic(**settings: Any) -> dict[str, tuple[str, Settings]]:
+    """Return DDPG and TD3 with the same settings."""
+    return {name: (name, {"noise_correlation": 0.9, "learning_rate": 1e-3} | settings) for name in HARD}
+
+
 POINT = PassageSetup(
     body="point",
     scale=1.0,
     agents={
-        "soft-q": (
-            "soft-q",
-            {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0}
-            | {"learning_rate": 2e-3, "target_rate": 0.02, "hidden": (64, 64, 64), "critics": 1, "particles": 16},
-        ),
-        "ddpg": (
-            "ddpg",
-            {"noise": 0.5, "noise_correlation": 0.9, "learning_rate": 1e-3, "target_rate": 0.02, "hidden": (64, 64)},
-        ),
-        "td3": (
-            "td3",
-            {"noise": 0.5, "noise_correlation": 0.9, "learning_rate": 1e-3, "target_rate": 0.02, "hidden": (64, 64)},
-        ),
-    },
+        SOFT: (SOFT, WARM | {"learning_rate": 2e-3, "target_rate": 0.02, "hidden": (64, 64, 64)}),
+    }
+    | _deterministic(noise=0.5, target_rate=0.02, hidden=(64, 64)),
     loop=LOOP,
     hard={},
 )
@@ -95,20 +93,9 @@ ANT = PassageSetup(
     body="ant",
     scale=ANT_SCALE,
     agents={
-        "soft-q": (
-            "soft-q",
-            {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0}
-            | {"learning_rate": 1e-3, "target_rate": 0.005, "hidden": (256, 256, 64), "critics": 1, "particles": 16},
-        ),
-        "ddpg": (
-            "ddpg",
-            {"noise": 0.3, "noise_correlation": 0.9, "learning_rate": 1e-3, "target_rate": 0.005, "hidden": (256, 256)},
-        ),
-        "td3": (
-            "td3",
-            {"noise": 0.3, "noise_correlation": 0.9, "learning_rate": 1e-3, "target_rate": 0.005, "hidden": (256, 256)},
-        ),
-    },
+        SOFT: (SOFT, WARM | {"learning_rate": 1e-3, "target_rate": 0.005, "hidden": (256, 256, 64)}),
+    }
+    | _deterministic(noise=0.3, target_rate=0.005, hidden=(256, 256)),
     loop=LOOP
     | {"steps": 1_000_000, "updates_per_step": 0.25, "learning_starts": 10_000, "batch_size": 256, "discount": 0.975}
     | {"log_every": 50_000, "checkpoint_every": 50_000},

@@ -259,24 +259,25 @@ def _write(run: RunDirectory, warnings: list[str]) -> None:
 
 def check_same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
     """Raise EntraxError, naming the first setting, when `config` is not that of the run in the directory."""
-    for group in ("environment", "agent", "inner", "agent_config", "preset", "seed"):
-        before, now = directory.config.get(group, ""), config.get(group, "")
-        if group == "agent_config":
-            now = {name: now.get(name) for name in before}  # a newer setting was at its default
-        if group == "agent_config" and before != now:
-            name = next(name for name in before if before[name] != now[name])
-            raise UsageError(_other_run(directory, name, before[name], now[name]))
+    old = directory.config
+    pairs = [(name, old.get(name, ""), config.get(name, "")) for name in ("environment", "agent", "inner")]
+    # A setting that is newer than the run was at its default.
+    pairs += [(name, value, config["agent_config"].get(name)) for name, value in old["agent_config"].items()]
+    pairs += [(name, old[name], config[name]) for name in ("preset", "seed")]
+    pairs += [
+        (name, value, config["training"][name])
+        for name, value in asdict(options_of(directory)).items()
+        if name not in ("steps", "device", "horizon")
+    ]
+    for name, before, now in pairs:
         if before != now:
-            raise UsageError(_other_run(directory, group, before, now))
+            raise UsageError(_other_run(directory, name, before, now))
     for group in ("prior", "data"):
         before, now = ((record.get(group) or {"path": "none"}) for record in (directory.config, config))
         if before.get("sha256") != now.get("sha256"):
             if before["path"] == now["path"]:
                 raise UsageError(f"The {group} {now['path']} has changed since {directory.path} began.")
             raise UsageError(_other_run(directory, group, before["path"], now["path"]))
-    for name, value in asdict(options_of(directory)).items():
-        if name not in ("steps", "device", "horizon") and value != config["training"][name]:
-            raise UsageError(_other_run(directory, name, value, config["training"][name]))
 
 
 def _other_run(directory: RunDirectory, name: str, before: Any, now: Any) -> str:

@@ -6,7 +6,7 @@ Of Q_1 … Q_n, the soft optima of as many rewards at one temperature α, a comp
                                               Σ_i Q_i                        "sum": for their sum
                                               α log (1/n) Σ_i exp(Q_i/α)     "or": for any of the tasks
 
-The mean is about what all tasks can agree on. With V_i and V the soft maxima of Q_i and Q, what they do not is the gap
+The mean keeps what all tasks agree on. With V_i and V the soft maxima of Q_i and Q, what is lost is the gap
 
     g(s) = (1/n) Σ_i V_i(s) - V(s) = -α log ∫ Π_i π_i(a|s)^(1/n) da ≥ 0
 

@@ -34,7 +34,7 @@ class Power:
 
     Attributes:
         effect: the effect that it looks for, in one sentence.
-        detectable: returns the smallest effect that a number of seeds detects with probability `POWER`; None if they detect none.
+        detectable: returns the smallest effect that a number of seeds detects with probability `POWER`, or None.
         measure: what that number is, in words.
         assumption: what that number assumes, in words.
         case: the positive control, in words.

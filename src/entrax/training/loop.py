@@ -162,7 +162,7 @@ class Loop:
         state.reports.append((chunk.updates, info))
 
     def _check_before_acting(self, chunk: Chunk) -> None:
-        """Raise Diverged if the policy that is about to act is not finite."""
+        """Raise Diverged if the policy that acts next is not finite."""
         self.learner.pending.raise_if_diverged(keep=int(chunk.updates > 0 and not self.rollouts.data.on_policy))
 
     def _packed(self, chunk: Chunk, progress: Progress) -> Packed | None:

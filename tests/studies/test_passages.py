@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+from entrax.exact import plan
+from entrax.problems import FiniteMDP
 from entrax.report.passage_figures import write_film
 from entrax.report.study_figures import draw_study
 from entrax.runs.checkpoints import KEEP
@@ -139,7 +142,7 @@ def test_the_exact_soft_policy_takes_both_passages_and_the_hard_one_the_nearer(m
 
 
 def test_the_grid_has_the_values_of_the_exact_planner(monkeypatch):
-    """By `entrax.exact.plan`, which takes a minute to compile, with the actions' area as a reward of α log(4/49)."""
+    """Two values of the next test, without its minute of compilation."""
     monkeypatch.setattr(passages_optimum, "CELL", 0.2)
     grid = passages_optimum.make_maze()
     middle = np.argmin(np.sum(grid.places**2, axis=1))
@@ -147,6 +150,29 @@ def test_the_grid_has_the_values_of_the_exact_planner(monkeypatch):
         value, policy = passages_optimum.solve(grid, alpha, 0.95)
         assert value[middle] == pytest.approx(planned, abs=1e-5)
         np.testing.assert_allclose(policy.sum(axis=1), 1.0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("alpha", [1.0, 0.0])
+def test_every_value_of_the_grid_is_that_of_the_exact_planner(alpha):
+    """The area of an action, 4/49, counts as a reward of α log(4/49)."""
+    grid = passages_optimum.make_maze()
+    value, policy = passages_optimum.solve(grid, alpha, 0.95)
+    count = len(grid.places)
+    with jax.enable_x64(True):
+        mdp = FiniteMDP(
+            successor=grid.successor,
+            probability=grid.probability,
+            reward=grid.reward + alpha * np.log(4.0 / passages_optimum.ACTIONS**2),
+            initial=np.eye(count)[0],
+            terminal=np.zeros(count, bool),
+            discount=0.95,
+        )
+        planned = plan(mdp, alpha, method="value-iteration", tolerance=1e-6)
+    assert planned.converged
+    np.testing.assert_allclose(value, planned.value, atol=3 * passages_optimum.TOLERANCE / (1 - 0.95))
+    if alpha > 0.0:  # at 0 ties are shared by the planner, and go to one action here
+        np.testing.assert_allclose(policy, planned.policy, atol=1e-6)
 
 
 def test_what_is_regained_is_the_part_of_what_was_to_be_had():

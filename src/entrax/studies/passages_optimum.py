@@ -8,7 +8,8 @@ that soft values are those of a density over the box, as in `soft-q`:
 
     Q(s, a) = r(s, a) + γ Σ_s' p(s'|s, a) V(s'),    V(s) = α log Σ_a (4/N²) exp(Q(s, a)/α)
 
-or V(s) = max_a Q(s, a) at temperature 0, by value iteration.
+or V(s) = max_a Q(s, a) at temperature 0, by value iteration. `entrax.exact.plan` gives the same values (a test compares
+them), and takes half a minute to compile where these few lines take a second.
 """
 
 from typing import Any, NamedTuple

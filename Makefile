@@ -49,7 +49,7 @@ test: $(READY) ## lint, types and the quick tests
 	@$(BIN)/pytest -n 2 -q
 
 test-long: $(READY) ## the tests that take minutes
-	@$(BIN)/pytest -m long
+	@$(BIN)/pytest -m long -o faulthandler_timeout=7200
 
 format: $(READY) ## format the code and fix what the linter can
 	@$(BIN)/ruff format $(CHECKED)

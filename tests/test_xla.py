@@ -88,7 +88,10 @@ def _released():
     release_programs()
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+QUICK = ("sac", "dqn")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in REGISTRY])
 def test_an_agents_update_is_the_same_compiled_and_not(name):
     agent, space = get_agent(name), REGISTRY[name].actions[0]
     leaf = Leaf("obs", (SIZE,), "float32", SIZE, (-1.0,) * SIZE, (1.0,) * SIZE)

@@ -52,6 +52,7 @@ def parameters(run):
     return {file.name: file.read_bytes() for file in sorted(run.path.glob("checkpoints/final*/*.safetensors"))}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_learns_what_there_is_to_learn(case, tmp_path):
     agent, flat, settings = CASES[case]
@@ -70,6 +71,7 @@ def test_a_run_learns_what_there_is_to_learn(case, tmp_path):
     assert again.policy(obs, sample=True, key=jax.random.key(0)).shape == action.shape
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("agent", ["dqn", "discrete-sac"])
 def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(agent, tmp_path):
     settings: dict[str, Any] = SMALL | {"agent": agent, "steps": 400, "log_every": 100}

@@ -277,7 +277,8 @@ class Long(Recall):
 OTHER = {"context": 2, "baseline": "mean", "normalise_obs": True}
 
 
-@pytest.mark.parametrize("fields", [{}, pytest.param(OTHER, marks=pytest.mark.long)], ids=["learned", "mean"])
+@pytest.mark.long
+@pytest.mark.parametrize("fields", [{}, OTHER], ids=["learned", "mean"])
 def test_an_interrupted_run_ends_with_the_bytes_of_a_whole_one(fields, tmp_path):
     settings: dict[str, Any] = (
         QUICK | {"steps": 320, "envs": 2, "rollout_steps": 32, "memory": 4, "log_every": 32} | fields

@@ -48,7 +48,7 @@ def test_an_agent_takes_images_or_says_that_it_does_not(name):
     ("name", "kind", "settings"),
     [
         ("dqn", "discrete", {}),
-        ("sac", "box", LEARNING | {"features": "points"}),
+        pytest.param("sac", "box", LEARNING | {"features": "points"}, marks=pytest.mark.long),
         pytest.param("sac", "box", LEARNING | {"augment": 1}, marks=pytest.mark.long),
         pytest.param("discrete-sac", "discrete", LEARNING, marks=pytest.mark.long),
     ],

@@ -247,6 +247,7 @@ RUN |= {"normalise_rewards": True}
 RUN |= {"rollout_steps": 32, "batch_size": 16, "epochs": 2, "checkpoint_every": 40, "eval_every": 90, "log_every": 20}
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
     def hook(row):
         if row["step"] >= 100:

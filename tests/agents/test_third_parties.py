@@ -21,7 +21,11 @@ SETTINGS: dict[str, Any] = {"steps": 96, "learning_starts": 32, "eval_every": 0,
     ("agent", "flags"),
     [
         (str(EXAMPLES / "smallest_agent.py"), ["--rate", "0.2"]),
-        (str(EXAMPLES / "planning_agent.py"), ["--plan-steps", "4", "--candidates", "8"]),
+        pytest.param(
+            str(EXAMPLES / "planning_agent.py"),
+            ["--plan-steps", "4", "--candidates", "8"],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_agent_in_one_file_goes_through_every_verb(agent, flags, tmp_path, capsys):

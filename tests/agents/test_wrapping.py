@@ -48,6 +48,7 @@ def prints(path):
     return fingerprint(RunDirectory.open(path))
 
 
+@pytest.mark.long
 def test_a_wrapped_agent_goes_through_every_verb(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main(["train", "Pendulum-v1", *WRAPPED, "--inner", "sac", "--run", "run", "--episodes", "1"])

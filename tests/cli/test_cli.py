@@ -97,7 +97,7 @@ def test_every_row_is_there_once_and_in_order(trained: tuple[Path, str]) -> None
         (["resume", "nowhere"], ["nowhere is not a run", "no such directory"]),
         (["evaluate", "nowhere"], ["nowhere is not a run", "no such directory"]),
         (["train", "NoSuch-v0"], ["'NoSuch-v0'. Give a Gymnasium id, module:Class or file.py:Class."]),
-        (["train", "ALE/Pong-v5"], ["Use entrax/Atari-v0 with --env-arg game=Pong."]),
+        (["train", "ALE/NoSuch-v5"], ["Use entrax/Atari-v0 with --env-arg game=NoSuch."]),
         (["train", "Pendulum-v1", "--steps", "ten"], ["--steps must be an integer, got 'ten'."]),
         (["train", "Pendulum-v1", "--discount", "abc"], ["--discount must be a number, got 'abc'."]),
         (["train", "Pendulum-v1", "--hidden", "wide"], ["--hidden must be a list of integers", "'wide'"]),

@@ -47,7 +47,9 @@ def is_key(leaf):
 def blank(leaf):
     if is_key(leaf):
         return jax.random.wrap_key_data(jnp.zeros_like(jax.random.key_data(leaf)))
-    return leaf * 0 if isinstance(leaf, jax.Array) else np.zeros_like(leaf) if isinstance(leaf, np.ndarray) else leaf
+    if isinstance(leaf, jax.Array):
+        return jnp.zeros_like(leaf)
+    return np.zeros_like(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def assert_same(left, right):

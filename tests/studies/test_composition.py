@@ -57,6 +57,7 @@ def test_distances_and_returns_of_episodes_by_hand():
     np.testing.assert_allclose(composition.discounted(played.rewards, 0.9), [2.8, 3.6])
 
 
+@pytest.mark.long
 def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
     tiny = replace(composition.QUICK, episodes=2, settings=TINY | {"temperature": 0.3, "critics": 1, "particles": 4})
     monkeypatch.setattr(composition, "QUICK", tiny)

@@ -95,6 +95,7 @@ def small(form: directions.DirectionSetup) -> directions.DirectionSetup:
     )
 
 
+@pytest.mark.long
 def test_both_studies_share_runs_and_train_each_once(tmp_path, monkeypatch):
     form = small(directions.POINT)
     for study in (any_direction, fine_tuning):

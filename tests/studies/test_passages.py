@@ -264,6 +264,7 @@ BOTH = Short(
 )
 
 
+@pytest.mark.long
 def test_robustness_runs_and_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(robustness, "POINT", FORM)
     monkeypatch.setattr(robustness, "RECOVERIES", 2)
@@ -281,6 +282,7 @@ def test_robustness_runs_and_is_drawn(tmp_path, monkeypatch):
     assert len(list((tmp_path / "runs").iterdir())) == 3  # soft, its twin, TD3
 
 
+@pytest.mark.long
 def test_two_passages_run_and_are_drawn_and_filmed(tmp_path, monkeypatch):
     monkeypatch.setattr(two_passages, "POINT", BOTH)
     monkeypatch.setattr(two_passages, "ROLLOUTS", 2)

@@ -260,24 +260,33 @@ def _write(run: RunDirectory, warnings: list[str]) -> None:
 def check_same_run(directory: RunDirectory, config: dict[str, Any]) -> None:
     """Raise EntraxError, naming the first setting, when `config` is not that of the run in the directory."""
     old = directory.config
-    pairs = [(name, old.get(name, ""), config.get(name, "")) for name in ("environment", "agent", "inner")]
+    identity = [(name, old.get(name, ""), config.get(name, "")) for name in ("environment", "agent", "inner")]
     # A setting that is newer than the run was at its default.
-    pairs += [(name, value, config["agent_config"].get(name)) for name, value in old["agent_config"].items()]
-    pairs += [(name, old[name], config[name]) for name in ("preset", "seed")]
-    pairs += [
+    settings = [(name, value, config["agent_config"].get(name)) for name, value in old["agent_config"].items()]
+    settings += [(name, old[name], config[name]) for name in ("preset", "seed")]
+    settings += [
         (name, value, config["training"][name])
         for name, value in asdict(options_of(directory)).items()
         if name not in ("steps", "device", "horizon")
     ]
+    _check_equal(directory, identity)
+    _check_sources(directory, config)  # before the settings, whose defaults depend on them
+    _check_equal(directory, settings)
+
+
+def _check_equal(directory: RunDirectory, pairs: list[tuple[str, Any, Any]]) -> None:
     for name, before, now in pairs:
         if before != now:
             raise UsageError(_other_run(directory, name, before, now))
-    for group in ("prior", "data"):
-        before, now = ((record.get(group) or {"path": "none"}) for record in (directory.config, config))
+
+
+def _check_sources(directory: RunDirectory, config: dict[str, Any]) -> None:
+    for name in ("prior", "data"):
+        before, now = ((record.get(name) or {"path": "none"}) for record in (directory.config, config))
         if before.get("sha256") != now.get("sha256"):
             if before["path"] == now["path"]:
-                raise UsageError(f"The {group} {now['path']} has changed since {directory.path} began.")
-            raise UsageError(_other_run(directory, group, before["path"], now["path"]))
+                raise UsageError(f"The {name} {now['path']} has changed since {directory.path} began.")
+            raise UsageError(_other_run(directory, name, before["path"], now["path"]))
 
 
 def _other_run(directory: RunDirectory, name: str, before: Any, now: Any) -> str:

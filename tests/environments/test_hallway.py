@@ -1,5 +1,7 @@
 """Walls stop bodies, one direction pays, and the spaces are those of any direction."""
 
+from typing import Any
+
 import gymnasium
 import jax
 import numpy as np
@@ -79,25 +81,40 @@ def test_a_batch_in_jax_is_the_same():
 
 @pytest.mark.parametrize("direction", [0.0, 60.0])
 def test_the_ant_is_stopped_by_walls_and_paid_along_the_hallway(direction):
-    """Thrown at a wall, and thrown along the hallway; without walls it flies on."""
-    across = frame(direction)[1]
+    """Thrown at a wall, and thrown along the hallway both ways; without walls it flies on."""
+    along, across = frame(direction)
 
     def thrown(env, velocity):
         env.reset(seed=0)
         env.data.qvel[:2] = velocity
-        rewards, before = [], env.place
+        places, paid = [env.place], []
         for _ in range(20):
-            rewards.append(env.step(np.zeros(8, np.float32))[1])
-        return env.place, sum(rewards) * 0.05, before
+            paid.append(env.step(np.zeros(8, np.float32))[4]["reward_forward"])
+            places.append(env.place)
+        return np.array(places), np.array(paid)
 
-    place, *_ = thrown(AntHallway(direction, width=3.0, terminate_when_unhealthy=False), 8.0 * across)
-    free, *_ = thrown(AntAnyDirection(terminate_when_unhealthy=False), 8.0 * across)
-    assert place @ across < 1.5 - 0.2
-    assert free @ across > 3.0
-    along = frame(direction)[0]
-    place, paid, before = thrown(AntHallway(direction, width=3.0, terminate_when_unhealthy=False), 4.0 * along)
-    assert paid > 1.0
-    np.testing.assert_allclose(paid, (place - before) @ along, rtol=1e-9)
+    places, _ = thrown(AntHallway(direction, width=3.0, terminate_when_unhealthy=False), 8.0 * across)
+    free, _ = thrown(AntAnyDirection(terminate_when_unhealthy=False), 8.0 * across)
+    assert places[-1] @ across < 1.5 - 0.2
+    assert free[-1] @ across > 3.0
+    for sign in (1.0, -1.0):
+        places, paid = thrown(AntHallway(direction, width=3.0, terminate_when_unhealthy=False), sign * 4.0 * along)
+        assert sign * paid.sum() > 1.0
+        before = places[np.maximum(0, np.arange(1, 21) - 10)]
+        np.testing.assert_allclose(paid, (places[1:] - before) @ along / 0.5, rtol=1e-9)
+
+
+def test_the_ant_s_other_terms_are_those_of_any_direction():
+    weights: dict[str, Any] = {"healthy_reward": 0.5, "ctrl_cost_weight": 0.2, "contact_cost_weight": 0.1}
+    hall, free = AntHallway(30.0, width=9.0, **weights), AntAnyDirection(**weights)
+    hall.reset(seed=0), free.reset(seed=0)
+    for action in np.random.default_rng(0).uniform(-1.0, 1.0, (15, 8)).astype(np.float32):
+        (obs, reward, *_, info), (other_obs, *_, other) = (env.step(action) for env in (hall, free))
+        for name in ("reward_survive", "reward_ctrl", "reward_contact"):
+            assert info[name] == other[name]
+        assert reward == pytest.approx(sum(info[name] for name in info if name.startswith("reward_")), rel=1e-12)
+        assert info["reward_forward"] == pytest.approx(obs[-6:-4] @ frame(30.0)[0])
+        np.testing.assert_array_equal(obs[:-4], other_obs[:-4])
 
 
 def test_the_ant_sees_the_walls_that_stop_it():
@@ -105,6 +122,7 @@ def test_the_ant_sees_the_walls_that_stop_it():
     obs, _ = env.reset(seed=0)
     np.testing.assert_array_equal(obs[-4:], nearness(env.place, frame(90.0), 4.0))
     np.testing.assert_array_equal(obs[:-4], AntAnyDirection().reset(seed=0)[0][:-4])
+    assert obs.shape == (33,)
     assert PointAnyDirection().reset(seed=0)[0][-4:].tolist() == [0, 0, 0, 0]
 
 

@@ -1,7 +1,8 @@
 """Gymnasium's ant (the model of Ant-v5, 8 motors, 0.05 s a step) among walls that are added to its model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import mujoco
@@ -30,7 +31,8 @@ class Ant(AntEnv, ABC):
     Observes posture and velocities (27 float64) and the entries of `sense`, without contact forces. With `see_place`
     the position of the torso in the plane comes first. The entries of `sense` lie between `low` and `high`. A subclass
     defines the reward. A fall ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
-    `terminate_when_unhealthy` is False.
+    `terminate_when_unhealthy` is False. `weights` are arguments of Ant-v5's reward by
+    name, for subclasses that use its terms.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Ant(AntEnv, ABC):
         see_place: bool = False,
         terminate_when_unhealthy: bool = True,
         render_mode: str | None = None,
+        weights: Mapping[str, Any] = MappingProxyType({}),
     ):
         super().__init__(
             default_camera_config=camera,
@@ -48,6 +51,7 @@ class Ant(AntEnv, ABC):
             exclude_current_positions_from_observation=not see_place,
             terminate_when_unhealthy=terminate_when_unhealthy,
             render_mode=render_mode,
+            **weights,
         )
         unbounded = np.full(self.observation_structure["qpos"] + self.observation_structure["qvel"], np.inf)
         self.observation_space = Box(np.append(-unbounded, low), np.append(unbounded, high), dtype=np.float64)
@@ -75,12 +79,6 @@ class Ant(AntEnv, ABC):
     @abstractmethod
     def sense(self) -> Float[np.ndarray, " sense"]:
         """Return the observation of the surroundings."""
-
-    def advance(self, action: Float[np.ndarray, " 8"]) -> Float[np.ndarray, " 2"]:
-        """Simulate one step and return the displacement of the torso in the plane."""
-        before = self.place
-        self.do_simulation(action, self.frame_skip)
-        return self.place - before
 
     @property
     def fell(self) -> bool:

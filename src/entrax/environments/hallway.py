@@ -1,11 +1,12 @@
 """A straight hallway between two walls with a rewarded direction: the task for fine-tuning a policy of any direction.
 
-    r = d · (x' - x) / dt,  the speed along the rewarded direction d
+    point:  r = d · (x(t) - x(t - dt)) / dt,  the speed along the rewarded direction d
+    ant:    r = d · (x(t) - x(t - 0.5 s)) / 0.5 s, with the terms of Ant-v5 as in `entrax/AntAnyDirection-v0`
 
 The hallway is longer than a body can move in an episode. The body starts on its centre line. Registered as
 `entrax/PointHallway-v0` and `entrax/AntHallway-v0`, with `direction` in degrees from +x to +y and `width` in the body's
 units of length. Bodies, spaces and limits are those of `entrax/PointAnyDirection-v0` and `entrax/AntAnyDirection-v0`.
-The four entries for walls are their nearness, which with the velocities determines all rewards.
+The four entries for walls are their nearness, so that the place across the hallway is observed.
 
 Source: Haarnoja et al. (2017), arXiv:1702.08165, section 5.2.
 """
@@ -116,7 +117,7 @@ class PointHallway(PointAnyDirection):
 class AntHallway(AntAnyDirection):
     """The ant in a hallway.
 
-    `direction`, in degrees, is rewarded, and its ground is green.
+    `direction`, in degrees, is rewarded, and its ground is green. The other arguments are those of `AntAnyDirection`.
     """
 
     def __init__(
@@ -124,12 +125,16 @@ class AntHallway(AntAnyDirection):
         direction: float = 0.0,
         width: float = 4.0,
         terminate_when_unhealthy: bool = True,
+        healthy_reward: float = 1.0,
+        ctrl_cost_weight: float = 0.5,
+        contact_cost_weight: float = 5e-4,
         render_mode: str | None = None,
     ):
         _checked("ant", direction, width)
         self.axes, self.hall_width, self.angle = frame(direction), float(width), math.radians(direction)
-        super().__init__(terminate_when_unhealthy, render_mode)
-        EzPickle.__init__(self, direction, width, terminate_when_unhealthy, render_mode)
+        given = (terminate_when_unhealthy, healthy_reward, ctrl_cost_weight, contact_cost_weight, render_mode)
+        super().__init__(*given)
+        EzPickle.__init__(self, direction, width, *given)
 
     def furnish(self, spec: Any) -> None:
         along, across = self.axes
@@ -139,8 +144,8 @@ class AntHallway(AntAnyDirection):
         size = (LENGTH / 2, self.hall_width / 2, 0.001)
         add_ground(spec, mujoco.mjtGeom.mjGEOM_BOX, LENGTH / 2 * along, size, self.angle)
 
-    def reward(self, velocity: Float[np.ndarray, " 2"]) -> np.float64:
+    def progress(self, velocity: Float[np.ndarray, " 2"]) -> np.float64:
         return velocity @ self.axes[0]
 
-    def sense(self) -> Float[np.ndarray, " 4"]:
+    def nearness(self) -> Float[np.ndarray, " 4"]:
         return nearness(self.place, self.axes, self.hall_width)

@@ -152,7 +152,7 @@ class AntTwoPassage(Ant):
     ) -> tuple[Float[np.ndarray, " 31"], np.float64, bool, bool, dict[str, Any]]:
         """Take one step; lengths are in metres."""
         before, known = self.place / ANT_SCALE, self.seen
-        self.advance(action)
+        self.do_simulation(action, self.frame_skip)
         after = self.place / ANT_SCALE
         self.seen = maze.look(after, np.array(PASSABLE[self.closed]), known)
         gain, reached = maze.progress(before, known, after, self.seen)

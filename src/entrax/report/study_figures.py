@@ -10,6 +10,7 @@ import numpy as np
 from entrax.report.behaviour_figures import any_direction, fine_tuning
 from entrax.report.composition_figures import composition, performance
 from entrax.report.curve import COLOURS, INK
+from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.robustness_figures import robustness
@@ -274,5 +275,8 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
 }
 """By study, the number of panels of its figure and the function that draws them."""
 
-FILMS: dict[str, Callable[[Numbers, Path], bool]] = {"two-passages": write_film}
+FILMS: dict[str, Callable[[Numbers, Path], bool]] = {
+    "any-direction": write_direction_film,
+    "two-passages": write_film,
+}
 """By study, the function that writes film.mp4 and its poster film.png into a directory."""

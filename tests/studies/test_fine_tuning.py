@@ -40,7 +40,7 @@ def test_ratios_are_those_of_the_steps_and_what_counts_is_the_best_arms():
         "deterministic": rising(9000),  # never
         "scratch": rising(500),
     }
-    result = fine_tuning.compare_arms(STEPS, returns)
+    result = fine_tuning.compare_arms(STEPS, returns, wait=200.0)
     np.testing.assert_allclose(result["target"], 80.0)
     assert result["reached"] == {"soft": 1.0, "low": 1.0, "deterministic": 0.0, "scratch": 1.0}
     soft = result["per_seed"]["soft"]["median"]
@@ -50,21 +50,27 @@ def test_ratios_are_those_of_the_steps_and_what_counts_is_the_best_arms():
     assert result["ratios"]["low"]["value"] == pytest.approx(1000 / 500)
     assert result["ratios"]["deterministic"]["value"] == pytest.approx(2000 / 500)
     assert result["ratios"]["scratch"]["value"] == pytest.approx(1)
+    assert result["ratios_without_wait"]["low"]["value"] == pytest.approx(800 / 300)
 
 
 def test_an_interval_is_as_wide_as_seeds_differ():
     late = np.concatenate([rising(400, seeds=2), rising(1600, seeds=3)])
-    result = fine_tuning.compare_arms(STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late})
+    result = fine_tuning.compare_arms(
+        STEPS, {arm: rising(400) for arm in fine_tuning.ARMS} | {"scratch": late}, wait=0.0
+    )
     interval = result["ratios"]["scratch"]
     assert 1 <= interval["low"] < interval["value"] < interval["high"] == pytest.approx(4)
     assert interval["value"] == pytest.approx(4 ** (3 / 5))
 
 
-def numbers(low: float, high: float, *, seeds: int = 5, reached: float = 1.0, target: float = 80.0) -> dict:
+def numbers(
+    low: float, high: float, *, seeds: int = 5, reached: float = 1.0, target: float = 80.0, without_wait: float = 2.0
+) -> dict:
     sure = {"value": 3.0, "low": 2.0, "high": 4.0}
     ratios = {"low": sure, "deterministic": sure, "scratch": {"value": low, "low": low, "high": high}}
-    soft = {"values": [1.0] * seeds}
-    return {"per_seed": {"soft": soft}, "reached": {"soft": reached}, "target": [target, 80.0], "ratios": ratios}
+    later = ratios | {"low": {"value": without_wait, "low": without_wait, "high": without_wait + 0.1}}
+    result = {"per_seed": {"soft": {"values": [1.0] * seeds}}, "reached": {"soft": reached}}
+    return result | {"target": [target, 80.0], "ratios": ratios, "ratios_without_wait": later}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +79,8 @@ def numbers(low: float, high: float, *, seeds: int = 5, reached: float = 1.0, ta
         (numbers(1.5, 2.0), "supported"),
         (numbers(0.9, 2.0), "undecided"),
         (numbers(0.3, 0.8), "refuted"),
+        (numbers(1.5, 2.0, without_wait=0.95), "undecided"),
+        (numbers(1.5, 2.0, without_wait=0.5), "refuted"),
         (numbers(1.5, 2.0, seeds=3), "undecided"),
         (numbers(1.5, 2.0, reached=0.5), "undecided"),
         (numbers(1.5, 2.0, target=-1.0), "undecided"),
@@ -84,12 +92,15 @@ def test_the_verdict_follows_from_the_intervals(given, verdict):
 
 def small(form: directions.DirectionSetup) -> directions.DirectionSetup:
     """The form with so few steps that nothing is learned."""
-    tiny = {"hidden": (8, 8), "batch_size": 4}
+    tiny = {"batch_size": 4}
     loop = {"envs": 2, "workers": 0, "learning_starts": 16, "checkpoint_seconds": 0.0}
     return replace(
         form,
         directions=(90.0,),
-        agents={kind: (agent, own | tiny) for kind, (agent, own) in form.agents.items()},
+        agents={
+            kind: (agent, own | tiny | {"hidden": tuple(8 for _ in own["hidden"])})
+            for kind, (agent, own) in form.agents.items()
+        },
         pretraining=loop | {"steps": 48, "eval_every": 0},
         tuning=loop | {"steps": 64, "eval_every": 32, "eval_episodes": 1},
     )
@@ -103,10 +114,10 @@ def test_both_studies_share_runs_and_train_each_once(tmp_path, monkeypatch):
     monkeypatch.setattr(any_direction, "EPISODES", 3)
     seen = replace(any_direction.STUDY.power, control=lambda: ControlResult(seen=True))  # not in three episodes
     first = conduct(replace(any_direction.STUDY, power=seen), quick=True, seeds=1, out=tmp_path)
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert len(list((tmp_path / "runs").iterdir())) == 4
     outcome = conduct(fine_tuning.STUDY, quick=True, seeds=1, out=tmp_path)
     made = written(tmp_path)
-    assert len(made) == 3 + 4  # pretrained; of each arm one in the hallway
+    assert len(made) == 5 + 6  # pretrained; of each arm one in the hallway
     assert conduct(fine_tuning.STUDY, quick=True, seeds=1, out=tmp_path) == outcome
     assert written(tmp_path) == made
     assert (first.verdict, outcome.verdict) == ("undecided", "undecided")
@@ -120,8 +131,8 @@ def test_both_studies_share_runs_and_train_each_once(tmp_path, monkeypatch):
         hallway = run.config["environment"]
         assert (hallway["id"], hallway["kwargs"]) == (form.hallway, {"direction": 90.0})
     assert tuned.config["ancestor"]["path"] == str(before.path)
-    assert (tuned.config["agent"], tuned.config["training"]) == ("td3", scratch.config["training"])
-    assert (scratch.config["agent"], scratch.config.get("ancestor")) == ("sac", None)
+    assert (tuned.config["agent"], tuned.config["training"]) == ("ddpg", scratch.config["training"])
+    assert (scratch.config["agent"], scratch.config.get("ancestor")) == ("soft-q", None)
     assert written(tmp_path) == made
 
 

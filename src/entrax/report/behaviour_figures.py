@@ -11,8 +11,9 @@ Numbers = Mapping[str, Any]
 
 
 def any_direction(axes: Any, numbers: Numbers) -> None:
-    """Draw paths of the first seed of both agents, and every seed's headings."""
+    """Draw paths of the first seed of the two agents that are judged, and every seed's headings of all."""
     kinds = (("soft", COLOURS[0], "sampled"), ("deterministic", COLOURS[1], "mode"))
+    beside = (("sac", COLOURS[2]), ("td3", COLOURS[3]))
     starts = {kind: np.array(numbers[kind]["paths"], float) for kind, *_ in kinds}
     paths = {kind: each - each[:, :1] for kind, each in starts.items()}
     reach = 1.05 * max(np.nanmax(np.abs(each)) for each in paths.values())
@@ -23,7 +24,7 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axis.set_title(f"{numbers[kind]['agent']}, {how}: {len(paths[kind])} episodes of seed 0", loc="left")
     row = 0
-    for kind, colour, _ in kinds:
+    for kind, colour in [*(each[:2] for each in kinds), *beside]:
         result = numbers[kind]
         for headings, length in zip(result["headings"], result["resultant"]["values"], strict=True):
             axes[2].plot(headings, np.full(len(headings), row), "|", color=colour, markersize=9, alpha=0.6)
@@ -31,15 +32,20 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
             row += 1
     axes[2].set(xlim=(-182, 182), xticks=range(-180, 181, 90), yticks=[], ylim=(row - 0.4, -0.6))
     axes[2].set_xlabel("heading of an episode, degrees")
-    axes[2].set_title("headings of every seed (soft above)", loc="left")
+    axes[2].set_title(
+        "headings of every seed: "
+        + ", ".join(numbers[kind]["agent"] for kind in ("soft", "deterministic", "sac", "td3")),
+        loc="left",
+    )
 
 
 def fine_tuning(axes: Any, numbers: Numbers) -> None:
     """Draw returns in the hallway, the steps that every run needs, and their ratios."""
-    names = {"low": "low α", "scratch": "from scratch"}
-    colours = dict(zip(("soft", "low", "deterministic", "scratch"), COLOURS, strict=False))
+    agents = {arm: each["agent"] for arm, each in numbers["agents"].items()}
+    names = agents | {"low": f"{agents['low']}, low α", "scratch": f"{agents['scratch']}\nfrom scratch"}
+    colours = dict(zip(agents, COLOURS, strict=False))
     for place, (arm, colour) in enumerate(colours.items()):
-        label, steps = names.get(arm, arm), np.array(numbers["steps"])
+        label, steps = names[arm], np.array(numbers["steps"])
         share = np.array(numbers["returns"][arm]) / np.array(numbers["target"])[:, None]
         low, middle, high = np.percentile(share.reshape(-1, len(steps)), [25, 50, 75], axis=0)
         axes[0].plot(steps, middle, color=colour, label=label)
@@ -53,7 +59,7 @@ def fine_tuning(axes: Any, numbers: Numbers) -> None:
     axes[0].xaxis.set_major_formatter(lambda at, _: steps_text(at))
     axes[0].set_title("return, relative to the target\n(median and middle half of runs)", loc="left")
     axes[0].legend(frameon=False, fontsize=8)
-    axes[1].set(yscale="log", xticks=range(4), xticklabels=[names.get(arm, arm) for arm in colours])
+    axes[1].set(yscale="log", xticks=range(len(names)), xticklabels=list(names.values()))
     axes[1].tick_params(axis="x", labelsize=8)
     _plain(axes[1].yaxis)
     axes[1].set_title("steps to the target (dots: runs, by\ndirection; bar: median seed)", loc="left")
@@ -61,10 +67,10 @@ def fine_tuning(axes: Any, numbers: Numbers) -> None:
         error = [[ratio["value"] - ratio["low"]], [ratio["high"] - ratio["value"]]]
         axes[2].errorbar(ratio["value"], place, xerr=error, fmt="o", color=colours[arm], capsize=4)
     axes[2].axvline(1, color=INK, linewidth=0.8, linestyle=":")
-    axes[2].set(xscale="log", yticks=range(3), ylim=(2.5, -0.5))
+    axes[2].set(xscale="log", yticks=range(len(names) - 1), ylim=(len(names) - 1.5, -0.5))
     _plain(axes[2].xaxis)
-    axes[2].set_yticklabels([f"{names.get(arm, arm)}\n/ soft" for arm in numbers["ratios"]])
-    axes[2].set_title("ratio of the steps to the soft arm's\n(95 % interval over seeds)", loc="left")
+    axes[2].set_yticklabels([names[arm] for arm in numbers["ratios"]])
+    axes[2].set_title(f"ratio of the steps to those of {names['soft']}\n(95 % interval over seeds)", loc="left")
 
 
 def _plain(axis: Any) -> None:

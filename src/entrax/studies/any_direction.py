@@ -1,6 +1,7 @@
 """A soft policy rewarded for speed moves in all directions, a hard one in few.
 
-Haarnoja et al. (2017), arXiv:1702.08165, section 5.2. A hundred episodes of one policy, each with the heading of its
+Haarnoja et al. (2017), arXiv:1702.08165, section 5.2: soft Q-learning and DDPG, and SAC and TD3 beside them, which are
+not judged. A hundred episodes of one policy, each with the heading of its
 displacement from start to end. With u the unit vectors of the headings, the resultant length R = |mean u| is near 0 if
 the headings cover all directions and 1 if they are equal. A hundred uniform headings have R = 0.09 on average, and more
 than 0.3 once in 8,000 times.
@@ -21,6 +22,8 @@ from entrax.studies.power import ControlResult, median_power
 from entrax.studies.runs import paths_of
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 
+KINDS = ("soft", "deterministic", "sac", "td3")
+SAMPLED = ("soft", "sac")
 EPISODES = 100
 POINTS = 100  # of each path that is shown
 ALL_ROUND = 0.3  # R of the soft policy, at most
@@ -29,11 +32,9 @@ LEAST_RETURN = 0.5  # of the deterministic policy's: a policy that hardly moves 
 
 
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
-    """Measure headings and resultant lengths of every seed of both agents."""
+    """Measure headings and resultant lengths of every seed of every agent."""
     setup = POINT if quick else ANT
-    return {"environment": setup.anywhere} | {
-        kind: measure_agent(setup, kind, seeds, out) for kind in ("soft", "deterministic")
-    }
+    return {"environment": setup.anywhere} | {kind: measure_agent(setup, kind, seeds, out) for kind in KINDS}
 
 
 def measure_agent(setup: DirectionSetup, kind: str, seeds: range, out: Path) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def measure_agent(setup: DirectionSetup, kind: str, seeds: range, out: Path) -> 
     headings, one_start, returns, distances = [], [], [], []
     shown: np.ndarray
     for seed in seeds:
-        policy, soft = setup.pretrained(kind, seed, out), kind == "soft"
+        policy, soft = setup.pretrained(kind, seed, out), kind in SAMPLED
         paths, _, rewards = paths_of(policy, EPISODES, sample=soft, seed=seed, observe=place)
         headings.append(headings_of(paths))
         returns.append(float(rewards.mean()))

@@ -8,6 +8,7 @@ from entrax.studies.runs import trained_run
 from entrax.training.run import Run
 
 Settings = dict[str, Any]
+Agents = dict[str, tuple[str, Settings]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class DirectionSetup:
     anywhere: str
     hallway: str
     directions: tuple[float, ...]
-    agents: dict[str, tuple[str, Settings]]
+    agents: Agents
     pretraining: Settings
     tuning: Settings
 
@@ -36,37 +37,49 @@ class DirectionSetup:
         return trained_run(self.anywhere, agent, settings | self.pretraining, seed, out)
 
 
-LOOP: Settings = {"envs": 8, "workers": 0, "updates_per_step": 0.25}
+LOOP: Settings = {"envs": 8, "workers": 0, "updates_per_step": 0.25, "discount": 0.9}
+"""A step spent without reward costs (1 − γ) V. The smaller γ, the larger the temperature at which moving still pays."""
 
-POINT_SAC: Settings = {"learning_rate": 1e-3, "hidden": (64, 64), "batch_size": 64}
-POINT_TD3: Settings = {"hidden": (64, 64), "batch_size": 64}
+
+def _agents(*, soft: Settings, sac: Settings, shared: Settings, soft_hidden: tuple[int, ...]) -> Agents:
+    """Return the agents of a body."""
+    soft_q = shared | {"hidden": soft_hidden, "critics": 1, "particles": 16, "target_rate": 0.02} | soft
+    low = {"temperature": soft["temperature"] / 100, "final_temperature": soft["temperature"] / 100}
+    noise = {"noise": 0.3, "noise_correlation": 0.9}
+    return {
+        "soft": ("soft-q", soft_q | {"final_temperature": soft["temperature"], "anneal_fraction": 1.0}),
+        "low": ("soft-q", soft_q | low | {"anneal_fraction": 1.0}),
+        "deterministic": ("ddpg", shared | noise),
+        "sac": ("sac", shared | sac),
+        "td3": ("td3", shared | noise),
+    }
+
 
 POINT = DirectionSetup(
     anywhere="entrax/PointAnyDirection-v0",
     hallway="entrax/PointHallway-v0",
     directions=(0.0, 90.0, 180.0, 270.0),
-    agents={
-        "soft": ("sac", POINT_SAC | {"temperature": 0.2}),
-        "low": ("sac", POINT_SAC | {"temperature": 0.002}),
-        "deterministic": ("td3", POINT_TD3),
-    },
-    pretraining=LOOP | {"steps": 10_000, "learning_starts": 1_000, "eval_every": 0},
+    agents=_agents(
+        soft={"temperature": 0.5},
+        sac={"temperature": 0.2},
+        shared={"learning_rate": 1e-3, "hidden": (64, 64), "batch_size": 64},
+        soft_hidden=(64, 64, 64),
+    ),
+    pretraining=LOOP | {"steps": 16_000, "learning_starts": 1_600, "eval_every": 0},
     tuning=LOOP | {"steps": 4_000, "learning_starts": 200, "eval_every": 100, "eval_episodes": 5},
 )
 """The study with `--quick`."""
-
-ANT_SAC: Settings = {"learning_rate": 1e-3, "hidden": (128, 128), "batch_size": 128}
-ANT_TD3: Settings = {"hidden": (128, 128), "batch_size": 128}
 
 ANT = DirectionSetup(
     anywhere="entrax/AntAnyDirection-v0",
     hallway="entrax/AntHallway-v0",
     directions=(0.0, 90.0, 180.0, 270.0),
-    agents={
-        "soft": ("sac", ANT_SAC | {"temperature": 0.05}),
-        "low": ("sac", ANT_SAC | {"temperature": 0.0005}),
-        "deterministic": ("td3", ANT_TD3),
-    },
+    agents=_agents(
+        soft={"temperature": 0.05},
+        sac={"temperature": 0.05},
+        shared={"learning_rate": 1e-3, "hidden": (128, 128), "batch_size": 128},
+        soft_hidden=(128, 128, 64),
+    ),
     pretraining=LOOP | {"steps": 300_000, "learning_starts": 5_000, "eval_every": 0},
     tuning=LOOP
     | {"steps": 50_000, "updates_per_step": 0.5, "learning_starts": 2_000, "eval_every": 2_500, "eval_episodes": 3},

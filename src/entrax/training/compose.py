@@ -175,7 +175,9 @@ def compose(
         if "prior" in source.run.config:
             raise UsageError(f"{source.run.path} has a prior: its values are relative to that, and cannot be composed.")
         if not source.whole:
-            raise UsageError(f"{source.name} holds a policy only. Choose a resumable or final checkpoint, which has critics.")
+            raise UsageError(
+                f"{source.name} holds a policy only. Choose a resumable or final checkpoint, which has critics."
+            )
         check_spaces(source.spec, spec, str(source.run.path))
     alpha, common = _temperature(sources, temperature)
     discounts = sorted({float(source.config.discount) for source in sources})

@@ -85,7 +85,8 @@ def test_features_without_an_image_are_refused():
         agent.resolve(agent.Config(features="points"), ref.SPEC)
 
 
-@pytest.mark.parametrize("name", ["sac", pytest.param("discrete-sac", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["sac", "discrete-sac"])
 def test_the_policy_takes_features_and_leaves_the_encoder_alone(name):
     agent = get_agent(name)
     spec = Spec(IMAGE, ref.SPEC.action if name == "sac" else Discrete(3))

@@ -174,7 +174,7 @@ gymnasium.register(id="Line-v0", entry_point="own.things:Line")
 """
 
 
-@pytest.mark.parametrize("env", ["own.things:Line-v0", "own.things:Line"])
+@pytest.mark.parametrize("env", ["own.things:Line-v0", pytest.param("own.things:Line", marks=pytest.mark.long)])
 def test_an_environment_and_an_agent_of_ones_own(
     env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

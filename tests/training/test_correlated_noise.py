@@ -74,6 +74,7 @@ def test_it_goes_on_where_it_was_saved(older):
     np.testing.assert_array_equal(noise_of(td3, 0.9), noise_of(td3, 0.9, restore_at=7, older=older))
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_ends_with_the_bytes_of_a_whole_one(tmp_path):
     settings: dict[str, Any] = {
         "steps": 120,

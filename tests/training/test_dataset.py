@@ -121,7 +121,9 @@ def test_what_a_fine_tuned_run_had_from_elsewhere_does_not_lead_to_its_own_steps
         assert follows.any()
 
 
-@pytest.mark.parametrize("settings", [{}, {"n_step": 3, "temperature": 0.1, "normalise_obs": True}])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, marks=pytest.mark.long), {"n_step": 3, "temperature": 0.1, "normalise_obs": True}]
+)
 def test_it_takes_no_step_and_survives_its_data_and_any_kill_to_the_byte(cart, tmp_path, settings):
     shutil.copytree(cart, tmp_path / "old")
     chosen: dict[str, Any] = SMALL | {"log_every": 16, "checkpoint_every": 24} | settings

@@ -237,7 +237,7 @@ AGENTS = {
 }  # fmt: skip
 
 
-QUICK = ("td3", "dqn")
+QUICK = ("td3",)
 
 
 @pytest.mark.parametrize("agent", [a if a in QUICK else pytest.param(a, marks=pytest.mark.long) for a in AGENTS])
@@ -322,7 +322,13 @@ def test_other_spaces_and_other_networks_are_refused_before_anything_is_made(old
     ("agent", "env", "settings", "end"),
     [
         # Acts by the configuration's temperature, so that it shows in what is collected at once.
-        ("pcl", "CartPole-v1", {"unified": True, "batch_size": 8, "temperature": 0.5}, 0.05),
+        pytest.param(
+            "pcl",
+            "CartPole-v1",
+            {"unified": True, "batch_size": 8, "temperature": 0.5},
+            0.05,
+            marks=pytest.mark.long,
+        ),
         # A policy alone ("best") has no temperature in it, and the state has.
         pytest.param("sac", "Pendulum-v1", {"temperature": 0.5}, 0.05, marks=pytest.mark.long),
     ],

@@ -62,7 +62,10 @@ def whole(tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+QUICK = ("one", "workers")
+
+
+@pytest.mark.parametrize("variant", [v if v in QUICK else pytest.param(v, marks=pytest.mark.long) for v in VARIANTS])
 def test_a_run_killed_twice_ends_as_one_that_was_not(tmp_path, whole, variant):
     settings = VARIANTS[variant]
     killed(tmp_path / "run", 6, **settings)
@@ -89,7 +92,9 @@ def test_saving_leaves_no_trace_in_what_is_computed(whole):
     assert quiet == whole()
 
 
-@pytest.mark.parametrize("steps", [300, 296])  # the end of the shorter run cuts a chunk, or does not
+@pytest.mark.parametrize(
+    "steps", [pytest.param(300, marks=pytest.mark.long), 296]
+)  # the end of the shorter run cuts a chunk, or does not
 def test_more_steps_give_what_a_longer_run_with_that_horizon_gives(tmp_path, whole, steps):
     entrax.train("Pendulum-v1", agent="sac", seed=3, run=tmp_path / "run", **SMALL | {"steps": steps})
     entrax.resume(tmp_path / "run", steps=400)

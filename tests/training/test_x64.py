@@ -37,7 +37,12 @@ def of(run):
     return fingerprint(run.directory), run.evaluate(1).returns
 
 
-@pytest.mark.parametrize(("agent", "env"), CASES)
+QUICK = ("sac", "dqn")
+
+
+@pytest.mark.parametrize(
+    ("agent", "env"), [c if c[0] in QUICK else pytest.param(*c, marks=pytest.mark.long) for c in CASES]
+)
 def test_every_agent_learns_and_acts_the_same(agent, env, tmp_path, request):
     settings = LOOP | SETTINGS.get(agent, REPLAY)
     usual = of(entrax.train(env, agent, run=tmp_path / "usual", **settings))

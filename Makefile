@@ -46,7 +46,7 @@ test: $(READY) ## lint, types and the quick tests
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 -q
+	@$(BIN)/pytest -n 2 --dist loadfile -q
 
 test-long: $(READY) ## the tests that take minutes
 	@$(BIN)/pytest -m long -o faulthandler_timeout=7200

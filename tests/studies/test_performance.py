@@ -1,11 +1,19 @@
 """The study on performance: numbers of made-up curves, verdicts that can fail, and a tiny one whole."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from entrax.agents.lookup import get_agent
+from entrax.evaluation.statistics import estimate_improvement
 from entrax.report.study_figures import draw_study
 from entrax.studies import performance
+from entrax.studies.power import ControlResult
 from entrax.studies.study import conduct
+from entrax.training.task import configure
+
+TASKS = [performance.PerformanceTask(name, 1, random=0.0, reference=10.0) for name in ("one", "two")]
 
 
 def rows(*means):
@@ -14,47 +22,106 @@ def rows(*means):
 
 
 def numbers_of(curves):
-    """The numbers of agents by name, each with the evaluations of its seeds."""
-    groups = [performance.group("task", name, [rows(*each) for each in runs]) for name, runs in curves.items()]
-    return {"seeds": len(next(iter(curves.values()))), "area": performance.scores(groups, "area")}
+    """The numbers of agents by name, each with the evaluations of its seeds, the same in both tasks."""
+    groups = [
+        performance.group(task.env, name, [rows(*each) for each in runs])
+        for task in TASKS
+        for name, runs in curves.items()
+    ]
+    return {"seeds": len(next(iter(curves.values())))} | performance.compare(groups, TASKS, resamples=200)
 
 
-FAST, SLOW = [(0, 5, 9, 10)] * 5, [(0, 1, 5, 10)] * 5
+LATE, EARLY = [(0, 1, 1, 2, 3, 4, 10, 10)] * 5, [(0, 9, 9, 9, 9, 9, 9, 9)] * 5
 
 
 @pytest.mark.parametrize(
     ("ours", "twin", "ddpg", "verdict"),
     [
-        (FAST, SLOW, SLOW, "supported"),
-        (FAST, FAST, SLOW, "supported"),  # a tie with certainty
-        (SLOW, SLOW, FAST, "refuted"),
-        (FAST, SLOW, FAST[:3] + [(9, 10, 10, 10)] * 2, "undecided"),
-        (FAST[:3], SLOW[:3], SLOW[:3], "undecided"),  # too few seeds
+        (LATE, EARLY, EARLY, "supported"),
+        (LATE, LATE, EARLY, "supported"),  # a tie with certainty
+        (EARLY, EARLY, LATE, "refuted"),
+        (LATE, EARLY, EARLY[:3] + [(0, 1, 1, 2, 3, 4, 11, 11)] * 2, "undecided"),
+        (LATE[:3], EARLY[:3], EARLY[:3], "undecided"),  # too few seeds
+        ([(10,) * 8] * 5, [(9,) * 8] * 5, [(9,) * 8] * 5, "undecided"),  # SAC has learned nothing
     ],
 )
-def test_the_verdict_is_of_the_whole_curve_against_twin_and_ddpg(ours, twin, ddpg, verdict):
-    numbers = numbers_of({"SAC": ours, "SAC, α = 0": twin, "DDPG": ddpg, "TD3": [(20, 20, 20, 20)] * len(ours)})
+def test_the_verdict_is_of_the_last_quarter_against_twin_and_ddpg(ours, twin, ddpg, verdict):
+    numbers = numbers_of({"SAC": ours, "SAC, α = 0": twin, "DDPG": ddpg, "TD3": [(20,) * 8] * len(ours)})
     assert performance.judge(numbers) == verdict
 
 
-def test_curves_are_of_evaluations_only():
-    result = performance.group("task", "SAC", [rows(1.0, 2.0), rows(3.0, 4.0)])
-    np.testing.assert_array_equal(result.steps, [100, 200])
-    np.testing.assert_array_equal(result.returns, [[1.0, 3.0], [2.0, 4.0]])
+def test_scores_are_normalised_means_of_the_last_quarter():
+    result = performance.group("one", "SAC", [rows(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0), rows(*[3.0] * 8)])
+    np.testing.assert_array_equal(result.steps, 100.0 * np.arange(1, 9))
+    np.testing.assert_array_equal(performance.last_quarter(result), [8.0, 3.0])
+    assert performance.returns([result])["one"]["SAC"]["values"] == [8.0, 3.0]
+    tasks = [performance.PerformanceTask("one", 1, random=-2.0, reference=18.0)]
+    assert performance.compare([result], tasks, resamples=50)["pooled"]["SAC"]["value"] == pytest.approx(0.375)
+
+
+def test_the_simulated_interval_is_that_of_the_study():
+    rng, agree = np.random.default_rng(0), 0
+    for _ in range(8):
+        ours, theirs = list(rng.normal(1.2, 1.0, (2, 5))), list(rng.normal(size=(2, 5)))
+        better = np.array([x[:, None] > y for x, y in zip(ours, theirs, strict=True)], float)
+        mine, yours = rng.multinomial(5, np.full(5, 0.2), (2, 2, 1000)) / 5
+        seen = performance.above_half(better, np.sum((mine @ better) * yours, axis=-1).mean(axis=0))
+        agree += bool(seen) == (estimate_improvement(ours, theirs, resamples=1000).low > 0.5)
+    assert agree >= 7  # an end at exactly 1/2 may go either way
+    more, fewer = performance.detectable(5, tasks=2), performance.detectable(5, tasks=4)
+    assert more is not None
+    assert fewer is not None
+    assert 0.5 < fewer < more < 1.0
+    assert performance.detectable(3) is None
+
+
+def test_the_control_fails_for_a_measure_of_the_whole_curve(monkeypatch):
+    monkeypatch.setattr(performance, "QUARTER", 0.0)
+    monkeypatch.setattr(performance, "REPEATS", 3)
+    assert not performance.control().seen
+
+
+def test_every_setting_of_learning_is_written_out():
+    for_others = {"augment", "features", "joint_limit"}  # images and discrete actions
+    for form in (performance.QUICK, performance.FULL):
+        for name in (*performance.AGENTS, *form.shown):
+            agent, settings = performance.settings_of(form, form.tasks[-1], name)
+            configure(get_agent(agent), "paper", settings)
+            fields = {field.name for field in dataclasses.fields(get_agent(agent).Config)}
+            assert fields - settings.keys() <= for_others
+            assert {"steps", "envs", "workers", "normalise_obs", "eval_every", "eval_episodes"} <= settings.keys()
+            assert agent == "ppo" or {"learning_starts", "updates_per_step", "chunk"} <= settings.keys()
+    _, settings = performance.settings_of(performance.FULL, performance.FULL.tasks[-1], "SAC")
+    assert settings["target_entropy"] == -8.0
 
 
 def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
-    tiny = {"steps": 32, "learning_starts": 16, "eval_every": 16, "eval_episodes": 1, "batch_size": 4, "hidden": (8,)}
-    monkeypatch.setattr(performance, "QUICK", performance.LOOP | tiny | {"envs": 2})
-    monkeypatch.setattr(performance, "TASKS_QUICK", performance.TASKS_QUICK[1:])
-    names = ["SAC", "SAC, α = 0", "DDPG"]
+    form = performance.QUICK
+    tiny = {"steps": 32, "envs": 2, "log_every": 16, "eval_every": 16, "eval_episodes": 1}
+    learning = {"learning_starts": 16, "batch_size": 4, "hidden": (8,)}
+    small = performance.Form(form.tasks[:1], form.loop | tiny, form.replay | learning, shown=("DDPG",))
+    monkeypatch.setattr(performance, "QUICK", small)
+    monkeypatch.setattr(performance, "SHOWN", {"DDPG": performance.AGENTS["DDPG"]})
+    monkeypatch.setattr(performance, "SHOWN_SEEDS", 1)
+    monkeypatch.setattr(performance, "precision", lambda: PRECISION)
+    names = ["SAC", "SAC, α = 0"]
     monkeypatch.setattr(performance, "AGENTS", {name: performance.AGENTS[name] for name in names})
-    outcome = conduct(performance.STUDY, quick=True, seeds=2, out=tmp_path).to_json()
+    study = dataclasses.replace(performance.STUDY, power=dataclasses.replace(performance.STUDY.power, control=seen))
+    outcome = conduct(study, quick=True, seeds=2, out=tmp_path).to_json()
     draw_study(outcome, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     result = outcome["numbers"]
-    curves = result["curves"]["entrax/PointLines-v0"]
-    assert list(curves) == names
-    assert curves["DDPG"]["steps"] == [16, 32]
-    assert [group["seeds"] for group in result["final"]["groups"]] == [[0, 1]] * 3
+    assert result["agents"] == [*names, "DDPG"]
+    assert result["curves"]["Pendulum-v1"]["DDPG"]["steps"] == [16, 32]
+    assert [len(result["returns"]["Pendulum-v1"][name]["values"]) for name in result["agents"]] == [2, 2, 1]
+    assert result["settings"]["SAC"]["sac"]["initial_temperature"] == 0.1
     assert outcome["verdict"] == "undecided"  # of two seeds nothing follows
+
+
+def seen():
+    """A control that sees its effect; the study's own is tested by itself."""
+    return ControlResult(True)
+
+
+CURVES = {"sampled": [1.0, 0.0], "mode": [1.0, 0.0], "at_learned": {"sampled": 0.5, "mode": 0.0}}
+PRECISION = {"temperatures": [0.01, 0.1], "actions": 41, "rows": [CURVES | {"width": 1, "learned": 0.03}]}

@@ -1,11 +1,11 @@
-"""The figures of the studies `composition` and `performance`."""
+"""The figure of the study `composition`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from entrax.report.curve import COLOURS, INK, steps_text
+from entrax.report.curve import COLOURS, INK
 
 Numbers = Mapping[str, Any]
 
@@ -45,33 +45,3 @@ def composition(axes: Any, numbers: Numbers) -> None:
     axes[2].set(xlabel="measured: trained on both, minus composed", ylabel="bound, estimated", ylim=(0, None))
     axes[2].set_title("discounted soft return lost\n(dots: seeds, ± standard error)", loc="left", fontsize=10)
     axes[2].legend(frameon=False, fontsize=8)
-
-
-def performance(axes: Any, numbers: Numbers) -> None:
-    """Draw learning curves, and the probability that SAC improves on each other agent."""
-    names = list(numbers["agents"])
-    for axis, (task, curves) in zip(axes, numbers["curves"].items(), strict=False):
-        for name, colour in zip(names, COLOURS, strict=False):
-            band = curves[name]
-            axis.plot(band["steps"], band["value"], color=colour, label=name)
-            axis.fill_between(band["steps"], band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
-        axis.set_xlabel("environment steps")
-        axis.xaxis.set_major_formatter(lambda at, _: steps_text(at))
-        axis.set_title(f"{task}: return of the mode\n(interquartile mean, 95 % interval)", loc="left", fontsize=10)
-    axes[0].legend(frameon=False, fontsize=8)
-    for axis in axes[len(numbers["curves"]) : -1]:
-        axis.set_visible(False)
-
-    ours = names[0]
-    rows = [row for row in numbers["area"]["improvement"] if row["method"] == ours]
-    last = {row["over"]: row for row in numbers["final"]["improvement"] if row["method"] == ours}
-    for place, row in enumerate(rows):
-        for shift, each, look in ((-0.1, row, "o"), (0.1, last[row["over"]], "d")):
-            colour, height = COLOURS[names.index(row["over"])], place + shift
-            axes[-1].plot([each["low"], each["high"]], [height] * 2, color=colour)
-            axes[-1].plot(each["value"], height, look, color=colour, fillstyle="full" if look == "o" else "none")
-    axes[-1].axvline(0.5, color=INK, linewidth=0.8, linestyle=":")
-    axes[-1].set(xlim=(-0.03, 1.03), yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5))
-    axes[-1].set_yticklabels([f"{ours} over\n{row['over']}" for row in rows], fontsize=8)
-    title = "probability of improvement, 95 % interval\n(disc: mean return, diamond: last)"
-    axes[-1].set_title(title, loc="left", fontsize=10)

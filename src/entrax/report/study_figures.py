@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from entrax.report.behaviour_figures import any_direction, fine_tuning
-from entrax.report.composition_figures import composition, performance
+from entrax.report.composition_figures import composition
 from entrax.report.curve import COLOURS, INK
 from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
 from entrax.report.passage_figures import two_passages, write_film
+from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
+from entrax.report.performance_figure import performance
 from entrax.report.robustness_figures import robustness
 
 Numbers = Mapping[str, Any]
@@ -271,7 +273,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "two-passages": (8, two_passages),
     "robustness": (8, robustness),
     "composition": (3, composition),
-    "performance": (3, performance),
+    "performance": (PERFORMANCE_PANELS, performance),
 }
 """By study, the number of panels of its figure and the function that draws them."""
 

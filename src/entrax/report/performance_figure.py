@@ -64,4 +64,4 @@ def draw_precision(axis: Any, precision: Mapping[str, Any]) -> None:
     axis.set(xscale="log", ylim=(-0.03, 1.03), xlabel="temperature α")
     title = "a beam, exact soft optimum: success\n(line: sampled, dashed: mode, disc: learned α)"
     axis.set_title(title, loc="left", fontsize=10)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=7, loc="lower left")

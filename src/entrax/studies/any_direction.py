@@ -25,7 +25,6 @@ from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, sum
 KINDS = ("soft", "deterministic", "sac", "td3")
 SAMPLED = ("soft", "sac")
 EPISODES = 100
-POINTS = 100  # of each path that is shown
 ALL_ROUND = 0.3  # R of the soft policy, at most
 FEW = 0.5  # R of the deterministic policy, more than this
 LEAST_RETURN = 0.5  # of the deterministic policy's: a policy that hardly moves has headings in all directions too
@@ -34,23 +33,28 @@ LEAST_RETURN = 0.5  # of the deterministic policy's: a policy that hardly moves 
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure headings and resultant lengths of every seed of every agent."""
     setup = POINT if quick else ANT
-    return {"environment": setup.anywhere} | {kind: measure_agent(setup, kind, seeds, out) for kind in KINDS}
+    seconds = setup.shown_every * setup.step_seconds
+    return {"environment": setup.anywhere, "seconds_per_position": seconds} | {
+        kind: measure_agent(setup, kind, seeds, out) for kind in KINDS
+    }
 
 
 def measure_agent(setup: DirectionSetup, kind: str, seeds: range, out: Path) -> dict[str, Any]:
     """Measure a hundred episodes of each seed of one agent."""
     headings, one_start, returns, distances = [], [], [], []
-    shown: np.ndarray
+    shown: dict[str, np.ndarray] = {}
     for seed in seeds:
         policy, soft = setup.pretrained(kind, seed, out), kind in SAMPLED
         paths, _, rewards = paths_of(policy, EPISODES, sample=soft, seed=seed, observe=place)
         headings.append(headings_of(paths))
         returns.append(float(rewards.mean()))
         distances.append(float(np.median(np.linalg.norm(displacements(paths), axis=1))))
+        drawn = {"paths": paths}
         if soft:  # a deterministic policy has one path from one initial state
             same, *_ = paths_of(policy, EPISODES, sample=soft, seed=seed, observe=place, same_start=True)
             one_start.append(resultant(headings_of(same)))
-        shown = paths if seed == seeds[0] else shown
+            drawn["paths_of_one_start"] = same
+        shown = shown or drawn
     agent, settings = setup.agents[kind]
     return {
         "agent": agent,
@@ -60,8 +64,7 @@ def measure_agent(setup: DirectionSetup, kind: str, seeds: range, out: Path) -> 
         "returns": summarise_seeds(returns),
         "distances": summarise_seeds(distances),
         "headings": np.round(headings, 3),
-        "paths": np.round(shown[:, :: max(1, shown.shape[1] // POINTS)].astype(float), 3),
-    }
+    } | {name: np.round(each[:, :: setup.shown_every].astype(float), 3) for name, each in shown.items()}
 
 
 def place(env: gymnasium.Env) -> Float[np.ndarray, " 2"]:

@@ -22,6 +22,8 @@ class DirectionSetup:
         agents: by kind, the agent's name and its own settings. The policy of "soft" is sampled, the others' are not.
         pretraining: settings of the loop in `anywhere`.
         tuning: settings of the loop in `hallway`, also of a run from scratch.
+        step_seconds: of simulated time that a step takes.
+        shown_every: how many steps lie between two positions of a path that are kept to be drawn.
     """
 
     anywhere: str
@@ -30,6 +32,8 @@ class DirectionSetup:
     agents: Agents
     pretraining: Settings
     tuning: Settings
+    step_seconds: float
+    shown_every: int
 
     def pretrained(self, kind: str, seed: int, out: Path) -> Run:
         """Return the run of this kind of agent in `anywhere`."""
@@ -67,6 +71,8 @@ POINT = DirectionSetup(
     ),
     pretraining=LOOP | {"steps": 16_000, "learning_starts": 1_600, "eval_every": 0},
     tuning=LOOP | {"steps": 4_000, "learning_starts": 200, "eval_every": 100, "eval_episodes": 5},
+    step_seconds=0.1,
+    shown_every=1,
 )
 """The study with `--quick`."""
 
@@ -83,5 +89,7 @@ ANT = DirectionSetup(
     pretraining=LOOP | {"steps": 300_000, "learning_starts": 5_000, "eval_every": 0},
     tuning=LOOP
     | {"steps": 50_000, "updates_per_step": 0.5, "learning_starts": 2_000, "eval_every": 2_500, "eval_episodes": 3},
+    step_seconds=0.05,
+    shown_every=10,
 )
 """The full study."""

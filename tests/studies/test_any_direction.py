@@ -25,31 +25,47 @@ def test_the_resultant_is_one_for_one_heading_and_nothing_all_round(headings, le
     assert any_direction.resultant(np.array(headings, float)) == pytest.approx(length, abs=1e-12)
 
 
+def test_a_sector_is_taken_by_two_episodes():
+    headings = np.array([0.0, 29.9, 30.0, -1.0, -29.0, 180.0, -180.0, 359.9])
+    assert any_direction.sectors(headings) == 3  # 0 to 30, 330 to 360, 180 to 210; only one is in 30 to 60
+
+
 def test_uniform_headings_pass_for_all_round():
     drawn = np.random.default_rng(0).uniform(-180, 180, (2000, any_direction.EPISODES))
-    lengths = np.array([any_direction.resultant(each) for each in drawn])
-    assert lengths.mean() == pytest.approx(np.sqrt(np.pi / any_direction.EPISODES) / 2, rel=0.05)
-    assert np.mean(lengths > any_direction.ALL_ROUND) < 0.003  # once in 8,000 times
+    taken = np.array([any_direction.sectors(each) for each in drawn])
+    assert taken.mean() == pytest.approx(11.9, abs=0.1)
+    assert taken.min() > any_direction.ALL_ROUND
+
+
+def test_the_control_sees_the_effect_and_could_miss_it(monkeypatch):
+    assert any_direction.control().seen
+    monkeypatch.setattr(any_direction, "LEAST_EPISODES", 15)
+    assert not any_direction.control().seen
 
 
 @pytest.mark.parametrize(
-    ("soft", "deterministic", "earned", "verdict"),
+    ("soft", "one_start", "deterministic", "gone", "verdict"),
     [
-        (0.1, 0.9, 0.8, "supported"),
-        (0.1, 0.9, 0.4, "undecided"),  # all round, but hardly moving
-        (0.4, 0.9, 0.8, "undecided"),
-        (0.1, 0.4, 0.8, "undecided"),
-        (0.6, 0.9, 0.8, "refuted"),
-        (0.1, 0.2, 0.8, "refuted"),
+        (12, 9, 4, 0.8, "supported"),
+        (12, 9, 4, 0.4, "undecided"),  # all round, but hardly moving
+        (12, 8, 4, 0.8, "undecided"),
+        (8, 12, 4, 0.8, "undecided"),
+        (12, 9, 5, 0.8, "undecided"),
+        (12, 4, 2, 0.8, "refuted"),
+        (12, 9, 9, 0.8, "refuted"),
     ],
 )
-def test_the_verdict_follows_from_the_resultants(soft, deterministic, earned, verdict):
+def test_the_verdict_follows_from_the_sectors(soft, one_start, deterministic, gone, verdict):
     for seeds, judged in ((3, "undecided"), (4, verdict)):
         numbers = {
-            "soft": {"resultant": summarise_seeds([soft] * seeds), "returns": summarise_seeds([earned] * seeds)},
+            "soft": {
+                "sectors": summarise_seeds([float(soft)] * seeds),
+                "sectors_of_one_start": summarise_seeds([float(one_start)] * seeds),
+                "distances": summarise_seeds([gone] * seeds),
+            },
             "deterministic": {
-                "resultant": summarise_seeds([deterministic] * seeds),
-                "returns": summarise_seeds([1.0] * seeds),
+                "sectors": summarise_seeds([float(deterministic)] * seeds),
+                "distances": summarise_seeds([1.0] * seeds),
             },
         }
         assert any_direction.judge(numbers) == judged

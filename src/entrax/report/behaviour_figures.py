@@ -26,14 +26,14 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
     row = 0
     for kind, colour in [*(each[:2] for each in kinds), *beside]:
         result = numbers[kind]
-        for headings, length in zip(result["headings"], result["resultant"]["values"], strict=True):
+        for headings, taken in zip(result["headings"], result["sectors"]["values"], strict=True):
             axes[2].plot(headings, np.full(len(headings), row), "|", color=colour, markersize=9, alpha=0.6)
-            axes[2].text(188, row, f"R = {length:.2f}", va="center", fontsize=8, color=colour)
+            axes[2].text(188, row, f"{taken:g} of 12", va="center", fontsize=8, color=colour)
             row += 1
     axes[2].set(xlim=(-182, 182), xticks=range(-180, 181, 90), yticks=[], ylim=(row - 0.4, -0.6))
     axes[2].set_xlabel("heading of an episode, degrees")
     axes[2].set_title(
-        "headings of every seed: "
+        "headings of every seed, and sectors taken: "
         + ", ".join(numbers[kind]["agent"] for kind in ("soft", "deterministic", "sac", "td3")),
         loc="left",
     )

@@ -32,11 +32,8 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
             row += 1
     axes[2].set(xlim=(-182, 182), xticks=range(-180, 181, 90), yticks=[], ylim=(row - 0.4, -0.6))
     axes[2].set_xlabel("heading of an episode, degrees")
-    axes[2].set_title(
-        "headings of every seed, and sectors taken: "
-        + ", ".join(numbers[kind]["agent"] for kind in ("soft", "deterministic", "sac", "td3")),
-        loc="left",
-    )
+    agents = ", ".join(numbers[kind]["agent"] for kind in ("soft", "deterministic", "sac", "td3"))
+    axes[2].set_title(f"headings of every seed, and sectors taken\n({agents}, from above)", loc="left")
 
 
 def fine_tuning(axes: Any, numbers: Numbers) -> None:

@@ -114,7 +114,7 @@ def numbers(tree):
     return [np.asarray(x) for x in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.1])
+@pytest.mark.parametrize("temperature", [pytest.param(0.0, marks=pytest.mark.long), 0.1])
 def test_a_plan_is_the_same_compiled_and_not(temperature):
     with jax.enable_x64(True):
         problem = garnet(64, 4, 8, seed=0, discount=0.9)

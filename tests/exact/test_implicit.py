@@ -83,7 +83,7 @@ def unrolled(changed, convention):
     return jnp.sum(by_state * value) + jnp.sum(by_action * policy)
 
 
-@pytest.mark.parametrize("convention", ["entropy", "kl"])
+@pytest.mark.parametrize("convention", ["entropy", pytest.param("kl", marks=pytest.mark.long)])
 def test_implicit_gradients(convention):
     start = parameters(problem())
     value, gradient = jax.jit(jax.value_and_grad(implicit), static_argnums=1)(start, convention)
@@ -118,7 +118,7 @@ def test_gradient_at_temperature_zero_is_the_hard_policys():
     np.testing.assert_allclose(jax.grad(start_value)(jnp.asarray(mdp.reward))[live], visits[live] + 0.0, atol=1e-9)
 
 
-@pytest.mark.parametrize("convention", ["entropy", "kl"])
+@pytest.mark.parametrize("convention", ["entropy", pytest.param("kl", marks=pytest.mark.long)])
 def test_second_derivatives(convention):
     """Along one random direction of all parameters, and all with respect to the reward."""
     start = parameters(problem())

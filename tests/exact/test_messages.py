@@ -136,7 +136,7 @@ def place_at(mdp, start, steps, t):
     return start if t == 0 or not steps else steps[min(t, len(steps)) - 1].next_state
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(CASES, TEMPERATURES)
 def test_backward_messages_are_likelihoods_of_the_rest(case, temperature):
     mdp = problem(case)
@@ -160,7 +160,7 @@ def test_backward_messages_are_likelihoods_of_the_rest(case, temperature):
         assert np.all(found.state_action[t, ~stage.mask] == -np.inf)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(CASES, TEMPERATURES)
 def test_forward_messages_and_evidence(case, temperature):
     mdp = problem(case)
@@ -177,7 +177,7 @@ def test_forward_messages_and_evidence(case, temperature):
     np.testing.assert_allclose(evidence, np.log(expected @ np.exp(worth / temperature)), rtol=1e-11, atol=1e-12)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(CASES, TEMPERATURES)
 def test_posterior_is_the_conditional_of_trajectories(case, temperature):
     mdp = problem(case)
@@ -206,7 +206,7 @@ def test_posterior_is_the_conditional_of_trajectories(case, temperature):
     used = decisions > 0
     expected = outcomes / np.where(used, decisions, 1)[..., None]
     np.testing.assert_allclose(dynamics[used], expected[used], rtol=1e-10, atol=1e-12)
-    np.testing.assert_array_equal(found.policy(1), policies[1])
+    np.testing.assert_allclose(found.policy(1), policies[1], rtol=1e-12)
     np.testing.assert_array_equal(found.action_value(1), np.asarray(found.action_values())[1])
 
 
@@ -220,7 +220,7 @@ def bound_of(mdp, temperature, policies):
     return total
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(CASES, TEMPERATURES, st.integers(0, 2**32 - 1))
 def test_variational_posterior_is_the_best_with_the_true_dynamics(case, temperature, seed):
     mdp = problem(case)
@@ -242,7 +242,7 @@ def test_variational_posterior_is_the_best_with_the_true_dynamics(case, temperat
     np.testing.assert_allclose(found.state_marginals(), visits, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(CASES, TEMPERATURES)
 def test_the_gap_is_the_divergence_and_the_optimism(case, temperature):
     """log p(O) − bound = KL(q ‖ p(τ|O)); from one state it is the optimism of that state."""

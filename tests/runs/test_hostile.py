@@ -238,7 +238,9 @@ def joined(header: Any, arrays: bytes, size: int | None = None) -> bytes:
     return struct.pack("<Q", len(text) if size is None else size) + text + arrays
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "resume", "fingerprint", "finetune", "data"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate", pytest.param("resume", marks=pytest.mark.long), "fingerprint", "finetune", "data"]
+)
 def test_a_header_of_any_kind(copy, verb):
     @settings(max_examples=4)
     @given(st.integers(0, 10_000), st.sampled_from([*VALUES, GONE, "BF16", "F8_E4M3", "F64", [0, 2**63], [1, 1]]))
@@ -263,7 +265,7 @@ def test_a_header_of_another_size(copy, size):
         entrax.load(run)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "resume", "finetune"])
+@pytest.mark.parametrize("verb", ["evaluate", pytest.param("resume", marks=pytest.mark.long), "finetune"])
 def test_arrays_of_another_form(copy, verb):
     state = meta_of(copy()).with_name(STATE)
     names = sorted(load_file(state))

@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_bytes_twice(trained, envs):
     assert trained(envs=envs, workers=0) == trained(envs=envs, workers=0, again=1)
 
 
-@pytest.mark.parametrize(("envs", "workers"), [(1, 1), (3, 2)])
+@pytest.mark.parametrize(("envs", "workers"), [pytest.param(1, 1, marks=pytest.mark.long), (3, 2)])
 def test_workers_give_the_bytes_of_one_process(trained, envs, workers):
     here, there = trained(envs=envs, workers=0), trained(envs=envs, workers=workers)
     assert here == there
@@ -71,6 +71,7 @@ def test_a_normalised_run_repeats_too_and_differs(trained):
     assert here != trained(envs=3, workers=0, updates_per_step=0.5)
 
 
+@pytest.mark.long
 def test_the_value_agent_repeats_too(trained):
     assert trained(agent="sac-value", envs=1) == trained(agent="sac-value", envs=1, again=1)
 

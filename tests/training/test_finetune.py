@@ -108,7 +108,7 @@ def test_the_first_steps_are_those_of_the_old_policy(old, tmp_path):
     )
 
 
-@pytest.mark.parametrize("keep_replay", [False, True])
+@pytest.mark.parametrize("keep_replay", [pytest.param(False, marks=pytest.mark.long), True])
 def test_killed_before_and_after_its_first_checkpoint_it_ends_as_one_that_was_not(old, tmp_path, keep_replay):
     """The old run is gone by then."""
     settings: dict[str, Any] = TUNED | {

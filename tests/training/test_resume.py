@@ -304,7 +304,7 @@ def test_a_run_being_trained_is_refused(tmp_path):
     entrax.resume(tmp_path / "copy")  # the lock went with its holder; the hook's stop was no end
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 1])
 @pytest.mark.parametrize(("fault", "exact"), [("", True), ("counted", False), ("noisy", False)])
 def test_rewards_that_no_seed_repeats_make_a_resumed_run_inexact(tmp_path, monkeypatch, fault, exact, workers):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "environments")

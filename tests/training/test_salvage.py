@@ -87,7 +87,11 @@ DAMAGES = {"flipped": flip, "gone": lambda path: path.unlink(), "short": lambda 
 
 @pytest.mark.parametrize(
     ("killed", "damage"),
-    [*((name, "flipped") for name in RUNS), ("uniform", "gone"), ("uniform", "short")],
+    [
+        *((name, "flipped") for name in RUNS),
+        pytest.param("uniform", "gone", marks=pytest.mark.long),
+        pytest.param("uniform", "short", marks=pytest.mark.long),
+    ],
     indirect=["killed"],
 )
 def test_a_damaged_segment_is_left_out(killed, damage, capsys):

@@ -54,7 +54,7 @@ def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
         "agents": {arm: {"agent": agent, "settings": own} for arm, (agent, own) in agents.items()},
         "steps": steps,
         "returns": returns,
-    } | compare_arms(steps, returns, wait=setup.tuning["learning_starts"])
+    } | compare_arms(steps, returns, wait=float(setup.tuning["learning_starts"]))
 
 
 def agent_of(arm: str) -> str:

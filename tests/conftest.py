@@ -11,14 +11,15 @@ os.environ.setdefault("MPLBACKEND", "agg")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "entrax" / "tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# Programs of tests run briefly: most of their time is compilation, which these shorten to a third.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+# Programs of tests run briefly: most of their time is compilation, which these two flags shorten to a third.
+_FLAGS = ["--xla_backend_optimization_level=0"]
 if version("jaxlib") == "0.10.2":  # XLA ends the process for a flag that it does not know
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+    _FLAGS += ["--xla_cpu_use_fusion_emitters=false"]
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores: threads inside them would only fight
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    _FLAGS += ["--xla_cpu_multi_thread_eigen=false"]
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
+os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402

@@ -20,6 +20,7 @@ from entrax.problems import garnet
 from entrax.programs import release_programs
 from entrax.replay import UniformReplay
 from entrax.spec import Continuous, Discrete, Leaf, Progress, Spec, Transition
+from tests.marks import long_except
 
 SUM = """
 import sys, warnings
@@ -88,10 +89,7 @@ def _released():
     release_programs()
 
 
-QUICK = ("sac", "dqn")
-
-
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in REGISTRY])
+@pytest.mark.parametrize("name", long_except(("sac", "dqn"), REGISTRY))
 def test_an_agents_update_is_the_same_compiled_and_not(name):
     agent, space = get_agent(name), REGISTRY[name].actions[0]
     leaf = Leaf("obs", (SIZE,), "float32", SIZE, (-1.0,) * SIZE, (1.0,) * SIZE)

@@ -13,6 +13,7 @@ from entrax.agents.registry import REGISTRY
 from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint, verify
 from tests.killing import Killed, killer
+from tests.marks import long_except
 
 COMMON: dict[str, Any] = {
     "steps": 96,
@@ -31,10 +32,9 @@ SETTINGS = {
     "reinforce": COMMON | {"rollout_steps": 16, "memory": 4, "envs": 2},
     "pcl": OFF_POLICY | {"window": 6, "path_length": 3, "envs": 2},
 }
-QUICK = ("sac", "reinforce")
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in REGISTRY])
+@pytest.mark.parametrize("name", long_except(("sac", "reinforce"), REGISTRY))
 def test_killed_and_resumed_it_ends_as_one_that_was_not(name, tmp_path):
     env = "Pendulum-v1" if "Box" in REGISTRY[name].actions else "CartPole-v1"
     settings = SETTINGS.get(name, OFF_POLICY)

@@ -24,11 +24,11 @@ def numbers(**soft):
     paths = {"soft": ways + 7.0, "deterministic": np.tile(ways[1], (3, 1, 1)) - 2.0}
     arms = {kind: {"agent": kind, "paths": np.round(each, 3).tolist()} for kind, each in paths.items()}
     arms["soft"] |= soft
-    return {"environment": "entrax/PointAnyDirection-v0"} | arms
+    return {"environment": "entrax/PointAnyDirection-v0", "seconds_per_position": 0.5} | arms
 
 
 def test_the_film_has_a_picture_of_every_position_and_a_poster(tmp_path):
-    assert FILMS["any-direction"](numbers() | {"seconds_per_position": 0.5}, tmp_path)
+    assert FILMS["any-direction"](numbers(), tmp_path)
     assert b"ftyp" in (tmp_path / "film.mp4").read_bytes()[:12]
     assert (tmp_path / "film.png").read_bytes().startswith(b"\x89PNG")
     size, fps, pictures = decoded(tmp_path / "film.mp4")

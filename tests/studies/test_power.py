@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from entrax.evaluation.statistics import estimate_improvement
 from entrax.studies import entropy_collapse, power
 from entrax.studies.catalogue import NAMES, get_study
 from entrax.studies.study import Study, conduct
@@ -71,8 +72,9 @@ def test_simulated_effects_are_detected_as_often_as_promised():
         ours, theirs = rng.normal(size=(2, 5))
         mine, yours = rng.integers(5, size=(2, 300, 5))
         means = ours[mine].mean(axis=1) + shift - theirs[yours].mean(axis=1)
-        better = (ours[mine][:, :, None] + apart > theirs[yours][:, None]).mean(axis=(1, 2))
-        seen += np.percentile(means, 2.5) > 0, np.percentile(better, 2.5) > 0.5
+        better = (ours[:, None] + apart > theirs).astype(float)
+        drawn = better[mine[:, :, None], yours[:, None]].mean(axis=(1, 2))
+        seen += np.percentile(means, 2.5) > 0, power.above_half(better[None], drawn)
     np.testing.assert_allclose(seen / 300, power.POWER, atol=0.08)
     assert power.shift(3) is None
     assert power.improvement(3) is None
@@ -105,3 +107,18 @@ def test_the_statement_comes_before_the_seeds_that_are_asked_for(tmp_path):
     outcome = conduct(study, quick=True, seeds=2, out=tmp_path, first_seed=5, report=lambda _: order.append(-1))
     assert order == [-1, 5, 6]
     assert (outcome.first_seed, outcome.seeds, outcome.statement["seeds"]) == (5, 2, 2)
+
+
+def test_the_simulated_interval_is_that_of_an_estimate():
+    rng, agree = np.random.default_rng(0), 0
+    for _ in range(8):
+        ours, theirs = list(rng.normal(1.2, 1.0, (2, 5))), list(rng.normal(size=(2, 5)))
+        better = np.array([x[:, None] > y for x, y in zip(ours, theirs, strict=True)], float)
+        mine, yours = rng.multinomial(5, np.full(5, 0.2), (2, 2, 1000)) / 5
+        seen = power.above_half(better, np.sum((mine @ better) * yours, axis=-1).mean(axis=0))
+        agree += bool(seen) == (estimate_improvement(ours, theirs, resamples=1000).low > 0.5)
+    assert agree >= 7  # an end at exactly 1/2 may go either way
+    more, fewer = power.improvement(5, tasks=2), power.improvement(5, tasks=4)
+    assert more is not None
+    assert fewer is not None
+    assert 0.5 < fewer < more < 1.0

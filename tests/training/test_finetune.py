@@ -19,6 +19,7 @@ from entrax.spec import Continuous, Discrete, Leaf, Spec
 from entrax.training.request import Request, SourceRequest
 from entrax.training.source_checkpoint import kept_rows, load_source_checkpoint, spec_differences
 from tests.killing import Killed, killer
+from tests.marks import long_except
 
 SMALL: dict[str, Any] = {
     "learning_starts": 60,
@@ -237,10 +238,7 @@ AGENTS = {
 }  # fmt: skip
 
 
-QUICK = ("td3",)
-
-
-@pytest.mark.parametrize("agent", [a if a in QUICK else pytest.param(a, marks=pytest.mark.long) for a in AGENTS])
+@pytest.mark.parametrize("agent", long_except(("td3",), AGENTS))
 def test_every_agent_is_taken_apart_by_the_same_paths(agent, tmp_path):
     env, settings, whole, best = AGENTS[agent]
     small: dict[str, Any] = {"learning_starts": 16, "chunk": 8, "hidden": (8, 8), "batch_size": 8, "eval_episodes": 1}

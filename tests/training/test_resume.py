@@ -16,6 +16,7 @@ from entrax.runs.audit import fingerprint, verify
 from entrax.runs.directory import RunDirectory
 from tests.forging import forge_config
 from tests.killing import Killed, killer
+from tests.marks import long_except
 
 SMALL: dict[str, Any] = {
     "steps": 300,
@@ -62,10 +63,7 @@ def whole(tmp_path_factory):
     return train
 
 
-QUICK = ("one", "workers")
-
-
-@pytest.mark.parametrize("variant", [v if v in QUICK else pytest.param(v, marks=pytest.mark.long) for v in VARIANTS])
+@pytest.mark.parametrize("variant", long_except(("one", "workers"), VARIANTS))
 def test_a_run_killed_twice_ends_as_one_that_was_not(tmp_path, whole, variant):
     settings = VARIANTS[variant]
     killed(tmp_path / "run", 6, **settings)

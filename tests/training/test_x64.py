@@ -8,6 +8,7 @@ import pytest
 import entrax
 from entrax.agents.registry import REGISTRY
 from entrax.runs.audit import fingerprint
+from tests.marks import long_except
 
 LOOP: dict[str, Any] = {"workers": 0, "steps": 48, "eval_every": 0, "log_every": 24, "hidden": (4,)}
 REPLAY = {"learning_starts": 16, "chunk": 8, "batch_size": 8}
@@ -37,12 +38,7 @@ def of(run):
     return fingerprint(run.directory), run.evaluate(1).returns
 
 
-QUICK = ("sac", "dqn")
-
-
-@pytest.mark.parametrize(
-    ("agent", "env"), [c if c[0] in QUICK else pytest.param(*c, marks=pytest.mark.long) for c in CASES]
-)
+@pytest.mark.parametrize(("agent", "env"), long_except(("sac", "dqn"), CASES))
 def test_every_agent_learns_and_acts_the_same(agent, env, tmp_path, request):
     settings = LOOP | SETTINGS.get(agent, REPLAY)
     usual = of(entrax.train(env, agent, run=tmp_path / "usual", **settings))

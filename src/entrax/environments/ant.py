@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import mujoco
@@ -31,8 +30,8 @@ class Ant(AntEnv, ABC):
     Observes posture and velocities (27 float64) and the entries of `sense`, without contact forces. With `see_place`
     the position of the torso in the plane comes first. The entries of `sense` lie between `low` and `high`. A subclass
     defines the reward. A fall ends the episode as in Ant-v5 (torso below 0.2 m or above 1 m) unless
-    `terminate_when_unhealthy` is False. `weights` are arguments of Ant-v5's reward by
-    name, for subclasses that use its terms.
+    `terminate_when_unhealthy` is False. `weights` are arguments of Ant-v5's reward by name, for subclasses that use
+    its terms.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Ant(AntEnv, ABC):
         see_place: bool = False,
         terminate_when_unhealthy: bool = True,
         render_mode: str | None = None,
-        weights: Mapping[str, Any] = MappingProxyType({}),
+        weights: Mapping[str, Any] | None = None,
     ):
         super().__init__(
             default_camera_config=camera,
@@ -51,7 +50,7 @@ class Ant(AntEnv, ABC):
             exclude_current_positions_from_observation=not see_place,
             terminate_when_unhealthy=terminate_when_unhealthy,
             render_mode=render_mode,
-            **weights,
+            **(weights or {}),
         )
         unbounded = np.full(self.observation_structure["qpos"] + self.observation_structure["qvel"], np.inf)
         self.observation_space = Box(np.append(-unbounded, low), np.append(unbounded, high), dtype=np.float64)

@@ -28,7 +28,7 @@ def any_direction(axes: Any, numbers: Numbers) -> None:
         result = numbers[kind]
         for headings, taken in zip(result["headings"], result["sectors"]["values"], strict=True):
             axes[2].plot(headings, np.full(len(headings), row), "|", color=colour, markersize=9, alpha=0.6)
-            axes[2].text(188, row, f"{taken:g} of 12", va="center", fontsize=8, color=colour)
+            axes[2].text(188, row, f"{taken:g} sectors", va="center", fontsize=8, color=colour)
             row += 1
     axes[2].set(xlim=(-182, 182), xticks=range(-180, 181, 90), yticks=[], ylim=(row - 0.4, -0.6))
     axes[2].set_xlabel("heading of an episode, degrees")

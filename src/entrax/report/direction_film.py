@@ -37,8 +37,7 @@ def write_direction_film(numbers: Numbers, folder: Path) -> bool:
     """Write `folder`/film.mp4 and its poster film.png, the last frame: a dot with a fading tail for every episode.
 
     All paths begin at the origin. Those of `paths_of_one_start` are shown if a policy's numbers have them, else
-    `paths`; both have shape [episode, time, 2], and are NaN after the end of an episode. `seconds_per_position`, if
-    the numbers have it, is the time between two positions.
+    `paths`; both have shape [episode, time, 2], and are NaN after the end of an episode.
 
     Returns:
         Whether the numbers hold paths.
@@ -103,11 +102,10 @@ def _figure(numbers: Numbers) -> tuple[Any, list[Panel]]:
 def _pictures(
     figure: Any, panels: list[Panel], numbers: Numbers, last: int
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    seconds = numbers.get("seconds_per_position")
     picture: np.ndarray
     for time in range(last + 1):
-        clock = f"{100 * time / max(1, last):.0f} % of the time" if seconds is None else f"{time * seconds:.1f} s"
-        figure.suptitle(f"{numbers['environment'].removeprefix('entrax/')}: {clock}", fontsize=12)
+        seconds = time * numbers["seconds_per_position"]
+        figure.suptitle(f"{numbers['environment'].removeprefix('entrax/')}: {seconds:.1f} s", fontsize=12)
         for panel in panels:
             _move(panel, min(time, panel.paths.shape[1] - 1))
         figure.canvas.draw()

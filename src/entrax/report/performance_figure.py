@@ -17,6 +17,7 @@ def performance(axes: Any, numbers: Numbers) -> None:
     colours = dict(zip(numbers["agents"], COLOURS, strict=False))
     for axis, task in zip(axes, numbers["tasks"], strict=False):
         draw_curves(axis, task, numbers["curves"][task["env"]], colours)
+        axis.axvspan(*numbers["judged"], color=INK, alpha=0.06, linewidth=0)
     axes[0].legend(frameon=False, fontsize=8)
     for axis in (*axes[len(numbers["tasks"]) : TASKS], *axes[TASKS + 3 :]):
         axis.set_visible(False)
@@ -31,12 +32,11 @@ def performance(axes: Any, numbers: Numbers) -> None:
 
 
 def draw_curves(axis: Any, task: Mapping[str, Any], curves: Mapping[str, Any], colours: Mapping[str, str]) -> None:
-    """Draw the learning curves of one task, the reference return, and where the last quarter begins."""
+    """Draw the learning curves of one task and the reference return."""
     for name, band in curves.items():
         axis.plot(band["steps"], band["value"], color=colours[name], label=name)
         axis.fill_between(band["steps"], band["low"], band["high"], color=colours[name], alpha=0.15, linewidth=0)
     axis.axhline(task["reference"], color=INK, linewidth=0.8, linestyle=":")
-    axis.axvspan(0.75 * band["steps"][-1], band["steps"][-1], color=INK, alpha=0.06, linewidth=0)
     axis.set_xlabel("environment steps")
     axis.xaxis.set_major_formatter(lambda at, _: steps_text(at))
     title = f"{task['env']}: return of the mode\n(interquartile mean, 95 %; dotted: reference)"

@@ -29,14 +29,14 @@ KINDS = ("soft", "deterministic", "sac", "td3")
 SAMPLED = ("soft", "sac")
 EPISODES = 100
 SECTORS, LEAST_EPISODES = 12, 2
-"""A sector is taken if at least so many episodes end in it."""
+"""The sectors of a circle, and the least number of episodes that must end in one for it to count as taken."""
 ALL_ROUND, FEW = 9, 4
 """The sectors that are taken: at least the first by a policy that moves all round, at most the second in few ways."""
 LEAST_DISTANCE = 0.5  # of the deterministic policy's: a policy that hardly moves has headings in all directions too
 
 
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
-    """Measure headings and resultant lengths of every seed of every agent."""
+    """Measure the headings of every seed of every agent."""
     setup = POINT if quick else ANT
     seconds = setup.shown_every * setup.step_seconds
     return {"environment": setup.anywhere, "seconds_per_position": seconds} | {

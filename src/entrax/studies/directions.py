@@ -18,22 +18,22 @@ class DirectionSetup:
     Attributes:
         anywhere: the environment in which every direction is rewarded.
         hallway: the environment in which one direction is rewarded.
-        directions: those of the hallways, in degrees.
-        agents: by kind, the agent's name and its own settings. The policy of "soft" is sampled, the others' are not.
+        agents: by kind, the agent's name and its own settings.
         pretraining: settings of the loop in `anywhere`.
         tuning: settings of the loop in `hallway`, also of a run from scratch.
         step_seconds: of simulated time that a step takes.
         shown_every: how many steps lie between two positions of a path that are kept to be drawn.
+        directions: those of the hallways, in degrees.
     """
 
     anywhere: str
     hallway: str
-    directions: tuple[float, ...]
     agents: Agents
     pretraining: Settings
     tuning: Settings
     step_seconds: float
     shown_every: int
+    directions: tuple[float, ...] = (0.0, 90.0, 180.0, 270.0)
 
     def pretrained(self, kind: str, seed: int, out: Path) -> Run:
         """Return the run of this kind of agent in `anywhere`."""
@@ -45,16 +45,16 @@ LOOP: Settings = {"envs": 8, "workers": 0, "updates_per_step": 0.25, "discount":
 """A step spent without reward costs (1 − γ) V. The smaller γ, the larger the temperature at which moving still pays."""
 
 
-def _agents(*, soft: Settings, sac: Settings, shared: Settings, soft_hidden: tuple[int, ...]) -> Agents:
-    """Return the agents of a body."""
-    soft_q = shared | {"hidden": soft_hidden, "critics": 1, "particles": 16, "target_rate": 0.02} | soft
-    low = {"temperature": soft["temperature"] / 100, "final_temperature": soft["temperature"] / 100}
+def _agents(*, soft: float, sac: float, shared: Settings, soft_hidden: tuple[int, ...]) -> Agents:
+    """Return the agents of a body, with the temperatures of soft Q-learning and SAC."""
+    learning = shared | {"hidden": soft_hidden, "critics": 1, "particles": 16}
+    learning |= {"target_rate": 0.02, "anneal_fraction": 1.0}
     noise = {"noise": 0.3, "noise_correlation": 0.9}
     return {
-        "soft": ("soft-q", soft_q | {"final_temperature": soft["temperature"], "anneal_fraction": 1.0}),
-        "low": ("soft-q", soft_q | low | {"anneal_fraction": 1.0}),
+        "soft": ("soft-q", learning | {"temperature": soft, "final_temperature": soft}),
+        "low": ("soft-q", learning | {"temperature": soft / 100, "final_temperature": soft / 100}),
         "deterministic": ("ddpg", shared | noise),
-        "sac": ("sac", shared | sac),
+        "sac": ("sac", shared | {"temperature": sac}),
         "td3": ("td3", shared | noise),
     }
 
@@ -62,10 +62,9 @@ def _agents(*, soft: Settings, sac: Settings, shared: Settings, soft_hidden: tup
 POINT = DirectionSetup(
     anywhere="entrax/PointAnyDirection-v0",
     hallway="entrax/PointHallway-v0",
-    directions=(0.0, 90.0, 180.0, 270.0),
     agents=_agents(
-        soft={"temperature": 0.5},
-        sac={"temperature": 0.2},
+        soft=0.5,
+        sac=0.2,
         shared={"learning_rate": 1e-3, "hidden": (64, 64), "batch_size": 64},
         soft_hidden=(64, 64, 64),
     ),
@@ -79,10 +78,9 @@ POINT = DirectionSetup(
 ANT = DirectionSetup(
     anywhere="entrax/AntAnyDirection-v0",
     hallway="entrax/AntHallway-v0",
-    directions=(0.0, 90.0, 180.0, 270.0),
     agents=_agents(
-        soft={"temperature": 0.05},
-        sac={"temperature": 0.05},
+        soft=0.05,
+        sac=0.05,
         shared={"learning_rate": 1e-3, "hidden": (128, 128), "batch_size": 128},
         soft_hidden=(128, 128, 64),
     ),

@@ -18,14 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from entrax.evaluation.compare import Group, curves
 from entrax.evaluation.statistics import estimate, estimate_improvement, pooled_interquartile_mean, summarise
-from entrax.studies.power import CONFIDENCE, POWER, ControlResult, Power
+from entrax.studies.power import ControlResult, Power, improvement
 from entrax.studies.precision import precision
 from entrax.studies.runs import trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
@@ -33,30 +33,49 @@ from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
 Settings = dict[str, Any]
 
 SAC: Settings = {"temperature": "learned", "initial_temperature": 0.1, "layer_norm": False, "policy_delay": 1}
-AGENTS: dict[str, tuple[str, Settings]] = {
-    "SAC": ("sac", SAC),
-    "SAC, α = 0": ("sac", SAC | {"temperature": 0.0}),
-    "DDPG": ("ddpg", {"policy_learning_rate": 1e-3, "noise": 0.1, "noise_correlation": None}),
-    "TD3": (
+
+
+class Contestant(NamedTuple):
+    """An agent of the study.
+
+    Attributes:
+        agent: its name.
+        own: its own settings.
+        replay: whether it also has the settings of agents with a replay.
+        entropy_target: whether its `target_entropy` is minus the number of action entries.
+    """
+
+    agent: str
+    own: Settings
+    replay: bool = True
+    entropy_target: bool = False
+
+
+AGENTS: dict[str, Contestant] = {
+    "SAC": Contestant("sac", SAC, entropy_target=True),
+    "SAC, α = 0": Contestant("sac", SAC | {"temperature": 0.0}, entropy_target=True),
+    "DDPG": Contestant("ddpg", {"policy_learning_rate": 1e-3, "noise": 0.1, "noise_correlation": None}),
+    "TD3": Contestant(
         "td3",
         {"noise": 0.1, "noise_correlation": None, "target_noise": 0.2, "target_noise_clip": 0.5, "policy_delay": 2},
     ),
 }
-"""By the name in this study, the agent's name and its own settings."""
+"""By the name in this study."""
 OURS, JUDGED = "SAC", ("SAC, α = 0", "DDPG")
-SHOWN: dict[str, tuple[str, Settings]] = {
-    "soft Q": (
+SHOWN: dict[str, Contestant] = {
+    "soft Q": Contestant(
         "soft-q",
         {"temperature": 0.2, "final_temperature": 0.2, "anneal_fraction": 1.0, "bandwidth": None}
         | {"proposal": "sampler", "uniform_share": 0.1, "particles": 16, "value_particles": 32, "critics": 2}
         | {"hidden": (256, 256, 64)},
     ),
-    "PPO": (
+    "PPO": Contestant(
         "ppo",
         {"learning_rate": 3e-4, "final_learning_rate": 0.0, "discount": 0.99, "gae_lambda": 0.95, "clip": 0.2}
         | {"value_coefficient": 1.0, "entropy_coefficient": 0.0, "temperature": 0.0, "max_gradient_norm": 0.5}
         | {"initial_log_std": 0.0, "epochs": 10, "batch_size": 64, "rollout_steps": 2048}
         | {"normalise_advantages": True, "hidden": (64, 64), "normalise_obs": True, "normalise_rewards": True},
+        replay=False,
     ),
 }
 """Agents of the full study that are shown and not judged, with the first `SHOWN_SEEDS` seeds."""
@@ -116,9 +135,9 @@ FULL = Form(
 
 def settings_of(form: Form, task: PerformanceTask, name: str) -> tuple[str, Settings]:
     """Return an agent's name and all of its settings on a task."""
-    agent, own = (AGENTS | SHOWN)[name]
-    shared = form.loop | (form.replay if agent != "ppo" else {}) | own
-    return agent, shared | ({"target_entropy": -float(task.actions)} if agent == "sac" else {})
+    chosen = (AGENTS | SHOWN)[name]
+    target = {"target_entropy": -float(task.actions)} if chosen.entropy_target else {}
+    return chosen.agent, form.loop | (form.replay if chosen.replay else {}) | chosen.own | target
 
 
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
@@ -136,6 +155,7 @@ def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
         "settings": {n: dict([settings_of(form, form.tasks[0], n)]) for n in (*AGENTS, *form.shown)},
         "tasks": [asdict(task) for task in form.tasks],
         "seeds": len(seeds),
+        "judged": [QUARTER * form.loop["steps"], form.loop["steps"]],
         "curves": curves(groups),
         "returns": returns(groups),
         "precision": precision(),
@@ -211,54 +231,15 @@ def judge(numbers: Numbers) -> Verdict:
     )
 
 
-STUDIES, RESAMPLES = 200, 200  # simulated studies, and bootstrap resamples of each
 REPEATS = 8  # made-up studies of the control, with and without an effect
 LARGE = 1.5  # the effect of the control, in the smallest detectable one
+RESAMPLES = 200  # bootstrap samples of each
 OFTEN, SELDOM = 0.75, 0.25  # the least share of them supported with an effect, and the largest without one
 
 
-def detectable(seeds: int, tasks: int = len(QUICK.tasks)) -> float | None:
-    """Return the smallest probability that a run of SAC is better with which the claim is supported.
-
-    Simulated with normal scores of equal spread and with the same effect in each task and against each of `JUDGED`.
-    None below `MIN_SEEDS`.
-    """
-    if seeds < MIN_SEEDS:
-        return None
-    rng, low, high = np.random.default_rng(0), 0.0, 8.0
-    ours, theirs = rng.normal(size=(STUDIES, tasks, seeds)), rng.normal(size=(len(JUDGED), STUDIES, tasks, seeds))
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), (1 + len(JUDGED), STUDIES, tasks, RESAMPLES)) / seeds
-    for _ in range(10):
-        middle = 0.5 * (low + high)
-        better = (ours[..., :, None] + middle > theirs[..., None, :]).astype(float)
-        values = np.sum((drawn[0] @ better) * drawn[1:], axis=-1).mean(axis=2)
-        enough = np.mean(np.all(above_half(better, values), axis=0)) >= POWER
-        low, high = (low, middle) if enough else (middle, high)
-    return NormalDist().cdf(high / 2**0.5)
-
-
-def above_half(
-    better: Float[np.ndarray, "*study task ours theirs"], drawn: Float[np.ndarray, "*study resample"]
-) -> Bool[np.ndarray, "*study"]:
-    """Return whether the lower end of the BCa interval of each study is above 1/2, as in `estimate_improvement`.
-
-    Args:
-        better: 1 where a run is better than another one.
-        drawn: the probability of improvement in each bootstrap sample.
-    """
-    from scipy.special import ndtr, ndtri  # takes a second to import
-
-    mean = better.mean(axis=(-2, -1))
-    rows, columns = better.mean(axis=-1) - mean[..., None], better.mean(axis=-2) - mean[..., None]
-    influence = np.concatenate([rows / rows.shape[-1], columns / columns.shape[-1]], axis=-1)
-    value, size = mean.mean(axis=-1)[..., None], np.sum(influence**2, axis=(-2, -1))
-    with np.errstate(invalid="ignore", divide="ignore"):  # of studies in which all runs of one agent are better
-        bend = np.sum(influence**3, axis=(-2, -1)) / (6.0 * size**1.5)
-        shift = ndtri(0.5 * (np.mean(drawn < value, axis=-1) + np.mean(drawn <= value, axis=-1)))
-        tail = shift + ndtri(0.5 * (1 - CONFIDENCE))
-        tail = ndtr(shift + tail / (1.0 - bend * tail))
-    tail = np.where(np.isfinite(tail), tail, 0.5 * (1 - CONFIDENCE))
-    return np.asarray(np.mean(drawn <= 0.5, axis=-1) < tail)
+def detectable(seeds: int) -> float | None:
+    """Return `improvement` on the tasks of the quick form, against all agents of `JUDGED` at once."""
+    return improvement(seeds, tasks=len(QUICK.tasks), others=len(JUDGED))
 
 
 def control() -> ControlResult:

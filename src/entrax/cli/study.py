@@ -18,7 +18,7 @@ EVERY = "all"
 
 @click.command("study")
 @click.argument("name", required=False)
-@click.option("--quick", is_flag=True, help="A smaller version: within ten minutes on two cores.")
+@click.option("--quick", is_flag=True, help="A smaller version, in minutes: see docs/studies.md.")
 @click.option("--seeds", type=Integer(1), help="Random problems or trained runs; by default the study's own number.")
 @click.option(
     "--first-seed",

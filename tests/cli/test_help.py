@@ -179,7 +179,7 @@ from entrax.studies.study import Study
 
 POWER = median_power("Many seeds.", "two seeds", lambda: ControlResult(seen=True))
 STUDY = Study("own", "Seeds are many.", "Supported if there are two.", lambda quick, seeds, out: {"seeds": len(seeds)},
-              lambda numbers: "supported" if numbers["seeds"] > 1 else "refuted", POWER)
+              lambda numbers: "supported" if numbers["seeds"] > 1 else "refuted", POWER, look="A point.")
 NOTHING = 3
 """
 

@@ -95,6 +95,7 @@ STUDY = Study(
     name="mine",
     claim="A claim.",
     criterion="Always.",
+    look="A point.",
     run=lambda quick, seeds, out: {},
     judge=lambda numbers: "supported",
     power=median_power("An effect.", "a case", lambda: ControlResult(seen=True)),

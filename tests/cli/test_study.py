@@ -24,6 +24,7 @@ def toy(monkeypatch):
         name="toy",
         claim="Seeds are many.",
         criterion="Supported if there are two. Refuted if there is one.",
+        look="A line rises. One of a single seed is a point.",
         run=lambda quick, seeds, out: {"seeds": list(seeds)},
         judge=lambda numbers: "supported" if len(numbers["seeds"]) > 1 else "refuted",
         power=exact_power("Seeds differ.", "two seeds", lambda: ControlResult(seen())),

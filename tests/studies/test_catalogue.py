@@ -1,6 +1,7 @@
 """What every study has in common."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from entrax.errors import EntraxError
 from entrax.report.study_figures import FIGURES
 from entrax.studies.catalogue import NAMES, get_study
 from entrax.studies.power import ControlResult, exact_power
-from entrax.studies.study import Study, conduct, decide, summarise_seeds
+from entrax.studies.study import Numbers, Study, Verdict, conduct, decide, summarise_seeds
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -20,6 +21,14 @@ def test_a_study_has_a_claim_a_criterion_and_a_figure(name):
     assert "upported if" in study.criterion
     assert "efuted if" in study.criterion
     assert name in FIGURES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_says_in_one_to_three_sentences_what_to_look_at(name):
+    look = get_study(name).look
+    assert look.endswith(".")
+    assert 1 <= len(re.findall(r"\.(?= |$)", look)) <= 3
+    assert len(look) < 600
 
 
 def test_an_unknown_study_is_answered_with_the_closest():
@@ -33,7 +42,10 @@ def test_the_outcome_is_written_and_its_verdict_follows_from_its_numbers(tmp_pat
 
     stated = exact_power("An effect.", "a case", lambda: ControlResult(True))
 
-    study = Study("toy", "A claim.", "A rule.", run, lambda n: decide(n["values"][1] > 2, n["values"][1] < 2), stated)
+    def judge(numbers: Numbers) -> Verdict:
+        return decide(numbers["values"][1] > 2, numbers["values"][1] < 2)
+
+    study = Study("toy", "A claim.", "A rule.", run, judge, stated, look="A line.")
     verdicts = {}
     for seeds in (1, 2, 3):
         verdicts[seeds] = conduct(study, quick=True, seeds=seeds, out=tmp_path).verdict

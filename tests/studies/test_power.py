@@ -85,7 +85,7 @@ def test_a_failed_control_stops_the_study(tmp_path):
         raise AssertionError("no seed is run")
 
     stated = power.exact_power("An effect.", "a case", lambda: power.ControlResult(False, {"found": 0}))
-    study = Study("toy", "A claim.", "A rule.", run, lambda numbers: "supported", stated)
+    study = Study("toy", "A claim.", "A rule.", run, lambda numbers: "supported", stated, look="A line.")
     heard: list[dict] = []
     outcome = conduct(study, quick=True, seeds=3, out=tmp_path, report=heard.append)
     assert (outcome.verdict, outcome.numbers) == ("control failed", {})
@@ -103,7 +103,7 @@ def test_the_statement_comes_before_the_seeds_that_are_asked_for(tmp_path):
         return {}
 
     stated = power.exact_power("An effect.", "a case", lambda: power.ControlResult(True))
-    study = Study("toy", "A claim.", "A rule.", run, lambda numbers: "supported", stated)
+    study = Study("toy", "A claim.", "A rule.", run, lambda numbers: "supported", stated, look="A line.")
     outcome = conduct(study, quick=True, seeds=2, out=tmp_path, first_seed=5, report=lambda _: order.append(-1))
     assert order == [-1, 5, 6]
     assert (outcome.first_seed, outcome.seeds, outcome.statement["seeds"]) == (5, 2, 2)

@@ -64,8 +64,8 @@ def register() -> None:
     """Let the catalogue hold these and no others."""
     stated = exact_power("An effect.", "a case", lambda: ControlResult(True))
     studies = {
-        "group": Study("group", "A claim.", "A rule.", group, judge, stated, exact=False),
-        "table": Study("table", "A claim.", "A rule.", table, judge, stated, exact=True),
+        "group": Study("group", "A claim.", "A rule.", group, judge, stated, look="A line.", exact=False),
+        "table": Study("table", "A claim.", "A rule.", table, judge, stated, look="A line.", exact=True),
     }
 
     def get_study(name: str) -> Study:

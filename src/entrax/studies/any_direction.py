@@ -141,6 +141,12 @@ STUDY = Study(
         f"at least {LEAST_DISTANCE:.0%} as far. Refuted if the soft policy takes {FEW} or fewer, in one of the two "
         f"ways, or the deterministic one {ALL_ROUND} or more. Undecided with fewer than {MIN_SEEDS} seeds."
     ),
+    look=(
+        "Left and middle: a hundred episodes of the first seed of either agent, from above; the film shows them move, "
+        "as the ants of the lecture do. Right, the deciding panel: a row for each seed and a tick for the heading of "
+        "each episode, with the number of sectors taken. The soft agent's rows, on top, must be filled all round, and "
+        "the deterministic agent's, below them, have a few marks."
+    ),
     run=run,
     judge=judge,
     power=median_power(

@@ -1,28 +1,62 @@
 """The studies by name, each a module that is imported when it is used."""
 
 import importlib
+from typing import NamedTuple
 
 from entrax.errors import UsageError, closest
 from entrax.references import resolve
 from entrax.studies.study import Study
 
-NAMES: tuple[str, ...] = (
-    "temperature-limit",
-    "ties",
-    "policy-gradient-is-soft-q",
-    "variance",
-    "certainty-equivalence",
-    "stochastic-needed",
-    "entropy-collapse",
-    "multigoal",
-    "run-to-run",
-    "any-direction",
-    "fine-tuning",
-    "two-passages",
-    "robustness",
-    "composition",
-    "performance",
+
+class Chapter(NamedTuple):
+    """A part of the lecture and the studies of its claims."""
+
+    title: str
+    text: str
+    studies: tuple[str, ...]
+
+
+CHAPTERS: tuple[Chapter, ...] = (
+    Chapter(
+        "What inference gives",
+        "Inference in the graphical model of control yields a soft maximum in place of the maximum, and the "
+        "exponentiated advantage as policy. Both become classical optimality as the temperature falls or the reward "
+        "grows.",
+        ("temperature-limit", "ties"),
+    ),
+    Chapter(
+        "Gradients and values",
+        "The same objective can be climbed by a policy gradient or fitted by soft Q-learning, whose gradients are "
+        "closely related. From samples, much depends on the variance of estimates and on what the data say about the "
+        "model.",
+        ("policy-gradient-is-soft-q", "variance", "certainty-equivalence"),
+    ),
+    Chapter(
+        "Exploration that keeps several hypotheses",
+        "A policy in proportion to exp(Q/α) has probability on every peak of Q, and explores both ways until one "
+        "turns out to be better. One that follows the highest peak commits to it early, and differently in every run.",
+        ("stochastic-needed", "entropy-collapse", "multigoal", "run-to-run", "two-passages"),
+    ),
+    Chapter(
+        "Pretraining, fine-tuning and composition",
+        "Pretrained in a task that leaves much open, a soft policy learns to solve it in many ways. To specialise, it "
+        "only has to remove the wrong ones, and its Q-functions can be combined without learning.",
+        ("any-direction", "fine-tuning", "composition"),
+    ),
+    Chapter(
+        "Robustness",
+        "Who has learned many ways to solve a task may still succeed when one of them stops working.",
+        ("robustness",),
+    ),
+    Chapter(
+        "Performance, and where entropy hurts",
+        "Soft actor-critic is among the most used agents for continuous control. Entropy also has a price, where only "
+        "precise actions succeed.",
+        ("performance",),
+    ),
 )
+"""The studies in the order of the lecture."""
+NAMES: tuple[str, ...] = tuple(name for chapter in CHAPTERS for name in chapter.studies)
 
 
 def get_study(name: str) -> Study:

@@ -115,6 +115,11 @@ STUDY = Study(
         f"on the smallest data sets Monte Carlo is, in the median, further than {APART:g} from it. Refuted if batch TD "
         f"is further off than {DIFFERENT:g} for any data set."
     ),
+    look=(
+        "Left, the deciding panel: the distance of both estimates to the exact value of the model that is counted "
+        "from the data. Batch TD must be there within the solver's tolerance, at every size of the data, and Monte "
+        "Carlo must not. Right: the distance to the true value, to which both converge as the data grow."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

@@ -217,6 +217,12 @@ STUDY = Study(
         f"{LEARNED:.0%} of the random policy's distance from its line), and if fewer than {MIN_SEEDS} seeds have a "
         "positive gain."
     ),
+    look=(
+        "Left: paths in the combined task, from above; its goal is where the dotted lines cross, and each constituent "
+        "knows one of the lines. Middle, the deciding panel: the composed policy's return, which must be close to "
+        "that of training on both tasks and far above its constituents'. Right: the bound on what composing loses, "
+        "against the loss that was measured; on the diagonal the bound would be tight."
+    ),
     run=run,
     judge=judge,
     power=median_power(

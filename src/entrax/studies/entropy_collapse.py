@@ -137,6 +137,12 @@ STUDY = Study(
         "(95 % interval of the difference above 0). Refuted if fewer have, or the intervals of the entropies overlap. "
         f"Undecided with fewer than {FEWEST_STARTS} starts."
     ),
+    look=(
+        "Left and middle: entropy and return along the ascent, with the entropy term and without; a policy whose "
+        "entropy vanishes early can stay at the small reward. Right, the deciding panel: the share of starts that "
+        f"reach the large one, red without the term. The bar at {TEMPERATURE:g} is judged, the others show what a "
+        "warmer or colder start would do."
+    ),
     run=run,
     judge=judge,
     power=Power(

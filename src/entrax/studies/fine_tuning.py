@@ -167,6 +167,12 @@ STUDY = Study(
         "two ways (interval below 1). Undecided if nothing is learned, and with fewer "
         f"than {MIN_SEEDS} seeds."
     ),
+    look=(
+        "Left: the return in the hallways; a curve that rises early is fine-tuned soon. Middle: the steps that each "
+        "run needs to reach the target. Right, the deciding panel: the steps of each arm relative to the pretrained "
+        "soft agent's; the intervals of the cold twin, the deterministic agent and the soft agent from scratch must "
+        "lie to the right of 1."
+    ),
     run=run,
     judge=judge,
     power=difference_power(

@@ -91,6 +91,11 @@ STUDY = Study(
         f"Refuted if the least visited goal has less than {LEAST_SHARE / 2:.0%}, or the deterministic agent's most "
         f"visited one {MOST:.0%} or less. Undecided with fewer than {MIN_SEEDS} seeds."
     ),
+    look=(
+        "Left and middle: a hundred rollouts of the first seed of either agent, from above, and the four goals as "
+        "discs. Right, the deciding panel: the share of the rollouts that end in each goal, from the most visited to "
+        "the least. A soft policy has four bars of the same height, and one that has committed has a single bar."
+    ),
     run=run,
     judge=judge,
     power=median_power(

@@ -283,6 +283,12 @@ STUDY = Study(
         f"Undecided with fewer than {MIN_SEEDS} seeds, and unless SAC has learned: the interval of the probability "
         "that a run ends better than its first evaluation must be above 1/2."
     ),
+    look=(
+        "Above: learning curves, with the last quarter, which is judged, in grey. Below, the middle panel decides: "
+        "the probability that a run of SAC has the better last quarter, where an interval to the right of one half "
+        "favours SAC and one that includes it leaves the question open. The last panel is a task made to show where "
+        "entropy hurts: success over the temperature when few actions hold the balance."
+    ),
     run=run,
     judge=judge,
     power=Power(

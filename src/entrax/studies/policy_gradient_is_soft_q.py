@@ -150,6 +150,11 @@ STUDY = Study(
         "largest entry, the policy term with exact soft values is the exact gradient, and the targets differ by "
         f"α KL(b ‖ π): by 0 on policy and by more off policy. Refuted if any of these fails by {DIFFERENT:g}."
     ),
+    look=(
+        "Left and middle: the size of soft Q-learning's gradient and of the two terms that add up to it, a policy "
+        "gradient and a value fit, on policy and under uniform behaviour. Right, the deciding panel: one dot for the "
+        "error of an identity at one table. All must be as small as rounding errors."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

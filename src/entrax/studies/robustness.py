@@ -200,6 +200,12 @@ STUDY = Study(
         "one of these four intervals lies below 0. Undecided otherwise, and if an arm has fewer than "
         f"{MIN_SEEDS} seeds that count."
     ),
+    look=(
+        "Above: the return, relative to the undisturbed one, as a disturbance grows; a flat curve is robust. Below, "
+        "the first two panels decide: the area under these curves and the return with the favoured passage closed, "
+        "where the sampled soft policy must be above its twin and above TD3. Hollow dots do not count, and the last "
+        "two panels show how soon the policies recover."
+    ),
     run=run,
     judge=judge,
     power=difference_power(

@@ -110,6 +110,11 @@ STUDY = Study(
         "than for the soft one (95 % interval of the difference above 0). Refuted if it is smaller (interval below 0). "
         f"Undecided with fewer than {MIN_SEEDS} seeds."
     ),
+    look=(
+        "Left and middle: where the rollouts of each seed have been, one tile for each; tiles that look alike are "
+        "seeds that solve the task alike. Right, the deciding panel: the distance between any two seeds, which must "
+        "be larger for the deterministic agent. The crosses, two halves of one run, show what is due to chance."
+    ),
     run=run,
     judge=judge,
     power=difference_power(

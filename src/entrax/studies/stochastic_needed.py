@@ -141,6 +141,12 @@ STUDY = Study(
         "0.02) are best and earn more than all 256 deterministic policies and Q-learning's. Refuted if a deterministic "
         "policy earns as much, or soft learners lose as much as predictable ones."
     ),
+    look=(
+        "Left: what an opponent who remembers one round wins, which must be close to nothing against soft self-play "
+        "and close to a point against greedy self-play and the cycle. Right: the return over the odds where two cells "
+        "look alike; the curve must be highest at even odds, and there above the dashed line, the best deterministic "
+        "policy."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

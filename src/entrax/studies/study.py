@@ -7,7 +7,7 @@ it looks for and what its seeds can detect, and runs a positive control (`entrax
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Study:
         name: by which `entrax study` finds it.
         claim: one sentence.
         criterion: when the claim is supported, refuted or undecided.
+        look: for a reader of the figure, in one to three sentences: what it shows, and what in it decides the claim. It
+            has no numbers of results, and is given by keyword.
         run: `run(quick, seeds, out)` returns the numbers as JSON data; `seeds` is a range. Runs that it trains are kept
             below `out`.
         judge: returns the verdict from the numbers.
@@ -45,6 +47,7 @@ class Study:
     name: str
     claim: str
     criterion: str
+    look: str = field(kw_only=True)
     run: Callable[[bool, range, Path], dict[str, Any]]
     judge: Callable[[Numbers], Verdict]
     power: Power

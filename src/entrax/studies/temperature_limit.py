@@ -99,6 +99,12 @@ STUDY = Study(
         f"most {LOSS:g} of the return that the uniform policy loses. Refuted if probabilities differ by more than "
         f"{DIFFERENT:g}, or V leaves its bounds or does not fall."
     ),
+    look=(
+        "Left: how far the soft value lies above the hard one as the temperature falls; it must fall too, below its "
+        "dotted bound. Middle: the return that the soft policy loses, which must vanish at the coldest. Right: "
+        "policies at temperature α against policies of rewards r/α; if they differ by no more than rounding does, "
+        "cooling and larger rewards are the same."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

@@ -118,6 +118,12 @@ STUDY = Study(
         f"are ε/α within {CLOSE:g}, by the exact plan and by numerical ascent of reward plus α · entropy. Refuted if "
         f"an error is larger than {WRONG:g}."
     ),
+    look=(
+        "Two actions differ in one thing, an advantage of ε. Left, the deciding panel: the log-odds that numerical "
+        "ascent gives to the better one, which must lie on the line ε/α at every temperature. Right: the share of the "
+        "better one, which jumps to 1 under the hard plan, however small ε is, and rises smoothly from one half under "
+        "the soft plan."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

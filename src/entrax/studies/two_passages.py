@@ -265,6 +265,12 @@ STUDY = Study(
         "step), has a 95 % interval below a half; with fewer than "
         f"{MIN_SEEDS} seeds; and unless as many seeds of every agent take a passage in half of their rollouts."
     ),
+    look=(
+        "Above: rollouts of the first seeds and, to decide, the passages that every seed takes, where soft "
+        "Q-learning's bars must have both shades and those of DDPG and TD3 one. Below: training with one passage "
+        "closed, the distance to the goal, and how far Q at the start prefers a side. The last panel and the film are "
+        "the lecture's picture, Q over the actions at the start and the policy in proportion to its exponential."
+    ),
     run=run,
     judge=judge,
     power=Power(

@@ -198,6 +198,12 @@ STUDY = Study(
         "of these inequalities fails on a problem, or none of the three lowers the variance. "
         f"Medians are judged from {MIN_SEEDS} problems on."
     ),
+    look=(
+        "Left, the deciding panel: a dot is the variance of an estimator in one random problem, relative to that of "
+        "the whole return, and a bar is the median. Bars to the left of 1 lower the variance, and the advantage must "
+        "be the lowest of all. Right: the same variances from samples, which should lie on the diagonal; that the "
+        "means agree is in the numbers and not drawn."
+    ),
     run=run,
     judge=judge,
     power=exact_power(

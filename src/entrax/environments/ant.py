@@ -98,6 +98,12 @@ def compiled(spec: Any, width: int, height: int) -> tuple[Any, Any]:
     return model, mujoco.MjData(model)
 
 
+def remove(spec: Any, element: Any) -> None:
+    """Delete a body or another element of a `mujoco.MjSpec`."""
+    before = tuple(int(part) for part in mujoco.__version__.split(".")[:3]) < (3, 3, 4)
+    element.delete() if before else spec.delete(element)
+
+
 def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:
     """Add a wall to a body of a `mujoco.MjSpec`, in the body's own coordinates.
 

@@ -21,7 +21,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
 from jaxtyping import Float
 
-from entrax.environments.ant import compiled
+from entrax.environments.ant import compiled, remove
 from entrax.errors import require_one_of
 
 WEIGHTS: dict[str, tuple[float, float]] = {"x": (1.0, 0.0), "y": (0.0, 1.0), "both": (0.5, 0.5)}
@@ -105,7 +105,7 @@ class Pusher(MujocoEnv):
     def specification(self) -> Any:
         """Return a new `mujoco.MjSpec` of the model, to compile or to change."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
-        spec.delete(spec.body("goal"))
+        remove(spec, spec.body("goal"))
         for actuator in spec.actuators:
             actuator.ctrlrange, actuator.gear = (-1.0, 1.0), (STRENGTH, 0.0, 0.0, 0.0, 0.0, 0.0)
         table = spec.geom("table")

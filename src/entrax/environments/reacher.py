@@ -20,7 +20,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
 from jaxtyping import Float, Num, UInt8
 
-from entrax.environments.ant import compiled
+from entrax.environments.ant import compiled, remove
 from entrax.errors import EntraxError, UsageError
 
 SIDE, FRAMES = 64, 3
@@ -116,7 +116,7 @@ class Reacher(MujocoEnv):
         """Return a new `mujoco.MjSpec` of the model."""
         spec = mujoco.MjSpec.from_file(self.fullpath)
         for side in "SENW":
-            spec.delete(spec.geom(f"side{side}"))
+            remove(spec, spec.geom(f"side{side}"))
         spec.geom("target").size, spec.geom("fingertip").size = (TARGET_RADIUS, 0, 0), (FINGERTIP_RADIUS, 0, 0)
         # Masses follow from geometry: this density keeps the mass of Gymnasium's fingertip, whose radius is 1 cm.
         spec.geom("fingertip").density = spec.geom("fingertip").density * (0.01 / FINGERTIP_RADIUS) ** 3

@@ -71,7 +71,7 @@ def test_the_control_fails_for_a_measure_of_the_whole_curve(monkeypatch):
 def test_every_setting_of_learning_is_written_out():
     for_others = {"augment", "features", "joint_limit"}  # images and discrete actions
     for form in (performance.QUICK, performance.FULL):
-        for name in (*performance.AGENTS, *form.shown):
+        for name in (*form.agents, *form.shown):
             agent, settings = performance.settings_of(form, form.tasks[-1], name)
             configure(get_agent(agent), "paper", settings)
             fields = {field.name for field in dataclasses.fields(get_agent(agent).Config)}
@@ -86,13 +86,14 @@ def test_a_tiny_study_is_whole(tmp_path, monkeypatch):
     form = performance.QUICK
     tiny = {"steps": 32, "envs": 2, "log_every": 16, "eval_every": 16, "eval_episodes": 1}
     learning = {"learning_starts": 16, "batch_size": 4, "hidden": (8,)}
-    small = performance.Form(form.tasks[:1], form.loop | tiny, form.replay | learning, shown=("DDPG",))
+    task = performance.PerformanceTask("Pendulum-v1", 1, random=-1246.0, reference=-149.0)
+    small = performance.Form((task,), form.loop | tiny, form.replay | learning, shown=("DDPG",))
     monkeypatch.setattr(performance, "QUICK", small)
     monkeypatch.setattr(performance, "SHOWN", {"DDPG": performance.AGENTS["DDPG"]})
     monkeypatch.setattr(performance, "SHOWN_SEEDS", 1)
     monkeypatch.setattr(performance, "precision", lambda: PRECISION)
     names = ["SAC", "SAC, α = 0"]
-    monkeypatch.setattr(performance, "AGENTS", {name: performance.AGENTS[name] for name in names})
+    monkeypatch.setattr(performance, "JUDGED", names[1:])
     study = dataclasses.replace(performance.STUDY, power=dataclasses.replace(performance.STUDY.power, control=seen))
     outcome = conduct(study, quick=True, seeds=2, out=tmp_path).to_json()
     draw_study(outcome, tmp_path / "figure.png")

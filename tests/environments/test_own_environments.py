@@ -29,6 +29,7 @@ MUJOCO = {
     "entrax/TwoPassage-v0": {"body": "ant", "closed": "right"},
     "entrax/Pusher-v0": {"goal": "x"},
     "entrax/Reacher-v0": {},
+    "entrax/Stacking-v0": {"disturbance": "arm"},
 }
 DERIVED: dict[str, dict] = {"entrax/PendulumNoVelocity-v0": {}}  # Gymnasium draws it
 EVERY = [*POINTS.items(), *MUJOCO.items(), *DERIVED.items()]

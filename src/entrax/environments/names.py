@@ -33,6 +33,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "entry_point": "entrax.environments.pendulum:PendulumNoVelocity",
         "max_episode_steps": 200,
     },
+    "entrax/Stacking-v0": {"entry_point": "entrax.environments.stacking:Stacking", "max_episode_steps": 100},
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
 """The arguments of `gymnasium.register` by id."""

@@ -9,6 +9,7 @@ from entrax.environments.stacking import (
     CORNERS,
     EARLIEST,
     FAR,
+    FARTHEST,
     FINE,
     HAND,
     LAST,
@@ -142,6 +143,16 @@ def test_a_disturbance_comes_once_and_changes_nothing_before(name):
     else:
         assert moved[first + PUSHED] > 0.03
         np.testing.assert_array_equal(path[:, 13:17], quiet[:, 13:17])  # nor is the brick
+
+
+def test_the_moved_brick_stays_within_reach():
+    env, places = Stacking("brick"), []
+    for seed in range(20):
+        env.reset(seed=seed)
+        for _ in range(LATEST):
+            env.step(STILL)
+        places.append(env.data.qpos[5:])
+    assert np.abs(places).max() <= FARTHEST
 
 
 def test_disturbances_differ_between_episodes():

@@ -52,6 +52,8 @@ ASIDE_FORCE, UPWARD_FORCE = 20.0, 20.0
 """The force of a push of the arm, in N."""
 MOVED = (0.08, 0.1)
 """Bounds of how far the lower brick is moved, in metres: more than its side, so that the bricks do not overlap."""
+FARTHEST = 0.1
+"""How far along x and y the lower brick may then be from the middle of its area, in metres."""
 PUSHED = 5
 """Steps of a push."""
 EARLIEST, LATEST = 15, 50
@@ -130,11 +132,20 @@ class Stacking(MujocoEnv):
         angles = posture(*START) + self.np_random.uniform(-ANGLES, ANGLES)
         place = self.np_random.uniform(-AREA, AREA, 2)
         self.set_state(np.append(angles, place), np.zeros(JOINTS + 2))
-        angle, self._first = self.np_random.uniform(0.0, 2.0 * np.pi), int(self.np_random.integers(EARLIEST, LATEST))
-        size = ASIDE_FORCE if self.disturbance == "arm" else self.np_random.uniform(*MOVED)
-        self._aside = size * np.array([np.cos(angle), np.sin(angle)])
+        self._first = int(self.np_random.integers(EARLIEST, LATEST))
+        self._aside = self._drawn_aside(place)
         self._seated, self._time = 0, 0
         return self._get_obs()
+
+    def _drawn_aside(self, place: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
+        """Draw the horizontal part of the disturbance: a force in N, or a way in metres from `place`."""
+        while True:
+            angle, moved = self.np_random.uniform(0.0, 2.0 * np.pi), self.np_random.uniform(*MOVED)
+            direction = np.array([np.cos(angle), np.sin(angle)])
+            if self.disturbance != "brick":
+                return ASIDE_FORCE * direction
+            if np.abs(place + moved * direction).max() <= FARTHEST:
+                return moved * direction
 
     def _disturb(self) -> None:
         """Apply the disturbance of the next step."""

@@ -77,7 +77,12 @@ class Stacking(MujocoEnv):
         self.disturbance = disturbance
         self._seated, self._time = 0, 0
         self._first, self._aside = 0, np.zeros(2)
-        camera = {"lookat": np.array([0.24, 0.0, 0.17]), "distance": 1.15, "elevation": -20.0, "azimuth": 125.0}
+        camera: dict[str, Any] = {
+            "lookat": np.array([0.24, 0.0, 0.17]),
+            "distance": 1.15,
+            "elevation": -20.0,
+            "azimuth": 125.0,
+        }
         super().__init__(
             str(Path(__file__).with_name("stacking.xml")),
             frame_skip=8,

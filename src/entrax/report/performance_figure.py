@@ -32,14 +32,17 @@ def performance(axes: Any, numbers: Numbers) -> None:
 
 
 def draw_curves(axis: Any, task: Mapping[str, Any], curves: Mapping[str, Any], colours: Mapping[str, str]) -> None:
-    """Draw the learning curves of one task and the reference return."""
+    """Draw the learning curves of one task, and the reference return if it is not far above them."""
     for name, band in curves.items():
         axis.plot(band["steps"], band["value"], color=colours[name], label=name)
         axis.fill_between(band["steps"], band["low"], band["high"], color=colours[name], alpha=0.15, linewidth=0)
-    axis.axhline(task["reference"], color=INK, linewidth=0.8, linestyle=":")
+    near = task["reference"] <= 3 * max(max(band["high"]) for band in curves.values())
+    if near:
+        axis.axhline(task["reference"], color=INK, linewidth=0.8, linestyle=":")
     axis.set_xlabel("environment steps")
     axis.xaxis.set_major_formatter(lambda at, _: steps_text(at))
-    title = f"{task['env']}: return of the mode\n(interquartile mean, 95 %; dotted: reference)"
+    reference = "dotted: reference" if near else f"reference {task['reference']:,.0f}"
+    title = f"{task['env']}: return of the mode\n(interquartile mean, 95 %; {reference})"
     axis.set_title(title, loc="left", fontsize=10)
 
 

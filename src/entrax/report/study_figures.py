@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from entrax.report.behaviour_figures import any_direction, fine_tuning
+from entrax.report.collapse_figure import PANELS as COLLAPSE_PANELS
+from entrax.report.collapse_figure import sampled_collapse
 from entrax.report.composition_figures import composition
 from entrax.report.curve import COLOURS, INK
 from entrax.report.direction_film import write_direction_film
@@ -266,6 +268,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "certainty-equivalence": (2, certainty_equivalence),
     "stochastic-needed": (2, stochastic_needed),
     "entropy-collapse": (3, entropy_collapse),
+    "sampled-collapse": (COLLAPSE_PANELS, sampled_collapse),
     "multigoal": (3, multigoal),
     "run-to-run": (3, run_to_run),
     "any-direction": (3, any_direction),

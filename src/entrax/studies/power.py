@@ -100,11 +100,11 @@ def share_of_seeds(seeds: int) -> float | None:
     return None if seeds < MIN_SEEDS else least_share(seeds, seeds // 2 + 1)
 
 
-def least_share(count: int, hits: int) -> float:
-    """Return the smallest probability of a hit with which `count` draws have at least `hits` hits."""
+def least_share(count: int, hits: int, power: float = POWER) -> float:
+    """Return the smallest chance of a hit with which `count` draws have at least `hits`, with probability `power`."""
     from scipy.special import betaincinv  # takes a second to import
 
-    return float(betaincinv(hits, count - hits + 1, POWER))
+    return float(betaincinv(hits, count - hits + 1, power))
 
 
 def shift(seeds: int) -> float | None:

@@ -200,6 +200,12 @@ STUDY = Study(
         f"entropy with the term is below that without (intervals likewise). Undecided with fewer than {FEWEST_SEEDS} "
         "seeds."
     ),
+    look=(
+        "From left to right: the entropy, the return of drawn actions, the share of seeds whose mode reaches the far "
+        "end, and the share that end with the optimal return, with the entropy term (full lines) and without (dashed). "
+        "The full lines should be above the dashed ones of their colour half-way and in the end, where runs without "
+        "the term have settled for the near reward."
+    ),
     run=run,
     judge=judge,
     power=Power(

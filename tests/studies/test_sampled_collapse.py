@@ -11,6 +11,7 @@ from entrax.agents.lookup import get_agent
 from entrax.report.study_figures import draw_study
 from entrax.runs.records import to_json
 from entrax.studies import sampled_collapse as study
+from entrax.studies.entropy_collapse import paired_interval
 from entrax.studies.power import POWER, ControlResult
 from entrax.studies.study import conduct
 from entrax.training.task import configure
@@ -36,7 +37,7 @@ def numbers(reach, count=12):
         low = 0.1 if alpha == 0 else 0.6
         runs = [metrics([0.7, low, 0.0], [0.0] * 3, [0.0, 0.0, float(seed < hits)]) for seed in range(count)]
         arms.append({"agent": name, "temperature": alpha} | study.measure(runs))
-    more = {name: study.paired_interval(study.gains(arms, name)) for name in study.AGENTS}
+    more = {name: paired_interval(study.gains(arms, name)) for name in study.AGENTS}
     return {"seeds": count, "arms": arms, "more_reached": more}
 
 
@@ -92,7 +93,7 @@ def test_what_is_detectable_is_that_of_four_gains_in_each_of_two_agents():
     assert stats.binom.sf(3, 20, share) ** 2 == pytest.approx(POWER)
     assert study.gained_share(9) is None
     for gains, above in ((3, False), (4, True)):
-        assert (study.paired_interval((np.arange(20) < gains).astype(float))["low"] > 0) == above
+        assert (paired_interval((np.arange(20) < gains).astype(float))["low"] > 0) == above
 
 
 def test_every_setting_of_learning_is_written_out():

@@ -23,7 +23,7 @@ PIXELS = 32.0  # of a cell
 LEAST_DISC, LARGEST_DISC = 0.1, 0.45  # radii of the rewards, in cells
 
 
-class Corridor(gymnasium.Env[int, np.int64]):
+class Corridor(gymnasium.Env[np.int64, np.int64]):
     """Observes the cell, one of `length` + 1; action 0 steps down and action 1 up.
 
     `info["success"]` is whether the far end has been reached.
@@ -75,16 +75,18 @@ class Corridor(gymnasium.Env[int, np.int64]):
         after = cell + 2 * action - 1
         return 1.0, after, float(self.rewards.get(after, 0.0)), after in self.rewards
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.int64, dict[str, Any]]:
         super().reset(seed=seed)
         self.path = [self.start]
-        return self.start, {"success": False}
+        return np.int64(self.start), {"success": False}
 
-    def step(self, action: int | np.integer) -> tuple[int, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.integer) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
         """Take one step; the episode ends at either end."""
         [(_, cell, reward, terminated)] = self.P[self.path[-1]][int(action)]
         self.path.append(cell)
-        return cell, reward, terminated, False, {"success": cell == self.length}
+        return np.int64(cell), reward, terminated, False, {"success": cell == self.length}
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
         """Draw the cells, the rewards in green, the path in blue and the present cell in red.

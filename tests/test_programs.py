@@ -29,6 +29,7 @@ def maps_after(share, trainings):
     return [int(line) for line in subprocess.check_output(command, text=True).split()]
 
 
+@pytest.mark.long
 def test_programs_are_released_when_they_are_many():
     kept, released = maps_after(1.0, 4), maps_after(0.0, 4)
     assert kept[-1] - kept[0] > 500

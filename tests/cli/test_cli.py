@@ -202,6 +202,7 @@ def test_agents_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str])
     assert "1801.01290" in said
 
 
+@pytest.mark.long
 def test_resume_makes_the_evaluation_and_the_report_that_a_kill_left_out(tmp_path: Path, monkeypatch) -> None:
     def die(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt

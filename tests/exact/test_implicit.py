@@ -142,7 +142,14 @@ def test_second_derivatives(convention):
     np.testing.assert_allclose(found[live][:, live], expected[live][:, live], atol=1e-9)
 
 
-@pytest.mark.parametrize(("temperature", "convention"), [(0.0, "entropy"), (0.4, "entropy"), (0.4, "kl")])
+@pytest.mark.parametrize(
+    ("temperature", "convention"),
+    [
+        pytest.param(0.0, "entropy", marks=pytest.mark.long),
+        (0.4, "entropy"),
+        pytest.param(0.4, "kl", marks=pytest.mark.long),
+    ],
+)
 def test_the_average_reward_under_grad_and_vmap(temperature, convention):
     """Derivatives by each reward and the temperature, against differences."""
     mdp = garnet(S, A, 3, seed=4)

@@ -79,6 +79,7 @@ def test_frozen_lake_undiscounted():
     np.testing.assert_allclose(evaluate(lake, solution.policy).value, solution.value, atol=1e-10)
 
 
+@pytest.mark.long
 def test_frozen_lake_8x8_undiscounted():
     solution = plan(FiniteMDP.from_gymnasium("FrozenLake8x8-v1"), 0.0, tolerance=1e-11)
     assert float(solution.value[0]) == pytest.approx(1.0, abs=1e-11)
@@ -195,7 +196,9 @@ def test_dead_ends_that_no_episode_visits_have_no_value(step, temperature):
         plan(problem(*WAY_OUT, (2, 0, 1, 2, step)), temperature)
 
 
-@pytest.mark.parametrize(("temperature", "convention"), [(0.0, "entropy"), (1.0, "entropy"), (1.0, "kl")])
+@pytest.mark.parametrize(
+    ("temperature", "convention"), [(0.0, "entropy"), (1.0, "entropy"), pytest.param(1.0, "kl", marks=pytest.mark.long)]
+)
 def test_a_loop_without_reward_has_value_zero(temperature, convention):
     """State 2 stays for ever with reward 0, which is worth the same as the end of the episode."""
     rows = [*WAY_OUT, (1, 1, 1, 2, -0.25)]

@@ -60,7 +60,7 @@ def cart(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.1])
+@pytest.mark.parametrize("temperature", [pytest.param(0.0, marks=pytest.mark.long), 0.1])
 def test_fitted_q_on_a_replay_is_value_iteration_on_the_estimated_model(lake, temperature):
     data = entrax.transitions(lake)
     state, following = data.obs.argmax(axis=1), data.next_obs.argmax(axis=1)

@@ -302,6 +302,7 @@ def test_an_environment_that_ignores_interrupts_does_not_make_the_run_ignore_the
     assert "Interrupted and saved at step" in said
 
 
+@pytest.mark.long
 def test_a_run_stays_where_it_is_when_environments_change_the_directory(tmp_path, monkeypatch):
     class Wanderer(Rich):
         def reset(self, *, seed=None, options=None):

@@ -21,6 +21,7 @@ def kill(folder, name, kills):
     return done, runs
 
 
+@pytest.mark.long
 def test_killed_three_times(tmp_path):
     kill(tmp_path, QUICK, 3)
 

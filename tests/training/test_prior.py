@@ -45,6 +45,7 @@ def soft(path, **settings):
     return entrax.train("CartPole-v1", "dqn", run=path, **chosen | settings)
 
 
+@pytest.mark.long
 def test_it_survives_its_prior_and_any_kill_to_the_byte(old, tmp_path):
     shutil.copytree(old, tmp_path / "old")
     whole = soft(tmp_path / "whole", prior=tmp_path / "old")

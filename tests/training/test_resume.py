@@ -63,7 +63,7 @@ def whole(tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize("variant", long_except(("one", "workers"), VARIANTS))
+@pytest.mark.parametrize("variant", long_except(("workers",), VARIANTS))
 def test_a_run_killed_twice_ends_as_one_that_was_not(tmp_path, whole, variant):
     settings = VARIANTS[variant]
     killed(tmp_path / "run", 6, **settings)

@@ -46,6 +46,7 @@ def test_every_agent_learns_and_acts_the_same(agent, env, tmp_path, request):
     assert of(entrax.train(env, agent, run=tmp_path / "wide", **settings)) == usual
 
 
+@pytest.mark.long
 def test_a_run_goes_on_in_the_other_kind_of_process(tmp_path, request):
     settings = LOOP | REPLAY
     whole = entrax.train("Pendulum-v1", "sac", run=tmp_path / "whole", **settings)

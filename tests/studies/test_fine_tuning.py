@@ -117,7 +117,7 @@ def test_both_studies_share_runs_and_train_each_once(tmp_path, monkeypatch):
     assert len(list((tmp_path / "runs").iterdir())) == 4
     outcome = conduct(fine_tuning.STUDY, quick=True, seeds=1, out=tmp_path)
     made = written(tmp_path)
-    assert len(made) == 5 + 6  # pretrained; of each arm one in the hallway
+    assert len(made) == 5 + 4  # pretrained; of each arm one in the hallway
     assert conduct(fine_tuning.STUDY, quick=True, seeds=1, out=tmp_path) == outcome
     assert written(tmp_path) == made
     assert (first.verdict, outcome.verdict) == ("undecided", "undecided")

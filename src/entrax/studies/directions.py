@@ -69,7 +69,7 @@ POINT = DirectionSetup(
         soft_hidden=(64, 64, 64),
     ),
     pretraining=LOOP | {"steps": 16_000, "learning_starts": 1_600, "eval_every": 0},
-    tuning=LOOP | {"steps": 4_000, "learning_starts": 200, "eval_every": 100, "eval_episodes": 5},
+    tuning=LOOP | {"steps": 2_000, "learning_starts": 200, "eval_every": 100, "eval_episodes": 5},
     step_seconds=0.1,
     shown_every=1,
 )

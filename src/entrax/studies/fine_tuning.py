@@ -2,8 +2,8 @@
 
 Haarnoja et al. (2017), arXiv:1702.08165, section 5.2. Four arms learn to move in the rewarded direction of a hallway,
 for directions fixed beforehand: soft Q-learning and its twin at a hundredth of the temperature, both pretrained to move
-in any direction; DDPG, pretrained likewise; and soft Q-learning from scratch. SAC and TD3, pretrained likewise, are
-shown beside them and not judged.
+in any direction; DDPG, pretrained likewise; and soft Q-learning from scratch. The full form shows SAC and TD3,
+pretrained likewise, beside them and does not judge them.
 
 The measure is the number of steps in the hallway until the return of the policy's mode, a centred mean over three
 evaluations, reaches 80 % of the best final return of the four arms. A run that never reaches it counts with all its
@@ -38,7 +38,7 @@ Returns = Float[np.ndarray, "seed direction evaluation"]
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Measure every run's returns and the steps that each needs."""
     setup = POINT if quick else ANT
-    arms = (*ARMS, *BESIDE)
+    arms = ARMS if quick else (*ARMS, *BESIDE)
     curves: dict[str, list[np.ndarray]] = {arm: [] for arm in arms}
     for seed in seeds:
         for arm in arms:

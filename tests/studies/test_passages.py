@@ -12,9 +12,8 @@ from entrax.problems import FiniteMDP
 from entrax.report.passage_figures import write_film
 from entrax.report.study_figures import draw_study
 from entrax.runs.checkpoints import KEEP
-from entrax.studies import passages, passages_optimum, robustness, two_passages
+from entrax.studies import passages, passages_optimum, two_passages
 from entrax.studies.power import ControlResult
-from entrax.studies.runs import PlayedEpisodes
 from entrax.studies.study import conduct
 
 GOAL = (0.0, 5.5)
@@ -41,7 +40,6 @@ def test_the_first_passage_and_the_end_are_read_off_the_observations():
     np.testing.assert_array_equal(ends[[0, 3]], [GOAL, (0, 1.3)])
     np.testing.assert_array_equal(passages.at_goal(ends, 1.0), [True, False, False, False])
     assert passages.at_goal(np.array([0.9, 11.0]), 2.0)
-    np.testing.assert_array_equal(robustness.seen_closed(PATHS), [np.nan, 1, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -175,62 +173,6 @@ def test_every_value_of_the_grid_is_that_of_the_exact_planner(alpha):
         np.testing.assert_allclose(policy, planned.policy, atol=1e-6)
 
 
-def test_what_is_regained_is_the_part_of_what_was_to_be_had():
-    rewards = np.array([[10.0, -4.0, 6.0, 8.0], [1.0, 1.0, 0.0, 0.0], [5.0, 5.0, 5.0, 5.0]])
-    paths = np.zeros((3, 5, 6))
-    paths[1, 3:] = np.nan  # ended before anything happened
-    played = PlayedEpisodes(paths=paths, rewards=rewards, terminated=np.ones(3, bool))
-    course = robustness.regained(played, np.array([2.0, 3.0, np.nan]), 20.0)
-    assert course is not None
-    np.testing.assert_allclose(course[:4], [0.0, 6 / 14, 1.0, 1.0])  # of 20 - 6 still to be had
-    assert len(course) == robustness.AFTER + 1
-    both = robustness.regained(played, np.array([2.0, np.nan, 3.0]), 15.01)  # of 9.01, and of a hundredth
-    assert both is not None
-    np.testing.assert_allclose(both[:3], np.array([0.0, 6 + 5, 14 + 5]) / (9.01 + 0.01))
-    assert robustness.regained(played, np.array([np.nan, np.nan, 3.0]), 14.0) is None
-    assert robustness.regained(played, np.full(3, np.nan), 20.0) is None
-    np.testing.assert_allclose(robustness.relative(np.array([-10.0, -15.0])), [1.0, 0.5])
-
-
-def test_motors_run_wild_for_a_while_and_each_episode_in_its_way():
-    changed = robustness.with_random_actions(lambda obs, episode, t: np.zeros((len(obs), 2), np.float32), seed=3)
-    obs, episode = np.zeros((2, 6), np.float32), np.arange(2, dtype=np.int32)
-    actions = np.array([changed(obs, episode, np.full(2, t, np.int32)) for t in range(40)])
-    wild = np.flatnonzero(actions.any(axis=(1, 2)))
-    np.testing.assert_array_equal(wild, np.arange(robustness.CALM, robustness.CALM + robustness.WILD))
-    assert (actions[wild] == actions[wild[0]]).all()
-    assert (actions[wild[0], 0] != actions[wild[0], 1]).all()
-
-
-def arms(soft, hard, seeds=5, matched=5):
-    """Scores of both kinds, the same for every seed but for a little."""
-    values = {"soft": soft, "twin": hard, "td3": hard}
-    few = np.arange(seeds) < matched
-    return {
-        name: {score: value + 0.01 * np.arange(seeds) for score in robustness.SCORES} | {"matched": few}
-        for name, value in values.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("soft", "hard", "matched", "verdict"),
-    [
-        (0.8, 0.5, 5, "supported"),
-        (0.5, 0.8, 5, "refuted"),
-        (0.5, 0.5, 5, "undecided"),
-        (0.8, 0.5, 3, "undecided"),
-        (0.5, 0.8, 3, "undecided"),
-    ],
-)
-def test_what_is_kept_decides(soft, hard, matched, verdict):
-    result = arms(soft, hard, matched=matched)
-    differences = {
-        score: {other: robustness.difference(result["soft"], result[other], score) for other in robustness.OTHERS}
-        for score in robustness.SCORES
-    }
-    assert robustness.judge({"differences": differences}) == verdict
-
-
 LIMIT = 40
 
 
@@ -244,13 +186,6 @@ class Short(passages.PassageSetup):
 HIDDEN = {"hidden": (8, 8)}
 SOFT = {"critics": 1, "particles": 4, "temperature": 1.0, "final_temperature": 0.7, "discount": 0.95}
 SHORT: dict[str, Any] = {"steps": 96, "envs": 2, "workers": 0, "learning_starts": 80, "batch_size": 4}
-FORM = Short(
-    body="point",
-    scale=1.0,
-    agents={"soft": ("sac", HIDDEN | {"temperature": 0.1}), "td3, longer": ("td3", HIDDEN)},
-    loop=SHORT | {"eval_every": 96},
-    hard={"temperature": 0.0, "keep_replay": True, "steps": 32, "eval_every": 32},
-)
 BOTH = Short(
     body="point",
     scale=1.0,
@@ -262,24 +197,6 @@ BOTH = Short(
     loop=SHORT | {"chunk": 8, "eval_every": 0, "log_every": 16, "checkpoint_every": 16, "checkpoint_seconds": 0.0},
     hard={},
 )
-
-
-@pytest.mark.long
-def test_robustness_runs_and_is_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(robustness, "POINT", FORM)
-    monkeypatch.setattr(robustness, "RECOVERIES", 2)
-    monkeypatch.setattr(robustness, "EPISODES", 1)
-    monkeypatch.setattr(robustness, "LEVELS", (0.0, 1.0))
-    outcome = conduct(robustness.STUDY, quick=True, seeds=1, out=tmp_path)
-    assert outcome.verdict == "undecided"  # of one seed
-    draw_study(outcome.to_json(), tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").stat().st_size > 10_000
-    result = outcome.numbers["arms"]
-    assert set(result["soft"]["skipped"]) == {"push", "mass", "friction", "gravity", "motor_strength"} | {
-        "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"
-    }  # fmt: skip
-    assert result["twin"]["after"] == FORM.hard
-    assert len(list((tmp_path / "runs").iterdir())) == 3  # soft, its twin, TD3
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ QUICK_CONTROLS = (
     "run-to-run",
     "any-direction",
     "fine-tuning",
-    "robustness",
+    "reward-robustness",
     "composition",
     "performance",
 )

@@ -17,7 +17,8 @@ from entrax.report.files import save_figure
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
-from entrax.report.robustness_figures import robustness
+from entrax.report.robustness_figures import PANELS as ROBUSTNESS_PANELS
+from entrax.report.robustness_figures import reward_robustness, robustness
 
 Numbers = Mapping[str, Any]
 COLUMNS = 4  # panels side by side
@@ -274,7 +275,8 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "any-direction": (3, any_direction),
     "fine-tuning": (3, fine_tuning),
     "two-passages": (8, two_passages),
-    "robustness": (8, robustness),
+    "robustness": (ROBUSTNESS_PANELS, robustness),
+    "reward-robustness": (4, reward_robustness),
     "composition": (3, composition),
     "performance": (PERFORMANCE_PANELS, performance),
 }

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from entrax.environments.maze import ANT_SCALE, GOAL, REACH
+from entrax.environments.maze import GOAL, REACH
 from entrax.environments.source import EnvSource
 from entrax.errors import UsageError
 from entrax.studies.runs import finetuned_run, run_with_snapshots, trained_run
@@ -58,7 +58,7 @@ class PassageSetup:
         return trained_run(ENV, agent, self.loop | settings, seed, out, env_args=self.arguments(closed))
 
     def best(self, kind: str, seed: int, out: Path) -> Run:
-        """Return the best checkpoint of the run with both passages open."""
+        """Return the best checkpoint of the run with both passages open, by the return of its mode."""
         run = self.trained("soft" if kind == "twin" else kind, seed, out)
         run = finetuned_run(run, ENV, self.hard, out, env_args=self.arguments("none")) if kind == "twin" else run
         return load(run.path, "best")
@@ -76,25 +76,22 @@ POINT = PassageSetup(
     body="point",
     scale=1.0,
     agents={
-        "soft": ("sac", {"temperature": 0.1, "hidden": (64, 64), "learning_rate": 1e-3}),
-        "td3, longer": ("td3", {"noise": 0.3, "hidden": (64, 64), "steps": 40_000, "eval_every": 4_000}),
+        "soft": (
+            "soft-q",
+            {"temperature": 1.0, "final_temperature": 1.0, "anneal_fraction": 1.0, "critics": 1, "particles": 16}
+            | {"learning_rate": 2e-3, "target_rate": 0.02, "hidden": (64, 64, 64), "eval_every": 0},
+        ),
+        "td3": (
+            "td3",
+            {"noise": 1.0, "noise_correlation": 0.95, "learning_rate": 1e-3, "target_rate": 0.02, "hidden": (64, 64)}
+            | {"discount": 0.98, "steps": 40_000, "eval_every": 8_000, "eval_episodes": 5},
+        ),
     },
-    loop={"envs": 8, "workers": 0, "batch_size": 64, "steps": 16_000, "learning_starts": 1_600, "eval_every": 1_600},
-    hard={"temperature": 0.0, "keep_replay": True, "steps": 6_000, "eval_every": 2_000},
+    loop={"envs": 8, "workers": 0, "steps": 16_000, "learning_starts": 1_600, "updates_per_step": 0.5, "chunk": 16}
+    | {"batch_size": 64, "discount": 0.95},
+    hard={"final_temperature": 0.05, "anneal_fraction": 0.5, "keep_replay": True, "steps": 8_000, "eval_every": 2_000},
 )
 """Of `robustness` with `--quick`."""
-
-ANT = PassageSetup(
-    body="ant",
-    scale=ANT_SCALE,
-    agents={
-        "soft": ("sac", {"temperature": 0.1, "learning_rate": 1e-3}),
-        "td3, longer": ("td3", {"noise": 0.3, "hidden": (256, 256), "steps": 600_000, "eval_every": 60_000}),
-    },
-    loop={"envs": 8, "workers": 0, "steps": 300_000, "updates_per_step": 0.25, "eval_every": 30_000},
-    hard={"temperature": 0.0, "keep_replay": True, "steps": 100_000, "eval_every": 25_000},
-)
-"""Of the full `robustness`."""
 
 
 class TrainingEpisodes(NamedTuple):

@@ -112,7 +112,7 @@ def test_returns_and_optima_are_those_of_the_exact_functions(x64):
     np.testing.assert_allclose(dynamics_robustness.optimum(problem, rewards, 1.0), soft.policy, atol=1e-10)
     value = float(np.asarray(soft.value)[0] @ problem.initial)
     bound = dynamics_robustness.lower_bound(problem, np.asarray(soft.policy), 0.0)
-    assert bound == pytest.approx(4 * np.exp(value - 4 * np.log(8)))
+    assert bound == pytest.approx(4 * np.exp(value - 4 * np.log(6)))
 
 
 @pytest.mark.long

@@ -55,13 +55,14 @@ def _passages(axes: Any, numbers: Numbers) -> int:
 def _bodies(axes: Any, numbers: Numbers) -> int:
     """Draw areas by family on every task, and the differences; return the number of panels."""
     for axis, (env, task) in zip(axes, numbers["tasks"].items(), strict=False):
+        families = list(task["arms"]["soft"]["areas"])
         for place, (name, (label, colour)) in enumerate(STYLES.items()):
             areas = {family: np.array(each, float) for family, each in task["arms"][name]["areas"].items()}
             at = np.arange(len(areas)) + 0.18 * (place - 1.5)
             for x, values in zip(at, areas.values(), strict=True):
                 axis.plot(np.full(len(values), x), values, ".", color=colour, alpha=0.5)
             axis.plot(at, [np.median(each) for each in areas.values()], "_", color=colour, markersize=8, label=label)
-        axis.set_xticks(range(len(areas)), [each.replace("_", "\n") for each in areas], fontsize=6)
+        axis.set_xticks(range(len(families)), [each.replace("_", "\n") for each in families], fontsize=6)
         counts = ", ".join(f"{len(each)} pairs with {STYLES[other][0]}" for other, each in task["pairs"].items())
         axis.set_title(f"{env}: area by family\n({counts})", loc="left", fontsize=9)
     axes[0].legend(frameon=False, fontsize=8)

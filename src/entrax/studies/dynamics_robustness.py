@@ -24,13 +24,13 @@ from scipy.optimize import minimize
 
 from entrax.problems import garnet
 
-STATES, ACTIONS, HORIZON = 4, 2, 4
-ROOMS = (0.0, 0.2, 1.0)
+STATES, ACTIONS, HORIZON = 3, 2, 4
+ROOMS = (0.0, 0.5, 2.0)
 """ε, for all decisions together."""
 STARTS = 3
 SPREAD = 0.3  # of the starts other than p, in log-odds
 FEASIBLE = 1e-7  # by how much a result may violate (1)
-PRECISE = {"ftol": 1e-12, "maxiter": 300}
+PRECISE = {"ftol": 1e-10, "maxiter": 150}
 
 Table = Float[np.ndarray, "state action"]
 Policy = Float[np.ndarray, "time state action"]

@@ -43,7 +43,7 @@ STATES, ACTIONS, BRANCHES, DISCOUNT = 6, 3, 3, 0.9
 QUICK, FULL = (0.1, 0.3, 1.0), (0.03, 0.1, 0.3, 1.0, 3.0)
 """Temperatures."""
 LARGEST = 30.0
-PRECISE = {"ftol": 1e-15, "maxiter": 1000}
+PRECISE = {"ftol": 1e-11, "maxiter": 500}
 CLOSE, WRONG = 1e-6, 1e-3
 """Errors of worst cases in units of α/(1 − γ), the worth of one nat in every step."""
 SHIFTS = (0.1, 1.0)  # standard deviation of the changes of log π that perturb the soft optimum

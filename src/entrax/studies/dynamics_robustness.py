@@ -50,7 +50,8 @@ def changed_dynamics(seed: int) -> dict[str, Any]:
     `below` is how far a found return is below its bound, relative to it; `better` how far another policy's bound is
     above the soft optimum's; `constraint` the largest violation of (1). All are at most 0 up to rounding.
     """
-    problem, rows = random_problem(seed), []
+    problem = random_problem(seed)
+    rows: list[dict[str, Any]] = []
     for name, policy in policies_of(problem, seed).items():
         nominal = returned(problem, policy)
         for room in ROOMS:

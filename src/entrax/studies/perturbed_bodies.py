@@ -31,8 +31,10 @@ from entrax.training.run import Run, load
 ARMS = {"soft": ("SAC", True), "soft, mode": ("SAC", False), "twin": ("SAC, α = 0", False), "td3": ("TD3", False)}
 """By name, the agent of `performance` and whether its actions are sampled."""
 OTHERS = ("twin", "td3")
-FAMILIES = ("push", "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles")
-FAMILIES += ("mass", "motor_strength", "action_delay")
+FAMILIES: tuple[str, ...] = (
+    *("push", "slope_up", "slope_down", "stairs_up", "stairs_down", "obstacles"),
+    *("mass", "motor_strength", "action_delay"),
+)
 """Pushes, the ground, a payload on every part of the body, weak motors, and late actions."""
 LEVELS = (0.0, 0.25, 0.5, 1.0)
 EPISODES = 5  # in each condition

@@ -48,6 +48,7 @@ def _passages(axes: Any, numbers: Numbers) -> int:
     ):
         _dots(axis, {name: (arm[key], arm["matched"]) for name, arm in arms.items()})
         axis.set_title(title, loc="left", fontsize=10)
+    axes[6].set_ylim(0, None)
     axes[4].set_xlabel("hollow: a seed whose return does not match")
     return PANELS
 

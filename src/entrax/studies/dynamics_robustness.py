@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 from scipy.optimize import minimize
 
+from entrax import xla as xla
 from entrax.problems import garnet
 
 STATES, ACTIONS, HORIZON = 3, 2, 4

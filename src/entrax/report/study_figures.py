@@ -19,6 +19,8 @@ from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
 from entrax.report.robustness_figures import PANELS as ROBUSTNESS_PANELS
 from entrax.report.robustness_figures import reward_robustness, robustness
+from entrax.report.stacking_figures import PANELS as STACKING_PANELS
+from entrax.report.stacking_figures import stacking, write_stacking_film
 
 Numbers = Mapping[str, Any]
 COLUMNS = 4  # panels side by side
@@ -277,6 +279,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "two-passages": (8, two_passages),
     "robustness": (ROBUSTNESS_PANELS, robustness),
     "reward-robustness": (4, reward_robustness),
+    "stacking": (STACKING_PANELS, stacking),
     "composition": (3, composition),
     "performance": (PERFORMANCE_PANELS, performance),
 }
@@ -285,5 +288,6 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
 FILMS: dict[str, Callable[[Numbers, Path], bool]] = {
     "any-direction": write_direction_film,
     "two-passages": write_film,
+    "stacking": write_stacking_film,
 }
 """By study, the function that writes film.mp4 and its poster film.png into a directory."""

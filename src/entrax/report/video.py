@@ -72,6 +72,14 @@ def record(
     return None
 
 
+@contextmanager
+def rendering(source: EnvSource) -> Iterator[bool]:
+    """Choose how MuJoCo draws within the context; the value is whether `source` renders here."""
+    backend, failure = _working_backend(source)
+    with _environment_variables(backend):
+        yield failure is None
+
+
 def _working_backend(source: EnvSource) -> tuple[dict[str, str], str | None]:
     """Return environment variables under which `source` renders, or why it does not."""
     if source.importable:

@@ -46,7 +46,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
         "Robustness",
         "Who has learned many ways to solve a task may still succeed when one of them stops working.",
-        ("robustness", "reward-robustness"),
+        ("robustness", "stacking", "reward-robustness"),
     ),
     Chapter(
         "Performance, and where entropy hurts",

@@ -217,9 +217,9 @@ STUDY = Study(
         f"otherwise, and if an agent has fewer than {MIN_SEEDS} seeds that count."
     ),
     look=(
-        "Left, how soon both agents learn to stack a brick undisturbed, and how many episodes of every seed end stacked, "
-        "undisturbed and disturbed; the disturbed ones decide. Right, the share of stacked episodes falls when the arm "
-        "is pushed or the lower brick moved, and rises again as policies recover."
+        "Left, how soon both agents learn to stack a brick undisturbed, and how many episodes of every seed end "
+        "stacked; the disturbed ones decide. Right, the share of stacked episodes falls when the arm is pushed or the "
+        "lower brick moved, and rises again as policies recover."
     ),
     run=run,
     judge=judge,

@@ -18,7 +18,9 @@ def sampled_collapse(axes: Any, numbers: Numbers) -> None:
         label = f"{arm['agent']}, {'α = ' + format(arm['temperature'], 'g') if soft else 'without entropy'}"
         for axis, key in zip(axes, ("entropy", "returns"), strict=False):
             axis.plot(steps, arm[key]["median"], line, color=colour, label=label)
-            axis.fill_between(steps, arm[key]["low"], arm[key]["high"], color=colour, alpha=0.12, linewidth=0)
+        axes[0].fill_between(
+            steps, arm["entropy"]["low"], arm["entropy"]["high"], color=colour, alpha=0.12, linewidth=0
+        )
         axes[2].plot(steps, arm["success"], line, color=colour)
         share = sum(arm["reached"]) / len(arm["reached"])
         axes[3].bar(place, share, color=colour, alpha=1.0 if soft else 0.45)
@@ -27,7 +29,7 @@ def sampled_collapse(axes: Any, numbers: Numbers) -> None:
     axes[0].set_title("entropy of the policy, nats\n(median and middle half of seeds)", loc="left", fontsize=10)
     axes[1].axhline(numbers["exact"]["optimum"], color=INK, linewidth=0.8, linestyle=":")
     axes[1].axhline(numbers["environment"]["near_reward"], color=INK, linewidth=0.8, linestyle=":")
-    axes[1].set_title("return of drawn actions\n(dotted: both rewards)", loc="left", fontsize=10)
+    axes[1].set_title("return of drawn actions\n(median seed; dotted: both rewards)", loc="left", fontsize=10)
     axes[2].set_title("share of seeds whose mode\nreaches the far end", loc="left", fontsize=10)
     for axis in axes[:3]:
         axis.set_xlabel("environment steps")

@@ -9,7 +9,7 @@ Two steps of Jensen's inequality and Σ π x ≤ log Σ exp x − H(π) for the 
     J(π; p̃) ≥ B(π) = T exp(E_{π,p} Σ_t [1/T log r + H(π(·|s_t)) + H(p(·|s_t,a_t)) − log|A||S|] − ε)            (2)
 
 so that the soft optimum at temperature 1 of the rewards r̄ = 1/T log r + H(p) maximises a bound on the worst case. This
-is the form of Eysenbach and Levine (2021), arXiv:2103.06257, with the constants written out; p itself meets (1) with
+follows Eysenbach and Levine (2021), arXiv:2103.06257, with the constants derived here; p itself meets (1) with
 ε = 0. A numerical optimiser plays the adversary, from several starts, since (1) is not convex in its parameters. What
 it finds is at least the minimum: it can refute the bound and cannot prove it.
 """

@@ -38,7 +38,7 @@ class PassageSetup:
         scale: of the maze, relative to the point's.
         agents: by kind, the agent's name and its own settings.
         loop: settings that all agents share.
-        hard: settings with which the "twin" continues the "soft" run, without entropy.
+        hard: settings with which the "twin" continues the "soft" run, with little or no entropy.
     """
 
     body: str

@@ -15,7 +15,7 @@ mean of C along the policy's own episodes,
 
     E_π Σ γ^t C_{s_t}(r̃) ≤ 0                                                                                    (3)
 
-which is the form of Eysenbach and Levine (2021), arXiv:2103.06257, with log|A| in its bound and with a discount.
+which is the set of Eysenbach and Levine (2021), arXiv:2103.06257, up to log|A| and the discount, derived here.
 
 Here a numerical optimiser plays the adversary. It knows the return and the constraint (1) or (3), not (2), and what it
 finds is compared with (2). A deterministic policy's adversary reaches the minimum only as r̃ of other actions grows

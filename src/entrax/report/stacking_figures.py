@@ -25,9 +25,9 @@ PICTURES_PER_SECOND = 25.0
 HELD = 15  # pictures of an episode's end
 WIDTH, CAPTION, DPI = 480, 44, 100  # an agent's picture, and the height of the strip above it, in pixels
 SHOWN = 20  # pictures for which a disturbance is named
-ARROW_LENGTH, ARROW_GAP = 0.15, 0.05  # metres
+ARROW_LENGTH, ARROW_GAP = 0.25, 0.03  # metres
 ARROW_RGBA = (0.95, 0.6, 0.1, 1.0)
-POSTER = 3  # pictures after the arm's push began
+POSTER = 5  # pictures after the arm's push began
 
 
 def stacking(axes: Any, numbers: Numbers) -> None:
@@ -115,9 +115,9 @@ def _half(
         along = force / np.linalg.norm(force)
         env.mujoco_renderer._get_viewer("rgb_array").add_marker(
             type=mujoco.mjtGeom.mjGEOM_ARROW,
-            pos=env.data.body("wrist").xpos - (ARROW_LENGTH + ARROW_GAP) * along,
+            pos=env.data.body("wrist").xpos + ARROW_GAP * along,
             mat=_turned_to(along).ravel(),
-            size=np.array([0.008, 0.008, ARROW_LENGTH]),
+            size=np.array([0.012, 0.012, ARROW_LENGTH]),
             rgba=np.array(ARROW_RGBA, np.float32),
             label="",
         )

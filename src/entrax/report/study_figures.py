@@ -14,6 +14,8 @@ from entrax.report.composition_figures import composition
 from entrax.report.curve import COLOURS, INK
 from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
+from entrax.report.gait_figures import PANELS as GAIT_PANELS
+from entrax.report.gait_figures import gaits, write_gait_film
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
@@ -274,6 +276,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "sampled-collapse": (COLLAPSE_PANELS, sampled_collapse),
     "multigoal": (3, multigoal),
     "run-to-run": (3, run_to_run),
+    "gaits": (GAIT_PANELS, gaits),
     "any-direction": (3, any_direction),
     "fine-tuning": (3, fine_tuning),
     "two-passages": (8, two_passages),
@@ -287,6 +290,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
 
 FILMS: dict[str, Callable[[Numbers, Path], bool]] = {
     "any-direction": write_direction_film,
+    "gaits": write_gait_film,
     "two-passages": write_film,
     "stacking": write_stacking_film,
 }

@@ -35,7 +35,15 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Exploration that keeps several hypotheses",
         "A policy in proportion to exp(Q/α) has probability on every peak of Q, and explores both ways until one "
         "turns out to be better. One that follows the highest peak commits to it early, and differently in every run.",
-        ("stochastic-needed", "entropy-collapse", "sampled-collapse", "multigoal", "run-to-run", "two-passages"),
+        (
+            "stochastic-needed",
+            "entropy-collapse",
+            "sampled-collapse",
+            "multigoal",
+            "run-to-run",
+            "gaits",
+            "two-passages",
+        ),
     ),
     Chapter(
         "Pretraining, fine-tuning and composition",

@@ -72,5 +72,6 @@ def register() -> None:
         return studies[name]
 
     catalogue.NAMES = tuple(studies)
+    catalogue.CHAPTERS = (catalogue.Chapter("All", "Of a second each.", catalogue.NAMES),)
     catalogue.get_study = get_study
     study_figures.FIGURES |= dict.fromkeys(studies, (1, draw))

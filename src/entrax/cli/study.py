@@ -8,12 +8,13 @@ import click
 from entrax.cli.output import print_json
 from entrax.cli.shared_options import OUTPUT
 from entrax.cli.values import Integer
-from entrax.errors import show
+from entrax.errors import UsageError, say, show
 
 if TYPE_CHECKING:
+    from entrax.report.study_page import Part
     from entrax.studies.study import Study
 
-EVERY = "all"
+EVERY, PAGE = "all", "page"
 
 
 @click.command("study")
@@ -43,7 +44,8 @@ def command(
     Before its first seed a study prints the effect it looks for, the smallest effect that its seeds detect, and
     whether it sees the effect in a positive control. If it does not, nothing is judged.
 
-    `all` runs every study and writes a page of their verdicts.
+    `all` runs every study and writes OUT/index.html, a page to read from top to bottom. `page` writes that page from
+    the results in OUT and runs nothing; studies without a result are listed with their command.
 
     NAME may be a study of your own, `module:STUDY` or `file.py:STUDY`.
 
@@ -54,16 +56,23 @@ def command(
     if name is None:
         list_studies(as_json)
         return
+    if name == PAGE:
+        if quick or seeds is not None or first_seed:
+            raise UsageError("`entrax study page` runs nothing; remove --quick, --seeds and --first-seed.")
+        make_page(out, as_json)
+        return
     studies = [get_study(each) for each in (NAMES if name == EVERY else (name,))]
     results = [run_study(study, quick, seeds, first_seed, out, quiet=as_json) for study in studies]
-    page = None
-    if name == EVERY:
-        from entrax.report.study_page import write_page
+    if name != EVERY:
+        if as_json:
+            print_json(results[0])
+        return
+    from entrax.report.study_page import write_page
 
-        page = write_page(out, results)
+    page = write_page(out, page_parts(out))
     if as_json:
-        print_json({"studies": results} if name == EVERY else results[0])
-    elif page is not None:
+        print_json({"studies": results, "page": str(page)})
+    else:
         show(f"page  {page}")
 
 
@@ -82,8 +91,8 @@ def list_studies(as_json: bool) -> None:
 def run_study(
     study: "Study", quick: bool, seeds: int | None, first_seed: int, out: Path, *, quiet: bool
 ) -> dict[str, Any]:
-    """Run one study, draw its figure, print its statement and verdict, and return its result."""
-    from entrax.report.study_figures import FIGURES, FILMS, draw_study
+    """Run one study, draw its pictures, print its statement and verdict, and return its result."""
+    from entrax.report.study_pictures import draw_pictures
     from entrax.studies.study import conduct
 
     def report(statement: dict[str, Any]) -> None:
@@ -92,14 +101,57 @@ def run_study(
 
     result = conduct(study, quick=quick, seeds=seeds, out=out, first_seed=first_seed, report=report).to_json()
     folder = out / study.name
-    drawn = study.name in FIGURES and bool(result["numbers"])
-    file = "figure.png" if drawn else "numbers.json"
-    if drawn:
-        draw_study(result, folder / file)
-    filmed = study.name in FILMS and bool(result["numbers"]) and FILMS[study.name](result["numbers"], folder)
+    pictures = draw_pictures(result, folder)
     if not quiet:
         show(f"{study.name}: {result['verdict']}\n  {result['claim']}\n  {result['criterion']}")
-        show(f"  {file.partition('.')[0]}  {folder / file}")
-        if filmed:
-            show(f"  film  {folder / 'film.mp4'}")
+        for path in pictures or [folder / "numbers.json"]:
+            show(f"  {path.stem}  {path}")
     return result
+
+
+def make_page(out: Path, as_json: bool) -> None:
+    """Draw the pictures that are missing, write the page from the results in `out`, and print its path."""
+    from entrax.report.study_page import NOT_RUN, write_page
+    from entrax.report.study_pictures import draw_pictures
+
+    parts, verdicts = page_parts(out), {}
+    for entry in (entry for part in parts for entry in part.entries):
+        verdicts[entry.name] = entry.verdict
+        if entry.result is None:
+            continue
+        try:
+            draw_pictures(entry.result, out / entry.name, keep=True)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            numbers = out / entry.name / "numbers.json"
+            say(f"The page lacks the pictures of {entry.name}: {numbers} cannot be drawn ({error!r}).")
+    if set(verdicts.values()) == {NOT_RUN}:
+        raise UsageError(f"{out} has no results of studies. Run `entrax study NAME` first, or choose another `out`.")
+    page = write_page(out, parts)
+    if as_json:
+        print_json({"page": str(page), "verdicts": verdicts})
+    else:
+        show(f"page  {page}")
+
+
+def page_parts(out: Path) -> "list[Part]":
+    """Return the chapters of the page, with the results in `out`."""
+    from entrax.report.study_page import Entry, Part
+    from entrax.studies.catalogue import CHAPTERS, get_study
+    from entrax.studies.results import load_result
+
+    parts = []
+    for chapter in CHAPTERS:
+        entries = []
+        for study in map(get_study, chapter.studies):
+            result = load_result(study.name, out)
+            entries.append(
+                Entry(
+                    name=study.name,
+                    claim=study.claim,
+                    criterion=study.criterion,
+                    look=study.look,
+                    result=None if result is None else result.to_json(),
+                )
+            )
+        parts.append(Part(chapter.title, chapter.text, entries))
+    return parts

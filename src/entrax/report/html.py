@@ -13,12 +13,14 @@ from entrax.runs.directory import RunDirectory
 from entrax.runs.records import publish_bytes, read_whole
 
 STYLE = """
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 img, video { max-width: 100%; height: auto; } table { border-collapse: collapse; width: 100%; }
 td { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top; word-break: break-word; }
 td:first-child { color: #666; white-space: nowrap; } .big td { font-size: 1.1rem; }
 @media (prefers-color-scheme: dark) { body { background: #16181c; color: #ddd; } td { border-color: #333; }
+  td:first-child { color: #aaa; }
   img { background: #fff; border-radius: 6px; } }
 """
 
@@ -43,11 +45,9 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     events = run.events()
     parts = [f"<h1>{html.escape(title)}</h1>", _origin(events), _table(_numbers(run), "big"), f"<p>{TERMS}</p>"]
     if run.figure.is_file():
-        parts += [f'<img alt="learning curve" src="data:image/png;base64,{_base64(run.figure)}">', f"<p>{CURVE}</p>"]
+        parts += [f'<img alt="learning curve" src="{embedded(run.figure)}">', f"<p>{CURVE}</p>"]
     if run.video.is_file():
-        parts.append(
-            f'<video controls muted loop playsinline src="data:video/mp4;base64,{_base64(run.video)}"></video>'
-        )
+        parts.append(f'<video controls muted loop playsinline src="{embedded(run.video)}"></video>')
     elif no_video is not None:
         parts.append(f"<p>No video: {html.escape(no_video)}.</p>")
     for heading, values in (
@@ -71,6 +71,16 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     )
     publish_bytes(run.report, plain(page).encode())
     return run.report
+
+
+def embedded(path: Path) -> str:
+    """Return a PNG or an MP4 as a data URL, so that a page loads no other file.
+
+    Raises:
+        EntraxError: if it is missing, no plain file or too large.
+    """
+    content = base64.b64encode(read_whole(path, LARGEST_PICTURE)).decode()
+    return f"data:{'video/mp4' if path.suffix == '.mp4' else 'image/png'};base64,{content}"
 
 
 def _origin(events: Sequence[Mapping[str, Any]]) -> str:
@@ -109,7 +119,3 @@ def _table(values: Mapping[str, Any], style: str = "") -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(read_whole(path, LARGEST_PICTURE)).decode()

@@ -33,7 +33,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ),
     Chapter(
         "Exploration that keeps several hypotheses",
-        "A policy in proportion to exp(Q/α) has probability on every peak of Q, and explores both ways until one "
+        "A policy in proportion to exp(Q/α) has probability on every peak of Q, and explores all of them until one "
         "turns out to be better. One that follows the highest peak commits to it early, and differently in every run.",
         (
             "stochastic-needed",
@@ -53,7 +53,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ),
     Chapter(
         "Robustness",
-        "Who has learned many ways to solve a task may still succeed when one of them stops working.",
+        "A policy that has learned many ways to solve a task may still succeed when one of them stops working.",
         ("robustness", "stacking", "reward-robustness"),
     ),
     Chapter(

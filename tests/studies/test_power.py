@@ -50,7 +50,7 @@ def test_closed_forms_are_those_of_the_binomial():
         typical = power.share_of_seeds(seeds)
         assert stats.binom.sf(seeds // 2, seeds, typical) == pytest.approx(power.POWER)
     assert power.share_of_seeds(3) is None
-    gained = entropy_collapse.gained_share(100)
+    gained = power.gained_share(100)
     assert stats.binom.sf(3, 100, gained) == pytest.approx(power.POWER)
 
 

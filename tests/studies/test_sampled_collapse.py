@@ -12,7 +12,7 @@ from entrax.report.study_figures import draw_study
 from entrax.runs.records import to_json
 from entrax.studies import sampled_collapse as study
 from entrax.studies.entropy_collapse import paired_interval
-from entrax.studies.power import POWER, ControlResult
+from entrax.studies.power import POWER, ControlResult, gained_share
 from entrax.studies.study import conduct
 from entrax.training.task import configure
 
@@ -88,10 +88,10 @@ def test_the_control_needs_the_entropy(monkeypatch):
 
 
 def test_what_is_detectable_is_that_of_four_gains_in_each_of_two_agents():
-    share = study.gained_share(20)
+    share = gained_share(20, agents=2)
     assert share is not None
     assert stats.binom.sf(3, 20, share) ** 2 == pytest.approx(POWER)
-    assert study.gained_share(9) is None
+    assert gained_share(9, agents=2) is None
     for gains, above in ((3, False), (4, True)):
         assert (paired_interval((np.arange(20) < gains).astype(float))["low"] > 0) == above
 

@@ -24,7 +24,7 @@ from entrax.environments.point import RADIUS
 from entrax.evaluation.episodes import Act
 from entrax.policies.controller import act_in_episodes
 from entrax.studies.passages import POINT, SIDES, PassageSetup, at_goal, first_passage, last_places, lesser_share
-from entrax.studies.passages_optimum import STEPS, Maze, make_maze, solve, transitions, use_of_passages
+from entrax.studies.passages_optimum import BESIDE, STEPS, Maze, make_maze, solve, transitions, use_of_passages
 from entrax.studies.runs import play
 from entrax.training.run import Run
 
@@ -36,8 +36,6 @@ APART = 1_000  # between the seeds of these runs, and between those of two seeds
 ROLLOUTS = 50  # with both passages open
 STARTS, DRAWS = 5, 12
 """Starts from which the preferred passage is closed, and episodes from each one."""
-BESIDE = (0.1, 0.0)
-"""The start of the positive control: a standard deviation of the starts off the middle."""
 
 
 def run_passages(seeds: range, out: Path, setup: PassageSetup = POINT) -> dict[str, Any]:

@@ -20,14 +20,13 @@ from jaxtyping import Array, Float
 
 from entrax.exact import evaluate, plan, policy_gradient
 from entrax.problems import FiniteMDP, chain
-from entrax.studies.power import ControlResult, Power, least_share
+from entrax.studies.power import MIN_PAIRS, ControlResult, Power, gained_share
 from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 
 LENGTH, NEAR_REWARD, DISCOUNT = 8, 0.2, 0.95
 TEMPERATURES = (0.03, 0.1, 0.3, 1.0, 3.0)  # rewards are up to 1 a step
 TEMPERATURE = 0.1  # the one that is judged
 STEP = 1.0
-FEWEST_STARTS = 10  # below which no share of them is judged
 NEARLY = 0.95  # of the optimal return: reached the optimum
 RECORDS = 40
 
@@ -105,7 +104,7 @@ def judge(numbers: Numbers) -> Verdict:
     hard, soft = (next(row for row in numbers["rows"] if row["temperature"] == alpha) for alpha in (0.0, TEMPERATURE))
     keeps = soft["half_entropy"]["low"] > hard["half_entropy"]["high"]
     more = soft["more_reached"]
-    if len(soft["half_entropy"]["values"]) < FEWEST_STARTS:
+    if len(soft["half_entropy"]["values"]) < MIN_PAIRS:
         return "undecided"
     return decide(supported=more["low"] > 0 and keeps, refuted=more["high"] < 0 or not keeps)
 
@@ -120,14 +119,6 @@ def control() -> ControlResult:
     return ControlResult(seen=soft >= NEARLY > hard, numbers={"hard": hard, "soft": soft})
 
 
-def gained_share(starts: int) -> float | None:
-    """Return the smallest share of starts that only the entropy term helps and that the interval shows.
-
-    The interval of the difference lies above 0 once four starts differ; None below `FEWEST_STARTS`.
-    """
-    return None if starts < FEWEST_STARTS else least_share(starts, 4)
-
-
 STUDY = Study(
     name="entropy-collapse",
     claim="Without the entropy term a policy gradient loses its entropy early and misses better rewards.",
@@ -135,7 +126,7 @@ STUDY = Study(
         f"Supported if half-way the entropy with the term at temperature {TEMPERATURE:g} is above that without "
         f"(disjoint 95 % intervals), and in the end more of the same starts have {NEARLY:.0%} of the optimal return "
         "(95 % interval of the difference above 0). Refuted if fewer have, or the intervals of the entropies overlap. "
-        f"Undecided with fewer than {FEWEST_STARTS} starts."
+        f"Undecided with fewer than {MIN_PAIRS} starts."
     ),
     look=(
         "Left and middle: entropy and return along the ascent, with the entropy term and without; a policy whose "

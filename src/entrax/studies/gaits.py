@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from entrax.studies.performance import AGENTS, FULL, LOOP, REPLAY, Form, PerformanceTask, settings_of
+from entrax.studies.performance import AGENTS, ANT, FULL, HALF_CHEETAH, LOOP, REPLAY, WALKER, Form, settings_of
 from entrax.studies.power import ControlResult, difference_power
 from entrax.studies.runs import paths_of, trained_run
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide
@@ -45,13 +45,12 @@ FILM_SECONDS, FILM_RATE = 5.0, 25.0  # of the episode that is shown, and its pic
 RESAMPLES = 2000
 
 QUICK = Form(
-    tasks=(PerformanceTask("HalfCheetah-v5", 6, random=-289.4, reference=8593.0),),
+    tasks=(HALF_CHEETAH,),
     loop=LOOP | {"workers": 0, "steps": 70_000, "log_every": 7_000, "eval_every": 0, "eval_episodes": 1},
     replay=REPLAY | {"learning_starts": 4_000, "updates_per_step": 0.25, "batch_size": 128, "hidden": (128, 128)},
 )
 """One task, smaller networks and batches."""
-WALKERS = ("Walker2d-v5", "Ant-v5")
-WHOLE = Form(tasks=tuple(task for task in FULL.tasks if task.env in WALKERS), loop=FULL.loop, replay=FULL.replay)
+WHOLE = Form(tasks=(WALKER, ANT), loop=FULL.loop, replay=FULL.replay)
 """Runs of the full form of `performance`."""
 
 

@@ -1,4 +1,4 @@
-"""The soft and the hard optimum between two passages, on a grid: the positive control of `two-passages`.
+"""The soft and the hard optimum between two passages, on a grid: the positive control of two studies.
 
 The point is taken without momentum: in a step of 0.1 s an action a moves it by 0.2 u, u = a / max(1, |a|), its distance
 at top speed. Places lie on a grid of 0.1, and a place between grid points is one of the four around it with the
@@ -24,6 +24,8 @@ CELL = 0.1
 ACTIONS = 7  # along each axis
 STEPS = 400
 """The steps of an episode."""
+BESIDE = (0.1, 0.0)
+"""The start of positive controls: a standard deviation of the starts off the middle."""
 TOLERANCE = 1e-6  # of the values, which are up to 100
 
 

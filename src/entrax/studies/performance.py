@@ -120,20 +120,19 @@ class Form:
 LOOP: Settings = {"envs": 8, "eval_envs": None, "checkpoint_every": 0, "checkpoint_seconds": 60.0}
 REPLAY: Settings = {"chunk": 16, "normalise_obs": False, "normalise_rewards": False}
 REPLAY |= {"learning_rate": 1e-3, "discount": 0.99, "target_rate": 0.005, "replay_size": 300_000}
+HALF_CHEETAH = PerformanceTask("HalfCheetah-v5", 6, random=-289.4, reference=8593.0, spread=1016.0)
 HOPPER = PerformanceTask("Hopper-v5", 3, random=18.8, reference=2160.0, spread=1033.0)
 WALKER = PerformanceTask("Walker2d-v5", 6, random=2.8, reference=2470.0, spread=1655.0)
+ANT = PerformanceTask("Ant-v5", 8, random=-70.3, reference=3533.0, spread=1644.0)
+SEEDS = 8
+"""The seeds of the study by default, and of its control."""
 QUICK = Form(
     tasks=(HOPPER, WALKER),
     loop=LOOP | {"workers": 0, "steps": 12_000, "log_every": 600, "eval_every": 1_200, "eval_episodes": 5},
     replay=REPLAY | {"learning_starts": 1_200, "updates_per_step": 0.5, "batch_size": 64, "hidden": (64, 64)},
 )
 FULL = Form(
-    tasks=(
-        PerformanceTask("HalfCheetah-v5", 6, random=-289.4, reference=8593.0, spread=1016.0),
-        HOPPER,
-        WALKER,
-        PerformanceTask("Ant-v5", 8, random=-70.3, reference=3533.0, spread=1644.0),
-    ),
+    tasks=(HALF_CHEETAH, HOPPER, WALKER, ANT),
     loop=LOOP | {"workers": 2, "steps": 300_000, "log_every": 3_000, "eval_every": 15_000, "eval_episodes": 5},
     replay=REPLAY | {"learning_starts": 10_000, "updates_per_step": 0.25, "batch_size": 256, "hidden": (256, 256)},
     beside=("TD3",),
@@ -252,25 +251,25 @@ def detectable(seeds: int) -> float | None:
 
 
 def control() -> ControlResult:
-    """Judge made-up studies of eight seeds, with an effect that is larger than the detectable one and without one.
+    """Judge made-up studies of `SEEDS` seeds, with an effect that is larger than the detectable one and without one.
 
     SAC learns later than the others in all of them, so that only the last quarter has the effect.
     """
-    likely = detectable(8)
+    likely = detectable(SEEDS)
     assert likely is not None
     rng, apart = np.random.default_rng(0), LARGE * 2**0.5 * NormalDist().inv_cdf(likely)
     tasks = [PerformanceTask(f"made up {i}", 1, random=0.0, reference=10.0) for i in range(len(QUICK.tasks))]
 
     def made_up(task: str, name: str, effect: float) -> Group:
         late, runs = 4.0 * (name == OURS), []
-        for plateau in rng.normal(10.0 + effect * (name == OURS), 1.0, size=8):
+        for plateau in rng.normal(10.0 + effect * (name == OURS), 1.0, size=SEEDS):
             means = plateau * np.clip((np.arange(1.0, 21.0) - late) / 10.0, 0.0, 1.0) + rng.normal(0.0, 0.3, size=20)
             runs.append([{"step": i, "evaluation": {"mean": mean}} for i, mean in enumerate(means, start=1)])
         return group(task, name, runs)
 
     def supported(effect: float) -> float:
         drawn = ([made_up(t.env, n, effect) for t in tasks for n in (OURS, *JUDGED)] for _ in range(REPEATS))
-        verdicts = [judge({"seeds": 8} | compare(each, tasks, RESAMPLES)) for each in drawn]
+        verdicts = [judge({"seeds": SEEDS} | compare(each, tasks, RESAMPLES)) for each in drawn]
         return verdicts.count("supported") / REPEATS
 
     with_effect, without = supported(apart), supported(0.0)
@@ -314,6 +313,6 @@ STUDY = Study(
         ),
         control=control,
     ),
-    seeds=8,
+    seeds=SEEDS,
     exact=False,
 )

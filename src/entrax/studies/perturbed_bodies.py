@@ -8,7 +8,7 @@ Runs are compared with runs of the same unperturbed return. On each task the see
 many pairs as possible have unperturbed returns within `NEAR` of each other, relative to the larger one, and among these
 pairings the closest is taken. Other seeds are not compared. The score of a pair is the difference of its scores.
 
-A stress test takes about a minute. Each is kept in `out`/stress, so that a study that was killed continues.
+Each stress test is kept in `out`/stress, so that a study that was killed continues.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,6 +7,7 @@ does not see it in that case, nothing is judged.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -17,6 +18,8 @@ POWER = 0.8
 """The probability with which the smallest detectable effect is detected."""
 MIN_SEEDS = 4
 """The fewest random problems or trained runs from which a claim about a median or mean is decided."""
+MIN_PAIRS = 10
+"""The fewest repetitions of which a share that only one of two arms gains is judged."""
 CONFIDENCE = 0.95
 STUDIES, RESAMPLES = 400, 200  # simulated studies, and bootstrap resamples of each
 BCA_STUDIES = 200  # simulated studies whose intervals are bias-corrected, which costs more
@@ -107,6 +110,15 @@ def least_share(count: int, hits: int, power: float = POWER) -> float:
     return float(betaincinv(hits, count - hits + 1, power))
 
 
+def gained_share(count: int, agents: int = 1) -> float | None:
+    """Return the smallest share of paired repetitions that only one arm gains and that its intervals show.
+
+    An interval of the mean gain lies above 0 once four repetitions gain. Those of several independent agents must all
+    do so. None below `MIN_PAIRS`.
+    """
+    return None if count < MIN_PAIRS else least_share(count, 4, POWER ** (1 / agents))
+
+
 def shift(seeds: int) -> float | None:
     """Return the smallest difference of two arms' means whose bootstrap interval lies above 0.
 
@@ -120,6 +132,7 @@ def shift(seeds: int) -> float | None:
     return float(np.quantile(-low, POWER))  # a shift moves the whole interval
 
 
+@cache
 def improvement(seeds: int, *, tasks: int = 1, others: int = 1) -> float | None:
     """Return the smallest probability that a run is better whose BCa interval lies above 1/2.
 

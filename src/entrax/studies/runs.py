@@ -28,7 +28,7 @@ from entrax.training.request import Hook, Request, Session, SourceRequest
 from entrax.training.resume import finished
 from entrax.training.run import Run, load
 from entrax.training.source_checkpoint import load_source_checkpoint, recorded
-from entrax.training.task import apply_data_constraints, configure
+from entrax.training.task import complete, configure
 from entrax.training.train import train
 
 Observe = Callable[[gymnasium.Env], Float[np.ndarray, " entry"]]
@@ -140,9 +140,9 @@ def check_defaults(run: Run, agent: str, settings: Mapping[str, Any]) -> None:
 
     Only settings that are not given are checked.
     """
-    module = get_agent(agent)
-    options, config = configure(module, run.config["preset"], settings)
-    options = apply_data_constraints(options, module.data(module.resolve(config, run.controller.spec)), settings)
+    module, spec, preset = get_agent(agent), run.controller.spec, run.config["preset"]
+    options, config = configure(module, preset, settings)
+    options = complete(options, module, module.resolve(config, spec), spec, settings, preset)
     for group, values in (("agent_config", config), ("training", options)):
         then = run.config[group]
         for name, now in to_json(asdict(values)).items():

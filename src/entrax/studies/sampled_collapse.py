@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float
 from entrax.exact import evaluate, plan
 from entrax.problems import FiniteMDP
 from entrax.studies.entropy_collapse import course, paired_interval, quartiles
-from entrax.studies.power import POWER, ControlResult, Power, least_share
+from entrax.studies.power import MIN_PAIRS, ControlResult, Power, gained_share
 from entrax.studies.runs import trained_run
 from entrax.studies.study import Numbers, Study, Verdict, decide, summarise_seeds
 
@@ -37,7 +37,6 @@ ENV = "entrax/Corridor-v0"
 CORRIDOR: dict[str, Any] = {"length": 30, "start": 2, "near_reward": 0.05, "far_reward": 1.0}
 DISCOUNT, TEMPERATURE = 0.97, 0.015
 NEARLY = 0.95  # of the optimal return: reached the optimum
-FEWEST_SEEDS = 10  # below which no share of them is judged
 
 SHARED: Settings = {"discount": DISCOUNT, "gae_lambda": 0.95, "hidden": (64, 64), "final_learning_rate": 0.0}
 AGENTS: dict[str, tuple[str, Settings]] = {
@@ -158,7 +157,7 @@ def exact_answers() -> dict[str, float]:
 
 def judge(numbers: Numbers) -> Verdict:
     """Apply the criterion of `STUDY`."""
-    if numbers["seeds"] < FEWEST_SEEDS:
+    if numbers["seeds"] < MIN_PAIRS:
         return "undecided"
     half = {(arm["agent"], arm["temperature"]): arm["half_entropy"] for arm in numbers["arms"]}
     keeps = {name: half[name, TEMPERATURE]["low"] > half[name, 0.0]["high"] for name in AGENTS}
@@ -181,15 +180,6 @@ def control() -> ControlResult:
     return ControlResult(seen=soft >= NEARLY > hard, numbers={"hard": hard, "soft": soft})
 
 
-def gained_share(seeds: int) -> float | None:
-    """Return the smallest share of seeds that only the entropy term helps and that both agents' intervals show.
-
-    An interval lies above 0 once four seeds differ. Each of two independent ones must, with probability √`POWER`. None
-    below `FEWEST_SEEDS`.
-    """
-    return None if seeds < FEWEST_SEEDS else least_share(seeds, 4, POWER ** (1 / len(AGENTS)))
-
-
 STUDY = Study(
     name="sampled-collapse",
     claim="Without the entropy term PPO and REINFORCE lose their entropy early and miss a better, farther reward.",
@@ -197,7 +187,7 @@ STUDY = Study(
         f"Supported if for both agents half-way the entropy with the term (α = {TEMPERATURE:g}) is above that without "
         f"(disjoint 95 % intervals), and in the end more of the same seeds have {NEARLY:.0%} of the optimal return by "
         "the policy's mode (95 % interval of the difference above 0). Refuted if for one of them fewer have, or the "
-        f"entropy with the term is below that without (intervals likewise). Undecided with fewer than {FEWEST_SEEDS} "
+        f"entropy with the term is below that without (intervals likewise). Undecided with fewer than {MIN_PAIRS} "
         "seeds."
     ),
     look=(
@@ -210,7 +200,7 @@ STUDY = Study(
     judge=judge,
     power=Power(
         effect="With the entropy term more of the same seeds reach the far reward, and entropy lasts longer.",
-        detectable=gained_share,
+        detectable=partial(gained_share, agents=len(AGENTS)),
         measure="the share of seeds of each agent that reach the far reward with the entropy term only",
         assumption="seeds and agents are independent, and none reaches it without the term only",
         case="the exact gradient in the same corridor, from the uniform policy, at the same temperature",

@@ -37,7 +37,7 @@ from entrax.studies.passages import (
     lesser_share,
     training_episodes,
 )
-from entrax.studies.passages_optimum import use_of_passages
+from entrax.studies.passages_optimum import BESIDE, use_of_passages
 from entrax.studies.power import POWER, ControlResult, Power
 from entrax.studies.runs import paths_of
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, median
@@ -53,8 +53,6 @@ REACHED = 0.9
 BINS = 20  # equal parts of training
 SPREAD = 1.5
 """The standard deviation over seeds of the log-odds of the passages from one start, as on the settings' seeds."""
-BESIDE = (0.1, 0.0)
-"""The start of the positive control: a standard deviation of the starts off the middle."""
 
 LOOP: dict[str, Any] = {
     "envs": 8,

@@ -80,12 +80,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
     resolved = module.resolve(config, checked.spec)
     if not is_registered(names["agent"]):  # ours are checked by the tests
         check_agent(module, checked.spec, resolved)
-    options = _with_agent_defaults(options, module, resolved, checked.spec, existing, settings, preset)
-    if options.normalise_obs and checked.spec.image is not None:
-        raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
-    if offline:
-        options = offline_options(options, module.data(resolved), settings)
-    options = apply_data_constraints(options, module.data(resolved), settings)
+    options = complete(options, module, resolved, checked.spec, settings, preset, existing=existing, offline=offline)
     task = Task(
         source=checked.source, spec=checked.spec, agent=module, config=resolved, options=options, seed=request.seed
     )
@@ -119,6 +114,31 @@ def _record(task: Task, agent: Mapping[str, str], config: Any, preset: str) -> d
         "seed": task.seed,
         "spec": asdict(task.spec),
     }
+
+
+def complete(
+    options: TrainingOptions,
+    agent: ModuleType,
+    config: Any,
+    spec: Spec,
+    settings: Mapping[str, Any],
+    preset: str,
+    *,
+    existing: RunDirectory | None = None,
+    offline: bool = False,
+) -> TrainingOptions:
+    """Return the options with the agent's own defaults and what its kind of data fixes.
+
+    `options` and `config` are those of `configure`, the latter resolved.
+
+    Raises EntraxError for options that do not fit the agent's data or the observations.
+    """
+    options = _with_agent_defaults(options, agent, config, spec, existing, settings, preset)
+    if options.normalise_obs and spec.image is not None:
+        raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
+    if offline:
+        options = offline_options(options, agent.data(config), settings)
+    return apply_data_constraints(options, agent.data(config), settings)
 
 
 def _with_agent_defaults(

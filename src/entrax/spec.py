@@ -110,10 +110,13 @@ class Spec:
     """The observations and actions of an environment.
 
     The leaves are concatenated in this order into one float32 vector. An image is the only leaf, with a uint8 vector.
+    `time_limit` is the number of steps after which episodes are truncated; None if it is unknown, as in records of
+    older versions. Specs that differ in it alone are equal.
     """
 
     observation: tuple[Leaf, ...]
     action: Continuous | Discrete | MultiDiscrete
+    time_limit: int | None = field(default=None, compare=False)
 
     @property
     def obs_size(self) -> int:
@@ -160,7 +163,8 @@ def spec_from_json(record: dict[str, Any]) -> Spec:
 
     action = restored(record["action"])
     kind = MultiDiscrete if "nvec" in action else Discrete if "n" in action else Continuous
-    spec = Spec(observation=tuple(Leaf(**restored(leaf)) for leaf in record["observation"]), action=kind(**action))
+    leaves = tuple(Leaf(**restored(leaf)) for leaf in record["observation"])
+    spec = Spec(observation=leaves, action=kind(**action), time_limit=record.get("time_limit"))
     _check_sizes(spec)
     return spec
 

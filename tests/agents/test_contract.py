@@ -124,6 +124,8 @@ def single_transitions(name):
 def test_only_termination_cuts_off_the_successor(name):
     """Truncation does not enter the update."""
     agent, config = small(name)
+    if name == "xqc":
+        config = dataclasses.replace(config, normalisation="none")  # moments of a batch include every successor
     spec = SPECS[REGISTRY[name].actions[0]]
     config = agent.resolve(config, spec)
     state, batch = agent.init(config, spec, jr.key(0)), batch_of(agent.data(config), spec, 0)

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Float, Int32, Num
 
 from entrax.environments.observations import Flattener, ObsVector
+from entrax.environments.traits import time_limit_of
 from entrax.errors import UsageError
 from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
 
@@ -30,7 +31,7 @@ def spec_of(env: gymnasium.Env) -> Spec:
             "The observation has an image among other parts. It must be one image, or vectors only: choose by "
             "gymnasium.wrappers.FilterObservation."
         )
-    return Spec(observation=leaves, action=_action(env.action_space, _clips(env)))
+    return Spec(observation=leaves, action=_action(env.action_space, _clips(env)), time_limit=time_limit_of(env))
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], ObsVector]:

@@ -15,7 +15,7 @@ class Traits(NamedTuple):
     """The traits of an environment, its wrappers and the environments inside them."""
 
     time_limit: int | None
-    """The steps after which an episode is truncated; None if no limit is known."""
+    """The largest of the limits on an episode's steps; None if no limit is known."""
     learners: tuple[str, ...]
     """The classes of layers that keep running statistics, which depend on earlier episodes."""
     render_fps: float | None = None
@@ -24,15 +24,28 @@ class Traits(NamedTuple):
 
 def traits_of(env: gymnasium.Env) -> Traits:
     """Return the traits of `env`, read from the attributes of its layers."""
-    layers = [part for part in _reachable(env) if isinstance(part, gymnasium.Env | gymnasium.vector.VectorEnv)]
-    limits = [vars(layer).get("_max_episode_steps") for layer in layers]
+    layers = _layers(env)
     names = [type(layer).__name__ for layer in layers if _learns(layer)]
     fps = env.metadata.get("render_fps")
     return Traits(
-        time_limit=max((int(limit) for limit in limits if isinstance(limit, numbers.Integral)), default=None),
+        time_limit=max(_limits(layers), default=None),
         learners=tuple(dict.fromkeys(names)),
         render_fps=float(fps) if isinstance(fps, int | float | np.number) and fps > 0 else None,
     )
+
+
+def time_limit_of(env: gymnasium.Env) -> int | None:
+    """Return the steps after which `env` truncates an episode, the smallest of its layers' limits; None if unknown."""
+    return min(_limits(_layers(env)), default=None)
+
+
+def _layers(env: gymnasium.Env) -> list[Any]:
+    return [part for part in _reachable(env) if isinstance(part, gymnasium.Env | gymnasium.vector.VectorEnv)]
+
+
+def _limits(layers: list[Any]) -> list[int]:
+    found = [vars(layer).get("_max_episode_steps") for layer in layers]
+    return [int(limit) for limit in found if isinstance(limit, numbers.Integral)]
 
 
 def _reachable(root: Any) -> Iterator[Any]:

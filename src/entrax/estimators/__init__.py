@@ -21,6 +21,7 @@ from entrax.estimators.policy_gradient import (
 from entrax.estimators.returns import (
     differential_advantage,
     differential_return,
+    discount_for,
     discounted_return,
     gae,
     lambda_return,
@@ -42,6 +43,7 @@ __all__ = [
     "dice_return",
     "differential_advantage",
     "differential_return",
+    "discount_for",
     "discounted_return",
     "fit_linear_baseline",
     "gae",

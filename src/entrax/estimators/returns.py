@@ -164,3 +164,11 @@ def _discounted_sum(term: Float[Array, " time"], discount: Float[Array, " time"]
         return total, total
 
     return jax.lax.scan(back, jnp.zeros((), term.dtype), (term, discount.astype(term.dtype)), reverse=True)[1]
+
+
+def discount_for(length: int | None) -> float:
+    """Return γ = 1 - 5/T for episodes of at most T steps, within [0.95, 0.995]; 0.99 if the length is unknown.
+
+    The rule is that of TD-MPC2 (Hansen et al. 2024, arXiv:2310.16828), which BRO, SimbaV2 and XQC take from it.
+    """
+    return 0.99 if length is None else min(max(1.0 - 5.0 / length, 0.95), 0.995)

@@ -20,8 +20,8 @@ def log_det_tanh(u: Float[Array, " n"]) -> Float[Array, " n"]:
 class TanhGaussian(eqx.Module):
     """The distribution of a = tanh(u), u ~ N(mean, diag exp(2 log_std)) (Haarnoja et al. 2018b, appendix C)."""
 
-    mean: Float[Array, " action"]
-    log_std: Float[Array, " action"]
+    mean: Float[Array, "*batch action"]
+    log_std: Float[Array, "*batch action"]
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Float[Array, " action"], Float[Array, ""]]:
         """Draw a reparameterised action in [-1, 1]; return it and its log density, computed from u, not from a ≈ ±1."""
@@ -42,6 +42,13 @@ class TanhGaussian(eqx.Module):
 
     def _log_normal(self, noise: Float[Array, " action"]) -> Float[Array, " action"]:
         return -0.5 * noise**2 - self.log_std - 0.5 * math.log(2.0 * math.pi)
+
+
+def draw_each(
+    distributions: TanhGaussian, key: PRNGKeyArray
+) -> tuple[Float[Array, "batch action"], Float[Array, " batch"]]:
+    """Draw an action of each distribution in a batch [batch, ...]; return them and their log densities."""
+    return jax.vmap(TanhGaussian.sample_and_log_prob)(distributions, jr.split(key, len(distributions.mean)))
 
 
 def uniform_draws(z: Float[Array, "draw u"]) -> tuple[Float[Array, "draw u"], Scalar]:

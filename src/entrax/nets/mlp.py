@@ -27,7 +27,7 @@ class Linear(eqx.Module):
         self.weight = jr.uniform(key, (in_size, out_size), minval=-bound, maxval=bound)
         self.bias = jnp.zeros(out_size)
 
-    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+    def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch out"]:
         return x @ self.weight + self.bias
 
 

@@ -1,15 +1,18 @@
-"""The stochastic policy that both versions of soft actor-critic share: a tanh-squashed Gaussian over a network."""
+"""The stochastic policies of soft actor-critic and its kin: a tanh-squashed Gaussian over a network."""
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Scalar
 
 from entrax.nets import MLP, TanhGaussian
+from entrax.nets.normalised import Normalise, NormalisedMLP, Running, in_evaluation
 from entrax.policies.base import Memoryless
 from entrax.spec import Progress
 
 LOG_STD_RANGE = (-20.0, 2.0)  # as in the authors' code
+NORMALISED_LOG_STD_RANGE = (-10.0, 2.0)  # as in the code of XQC's authors
 
 
 class GaussianPolicy(Memoryless):
@@ -32,3 +35,32 @@ class GaussianPolicy(Memoryless):
 
     def mode(self, obs: Num[Array, " obs"]) -> Float[Array, " action"]:
         return self(obs).mode()
+
+
+class NormalisedGaussian(Memoryless):
+    """π(a|s): mean and log standard deviation from one network, normalised by its running statistics."""
+
+    network: NormalisedMLP
+    running: Running
+    kind: str = eqx.field(static=True)  # of normalisation
+
+    def __call__(self, obs: Float[Array, " obs"]) -> TanhGaussian:
+        return in_batch(self.network, self.running, obs, in_evaluation(self.kind))[0]
+
+    def sample(
+        self, obs: Float[Array, " obs"], progress: Progress, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " action"], dict[str, Scalar]]:
+        action, log_prob = self(obs).sample_and_log_prob(key)
+        return action, {"log_prob": log_prob}
+
+    def mode(self, obs: Float[Array, " obs"]) -> Float[Array, " action"]:
+        return self(obs).mode()
+
+
+def in_batch(
+    network: NormalisedMLP, running: Running, obs: Float[Array, "*batch obs"], normalise: Normalise
+) -> tuple[TanhGaussian, Running]:
+    """Return the distributions [*batch, action] for a batch, and the next running statistics."""
+    outputs, running = network(obs, running, normalise)
+    mean, log_std = jnp.split(outputs, 2, axis=-1)
+    return TanhGaussian(mean=mean, log_std=jnp.clip(log_std, *NORMALISED_LOG_STD_RANGE)), running

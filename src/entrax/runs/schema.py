@@ -175,7 +175,7 @@ CONFIG: dict[str, Schema] = {
     "training": TRAINING,
     "preset": TEXT,
     "seed": COUNT,
-    "spec": {"observation": [LEAF], "action": ACTION},
+    "spec": {"observation": [LEAF], "action": ACTION, "time_limit": Nullable(POSITIVE)},
     "start": START,
     "ancestor": SOURCE | START,
     "prior": SOURCE,

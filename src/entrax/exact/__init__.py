@@ -1,4 +1,4 @@
-"""Exact answers to finite problems: planning, evaluation, gains, and inference.
+"""Exact answers to finite and linear-quadratic problems: planning, evaluation, gains, and inference.
 
 All functions require 64-bit floats: call them within `jax.enable_x64(True)`.
 """
@@ -9,6 +9,7 @@ from entrax.exact.gains import Gains, gains
 from entrax.exact.messages import Messages, backward_messages, evidence_lower_bound, forward_messages, log_evidence
 from entrax.exact.plan import CONVENTIONS, DEFAULT_TOLERANCE, METHODS, OBJECTIVES, plan
 from entrax.exact.posterior import Posterior, optimism, posterior, variational_posterior
+from entrax.exact.regulator import QuadraticValue, RegulatorSolution, regulator
 from entrax.exact.solution import Solution
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Messages",
     "PolicyEvaluation",
     "Posterior",
+    "QuadraticValue",
+    "RegulatorSolution",
     "Solution",
     "backward_messages",
     "evaluate",
@@ -31,5 +34,6 @@ __all__ = [
     "plan",
     "policy_gradient",
     "posterior",
+    "regulator",
     "variational_posterior",
 ]

@@ -1,11 +1,12 @@
 """Exact answers to finite and linear-quadratic problems: planning, evaluation, gains, and inference.
 
-All functions require 64-bit floats: call them within `jax.enable_x64(True)`.
+All functions but `linearly_solvable` and `compose` require 64-bit floats: call them within `jax.enable_x64(True)`.
 """
 
 from entrax import xla as xla
 from entrax.exact.evaluation import PolicyEvaluation, evaluate, policy_gradient
 from entrax.exact.gains import Gains, gains
+from entrax.exact.linearly_solvable import OptimalControl, compose, linearly_solvable
 from entrax.exact.messages import Messages, backward_messages, evidence_lower_bound, forward_messages, log_evidence
 from entrax.exact.plan import CONVENTIONS, DEFAULT_TOLERANCE, METHODS, OBJECTIVES, plan
 from entrax.exact.posterior import Posterior, optimism, posterior, variational_posterior
@@ -19,16 +20,19 @@ __all__ = [
     "OBJECTIVES",
     "Gains",
     "Messages",
+    "OptimalControl",
     "PolicyEvaluation",
     "Posterior",
     "QuadraticValue",
     "RegulatorSolution",
     "Solution",
     "backward_messages",
+    "compose",
     "evaluate",
     "evidence_lower_bound",
     "forward_messages",
     "gains",
+    "linearly_solvable",
     "log_evidence",
     "optimism",
     "plan",

@@ -1,4 +1,4 @@
-"""Problems with known dynamics, finite or linear-quadratic, small libraries of them, and matrix games."""
+"""Problems with known dynamics, finite, linearly solvable or linear-quadratic, small libraries, and matrix games."""
 
 from entrax import xla as xla
 from entrax.problems.finite import FiniteMDP, ProblemOptions
@@ -18,6 +18,7 @@ from entrax.problems.grids import ALIASED_OBSERVATION, aliased_gridworld, gridwo
 from entrax.problems.layout import Layout
 from entrax.problems.library import chain, forest, garnet, inventory, pendulum, random_walk, safe_or_risky
 from entrax.problems.linear_quadratic import LinearPolicy, LinearQuadratic
+from entrax.problems.linearly_solvable import LinearlySolvable
 from entrax.problems.lq_library import cart_pole, double_integrator, linear_pendulum, mass_spring_chain, reacher_arm
 from entrax.problems.toy_text import layout_of
 
@@ -29,6 +30,7 @@ __all__ = [
     "Layout",
     "LinearPolicy",
     "LinearQuadratic",
+    "LinearlySolvable",
     "MatrixGame",
     "ProblemOptions",
     "aliased_gridworld",

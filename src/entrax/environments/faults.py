@@ -3,8 +3,9 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from entrax.errors import EntraxError
@@ -68,11 +69,7 @@ def _signals_kept() -> Iterator[None]:
         yield
         return
     change, before = signal.signal, {number: signal.getsignal(number) for number in STOPPING}
-
-    def refuse(number: int, handler: Any) -> Any:
-        return signal.getsignal(number) if number in STOPPING else change(number, handler)
-
-    signal.signal = refuse  # type: ignore[assignment]
+    signal.signal = partial(_keep_stopping, change)
     try:
         yield
     finally:
@@ -80,6 +77,10 @@ def _signals_kept() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 change(number, handler)
+
+
+def _keep_stopping(change: Callable[[int, Any], Any], number: int, handler: Any) -> Any:
+    return signal.getsignal(number) if number in STOPPING else change(number, handler)
 
 
 def exit_cause(error: SystemExit) -> str:

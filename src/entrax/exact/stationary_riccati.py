@@ -180,16 +180,16 @@ def check_solvable(now: Decision, sign: int) -> None:
     core = jax.tree.map(np.asarray, without_linear(now))
     scale = np.sqrt(core.discount)
     control = core.B if sign <= 0 else np.hstack([core.B, square_root(core.W)])
-    if (mode := _hidden(scale * core.A, scale * control)) is not None:
+    if (mode := hidden_mode(scale * core.A, scale * control)) is not None:
         raise UsageError(
-            f"The problem is not stabilisable: no action affects the mode of eigenvalue {_number(mode)} of √γ A, which "
+            f"The problem is not stabilisable: no action affects the mode of eigenvalue {mode} of √γ A, which "
             "does not decay. Use a smaller `discount`, a `horizon`, or actions that affect it."
         )
     inverse = np.linalg.pinv(core.R, hermitian=True)
     free = scale * (core.A - core.B @ inverse @ core.N.T)
-    if (mode := _hidden(free.T, square_root(core.Q - core.N @ inverse @ core.N.T))) is not None:
+    if (mode := hidden_mode(free.T, square_root(core.Q - core.N @ inverse @ core.N.T))) is not None:
         raise UsageError(
-            f"The problem is not detectable: the mode of eigenvalue {_number(mode)} of √γ A does not decay and has no "
+            f"The problem is not detectable: the mode of eigenvalue {mode} of √γ A does not decay and has no "
             "cost, so that no policy needs to control it. Give it a cost, or use a `horizon` or a smaller `discount`."
         )
 
@@ -200,16 +200,16 @@ def square_root(matrix: Float[np.ndarray, "row row"]) -> Float[np.ndarray, "row 
     return vectors * np.sqrt(np.maximum(eigenvalues, 0))
 
 
-def _hidden(a: np.ndarray, b: np.ndarray) -> complex | None:
-    """Return an eigenvalue of `a` on or outside the unit circle that b does not reach."""
+def hidden_mode(a: np.ndarray, b: np.ndarray) -> str | None:
+    """Return an eigenvalue of `a` on or outside the unit circle that b does not reach, in digits."""
     size = np.linalg.norm(a) + np.linalg.norm(b)
     for mode in np.linalg.eigvals(a):
         if abs(mode) >= 1 - _ON_CIRCLE:
             reach = np.hstack([mode * np.eye(len(a)) - a, b])
             if np.linalg.svd(reach, compute_uv=False)[-1] <= _RANK * size:
-                return complex(mode)
+                return _digits(complex(mode))
     return None
 
 
-def _number(value: complex) -> str:
+def _digits(value: complex) -> str:
     return f"{value.real:.6g}" if abs(value.imag) < 1e-12 else f"{value:.6g}"

@@ -173,6 +173,11 @@ class LinearQuadratic(eqx.Module):
         return self.B.shape[-1]
 
     @property
+    def observations(self) -> int:
+        """p, the size of an observation; 0 if the state is observed."""
+        return 0 if self.C is None else self.C.shape[-2]
+
+    @property
     def varying(self) -> dict[str, Any]:
         """The entries that change with time, by name."""
         given = {name: checks.over_time(self, name) for name in VARYING}

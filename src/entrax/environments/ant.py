@@ -46,6 +46,7 @@ class Ant(AntEnv, ABC):
     ):
         super().__init__(
             default_camera_config=camera,
+            camera_id=-1,  # the free one; gymnasium 1.3 takes another by default
             include_cfrc_ext_in_observation=False,
             exclude_current_positions_from_observation=not see_place,
             terminate_when_unhealthy=terminate_when_unhealthy,
@@ -100,8 +101,12 @@ def compiled(spec: Any, width: int, height: int) -> tuple[Any, Any]:
 
 def remove(spec: Any, element: Any) -> None:
     """Delete a body or another element of a `mujoco.MjSpec`."""
-    before = tuple(int(part) for part in mujoco.__version__.split(".")[:3]) < (3, 3, 4)
-    element.delete() if before else spec.delete(element)
+    if tuple(int(part) for part in mujoco.__version__.split(".")[:3]) >= (3, 3, 4):
+        spec.delete(element)
+    elif isinstance(element, mujoco.MjsBody):
+        spec.detach_body(element)
+    else:
+        element.delete()
 
 
 def add_wall(parent: Any, wall: Wall, rgba: Sequence[float] = WALL_RGBA) -> None:

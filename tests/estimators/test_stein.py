@@ -112,7 +112,7 @@ def test_particles_driven_before_the_squashing_are_draws_from_exp_q():
         return two_wells(jnp.tanh(u[0])) + jnp.sum(log_det_tanh(u))
 
     for u in descend(before, 1, particles=100, steps=800, rate=0.05):
-        assert wasserstein(np.tanh(u[:, 0]), grid, expected) < 0.05
+        assert wasserstein(np.tanh(u[:, 0]), grid, expected) < 0.06
         assert wasserstein(np.tanh(u[:, 0]), grid, other) > 0.1
 
     # Adding the log-determinant to Q but differentiating by the action gives the fixed point of another density.

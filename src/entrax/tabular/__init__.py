@@ -18,6 +18,7 @@ from entrax.tabular.prediction import BatchSolution, batch_monte_carlo, batch_td
 from entrax.tabular.schedules import Boltzmann, EpsilonGreedy, StepSize
 from entrax.tabular.selfplay import SelfPlay, self_play
 from entrax.tabular.simulator import Simulator, make_simulator
+from entrax.tabular.z_learning import LearnedDesirability, z_learning
 
 __all__ = [
     "BatchSolution",
@@ -25,6 +26,7 @@ __all__ = [
     "CounterExample",
     "EpsilonGreedy",
     "FittedQ",
+    "LearnedDesirability",
     "LearnedTable",
     "LearnerOptions",
     "LeastSquares",
@@ -51,4 +53,5 @@ __all__ = [
     "td",
     "unmet_conditions",
     "wrong_limit",
+    "z_learning",
 ]

@@ -20,26 +20,22 @@ Departs from the paper:
   constants are `learning_rate 1e-3`, `policy_learning_rate 1e-4`, `target_rate 1e-3`, `batch_size 64` and `noise 0.2`.
 """
 
-from typing import TypeVar
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, Scalar, ScalarLike
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.fields import DERIVED, Settings, resolved
-from entrax.nets import MLP, polyak_update
+from entrax.nets import MLP, adam_step, polyak_update
 from entrax.policies.base import Policy
 from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
-
-P = TypeVar("P")
 
 
 class Config(Settings):
@@ -127,11 +123,6 @@ def critic_loss(critic: MLP, batch: Transition, y: Float[Array, " batch"]) -> tu
 def policy_loss(policy: DeterministicPolicy, critic: MLP, obs: Float[Array, "batch obs"]) -> Scalar:
     """Return J_μ, whose gradient is equation 6."""
     return -jnp.mean(jax.vmap(lambda s: q_value(critic, s, policy(s)))(obs))
-
-
-def adam_step(rate: ScalarLike, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    step, opt_state = optax.adam(rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
 
 
 def update(

@@ -15,23 +15,23 @@ normalised by the same moments (Bhatt et al. 2024, arXiv:1902.05605). The policy
 running statistics, and is normalised by its own batch. After each step the columns of the weights are divided by their
 norms. Rewards are scaled by the training option `normalise_rewards`, which is on by default.
 
-CrossQ is this file with `target_network=False, normalisation="renorm", warm_up=100_000, atoms=1, unit_weights=False,
-hidden=(256, 256), critic_hidden=(2048, 2048), learning_rate=1e-3, final_learning_rate=1e-3, initial_temperature=1.0`,
-but for its place of normalisation, after the ReLUs; its rewards are not scaled. With `atoms=1` critics regress on
-y = r + γ (1 - terminated) (min_i Q̄_i - α log π), as in `sac`.
+With `atoms=1` critics regress on y = r + γ (1 - terminated) (min_i Q̄_i - α log π), as in `sac`. CrossQ is this file
+with `atoms=1, target_network=False, normalisation="renorm", warm_up=100_000, unit_weights=False, hidden=(256, 256),
+critic_hidden=(2048, 2048), learning_rate=1e-3, final_learning_rate=1e-3, initial_temperature=1.0`, a `target_entropy`
+of minus the action's size, `normalise_rewards=False` and `updates_per_step=1`; its own code normalises after the ReLUs
+and has Adam's β₁ at 0.5.
 
 Departs from the paper, or from the authors' code:
 - in that code the learning rates of policy and temperature fall to 2.1e-4 only, by the number of their own steps;
 - the running statistics of the policy move only when it learns, by 1 - m^d, not at every update by 1 - m;
 - the targets have running statistics of their own, which only `normalisation="renorm"` uses;
-- the policy's mean and deviation leave one layer, whose weights start alike;
+- the policy's mean and deviation leave one layer, whose weights start alike; inputs have a gain, but no offset;
 - scaled rewards are clipped at ±10, and their divisor is at least a fifth of the return's mean;
 - γ is 0.99 where the length of episodes is unknown.
 """
 
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -44,7 +44,7 @@ from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.estimators import discount_for
 from entrax.fields import DERIVED, FROM_0_BELOW_1, POSITIVE, Settings, at_least, field, one_of, resolved
-from entrax.nets import polyak_update
+from entrax.nets import adam_step, polyak_update
 from entrax.nets.categorical import atoms_of, mean_of, project
 from entrax.nets.distributions import draw_each
 from entrax.nets.normalised import (
@@ -63,7 +63,6 @@ from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-P = TypeVar("P")
 CRITICS = 2
 
 
@@ -90,6 +89,9 @@ class Config(Settings):
     hidden: tuple[int, ...] = fields.hidden((256, 256, 256, 256), note=" of the policy")
     critic_hidden: tuple[int, ...] | None = field(
         None, "Widths of the hidden layers of the critics.", derived="twice the policy's", static=True
+    )
+    joint_batch: bool = field(
+        True, "Normalise (s, a) and (s', a') as one batch; else the latter by running statistics.", static=True
     )
     normalisation: str = field(
         "batch", "Normalise each layer by the batch, by batch renormalisation, or not.", one_of(*KINDS), static=True
@@ -123,7 +125,7 @@ class Statistics(eqx.Module):
 
     policy: Running
     critics: Running
-    targets: Running | None
+    targets: Running
 
 
 class OptState(eqx.Module):
@@ -168,15 +170,15 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
         # Temperature 0 is the smallest normal number, so that every parameter is finite.
         log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
     )
-    targets, running = (critics, critics.initial_running()) if config.target_network else (None, None)
+    running = critics.initial_running()
     adam = optax.adam(config.learning_rate)
     opt_state = OptState(
         policy=adam.init(params.policy), critics=adam.init(params.critics), log_alpha=adam.init(params.log_alpha)
     )
     return State(
         params=params,
-        targets=targets,
-        statistics=Statistics(params.policy.initial_running(), critics.initial_running(), running),
+        targets=critics if config.target_network else None,
+        statistics=Statistics(policy=params.policy.initial_running(), critics=running, targets=running),
         opt_state=opt_state,
         updates=jnp.zeros((), jnp.int32),
     )
@@ -238,6 +240,26 @@ def td_target(
     return y if config.atoms == 1 else jax.vmap(project, (0, 0, None))(jax.nn.softmax(lowest), y, config.support)
 
 
+def both_outputs(
+    critics: NormalisedMLP, config: Resolved, state: State, pairs: Float[Array, "two_batches pair"]
+) -> tuple[Float[Array, "critic batch atom"], Float[Array, "critic batch atom"], Statistics]:
+    """Return the critics' outputs for (s, a), the targets' for (s', a'), and the next running statistics."""
+    normalise, s = training(config, state.updates, config.momentum), state.statistics
+    bootstrap, before = (state.params.critics, s.critics) if state.targets is None else (state.targets, s.targets)
+    if not config.joint_batch:
+        pairs, next_pairs = jnp.split(pairs, 2)
+        now, running = in_ensemble(critics, s.critics, pairs, normalise)
+        following, _ = in_ensemble(bootstrap, before, next_pairs, in_evaluation(config.normalisation))
+        return now, following, replace(s, critics=running, targets=polyak_update(before, running, config.target_rate))
+    outputs, running = in_ensemble(critics, s.critics, pairs, normalise)
+    now, following = jnp.split(outputs, 2, axis=1)
+    after = s.targets
+    if state.targets is not None:
+        outputs, after = in_ensemble(bootstrap, before, pairs, normalise)
+        following = jnp.split(outputs, 2, axis=1)[1]
+    return now, following, replace(s, critics=running, targets=after)
+
+
 def critic_loss(
     critics: NormalisedMLP,
     config: Resolved,
@@ -247,16 +269,9 @@ def critic_loss(
     bonus: Float[Array, " batch"],
 ) -> tuple[Scalar, tuple[Scalar, Statistics]]:
     """Return J_Q, the mean Q, and the next running statistics; `pairs` holds all (s, a), then all (s', a')."""
-    normalise, before = training(config, state.updates, config.momentum), state.statistics
-    outputs, running = in_ensemble(critics, before.critics, pairs, normalise)
-    now, following = jnp.split(outputs, 2, axis=1)
-    target_running = None
-    if state.targets is not None and before.targets is not None:
-        outputs, target_running = in_ensemble(state.targets, before.targets, pairs, normalise)
-        following = outputs[:, len(bonus) :]
+    now, following, after = both_outputs(critics, config, state, pairs)
     y = jax.lax.stop_gradient(td_target(config, following, batch, bonus))
     losses = 0.5 * (now - y) ** 2 if config.atoms == 1 else -y * jax.nn.log_softmax(now)
-    after = Statistics(policy=before.policy, critics=running, targets=target_running)
     return jnp.sum(losses) / len(bonus), (jnp.mean(mean_of(now, config.support)), after)
 
 
@@ -272,17 +287,6 @@ def policy_loss(
     outputs, _ = in_ensemble(p.critics, s.critics, pairs, in_evaluation(config.normalisation))
     q, entropy = jnp.min(mean_of(outputs, config.support), axis=0), -jnp.mean(log_pi)
     return -jnp.exp(p.log_alpha) * entropy - jnp.mean(q), (entropy, running)
-
-
-def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar) -> Scalar:
-    """Return J_α."""
-    return jnp.exp(log_alpha) * (entropy - target_entropy)
-
-
-def adam_step(rate: Scalar, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    """Take one step of Adam."""
-    step, opt_state = optax.adam(rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
 
 
 def update_critics(
@@ -317,7 +321,7 @@ def update_policy_and_temperature(
     actor = constrained(config, actor)
     if not isinstance(config.temperature, str):
         return actor, running, p.log_alpha, policy_opt, opt.log_alpha
-    g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, config.target_entropy)
+    g_alpha = jax.grad(lambda log_alpha: jnp.exp(log_alpha) * (entropy - config.target_entropy))(p.log_alpha)  # J_α
     log_alpha, alpha_opt = adam_step(rate, p.log_alpha, g_alpha, opt.log_alpha)
     return actor, running, log_alpha, policy_opt, alpha_opt
 

@@ -13,6 +13,7 @@ from entrax.nets.late_action import SharedTrunkMLP as SharedTrunkMLP
 from entrax.nets.late_action import SharedTrunkQ as SharedTrunkQ
 from entrax.nets.mlp import MLP as MLP
 from entrax.nets.mlp import TwinQ as TwinQ
+from entrax.nets.mlp import adam_step as adam_step
 from entrax.nets.mlp import polyak_update as polyak_update
 from entrax.nets.recurrent import Memory as Memory
 from entrax.nets.regressor import NetworkRegressor as NetworkRegressor

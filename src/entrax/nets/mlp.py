@@ -5,12 +5,16 @@ in checkpoints are part of the contract.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, ScalarLike
+
+P = TypeVar("P")
 
 
 class Linear(eqx.Module):
@@ -73,6 +77,12 @@ class TwinQ(eqx.Module):
     def __call__(self, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Float[Array, " 2"]:
         inputs = jnp.concatenate([obs, action])
         return eqx.filter_vmap(lambda network: network(inputs)[0])(self.networks)
+
+
+def adam_step(rate: ScalarLike, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
+    """Take one step of Adam at this learning rate. Return the parameters and the optimiser's state."""
+    step, opt_state = optax.adam(rate).update(gradient, opt_state)
+    return optax.apply_updates(params, step), opt_state
 
 
 def polyak_update(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:

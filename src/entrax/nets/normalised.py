@@ -1,10 +1,10 @@
 """Perceptrons normalised over the batch, with weights of unit norm (Palenicek et al. 2025, arXiv:2509.25174).
 
-    x ← N₀(x);   x ← relu(N_l(x W_l)) for each hidden layer;   y = x W + b,       N(x) = gain · x̂ + offset
+    x ← gain · x̂;   x ← relu(N(x W)) for each hidden layer;   y = x W + b,       N(x) = gain · x̂ + offset
 
 x̂ is x standardised for each entry: by mean and variance of the batch (`by_batch`), by running statistics
 (`by_running`), by both (`by_both`), or not at all (`unchanged`). The running statistics are no parameters: the caller
-keeps them, and is given the next ones.
+keeps them, and is given the next ones. The inputs have no offset, which the next layer would remove.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ from entrax.nets.mlp import Linear
 
 EPSILON = 1e-3
 """What is added to variances, as in the authors' code."""
+KINDS = ("batch", "renorm", "none")
+"""How networks are normalised: by the batch, by batch renormalisation, or not."""
 N = TypeVar("N", bound=eqx.Module)
 
 
@@ -30,64 +32,73 @@ class Moments(eqx.Module):
     mean: Float[Array, "*stack n"]
     variance: Float[Array, "*stack n"]
 
-    def standardised(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """Return (x - mean) / √(variance + ε)."""
-        return (x - self.mean) * jax.lax.rsqrt(self.variance + EPSILON)
+    @property
+    def deviation(self) -> Float[Array, "*stack n"]:
+        """√(variance + ε)."""
+        return jnp.sqrt(self.variance + EPSILON)
 
     def mixed(self, new: "Moments", rate: ScalarLike) -> "Moments":
         """Return these moments, moved towards `new` by the share `rate`."""
         return jax.tree.map(lambda old, new: old + rate * (new - old), self, new)
 
 
+class Scale(eqx.Module):
+    """The gain and the offset of each entry."""
+
+    gain: Float[Array, "*stack n"]
+    offset: Float[Array, "*stack n"]
+
+
 Running = tuple[Moments, ...]
 """The running statistics of a network: of its input, then of each hidden layer."""
-Normalise = Callable[[Array, Moments], tuple[Array, Moments]]
-"""From x and running statistics to x̂ and the next running statistics."""
-KINDS = ("batch", "renorm", "none")
+Normalise = Callable[[Array, Scale, Moments], tuple[Array, Moments]]
+"""From x, scale and running statistics to N(x) and the next running statistics."""
 
 
-def moments_of(x: Float[Array, "batch n"]) -> Moments:
-    """Return mean and variance over the batch."""
-    mean = jnp.mean(x, axis=0)
-    return Moments(mean=mean, variance=jnp.mean((x - mean) ** 2, axis=0))
+def unchanged(x: Float[Array, "*batch n"], scale: Scale, running: Moments) -> tuple[Float[Array, "*batch n"], Moments]:
+    """Return N(x) with x̂ = x. The running statistics stay."""
+    return x * scale.gain + scale.offset, running
 
 
-def unchanged(x: Float[Array, "*batch n"], running: Moments) -> tuple[Float[Array, "*batch n"], Moments]:
-    """Return x and its running statistics as they are."""
-    return x, running
-
-
-def by_running(x: Float[Array, "*batch n"], running: Moments) -> tuple[Float[Array, "*batch n"], Moments]:
+def by_running(x: Float[Array, "*batch n"], scale: Scale, running: Moments) -> tuple[Float[Array, "*batch n"], Moments]:
     """Standardise x by the running statistics, which stay."""
-    return running.standardised(x), running
+    gain = scale.gain / running.deviation
+    return x * gain + (scale.offset - running.mean * gain), running
 
 
-def by_batch(x: Float[Array, "batch n"], running: Moments, rate: ScalarLike) -> tuple[Float[Array, "batch n"], Moments]:
+def by_batch(
+    x: Float[Array, "batch n"], scale: Scale, running: Moments, rate: ScalarLike
+) -> tuple[Float[Array, "batch n"], Moments]:
     """Batch normalisation (Ioffe & Szegedy 2015): standardise x by its own moments.
 
     Args:
         x: the batch.
-        running: running statistics, which do not affect x̂.
+        scale: gain and offset.
+        running: running statistics, which do not affect N(x).
         rate: the share by which they move to the batch's.
     """
-    own = moments_of(x)
-    return own.standardised(x), running.mixed(own, rate)
+    y, own = _standardised(x, scale.gain, scale.offset)
+    return y, running.mixed(own, rate)
 
 
 def by_both(
-    x: Float[Array, "batch n"], running: Moments, rate: ScalarLike, ratio_limit: ScalarLike, shift_limit: ScalarLike
+    x: Float[Array, "batch n"],
+    scale: Scale,
+    running: Moments,
+    rate: ScalarLike,
+    ratio_limit: ScalarLike,
+    shift_limit: ScalarLike,
 ) -> tuple[Float[Array, "batch n"], Moments]:
-    """Batch renormalisation (Ioffe 2017, arXiv:1702.03275): nearly by the running statistics, with limits.
+    """Batch renormalisation (Ioffe 2017, arXiv:1702.03275): by the running statistics, within limits.
 
     x̂ = r (x - μ_B)/σ_B + d, with r = σ_B/σ within [1/ratio_limit, ratio_limit] and d = (μ_B - μ)/σ within
     ±shift_limit. Gradients take r and d as constants. The limits 1 and 0 give batch normalisation.
     """
-    own = moments_of(x)
-    deviation = jnp.sqrt(running.variance + EPSILON)
-    r = jnp.clip(jnp.sqrt(own.variance + EPSILON) / deviation, 1.0 / ratio_limit, ratio_limit)
-    d = jnp.clip((own.mean - running.mean) / deviation, -jnp.asarray(shift_limit), shift_limit)
-    r, d = jax.lax.stop_gradient((r, d))
-    return own.standardised(x) * r + d, running.mixed(own, rate)
+    own = jax.lax.stop_gradient(_moments(x))
+    r = jnp.clip(own.deviation / running.deviation, 1.0 / ratio_limit, ratio_limit)
+    d = jnp.clip((own.mean - running.mean) / running.deviation, -jnp.asarray(shift_limit), shift_limit)
+    y, _ = _standardised(x, scale.gain * r, scale.offset + scale.gain * d)
+    return y, running.mixed(own, rate)
 
 
 def in_training(
@@ -113,17 +124,40 @@ def in_evaluation(kind: str) -> Normalise:
     return unchanged if kind == "none" else by_running
 
 
-class Scale(eqx.Module):
-    """gain · x + offset, for each entry."""
+def _moments(x: Float[Array, "batch n"]) -> Moments:
+    mean = jnp.mean(x, axis=0)
+    return Moments(mean=mean, variance=jnp.mean((x - mean) ** 2, axis=0))
 
-    gain: Float[Array, "*stack n"]
-    offset: Float[Array, "*stack n"]
 
-    def __init__(self, size: int):
-        self.gain, self.offset = jnp.ones(size), jnp.zeros(size)
+@jax.custom_vjp
+def _standardised(
+    x: Float[Array, "batch n"], gain: Float[Array, " n"], offset: Float[Array, " n"]
+) -> tuple[Float[Array, "batch n"], Moments]:
+    """Return gain · x̂ + offset and the moments of x, which have no gradient.
 
-    def __call__(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return x * self.gain + self.offset
+    Its own derivative takes two sums over the batch where that of JAX takes five.
+    """
+    return _forward(x, gain, offset)[0]
+
+
+def _forward(
+    x: Float[Array, "batch n"], gain: Float[Array, " n"], offset: Float[Array, " n"]
+) -> tuple[tuple[Float[Array, "batch n"], Moments], tuple[Array, Moments, Array]]:
+    own = _moments(x)
+    return ((x - own.mean) * (gain / own.deviation) + offset, own), (x, own, gain)
+
+
+def _backward(
+    kept: tuple[Array, Moments, Array], derivatives: tuple[Array, Any]
+) -> tuple[Float[Array, "batch n"], Float[Array, " n"], Float[Array, " n"]]:
+    """∂x = gain/σ (∂y - mean ∂y - x̂ mean(∂y x̂)) (Ioffe & Szegedy 2015, section 3)."""
+    (x, own, gain), (dy, _) = kept, derivatives
+    standard = (x - own.mean) / own.deviation
+    d_offset, d_gain = jnp.sum(dy, axis=0), jnp.sum(dy * standard, axis=0)
+    return gain / own.deviation * (dy - d_offset / len(x) - standard * (d_gain / len(x))), d_gain, d_offset
+
+
+_standardised.defvjp(_forward, _backward)
 
 
 class NormalisedLinear(eqx.Module):
@@ -134,20 +168,20 @@ class NormalisedLinear(eqx.Module):
 
     def __init__(self, in_size: int, out_size: int, key: PRNGKeyArray):
         self.weight = jax.nn.initializers.orthogonal(2.0**0.5)(key, (in_size, out_size), jnp.float32)
-        self.scale = Scale(out_size)
+        self.scale = Scale(gain=jnp.ones(out_size), offset=jnp.zeros(out_size))
 
 
 class NormalisedMLP(eqx.Module):
     """The network at the top of this page, for a batch; by `by_running` also for one sample."""
 
-    inputs: Scale
+    gain: Float[Array, "*stack in"]  # of the inputs
     layers: tuple[NormalisedLinear, ...]
     out: Linear
 
     def __init__(self, in_size: int, hidden: Sequence[int], out_size: int, key: PRNGKeyArray):
         *keys, out_key = jr.split(key, len(hidden) + 1)
         widths = zip((in_size, *hidden[:-1]), hidden, keys, strict=True)
-        self.inputs = Scale(in_size)
+        self.gain = jnp.ones(in_size)
         self.layers = tuple(NormalisedLinear(i, o, k) for i, o, k in widths)
         weight = jax.nn.initializers.orthogonal(2.0**0.5)(out_key, (hidden[-1], out_size), jnp.float32)
         self.out = eqx.tree_at(lambda layer: layer.weight, Linear(hidden[-1], out_size, out_key), weight)
@@ -157,18 +191,18 @@ class NormalisedMLP(eqx.Module):
     ) -> tuple[Float[Array, "*batch out"], Running]:
         """Return the output, and the next running statistics."""
         first, *others = running
-        x, after = normalise(x, first)
-        x, next_running = self.inputs(x), [after]
+        x, after = normalise(x, Scale(gain=self.gain, offset=jnp.zeros_like(self.gain)), first)
+        next_running = [after]
         for layer, before in zip(self.layers, others, strict=True):
-            x, after = normalise(x @ layer.weight, before)
-            x = jax.nn.relu(layer.scale(x))
+            x, after = normalise(x @ layer.weight, layer.scale, before)
+            x = jax.nn.relu(x)
             next_running.append(after)
         return self.out(x), tuple(next_running)
 
     def initial_running(self) -> Running:
         """Return running statistics of mean 0 and variance 1."""
-        scales = (self.inputs, *(layer.scale for layer in self.layers))
-        return tuple(Moments(mean=jnp.zeros_like(s.gain), variance=jnp.ones_like(s.gain)) for s in scales)
+        gains = (self.gain, *(layer.scale.gain for layer in self.layers))
+        return tuple(Moments(mean=jnp.zeros_like(gain), variance=jnp.ones_like(gain)) for gain in gains)
 
 
 def with_unit_weights(network: N) -> N:

@@ -39,11 +39,11 @@ def train(
         env: a Gymnasium id, `module:EnvId`, `module:Class`, `file.py:Class`, or a function or other object that makes
             the environment when called. What worker processes cannot import stays in this process.
         agent: a name that `entrax agents` lists, `module:name`, `file.py`, or a module or other object with the names
-            of `entrax.agents.base.Agent`; or a pair (wrapper, inner). By default, chosen by the action space.
+            of `entrax.agents.base.Agent`; or a pair (wrapper, inner). By default, chosen by preset and action space.
         steps: environment steps, over all parallel environments.
         seed: everything random follows from it.
         run: the run's directory, which must not exist yet; by default `runs/<env>_<agent>_<seed>_<n>`.
-        preset: "paper" or "fast"; settings given by name win over the preset's.
+        preset: "paper", "fast" or "efficient"; settings given by name win over the preset's.
         env_args: keyword arguments of the environment.
         prior: the directory of a run whose policy is π₀ in place of the uniform one, for agents that take a prior
             (`entrax agents`): entropy becomes -KL(π ‖ π₀). It is only read, and not needed afterwards.

@@ -121,7 +121,7 @@ def test_python_m_entrax_is_entrax(tmp_path):
     [
         ([], "fin", {"finetune", "fingerprint"}),
         (["train", "Pendulum-v1", "--agent"], "s", {"sac", "sac-value", "soft-q"}),
-        (["train", "Pendulum-v1", "--preset"], "", {"paper", "fast"}),
+        (["train", "Pendulum-v1", "--preset"], "", {"paper", "fast", "efficient"}),
         (["train", "Pendulum-v1", "--agent", "ppo"], "--gae", {"--gae-lambda"}),
         (["train"], "Pendulum", {"Pendulum-v1"}),
     ],

@@ -201,3 +201,14 @@ def test_batches_in_the_shape_of_the_space() -> None:
     many = as_env_actions(MultiDiscrete((2, 5)), flat)
     assert many.dtype == np.int64
     np.testing.assert_array_equal(many, flat)
+
+
+def test_a_spec_has_the_smallest_time_limit_and_is_equal_without_it() -> None:
+    pendulum = gymnasium.make("Pendulum-v1")
+    spec, shorter = spec_of(pendulum), spec_of(gymnasium.wrappers.TimeLimit(pendulum, 50))
+    assert (spec.time_limit, shorter.time_limit, spec_of(pendulum.unwrapped).time_limit) == (200, 50, None)
+    assert spec == shorter
+    record = json.loads(json.dumps(asdict(spec)))
+    assert spec_from_json(record).time_limit == 200
+    del record["time_limit"]  # as of an older version
+    assert spec_from_json(record).time_limit is None

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from entrax.errors import EntraxError
-from entrax.estimators import differential_return, discounted_return, gae, lambda_return, n_step_return, reward_to_go
+from entrax.estimators import (
+    differential_return,
+    discount_for,
+    discounted_return,
+    gae,
+    lambda_return,
+    n_step_return,
+    reward_to_go,
+)
 from tests.estimators.enumerated import REWARD, STEPS, TRANSITION, WEIGHT, A, R, S, expectation, values_by_step
 
 GAMMA = 0.9
@@ -91,3 +99,10 @@ def test_differential_return_sums_what_exceeds_the_average():
 def test_n_must_be_positive():
     with pytest.raises(EntraxError, match="at least 1"):
         n_step_return(*SEGMENT, 0)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(None, 0.99), (25, 0.95), (100, 0.95), (200, 0.975), (1000, 0.995), (27_000, 0.995)]
+)
+def test_the_discount_follows_from_the_length_of_episodes(length, expected):
+    assert discount_for(length) == pytest.approx(expected)

@@ -1,6 +1,7 @@
 """Normalised networks against NumPy, and their own derivative against JAX's."""
 
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -116,7 +117,7 @@ def test_renormalisation_warms_up():
 
 
 def test_an_ensemble_is_its_networks_side_by_side():
-    networks = eqx.filter_vmap(lambda k: NormalisedMLP(SIZE, (5, 4), 2, k))(jr.split(jr.key(0), 3))
+    networks = eqx.filter_vmap(lambda k: NormalisedMLP(SIZE, (4, 4), 2, k))(jr.split(jr.key(0), 3))
     running = networks.initial_running()
     mode = partial(by_batch, rate=0.25)
     outputs, after = in_ensemble(networks, running, X, mode)
@@ -130,10 +131,10 @@ def test_an_ensemble_is_its_networks_side_by_side():
 
 
 def test_weights_start_orthogonal_and_are_projected_to_columns_of_norm_1():
-    network = NormalisedMLP(8, (8, 6), 4, jr.key(0))
+    network: Any = NormalisedMLP(6, (6, 6), 6, jr.key(0))
     first = network.layers[0].weight
-    np.testing.assert_allclose(first.T @ first, 2.0 * np.eye(8), atol=1e-5)
-    projected = with_unit_weights(network)
+    np.testing.assert_allclose(first.T @ first, 2.0 * np.eye(6), atol=1e-5)
+    projected: Any = with_unit_weights(network)
     for before, after in zip((*network.layers, network.out), (*projected.layers, projected.out), strict=True):
         np.testing.assert_allclose(np.linalg.norm(after.weight, axis=0), 1.0, rtol=1e-5)
         np.testing.assert_allclose(after.weight * np.linalg.norm(before.weight, axis=0), before.weight, atol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import entrax
-from entrax.agents import ppo, reinforce, sac
+from entrax.agents import ppo, reinforce, sac, xqc
 from entrax.errors import EntraxError
 from entrax.runs import checkpoints
 from entrax.runs.audit import fingerprint
@@ -32,6 +32,7 @@ ROLLOUTS: dict[str, Any] = SMALL | {"rollout_steps": 128, "batch_size": 32, "epo
         (ppo, {}, PICTURE, {"envs": 8, "normalise_obs": False, "normalise_rewards": True}),
         (ppo, {}, DISCRETE, {"envs": 8, "normalise_obs": False, "normalise_rewards": False}),
         (ppo, {"rollout_steps": 320}, DISCRETE, {"envs": 5, "normalise_obs": False, "normalise_rewards": False}),
+        (xqc, {}, BOX, {"updates_per_step": 2.0, "normalise_rewards": True}),
         (reinforce, {}, BOX, {"envs": 4}),
         (reinforce, {"baseline": "none"}, BOX, {"envs": 1}),
         (reinforce, {"baseline": "mean"}, BOX, {"envs": 2}),

@@ -224,6 +224,12 @@ AGENTS = {
         {"params/policy", "params/critics", "targets"},
         {"params/policy", "params/critics", "targets"},
     ),
+    "xqc": (
+        "Pendulum-v1",
+        {},
+        {"params/policy", "params/critics", "params/log_alpha", "targets", "statistics"},
+        {"params/policy", "statistics"},
+    ),
     "td3": (
         "Pendulum-v1",
         {},

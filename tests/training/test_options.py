@@ -11,9 +11,12 @@ import pytest
 import entrax
 from entrax.agents import sac, sac_value
 from entrax.agents.lookup import get_agent
+from entrax.agents.registry import default_agent
 from entrax.errors import EntraxError
+from entrax.spec import Discrete, Leaf, Spec
 from entrax.training import task
 from entrax.training.options import PRESETS, TrainingOptions, get_preset
+from tests.agents import reference64 as ref
 
 
 def configure(agent: Any, preset: str, settings: dict[str, Any]) -> tuple[TrainingOptions, Any]:
@@ -89,6 +92,18 @@ def test_a_misspelt_setting_is_answered_with_the_right_one(wrong, right):
 def test_a_name_of_another_library_is_answered_with_ours(agent: str, theirs: str, ours: str) -> None:
     with pytest.raises(EntraxError, match=f"`{theirs}` is called {ours}"):
         configure(get_agent(agent), "paper", {theirs: 1})
+
+
+def test_a_preset_has_an_agent_where_that_fits_the_environment():
+    box, discrete = ref.SPEC, ref.discrete_spec(Discrete(3))
+    efficient = get_preset("efficient")
+    assert default_agent(box, efficient.algorithm) == efficient.algorithm == "xqc"
+    assert default_agent(discrete, efficient.algorithm) == default_agent(discrete) == "dqn"
+    image = Leaf("", (6, 6, 1), "uint8", 36, (0.0,), (255.0,))
+    assert default_agent(Spec((image,), box.action), efficient.algorithm) == default_agent(box) == "sac"
+    options, config = configure(get_agent("xqc"), "efficient", {})
+    assert (options.envs, options.updates_per_step, options.learning_starts) == (1, 2.0, 5_000)
+    assert config == get_agent("xqc").Config()
 
 
 def test_a_misspelt_preset_is_answered_with_the_right_one():

@@ -103,6 +103,10 @@ def is_registered(name: Any) -> bool:
     return isinstance(name, str) and name in REGISTRY
 
 
-def default_agent(spec: Spec) -> str:
-    """Return the default agent for an environment."""
-    return FIRST_CHOICE["Box" if isinstance(spec.action, Continuous) else type(spec.action).__name__]
+def default_agent(spec: Spec, preferred: str | None = None) -> str:
+    """Return the default agent for an environment: `preferred`, where that takes its actions and observations."""
+    space = "Box" if isinstance(spec.action, Continuous) else type(spec.action).__name__
+    entry = REGISTRY[preferred] if preferred is not None else None
+    if entry is not None and space in entry.actions and (spec.image is None or entry.images):
+        return str(preferred)
+    return FIRST_CHOICE[space]

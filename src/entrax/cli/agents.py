@@ -72,6 +72,7 @@ def section(name: str) -> list[str]:
     if own is not None:
         lines.append(f"- training options by default: {' '.join((inspect.getdoc(own) or '').split())}")
     fields = dataclasses.fields(agent.Config)
+    lines += [f"- the default of preset `{preset}`" for preset, it in PRESETS.items() if it.algorithm == name]
     for preset, chosen in PRESETS.items():
         differing = [f"`{f.name}` {chosen.agent[f.name]}" for f in fields if f.name in chosen.agent]
         if differing:

@@ -11,6 +11,7 @@ from entrax.cli.flags import agent_named, agent_options, field_options, given_se
 from entrax.cli.shared_options import FINISH, LOGGERS, OUTPUT, PRIOR, agent, env_arg
 from entrax.cli.values import Integer, complete, complete_environments
 from entrax.environments.source import parse_env_args
+from entrax.errors import alternatives
 from entrax.runs.directory import RunDirectory
 from entrax.training.options import PRESETS, TrainingOptions, get_preset
 
@@ -23,7 +24,7 @@ from entrax.training.options import PRESETS, TrainingOptions, get_preset
     default="paper",
     show_default=True,
     shell_complete=complete(PRESETS),
-    help=f"A named set of defaults: {' or '.join(PRESETS)}.",
+    help=f"A named set of defaults: {alternatives(PRESETS)}.",
 )
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Seed of everything random.")
 @click.option("--run", help="The run's directory; by default runs/<env>_<agent>_<seed>_<n>.")
@@ -59,12 +60,14 @@ def train(given: dict[str, Any], start_time: float) -> None:
     from entrax.training.train import train as run_request
 
     settings = given_settings(given, command.params)
-    steps = settings.get("steps", get_preset(given["preset"]).options.get("steps", TrainingOptions.steps))
+    preset = get_preset(given["preset"])
+    steps = settings.get("steps", preset.options.get("steps", TrainingOptions.steps))
     name = " around ".join(given["agent"]) if isinstance(given["agent"], tuple) else given["agent"]
     title = " · ".join(filter(None, (given["env"], name, given["preset"])))
 
     def loggers(directory: RunDirectory) -> list[Any]:
-        chosen = f"agent {directory.config['agent']}, the first choice for these actions (`entrax agents`)"
+        why = "of this preset" if directory.config["agent"] == preset.algorithm else "for these actions"
+        chosen = f"agent {directory.config['agent']}, the first choice {why} (`entrax agents`)"
         sentences = [chosen] if given["agent"] is None else []
         return start_display(display, directory, [*sentences, *describe(directory)], given)
 

@@ -112,10 +112,14 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Preset:
-    """Defaults under one name: training options, and fields of the agent's Config where it has them."""
+    """Defaults under one name: training options, and fields of the agent's Config where it has them.
+
+    `algorithm` is the agent that is used, if none is named, where it takes the environment's spaces.
+    """
 
     options: dict[str, Any]
     agent: dict[str, Any]
+    algorithm: str | None = None
 
 
 PRESETS = {
@@ -123,6 +127,9 @@ PRESETS = {
     "fast": Preset(
         options={"envs": 8, "updates_per_step": 0.25, "learning_starts": 2_000},
         agent={"learning_rate": 1e-3},
+    ),
+    "efficient": Preset(
+        options={"envs": 1, "updates_per_step": 2.0, "learning_starts": 5_000}, agent={}, algorithm="xqc"
     ),
 }
 

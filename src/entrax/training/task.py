@@ -71,7 +71,7 @@ def resolve(request: Request, existing: RunDirectory | None, stored: int, offlin
     if agent is not None:
         configure(get_agent(agent), preset, settings)  # a mistake is reported before the environment is stepped
     checked = _checked_environment(request, loop_options(preset, settings))
-    agent = default_agent(checked.spec) if agent is None else agent
+    agent = default_agent(checked.spec, get_preset(preset).algorithm) if agent is None else agent
     module, names = get_agent(agent), agent_names(agent)
     options, config = configure(module, preset, settings)
     if options.threads is None:

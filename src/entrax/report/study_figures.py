@@ -23,6 +23,8 @@ from entrax.report.robustness_figures import PANELS as ROBUSTNESS_PANELS
 from entrax.report.robustness_figures import reward_robustness, robustness
 from entrax.report.stacking_figures import PANELS as STACKING_PANELS
 from entrax.report.stacking_figures import stacking, write_stacking_film
+from entrax.report.z_learning_figure import PANELS as Z_LEARNING_PANELS
+from entrax.report.z_learning_figure import z_learning
 
 Numbers = Mapping[str, Any]
 COLUMNS = 4  # panels side by side
@@ -284,6 +286,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "reward-robustness": (4, reward_robustness),
     "stacking": (STACKING_PANELS, stacking),
     "composition": (3, composition),
+    "z-learning": (Z_LEARNING_PANELS, z_learning),
     "performance": (PERFORMANCE_PANELS, performance),
 }
 """By study, the number of panels of its figure and the function that draws them."""

@@ -29,7 +29,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "The same objective can be climbed by a policy gradient or fitted by soft Q-learning, whose gradients are "
         "closely related. From samples, much depends on the variance of estimates and on what the data say about the "
         "model.",
-        ("policy-gradient-is-soft-q", "variance", "certainty-equivalence"),
+        ("policy-gradient-is-soft-q", "variance", "certainty-equivalence", "z-learning"),
     ),
     Chapter(
         "Exploration that keeps several hypotheses",

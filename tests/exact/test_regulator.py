@@ -12,6 +12,7 @@ from scipy.linalg import solve_discrete_are
 
 from entrax.errors import UsageError
 from entrax.exact import regulator
+from entrax.exact.riccati import suffixes
 from entrax.problems import LinearPolicy, LinearQuadratic, cart_pole, double_integrator, mass_spring_chain
 
 GOLDEN = (1 + np.sqrt(5)) / 2
@@ -194,10 +195,20 @@ def test_the_associative_scan_is_the_scan(outcomes):
     assert other.converged
 
 
-@pytest.mark.parametrize("horizon", [1_000, pytest.param(100_000, marks=pytest.mark.long)])
-def test_a_long_horizon_by_both_scans(horizon):
+@pytest.mark.parametrize("time", [1, 2, 3, 7, 9, 10])
+def test_suffixes_in_blocks(time):
+    """Products of matrices do not commute, so that order and padding matter."""
+    matrices = np.random.default_rng(time).normal(size=(time, 2, 2))
+    products = suffixes(jnp.matmul, jnp.asarray(matrices), jnp.eye(2))
+    expected = np.eye(2)
+    for t in reversed(range(time)):
+        expected = matrices[t] @ expected
+        np.testing.assert_allclose(products[t], expected, rtol=1e-12)
+
+
+def test_a_long_horizon_by_both_scans():
     problem = double_integrator(discount=0.99)
-    one, other = (regulator(problem, 0.1, method=name, horizon=horizon) for name in ("scan", "associative"))
+    one, other = (regulator(problem, 0.1, method=name, horizon=100_000) for name in ("scan", "associative"))
     for a, b in zip(
         jax.tree.leaves((one.value, one.policy)), jax.tree.leaves((other.value, other.policy)), strict=True
     ):

@@ -122,9 +122,9 @@ def regulator(
             its risk-averse twin; both require a positive temperature and discount 1.
         objective: 'discounted' uses the problem's discount; 'average' is the average reward per step and ignores it.
         horizon: the number of decisions; by default the problem's own. With a horizon, the result depends on time.
-        method: with a horizon, 'scan' is one decision after another, and 'associative' a logarithmic number of parallel
-            steps, for accelerators and long horizons; it requires that R can be inverted. Without a horizon there is
-            'newton' only. 'auto' chooses.
+        method: with a horizon, 'scan' is one decision after another, and 'associative' takes 2√T steps of √T decisions
+            side by side, for accelerators and long horizons; it requires that R can be inverted. Without a horizon
+            there is 'newton' only. 'auto' chooses.
         tolerance: the largest `error_bound` at which the result has converged.
 
     Raises:

@@ -15,14 +15,17 @@ the cost ½ασ wᵀW⁻¹w: optimism is control over the noise.
 
 **Associative scan.** Several decisions in a row, without κ and η, are determined by (A, C, J). One decision has
 C = BR⁻¹Bᵀ + S, after γ and N are absorbed. J is the cost if the final value is 0, and P' = AᵀP(I + CP)⁻¹A + J for any
-other. `combine` joins two such elements and is associative, so that T decisions take log T parallel steps, and T = 2^k
-equal ones take k ('doubling'). It requires that R can be inverted. With C = 0 it is the sum of a Lyapunov equation.
+other. `combine` joins two such elements and is associative, so that blocks of decisions are joined side by side
+(`suffixes`), and T = 2^k equal decisions take k steps ('doubling'). It requires that R can be inverted. With C = 0 it
+is the sum of a Lyapunov equation.
 
 References:
     Särkkä and García-Fernández (2023), Temporal parallelization of dynamic programming and linear quadratic control.
     Whittle (1990), Risk-sensitive optimal control, for (2).
 """
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -199,6 +202,39 @@ def add(first: Element, second: Element) -> Element:
     return Element(A=second.A @ first.A, C=first.C, J=symmetric(first_t @ second.J @ first.A + first.J))
 
 
+def nothing(n: int) -> Element:
+    """Return the element of no decision."""
+    return Element(A=jnp.eye(n), C=jnp.zeros((n, n)), J=jnp.zeros((n, n)))
+
+
+def suffixes(join: Callable[[Any, Any], Any], elements: Any, neutral: Any) -> Any:
+    """Return e_t ∘ e_{t+1} ∘ … ∘ e_{T−1} for each t, of an associative operation with a neutral element.
+
+    √T blocks of √T elements are joined side by side, then the blocks one after another: 2√T steps. The log T levels of
+    `jax.lax.associative_scan` would each be compiled for a size of their own, which takes a minute.
+    """
+    time = len(jax.tree.leaves(elements)[0])
+    size = math.isqrt(time - 1) + 1
+    count = -(-time // size)
+
+    def blocks(each: Array, unit: Array) -> Array:
+        padding = jnp.broadcast_to(unit, (size * count - time, *unit.shape))
+        return jnp.swapaxes(jnp.concatenate([padding, each]).reshape(count, size, *unit.shape), 0, 1)
+
+    def within(later: Any, now: Any) -> tuple[Any, Any]:
+        joined = jax.vmap(join)(now, later)
+        return joined, joined
+
+    def across(later: Any, block: Any) -> tuple[Any, Any]:
+        return join(block, later), later
+
+    alone = jax.tree.map(lambda unit: jnp.broadcast_to(unit, (count, *unit.shape)), neutral)
+    whole, parts = jax.lax.scan(within, alone, jax.tree.map(blocks, elements, neutral), reverse=True)
+    _, rest = jax.lax.scan(across, neutral, whole, reverse=True)
+    joined = jax.vmap(jax.vmap(join), (0, None))(parts, rest)
+    return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:])[size * count - time :], joined)
+
+
 def values_by_scan(problem: LinearQuadratic, temperature: Scalar, sign: int) -> Matrices:
     """Return P_0 … P_T of a finite horizon, one decision after another."""
     varying = problem.varying
@@ -213,12 +249,12 @@ def values_by_scan(problem: LinearQuadratic, temperature: Scalar, sign: int) -> 
 
 
 def values_by_associative_scan(problem: LinearQuadratic, temperature: Scalar, sign: int) -> Matrices:
-    """Return P_0 … P_T of a finite horizon in a logarithmic number of parallel steps."""
+    """Return P_0 … P_T of a finite horizon in 2√T steps of √T decisions side by side."""
     last = final_value(problem)
     zero = jnp.zeros_like(last)
     elements = over_decisions(problem, lambda each: element(decision(each, temperature), sign))
     ended = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), elements, Element(A=zero, C=zero, J=last))
-    values = jax.lax.associative_scan(lambda later, earlier: combine(earlier, later), ended, reverse=True).J
+    values = suffixes(combine, ended, nothing(len(last))).J
 
     def noise_and_entropy(each: LinearQuadratic, after: Matrix) -> Scalar:
         return back_up(decision(each, temperature), after, sign).constant
@@ -231,10 +267,10 @@ def values_by_associative_scan(problem: LinearQuadratic, temperature: Scalar, si
 def discounted_sums(discount: Float[Array, " time"], each: Float[Array, " time"]) -> Float[Array, " time"]:
     """Return s_t = e_t + γ_t s_{t+1}, with s = 0 after the last."""
 
-    def join(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
-        return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
+    def join(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+        return first[0] * second[0], first[1] + first[0] * second[1]
 
-    return jax.lax.associative_scan(join, (discount, each), reverse=True)[1]
+    return suffixes(join, (discount, each), (jnp.asarray(1.0), jnp.asarray(0.0)))[1]
 
 
 def over_decisions(problem: LinearQuadratic, function: Any, *arrays: Any) -> Any:

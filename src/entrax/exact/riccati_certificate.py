@@ -32,8 +32,10 @@ from entrax.exact.riccati import (
     add,
     decision,
     discounted_sums,
+    nothing,
     over_decisions,
     quadratic_cost,
+    suffixes,
     symmetric,
     volume,
 )
@@ -77,7 +79,7 @@ def horizon_bound(problem: LinearQuadratic, temperature: Scalar, values: Float[A
 
     loop, width = over_decisions(problem, linearised, values[:-1], values[1:])
     ones = Element(A=jnp.sqrt(problem.discount) * loop, C=jnp.zeros_like(loop), J=width[:, None, None] * jnp.eye(n))
-    x = jax.lax.associative_scan(lambda later, earlier: add(earlier, later), ones, reverse=True).J
+    x = suffixes(add, ones, nothing(n)).J
     after = jnp.concatenate([x[1:], jnp.zeros((1, n, n))])
 
     def sides(each: LinearQuadratic, p: Matrix, p_after: Matrix, x: Matrix, x_after: Matrix) -> Float[Array, "2"]:

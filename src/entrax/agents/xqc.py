@@ -24,7 +24,7 @@ and has Adam's β₁ at 0.5.
 Departs from the paper, or from the authors' code:
 - in that code the learning rates of policy and temperature fall to 2.1e-4 only, by the number of their own steps;
 - the running statistics of the policy move only when it learns, by 1 - m^d, not at every update by 1 - m;
-- the targets have running statistics of their own, which only `normalisation="renorm"` uses;
+- the targets have running statistics of their own, for `normalisation="renorm"` and `joint_batch=False`, both ours;
 - the policy's mean and deviation leave one layer, whose weights start alike; inputs have a gain, but no offset;
 - scaled rewards are clipped at ±10, and their divisor is at least a fifth of the return's mean;
 - γ is 0.99 where the length of episodes is unknown.

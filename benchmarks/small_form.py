@@ -36,11 +36,14 @@ TASKS = (
 )
 FAST: dict[str, Any] = {"envs": 8, "updates_per_step": 0.25, "learning_starts": 2_000, "learning_rate": 1e-3}
 SMALL: dict[str, Any] = FAST | {"final_learning_rate": 1e-3, "hidden": (256, 256), "critic_hidden": (256, 256)}
+LEAN: dict[str, Any] = SMALL | {"atoms": 1, "joint_batch": False, "normalisation": "renorm", "target_rate": 0.02}
 BASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sac": ("sac", FAST),  # the preset `fast`
     "small": ("xqc", SMALL),  # XQC's parts on networks of SAC's size
     # the parts that cost little: squared loss, (s, a) alone, renormalisation
-    "lean": ("xqc", SMALL | {"atoms": 1, "joint_batch": False, "normalisation": "renorm", "target_rate": 0.02}),
+    "lean": ("xqc", LEAN),
+    # of these the weights of norm 1, the scaled rewards and the delay alone
+    "weights": ("xqc", LEAN | {"normalisation": "none"}),
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "soon": {"target_rate": 0.02, "policy_delay": 2},
@@ -86,7 +89,7 @@ def parse() -> argparse.Namespace:
     """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
-    parser.add_argument("--arms", nargs="+", default=["sac", "sac+soon", "small", "lean"])
+    parser.add_argument("--arms", nargs="+", default=["sac", "sac+soon", "small", "lean", "weights"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[100, 101], help="for tuning only")
     parser.add_argument("--seconds", type=float, default=140.0, help="CPU seconds of each run")
     parser.add_argument("--cores", nargs="+", type=int, default=sorted(os.sched_getaffinity(0)), help="one run each")

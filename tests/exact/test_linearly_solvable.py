@@ -72,6 +72,27 @@ def test_values_far_below_the_smallest_z(length, cost):
     np.testing.assert_allclose(solution.policy.sum(axis=1)[1:-1], 1.0, atol=1e-12)
 
 
+def square(side, rates, cost):
+    """A walk on a square whose border has the final costs of z = Π cosh(θ(x − N/2)), which solves it inside."""
+    text = ["G" * side, *["G" + "." * (side - 2) + "G"] * (side - 2), "G" * side]
+    grid = LinearlySolvable.grid("\n".join(text), cost)
+    across, down = (log_cosh(rate * (np.arange(side) - (side - 1) / 2)) for rate in rates)
+    answer = -(down[:, None] + across).ravel()
+    return grid.with_final_cost(answer[grid.exits]), answer
+
+
+@pytest.mark.parametrize(
+    ("side", "rates"), [(30, (0.3, 0.5)), (30, (30.0, 29.0)), pytest.param(1000, (0.4, 0.5), marks=pytest.mark.long)]
+)
+def test_a_product_of_closed_forms_in_two_dimensions(side, rates):
+    """The mean of four neighbours is (cosh θ + cosh φ)/2 times the middle, so that is e^q; z spans e^±870."""
+    cost = np.logaddexp(*log_cosh(np.array(rates))) - np.log(2)
+    problem, answer = square(side, rates, float(cost))
+    solution = linearly_solvable(problem, 1.0)
+    holds(solution, answer)
+    assert solution.error_bound <= 1e-8
+
+
 def random_problem(seed, states=9, low=0.0, kind="first-exit", **options):
     """Dense random passive dynamics with two exits, unless the kind has none."""
     rng = np.random.default_rng(seed)

@@ -2,8 +2,10 @@
 
 g = −log ρ and e^{−y} are the principal eigenvalue and eigenvector of G(i,j) = e^{−c(i)} p(j|i), in logarithms. A Newton
 step evaluates the controlled dynamics U: with one state, the anchor, as an exit, two systems give y and g. The anchor
-is a state that U visits often. If U is so close to several closed sets that the systems are singular to rounding,
-damped sweeps y ← (y + F(y))/2 replace the step.
+is a state that U visits often. U may be so close to several closed sets that the systems are singular to rounding. Then
+the states whose F(y) − y is large are raised by the multiple of it that serves best, and damped sweeps
+y ← (y + F(y))/2 follow, so that control moves to the set of least cost. If sets are connected by probabilities below
+rounding only, this may fail; the certificate shows it.
 
 **Certificate.** For any y, g lies between the least and the largest F(y) − y over the states that are visited for ever
 (Collatz and Wielandt).
@@ -19,9 +21,11 @@ from scipy.sparse import csgraph
 from entrax.exact.controlled import ByLive, ByState, Equation, evaluate, live_part
 from entrax.exact.substochastic import by_elimination, by_iteration
 
-_STALLED = 6  # steps without progress
+_STALLED = 12  # steps without progress
+_WORSE = 10.0  # times the width of the bounds, beyond which a step is rejected
 _LAZY_STEPS = 100
-_SWEEPS = 50  # in place of a step
+_PATIENCE = 3  # steps without progress, after which they are replaced
+_MULTIPLES, _SWEEPS = 50, 50  # tried, and made, in place of a step
 _EPS = float(np.finfo(float).eps)
 
 
@@ -61,10 +65,9 @@ def solve_average(
         best = result if best is None or result.error_bound < best.error_bound else best
         if result.error_bound <= 0.5 * tolerance or stalled > _STALLED:
             break
-        matrix = live_part(equation, step.control, len(y))
-        y = _newton_step(y, live, gap, matrix, elimination)
-        if not np.all(np.isfinite(y[live])):
-            y = _damped_sweeps(equation, result.y)
+        after = _newton_step(y, live, gap, live_part(equation, step.control, len(y)), elimination)
+        acceptable = stalled < _PATIENCE and _width(equation, after, counted) <= _WORSE * 2 * result.residual
+        y = after if acceptable else _damped_sweeps(equation, _raised(equation, y, gap, counted))
     assert best is not None
     return best
 
@@ -88,6 +91,24 @@ def _often_visited(control: Any) -> int:
     for _ in range(_LAZY_STEPS):
         visits = (visits + backward @ visits) / 2
     return int(np.argmax(visits))
+
+
+def _width(equation: Equation, y: ByState, counted: Bool[np.ndarray, " live"]) -> float:
+    """Return the width of the bounds on g; NaN if y is not finite."""
+    if not np.all(np.isfinite(y[equation.live])):
+        return float("nan")
+    return float(np.ptp((evaluate(equation, y).value - y[equation.live])[counted]))
+
+
+def _raised(equation: Equation, y: ByState, gap: ByLive, counted: Bool[np.ndarray, " live"]) -> ByState:
+    """Return y with the best multiple of F(y) − y added."""
+    best, least = y, np.inf
+    for multiple in 2.0 ** np.arange(_MULTIPLES):
+        raised = y.copy()
+        raised[equation.live] += multiple * (gap - gap[counted].min())
+        if (width := _width(equation, raised, counted)) < least:
+            best, least = raised, width
+    return best
 
 
 def _damped_sweeps(equation: Equation, y: ByState) -> ByState:

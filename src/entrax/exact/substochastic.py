@@ -64,7 +64,10 @@ def by_iteration(matrix: Any, ahead: Vector) -> Solver:
         size = float(np.max(np.abs(b), initial=0.0))
         if size == 0.0:
             return np.zeros_like(b)
-        x, _ = linalg.bicgstab(system, b[order] / size, rtol=0.0, atol=_DIGITS, maxiter=_MAX_PRODUCTS, M=preconditioner)
+        with np.errstate(all="ignore"):  # it may diverge; the error of every result is certified
+            x, _ = linalg.bicgstab(
+                system, b[order] / size, rtol=0.0, atol=_DIGITS, maxiter=_MAX_PRODUCTS, M=preconditioner
+            )
         result = np.empty_like(b)
         result[order] = x * size
         return result

@@ -44,7 +44,7 @@ class LinearlySolvable(eqx.Module):
 
     Args:
         passive: p(j|i), a SciPy sparse matrix or an array of shape (S, S). Rows of exits are ignored.
-        cost: q(i) ≥ −∞ excluded, in units of cost, shape (S,) or, for a finite horizon, (T, S). At an exit it is the
+        cost: q(i), in units of cost, one number, shape (S,) or, for a finite horizon, (T, S). At an exit it is the
             final cost, paid once on entering. A cost of ∞ forbids a state.
         exits: a list of states, or one boolean for each state. An episode ends when it enters an exit.
         kind: one of `KINDS`.

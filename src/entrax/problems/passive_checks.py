@@ -65,7 +65,7 @@ def convert(
         passive=matrix,
         cost=costs,
         exits=ended,
-        kind=kind,
+        kind=str(kind),
         discount=float(discount),
         horizon=decisions,
         final_cost=_final_cost(final_cost, costs, ended, kind),

@@ -33,6 +33,7 @@ from entrax.exact.checks import is_traced
 from entrax.exact.graphical_model import MIN_TEMPERATURE
 from entrax.exact.regulator import QuadraticValue, regulator, with_horizon
 from entrax.exact.riccati import Decision, after_noise, as_arrays, decision, over_decisions, symmetric
+from entrax.exact.small_matrices import inverse
 from entrax.problems.linear_quadratic import LinearPolicy, LinearQuadratic
 
 
@@ -150,7 +151,7 @@ def _chain(problem: LinearQuadratic, alpha: Array, value: QuadraticValue, exact:
         drift, w = jnp.asarray(each.drift), jnp.asarray(each.W)
         if not exact:
             return LinearDynamics(A=jnp.asarray(each.A), B=jnp.asarray(each.B), drift=drift, W=w)
-        tilt = jnp.linalg.inv(jnp.eye(len(w)) + 2 / alpha * w @ after.P)
+        tilt = inverse(jnp.eye(len(w)) + 2 / alpha * w @ after.P)
         return LinearDynamics(
             A=tilt @ each.A, B=tilt @ each.B, drift=tilt @ (drift - 2 / alpha * w @ after.p), W=symmetric(tilt @ w)
         )

@@ -303,7 +303,7 @@ def _check_pessimistic(values: np.ndarray, problem: LinearQuadratic, alpha: floa
     after = values[1:] if len(values) > 1 else values
     for t in reversed(range(len(after))):
         p = after[t, :n, :n]
-        factor = np.asarray(noise_factor(jnp.asarray(w[t])))
+        factor = np.asarray(noise_factor(jnp.asarray(w[t]), -1))
         spread = np.eye(n) - 2 / alpha * factor.T @ p @ factor
         least = np.linalg.eigvalsh(spread)[0] if np.isfinite(p).all() else -np.inf
         if not least > 0:

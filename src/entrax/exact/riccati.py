@@ -31,10 +31,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
 from entrax.exact.bellman import COLDEST
+from entrax.exact.small_matrices import cholesky, eliminate, inverse, solve
 from entrax.problems.linear_quadratic import LinearPolicy, LinearQuadratic
 
 OUTCOMES = {"expected": 0, "optimistic": 1, "pessimistic": -1}
@@ -96,8 +96,8 @@ def decision(problem: LinearQuadratic, temperature: Scalar) -> Decision:
     cross, r = jnp.vstack([problem.N, problem.r]), jnp.asarray(problem.R)
     if problem.prior is not None:
         k = jnp.hstack([problem.prior.gain, -problem.prior.offset[:, None]])
-        precise = jnp.linalg.inv(problem.prior.covariance)
-        log_normal = m * jnp.log(2 * jnp.pi) + jnp.linalg.slogdet(problem.prior.covariance)[1]
+        inverted = eliminate(jnp.asarray(problem.prior.covariance), jnp.eye(m))
+        precise, log_normal = inverted.x, m * jnp.log(2 * jnp.pi) + inverted.log_determinant
         square = square + temperature / 2 * (k.T @ precise @ k).at[n, n].add(log_normal)
         cross, r = cross + temperature / 2 * k.T @ precise, r + temperature / 2 * precise
     return Decision(
@@ -129,24 +129,23 @@ def after_noise(now: Decision, p: Matrix, sign: int) -> tuple[Matrix, Matrix, Sc
     if sign == 0:
         return eye, p, now.discount * jnp.sum(p * now.W)
     tilt = eye + 2 * sign / now.temperature * now.W @ p
-    inverse = jnp.linalg.inv(tilt)
-    positive, log_det = jnp.linalg.slogdet(tilt)
-    constant = sign * now.temperature / 2 * jnp.where(positive > 0, log_det, jnp.nan)
-    return inverse, symmetric(p @ inverse), constant
+    inverted = eliminate(tilt, eye)
+    constant = sign * now.temperature / 2 * jnp.where(inverted.sign > 0, inverted.log_determinant, jnp.nan)
+    return inverted.x, symmetric(p @ inverted.x), constant
 
 
 def back_up(now: Decision, p: Matrix, sign: int) -> BackedUp:
     """Return the value before a decision, and its policy, from P after it; NaN if M is not positive definite."""
-    inverse, tilted, constant = after_noise(now, p, sign)
+    tilt, tilted, constant = after_noise(now, p, sign)
     m = symmetric(now.R + now.discount * now.B.T @ tilted @ now.B)
-    root = jnp.linalg.cholesky(m)
-    gain = cho_solve((root, True), now.N.T + now.discount * now.B.T @ tilted @ now.A)
+    root = cholesky(m)
+    gain = solve(m, now.N.T + now.discount * now.B.T @ tilted @ now.A)
     constant = constant - now.temperature * volume(m, root, now.temperature)
     return BackedUp(
         value=quadratic_cost(now, gain, tilted).at[-1, -1].add(constant),
         gain=gain,
         M=m,
-        closed_loop=inverse @ (now.A - now.B @ gain),
+        closed_loop=tilt @ (now.A - now.B @ gain),
         constant=constant,
     )
 
@@ -165,14 +164,14 @@ def quadratic_cost(now: Decision, gain: Matrix, tilted: Matrix) -> Matrix:
     return symmetric(now.Q - cross - cross.T + gain.T @ now.R @ gain + now.discount * after.T @ tilted @ after)
 
 
-def policy_of(gain: Matrices, m: Matrices, temperature: Scalar) -> LinearPolicy:
+def policy_of(gain: Matrix, m: Matrix, temperature: Scalar) -> LinearPolicy:
     """Return N(−Kz, ½α M⁻¹)."""
-    return LinearPolicy(gain[..., :-1], -gain[..., -1], temperature / 2 * symmetric(jnp.linalg.inv(m)))
+    return LinearPolicy(gain[..., :-1], -gain[..., -1], temperature / 2 * symmetric(inverse(m)))
 
 
 def element(now: Decision, sign: int) -> Element:
     """Return one decision as an element; not finite if R cannot be inverted."""
-    solved = jnp.linalg.solve(now.R, jnp.hstack([now.N.T, now.B.T]))
+    solved = solve(now.R, jnp.hstack([now.N.T, now.B.T]))
     by_n, by_b = solved[:, : len(now.A)], solved[:, len(now.A) :]
     spread = now.discount * now.B @ by_b
     if sign:
@@ -186,7 +185,7 @@ def combine(first: Element, second: Element) -> Element:
     """Return the element of `first` and then `second`."""
     eye = jnp.eye(first.A.shape[-1])
     both = jnp.concatenate([first.A, first.C], -1)
-    solved = jnp.linalg.solve(eye + first.C @ second.J, both)
+    solved = solve(eye + first.C @ second.J, both)
     a, c = jnp.split(solved, 2, axis=-1)
     second_t, first_t = jnp.swapaxes(second.A, -1, -2), jnp.swapaxes(first.A, -1, -2)
     return Element(

@@ -39,6 +39,7 @@ from entrax.exact.riccati import (
     symmetric,
     volume,
 )
+from entrax.exact.small_matrices import cholesky, inverse, solve
 from entrax.exact.stationary_riccati import lyapunov
 from entrax.problems.linear_quadratic import LinearQuadratic
 
@@ -47,9 +48,10 @@ _SIDES = (1.0, -1.0)  # above and below
 
 
 class _Linearised(NamedTuple):
-    """A decision whose noise is an action, its gain, closed loop, and the width to add to X."""
+    """A decision whose noise is an action, L, the gain, closed loop, and the width to add to X."""
 
     now: Decision
+    factor: Matrix
     gain: Matrix
     loop: Matrix
     width: Scalar
@@ -58,7 +60,7 @@ class _Linearised(NamedTuple):
 def stationary_bound(now: Decision, p: Matrix, constant: Scalar, sign: int, average: bool) -> Scalar:
     """Bound the error of P with its constant, or of P and the average cost."""
     n = len(now.A) - 1
-    at = _linearise(now, p, p, sign)
+    at = _linearise(now, noise_factor(now.W, sign), p, p, sign)
     x = lyapunov(jnp.sqrt(now.discount) * at.loop, at.width * jnp.eye(n))
     share = jnp.asarray(1.0) if average else 1 - now.discount
 
@@ -73,18 +75,24 @@ def horizon_bound(problem: LinearQuadratic, temperature: Scalar, values: Float[A
     """Bound the error of P_t over all times."""
     n = problem.states
 
-    def linearised(each: LinearQuadratic, before: Matrix, after: Matrix) -> tuple[Matrix, Scalar]:
-        at = _linearise(decision(each, temperature), before, after, sign)
+    small = noise_factor(jnp.asarray(problem.W), sign)
+    factor = jnp.zeros((*small.shape[:-2], n + 1, n + 1)).at[..., :n, :n].set(small)
+    factor = jnp.broadcast_to(factor, (len(values) - 1, n + 1, n + 1))
+
+    def linearised(each: LinearQuadratic, factor: Matrix, before: Matrix, after: Matrix) -> tuple[Matrix, Scalar]:
+        at = _linearise(decision(each, temperature), factor, before, after, sign)
         return at.loop, at.width
 
-    loop, width = over_decisions(problem, linearised, values[:-1], values[1:])
+    loop, width = over_decisions(problem, linearised, factor, values[:-1], values[1:])
     ones = Element(A=jnp.sqrt(problem.discount) * loop, C=jnp.zeros_like(loop), J=width[:, None, None] * jnp.eye(n))
     x = suffixes(add, ones, nothing(n)).J
     after = jnp.concatenate([x[1:], jnp.zeros((1, n, n))])
 
-    def sides(each: LinearQuadratic, p: Matrix, p_after: Matrix, x: Matrix, x_after: Matrix) -> Float[Array, "2"]:
+    def sides(
+        each: LinearQuadratic, factor: Matrix, p: Matrix, p_after: Matrix, x: Matrix, x_after: Matrix
+    ) -> Float[Array, "2"]:
         now = decision(each, temperature)
-        at = _linearise(now, p, p_after, sign)
+        at = _linearise(now, factor, p, p_after, sign)
         here, later = p[n, n], p_after[n, n]
         rounded = 4 * _EPS * (jnp.abs(here) + jnp.abs(later))
 
@@ -94,7 +102,7 @@ def horizon_bound(problem: LinearQuadratic, temperature: Scalar, values: Float[A
 
         return jax.vmap(error)(jnp.asarray(_SIDES))
 
-    excess = over_decisions(problem, sides, values[:-1], values[1:], x, after)
+    excess = over_decisions(problem, sides, factor, values[:-1], values[1:], x, after)
     discount = jnp.full(len(excess), problem.discount)
     errors = jax.vmap(discounted_sums, (None, 1))(discount, excess)
     return _finite(jnp.maximum(jnp.max(jnp.linalg.norm(x, axis=(1, 2))), jnp.max(jnp.abs(errors))))
@@ -104,29 +112,29 @@ def _finite(bound: Scalar) -> Scalar:
     return jnp.where(jnp.isnan(bound), jnp.inf, bound)
 
 
-def _linearise(now: Decision, before: Matrix, after: Matrix, sign: int) -> _Linearised:
-    joint = _noise_as_action(now, sign)
+def _linearise(now: Decision, factor: Matrix, before: Matrix, after: Matrix, sign: int) -> _Linearised:
+    joint = _noise_as_action(now, factor, sign)
     after = without_constant(after)
     slope = joint.N.T + joint.discount * joint.B.T @ after @ joint.A
-    gain = jnp.linalg.solve(_curvature(joint, after), slope)
+    gain = solve(_curvature(joint, after), slope)
     residual = without_constant(quadratic_cost(joint, gain, after) - before)
     n = len(now.A) - 1
     return _Linearised(
         now=joint,
+        factor=factor,
         gain=gain,
         loop=(joint.A - joint.B @ gain)[:n, :n],
         width=2 * (jnp.linalg.norm(residual[:n, :n]) + _rounding(joint, gain, after)),
     )
 
 
-def _noise_as_action(now: Decision, sign: int) -> Decision:
+def _noise_as_action(now: Decision, factor: Matrix, sign: int) -> Decision:
     """Return the decision with ε, w = Lε, as further actions, and without the constant cost."""
     cost = now.Q.at[-1, -1].set(0.0)
     if sign == 0:
         return Decision(
             A=now.A, B=now.B, Q=cost, R=now.R, N=now.N, W=now.W, discount=now.discount, temperature=now.temperature
         )
-    factor = noise_factor(now.W)
     m, k = now.B.shape[1], factor.shape[1]
     r = jnp.zeros((m + k, m + k)).at[:m, :m].set(now.R).at[m:, m:].set(sign * now.temperature / 2 * jnp.eye(k))
     return Decision(
@@ -141,10 +149,12 @@ def _noise_as_action(now: Decision, sign: int) -> Decision:
     )
 
 
-def noise_factor(w: Matrix) -> Matrix:
-    """Return L with LLᵀ = W."""
+def noise_factor(w: Float[Array, "... _ _"], sign: int) -> Float[Array, "... _ _"]:
+    """Return L with LLᵀ = W; W itself for expected outcomes, which do not use it."""
+    if sign == 0:
+        return w
     eigenvalues, vectors = jnp.linalg.eigh(w)
-    return vectors * jnp.sqrt(jnp.maximum(eigenvalues, 0.0))
+    return vectors * jnp.sqrt(jnp.maximum(eigenvalues, 0.0))[..., None, :]
 
 
 def _rate(
@@ -164,12 +174,12 @@ def _rate(
     m = _curvature(at.now, later)
     slope = at.now.N.T + at.now.discount * at.now.B.T @ later @ at.now.A - m @ at.gain
     rounded = _rounding(at.now, at.gain, later)
-    second = (jnp.linalg.norm(slope) + rounded) ** 2 * jnp.linalg.norm(jnp.linalg.inv(m)) * 1.01
+    second = (jnp.linalg.norm(slope) + rounded) ** 2 * jnp.linalg.norm(inverse(m)) * 1.01
     margin = rounded + second
     gap = side * (earlier - quadratic_cost(at.now, at.gain, later))
-    root = jnp.linalg.cholesky(gap[:n, :n] - margin * jnp.eye(n))
-    reach = jax.scipy.linalg.solve_triangular(root, gap[:n, n], lower=True)
-    constant, error = _constants(now, later, sign)
+    root = cholesky(gap[:n, :n] - margin * jnp.eye(n))
+    reach = solve(root, gap[:n, n:])
+    constant, error = _constants(now, at.factor, later, sign)
     least = -gap[n, n] + jnp.sum(reach**2) * (1 + n * _EPS) + margin + error
     return side * least + now.Q[n, n] + constant
 
@@ -193,22 +203,21 @@ def _rounding(now: Decision, gain: Matrix, after: Matrix) -> Scalar:
     return 2 * (n + m + 4) * _EPS * jnp.linalg.norm(size)
 
 
-def _constants(now: Decision, p: Matrix, sign: int) -> tuple[Scalar, Scalar]:
+def _constants(now: Decision, factor: Matrix, p: Matrix, sign: int) -> tuple[Scalar, Scalar]:
     """Return κ + η of P and a bound on its rounding error; NaN where the value is not finite."""
     alpha, m = now.temperature, now.B.shape[1]
     tilted, kappa, error = p, now.discount * jnp.sum(p * now.W), jnp.asarray(0.0)
     if sign == 0:
         error = now.discount * jnp.sum(jnp.abs(p * now.W)) * len(p) * _EPS
     else:
-        factor = noise_factor(now.W)
         spread = jnp.eye(len(p)) + 2 * sign / alpha * symmetric(factor.T @ p @ factor)
-        root = jnp.linalg.cholesky(spread)
-        half = jax.scipy.linalg.solve_triangular(root, factor.T @ p, lower=True)
+        root = cholesky(spread)
+        half = solve(root, factor.T @ p)
         tilted = symmetric(p - 2 * sign / alpha * half.T @ half)
         kappa = sign * alpha * jnp.sum(jnp.log(jnp.diagonal(root)))
         error = alpha * _log_det_error(spread)
     curvature = symmetric(now.R + now.discount * now.B.T @ tilted @ now.B)
-    eta = -alpha * volume(curvature, jnp.linalg.cholesky(curvature), alpha)
+    eta = -alpha * volume(curvature, cholesky(curvature), alpha)
     error = error + alpha * _log_det_error(curvature) + 4 * _EPS * (jnp.abs(eta) + jnp.abs(kappa))
     return kappa + eta, error + alpha * m * _EPS * jnp.abs(jnp.log(jnp.where(alpha > 0, alpha, 1.0)))
 
@@ -216,4 +225,4 @@ def _constants(now: Decision, p: Matrix, sign: int) -> tuple[Scalar, Scalar]:
 def _log_det_error(matrix: Matrix) -> Scalar:
     """Bound the rounding error of log det: proportional to the condition number."""
     size = len(matrix) + 4
-    return size**2 * _EPS * jnp.linalg.norm(matrix) * jnp.linalg.norm(jnp.linalg.inv(matrix))
+    return size**2 * _EPS * jnp.linalg.norm(matrix) * jnp.linalg.norm(inverse(matrix))

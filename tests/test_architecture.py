@@ -22,8 +22,9 @@ _EVERYWHERE = {"errors", "programs", "references", "xla"}
 _BASE = {"spec", "soft"}
 _LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
+_PLANNERS = _LEARNERS | _EXACT | {"policies"}
 _TRAINING = _LEARNERS | {"policies", "agents", "environments", "problems", "evaluation", "foreign", "runs"}
-_STUDIES = _TRAINING | _EXACT | {"training", "tabular"}
+_STUDIES = _TRAINING | _EXACT | {"training", "tabular", "planning"}
 _ROOMS = _STUDIES | {"studies", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -38,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nets": _BASE,
     "replay": _BASE,
     "policies": _LEARNERS,
-    "agents": _LEARNERS | {"policies"},
+    "planning": _PLANNERS,
+    "agents": _LEARNERS | {"policies", "planning"},
     "problems": _BASE | {"foreign"},
     "environments": {"spec", "problems"},
     "exact": _BASE | {"problems"},

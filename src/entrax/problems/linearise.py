@@ -50,16 +50,32 @@ def from_function(
     require_one_of("curvature", curvature, CURVATURES)
     with jax.enable_x64(True):
         x, u = jnp.asarray(x, jnp.float64), jnp.asarray(u, jnp.float64)
-        entries = _dynamics(dynamics, x, u)
-        if cost is not None:
-            entries |= _cost(cost, x, u, curvature == "project")
-        if final_cost is not None:
-            entries |= _final_cost(final_cost, x[-1] if x.ndim == 2 else x, curvature == "project")
+        entries = expanded(dynamics, x, u, cost, final_cost, curvature == "project")
     if twice := sorted(entries.keys() & options.keys()):
         raise UsageError(f"`{twice[0]}` must not be given, because the functions determine it.")
     if cost is None and not {"Q", "R"} <= options.keys():
         raise UsageError("Give `cost`, a function of x and u, or the matrices `Q` and `R`.")
     return {name: np.asarray(entry, float) for name, entry in entries.items()} | options
+
+
+def expanded(
+    dynamics: Callable[[Array, Array], Array],
+    x: Array,
+    u: Array,
+    cost: Callable[[Array, Array], Any] | None,
+    final_cost: Callable[[Array], Any] | None,
+    project: bool,
+) -> dict[str, Array]:
+    """Return the entries that the functions determine, as JAX arrays; may be traced.
+
+    Arguments as for `from_function`. If `project`, negative eigenvalues of second derivatives of costs become 0.
+    """
+    entries = _dynamics(dynamics, x, u)
+    if cost is not None:
+        entries |= _cost(cost, x, u, project)
+    if final_cost is not None:
+        entries |= _final_cost(final_cost, x[-1] if x.ndim == 2 else x, project)
+    return entries
 
 
 def _dynamics(f: Callable[[Array, Array], Array], x: Array, u: Array) -> dict[str, Array]:
@@ -83,7 +99,7 @@ def _cost(cost: Callable[[Array, Array], Any], x: Array, u: Array, project: bool
     n = x.shape[-1]
 
     def joint(z: Array) -> Array:
-        return jnp.asarray(cost(z[:n], z[n:]), jnp.float64)
+        return jnp.asarray(cost(z[:n], z[n:]), float)
 
     value, slope, half = _expanded(joint, jnp.concatenate([x if x.ndim == 1 else x[:-1], u], -1), project)
     return {
@@ -97,7 +113,7 @@ def _cost(cost: Callable[[Array, Array], Any], x: Array, u: Array, project: bool
 
 
 def _final_cost(cost: Callable[[Array], Any], x: Array, project: bool) -> dict[str, Array]:
-    value, slope, half = _expanded(lambda x: jnp.asarray(cost(x), jnp.float64), x, project)
+    value, slope, half = _expanded(lambda x: jnp.asarray(cost(x), float), x, project)
     return {"final_Q": half, "final_q": slope, "final_constant": value}
 
 

@@ -97,10 +97,10 @@ def test_an_action_without_effect_and_cost_is_regularised():
     model = model_of(lambda x, u: x + u[:1], lambda x, u: jnp.sum(x**2) + u[0] ** 2)
     result = solve(Lookahead(model, 2, 4, bounds="none"), jnp.ones(1), jnp.ones((4, 2)))
     assert result.converged
-    assert result.trajectory.cost == pytest.approx(
-        regulator(LinearQuadratic(1, 1, 1, 1), 0.0, horizon=4).value.P[0].item()
-    )
+    exact = regulator(LinearQuadratic(1, 1, 1, 1), 0.0, horizon=4)
+    assert result.trajectory.cost == pytest.approx(exact.value.P[0].item())
     np.testing.assert_array_equal(result.trajectory.plan[:, 1], 1.0)
+    np.testing.assert_allclose(result.policy.gain[0, 0], exact.policy.gain[0, 0], rtol=1e-5)
 
 
 def test_decisions_are_draws_from_the_regulators_policy():

@@ -11,9 +11,9 @@ Step 2 is the regulator's own recursion, so that the result also has the maximum
 
     π_t(u|x) = N(u; u_t + k_t − K_t (x − x_t), ½α M_t⁻¹)
 
-where M includes the last μ. It is exact where the problem is linear-quadratic; one iteration then suffices. Negative
-eigenvalues of the cost's second derivatives are set to 0 (`linearise`); second derivatives of f are ignored, as in a
-Gauss-Newton method.
+where M includes the last valid μ. It is exact where the problem is linear-quadratic; one iteration then suffices.
+Negative eigenvalues of the cost's second derivatives are set to 0 (`linearise`); second derivatives of f are ignored,
+as in a Gauss-Newton method.
 
 References:
     Li and Todorov (2004), Iterative linear quadratic regulator design for nonlinear biological movement systems.
@@ -58,7 +58,7 @@ class Optimised(NamedTuple):
         trajectory: the plan, its states and its cost.
         policy: the local policy in terms of δx: gain K, offset k and covariance Σ for each time.
         iterations: the number of iterations, including those that were not accepted.
-        regularisation: the last μ.
+        regularisation: the μ of the policy, the last one that gave a valid step.
         converged: whether an iteration changed the cost by no more than the tolerance times 1 + |cost|, and not because
             of a large μ.
     """
@@ -71,10 +71,11 @@ class Optimised(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """What one iteration hands to the next."""
+    """What one iteration hands to the next: the μ that it is to use, and the last one that gave a valid step."""
 
     trajectory: Trajectory
     mu: Scalar
+    last_valid: Scalar
     iterations: Int[Array, ""]
     converged: Bool[Array, ""]
 
@@ -164,6 +165,7 @@ def optimise(
     first = _Search(
         trajectory=rolled_out(lookahead, state, plan),
         mu=jnp.zeros((), plan.dtype),
+        last_valid=jnp.zeros((), plan.dtype),
         iterations=jnp.zeros((), jnp.int32),
         converged=jnp.asarray(False),
     )
@@ -172,12 +174,12 @@ def optimise(
         return ~search.converged & (search.iterations < iterations) & (search.mu <= LARGEST_MU)
 
     last = jax.lax.while_loop(going, lambda search: iterate(lookahead, search, tolerance), first)
-    problem = local_problem(lookahead, last.trajectory, last.mu)
+    problem = local_problem(lookahead, last.trajectory, last.last_valid)
     return Optimised(
         trajectory=last.trajectory,
         policy=local_policy(problem, jnp.asarray(temperature, plan.dtype)),
         iterations=last.iterations,
-        regularisation=last.mu,
+        regularisation=last.last_valid,
         converged=last.converged,
     )
 
@@ -196,6 +198,7 @@ def iterate(lookahead: Lookahead, search: _Search, tolerance: ScalarLike) -> _Se
     lower = jnp.where(mu <= SMALLEST_MU, 0.0, mu / MU_FACTOR)
     return _Search(
         trajectory=new,
+        last_valid=jnp.where(jnp.isfinite(change), mu, search.last_valid),
         mu=jnp.where(better, lower, jnp.maximum(mu * MU_FACTOR, SMALLEST_MU)).astype(mu.dtype),
         iterations=search.iterations + 1,
         converged=(change <= tolerance * (1 + jnp.abs(old.cost))) & (~better | (mu <= SMALLEST_MU)),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,7 +27,9 @@ def problem(seed: int, discount: float = 1.0) -> LinearQuadratic:
     n, m = 3, 2
     root = rng.normal(size=(n + m, n + m))
     cost = root @ root.T + 0.1 * np.eye(n + m)
-    linear = {name: rng.normal(size=size) for name, size in {"q": n, "r": m, "drift": n, "final_q": n}.items()}
+    linear: dict[str, Any] = {
+        name: rng.normal(size=size) for name, size in {"q": n, "r": m, "drift": n, "final_q": n}.items()
+    }
     return LinearQuadratic(
         rng.normal(size=(n, n)) / np.sqrt(n),
         rng.normal(size=(n, m)),

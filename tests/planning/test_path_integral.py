@@ -57,7 +57,8 @@ def test_the_first_decision_converges_to_the_regulator_at_the_rate_of_sampling(p
 def test_every_step_of_the_plan_and_the_value_are_the_regulators():
     solution = regulator(PROBLEM, ALPHA)
     result = decisions(tied(20_000), jnp.asarray(PLANS["far"]), START, jr.split(jr.key(0), 8))
-    state, plan = START, []
+    state: Any = START
+    plan: list[Any] = []
     for t in range(HORIZON):
         plan.append(solution.policy.at(t).mean(state))
         state = PROBLEM.A @ state + PROBLEM.B @ plan[-1]

@@ -91,7 +91,7 @@ def test_a_planner_meets_the_contract_of_policies(name, pendulum):
     check_agent(agent_of(planner), spec)
     controller = Controller(policy=planner, scaling=identity_scaling(spec), spec=spec)
     assert uses_carry(controller, greedy=True)
-    obs = np.float32([[1, 0, 0.1], [0, 1, 0.5], [-1, 0, 0]])
+    obs = np.array([[1, 0, 0.1], [0, 1, 0.5], [-1, 0, 0]], np.float32)
     for sample in (False, True):
         rows = []
         for _ in range(2):
@@ -99,7 +99,7 @@ def test_a_planner_meets_the_contract_of_policies(name, pendulum):
             steps = [act(obs, np.zeros(3, int), np.full(3, t)) for t in (0, 1)]
             assert all(np.all(np.abs(actions) <= 2) for actions in steps)  # Pendulum's bounds
             rows.append(np.stack(steps))
-        np.testing.assert_array_equal(*rows)
+        np.testing.assert_array_equal(rows[0], rows[1])
 
 
 def test_the_plan_is_shifted_and_greedy_noise_follows_from_the_step():

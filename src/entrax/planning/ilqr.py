@@ -210,7 +210,7 @@ def local_problem(lookahead: Lookahead, around: Trajectory, mu: Scalar) -> Linea
     step, cost, final_cost = smooth_functions(lookahead)
     entries = expanded(step, around.states, around.plan, cost, final_cost, project=True)
     m = around.plan.shape[1]
-    regularised = entries | {"R": entries["R"] + mu * jnp.eye(m)}
+    regularised: dict[str, Any] = entries | {"R": entries["R"] + mu * jnp.eye(m)}
     return LinearQuadratic(**regularised, discount=jnp.asarray(lookahead.discount, around.plan.dtype))
 
 

@@ -136,7 +136,7 @@ def linear_quadratic_lookahead(problem: LinearQuadratic, horizon: int, **options
     def model(x: Array, u: Array, key: PRNGKeyArray) -> tuple[Array, Array, Array]:
         p = problem
         cost = x @ p.Q @ x + 2 * x @ p.N @ u + u @ p.R @ u + 2 * p.q @ x + 2 * p.r @ u + p.constant
-        after = p.A @ x + p.B @ u + p.drift
+        after = jnp.asarray(p.A @ x + p.B @ u + p.drift)
         if noise is not None:
             after = after + noise @ jr.normal(key, x.shape)
         return after, -cost, jnp.asarray(False)

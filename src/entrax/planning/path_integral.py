@@ -126,9 +126,9 @@ def update(planner: PathIntegral, plan: Plan, state: PyTree, key: PRNGKeyArray) 
     noise = (unit @ root.T).astype(plan.dtype)
     proposals = plan + noise
     q = jax.vmap(lambda each: lookahead.returns(state, each, model_key))(proposals)
-    if planner.action_cost is not None:
+    if (cost := planner.action_cost) is not None:
         precise = precision(basis).astype(plan.dtype)
-        q = q + jax.vmap(lambda each: log_ratio(plan, each, precise, planner.action_cost))(noise)
+        q = q + jax.vmap(log_ratio, (None, 0, None, None))(plan, noise, precise, cost)
     q = jnp.where(jnp.isfinite(q), q, -jnp.inf)
     weights = soft_policy(q, alpha)
     # as a sum of differences, so that the plan stays if no return is finite

@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, ScalarLike
 
 from entrax.errors import require
@@ -124,8 +125,12 @@ class CrossEntropy(Planner):
     ):
         require(2 <= elites <= samples, "elites", f"from 2 to the {samples} samples", elites)
         require(iterations >= 1, "iterations", "at least 1", iterations)
-        require(is_traced(momentum) or 0 <= float(momentum) < 1, "momentum", "at least 0 and below 1", momentum)
-        require(is_traced(smallest_std) or float(smallest_std) >= 0, "smallest_std", "at least 0", smallest_std)
+        require(
+            is_traced(momentum) or 0 <= float(np.asarray(momentum)) < 1, "momentum", "at least 0 and below 1", momentum
+        )
+        require(
+            is_traced(smallest_std) or float(np.asarray(smallest_std)) >= 0, "smallest_std", "at least 0", smallest_std
+        )
         self.lookahead, self.std = lookahead, deviations(std, lookahead.action_size)
         self.momentum, self.smallest_std = as_scalar(momentum), as_scalar(smallest_std)
         self.samples, self.elites, self.iterations, self.noise, self.seed = samples, elites, iterations, noise, seed

@@ -182,7 +182,7 @@ def changing_problem(horizon: int = 7) -> LinearQuadratic:
     return LinearQuadratic(**entries, final_Q=np.eye(3), final_q=np.ones(3), final_constant=2.0, prior=prior)
 
 
-@pytest.mark.parametrize("outcomes", ["expected", "optimistic"])
+@pytest.mark.parametrize("outcomes", ["expected", pytest.param("optimistic", marks=pytest.mark.long)])
 def test_the_associative_scan_is_the_scan(outcomes):
     problem = changing_problem()
     one, other = (regulator(problem, 2.0, method=name, outcomes=outcomes) for name in ("scan", "associative"))
@@ -206,6 +206,7 @@ def test_suffixes_in_blocks(time):
         np.testing.assert_allclose(products[t], expected, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_a_long_horizon_by_both_scans():
     problem = double_integrator(discount=0.99)
     one, other = (regulator(problem, 0.1, method=name, horizon=100_000) for name in ("scan", "associative"))
@@ -298,6 +299,7 @@ def test_gradients_are_finite_differences(objective):
         assert gradient[i] == pytest.approx(float(numeric), rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.long
 def test_gradients_of_horizons_and_second_derivatives():
     problem = random_problem(2, 1, 12, discount=0.9)
 

@@ -247,7 +247,7 @@ def test_a_huge_reward_in_a_transient_state_keeps_the_gain_certified(method, tem
     np.testing.assert_allclose(np.asarray(solution.policy)[others], expected.policy, atol=1e-6)
 
 
-@pytest.mark.parametrize("initial", [0, None])
+@pytest.mark.parametrize("initial", [0, pytest.param(None, marks=pytest.mark.long)])
 def test_a_state_without_a_bound_does_not_affect_other_states(initial):
     """In state 2 an action of probability 1e-17 to end ties with ending at once; no enclosure is verified there."""
     rows = [(0, 0, 1, 1, -1.0), (1, 0, 0.7, -1, -0.3), (1, 0, 0.3, 0, -0.3)]

@@ -88,6 +88,7 @@ def test_the_control_sees_the_effect():
     assert stacking.control().seen
 
 
+@pytest.mark.long
 def test_the_control_fails_without_disturbances(monkeypatch):
     monkeypatch.setattr(stacking, "CONTROL_SEEDS", range(4))
     monkeypatch.setattr(stacking, "CONTROL_EPISODES", 2)

@@ -12,6 +12,7 @@ import pytest
 
 from entrax.agents import soft_q
 from entrax.errors import EntraxError
+from entrax.nets import adam_step
 from entrax.nets.distributions import log_det_tanh
 from entrax.policies.controller import FINISHED
 from entrax.spec import Continuous, Leaf, Progress, Spec
@@ -233,7 +234,7 @@ def test_the_sampler_learns_to_draw_from_exp_q():
 
     def step(i, carry):
         gradient = soft_q.sampler_gradient(config, carry[0], two_wells, obs, jr.fold_in(jr.key(1), i))
-        return soft_q.adam_step(config, carry[0], gradient, carry[1])
+        return adam_step(config.learning_rate, carry[0], gradient, carry[1])
 
     fresh = (untrained, optax.adam(1.0).init(untrained))
     trained, _ = jax.jit(lambda carry: jax.lax.fori_loop(0, 1500, step, carry))(fresh)

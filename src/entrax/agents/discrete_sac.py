@@ -51,6 +51,9 @@ from entrax.policies.choices import Choices, choices_of
 from entrax.policies.composed import TablePart
 from entrax.policies.controller import Scaling
 from entrax.policies.images import augmented, check_augment, encoded_size, with_encoder
+from entrax.policies.learned_temperature import initial_log_alpha
+from entrax.policies.learned_temperature import temperature as temperature
+from entrax.policies.learned_temperature import with_temperature as with_temperature
 from entrax.policies.reference import check_prior, probabilities
 from entrax.policies.schedule import Anneal
 from entrax.replay import Uniform
@@ -160,15 +163,13 @@ def resolve(config: Config, spec: Spec) -> Resolved:
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
-    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
     critics: Critics = on_observations(
         spec, lambda size, k: TwinActionValues(size, choices.shape, config.hidden, k), critics_key
     )
     params = Params(
         policy=ActionValues(encoded_size(critics, spec), choices.shape, config.hidden, policy_key),
         critics=critics,
-        # Temperature 0 is the smallest normal number, which the soft operators take for 0: parameters stay finite.
-        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
+        log_alpha=initial_log_alpha(config),
     )
     opt_state = optax.adam(config.learning_rate).init(params)
     return State(params=params, targets=params.critics, opt_state=opt_state, choices=choices)
@@ -193,18 +194,6 @@ def policy(config: Resolved, state: State) -> CategoricalPolicy:
 
 def data(config: Resolved) -> Uniform:
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
-
-
-def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
-    """Return α; None if it is learned and there is no state."""
-    if state is not None:
-        return jnp.exp(state.params.log_alpha)
-    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
-
-
-def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
-    """Return the same configuration, and the state with another α."""
-    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
 
 
 def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:

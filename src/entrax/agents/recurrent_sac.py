@@ -28,7 +28,6 @@ Departs from the papers:
 """
 
 from functools import partial
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -40,13 +39,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
 from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.fields import DERIVED, Settings, at_least, field, resolved
-from entrax.nets import Memory, TwinQ, polyak_update
+from entrax.nets import Memory, TwinQ, adam_step, polyak_update
 from entrax.policies.gaussian import GaussianPolicy
+from entrax.policies.learned_temperature import initial_log_alpha
+from entrax.policies.learned_temperature import temperature as temperature
+from entrax.policies.learned_temperature import with_temperature as with_temperature
 from entrax.replay import Sequences
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
-
-P = TypeVar("P")
 
 
 class Config(Settings):
@@ -135,15 +135,13 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, memory_key, critics_key = jr.split(key, 3)
     action_size = continuous_size(spec, "recurrent-sac")
     seen = config.memory + spec.obs_size
-    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
     params = Params(
         policy=GaussianPolicy(seen, action_size, config.hidden, policy_key),
         critics=Critics(
             memory=Memory(spec.obs_size + action_size, config.memory, memory_key),
             q=TwinQ(seen, action_size, config.hidden, critics_key),
         ),
-        # Temperature 0 is the smallest normal number, so that every parameter is finite.
-        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
+        log_alpha=initial_log_alpha(config),
     )
     adam = optax.adam(config.learning_rate)
     opt_state = OptState(
@@ -159,18 +157,6 @@ def policy(config: Resolved, state: State) -> RecurrentGaussian:
 def data(config: Resolved) -> Sequences:
     length = config.burn_in + config.length
     return Sequences(config.batch_size, length=length, capacity=config.replay_size, carry=config.memory)
-
-
-def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
-    """Return α; None if it is learned and there is no state."""
-    if state is not None:
-        return jnp.exp(state.params.log_alpha)
-    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
-
-
-def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
-    """Return the same configuration, and the state with another α."""
-    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
 
 
 def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
@@ -259,11 +245,6 @@ def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar)
     return jnp.exp(log_alpha) * (entropy - target_entropy)
 
 
-def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
-
-
 def update(
     config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
@@ -277,15 +258,15 @@ def update(
 
     y, log_pi = td_target(config, state, windows, h_next, h_target, target_key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, windows, start, y)
-    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+    critics, critics_opt = adam_step(config.learning_rate, p.critics, g_critics, opt.critics)
 
     alpha = jnp.exp(p.log_alpha)
     g_policy, entropy = jax.grad(policy_loss, has_aux=True)(p.policy, p.critics.q, alpha, h, policy_key)
-    policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
+    policy, policy_opt = adam_step(config.learning_rate, p.policy, g_policy, opt.policy)
     log_alpha, alpha_opt = p.log_alpha, opt.log_alpha
     if isinstance(config.temperature, str):
         g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, config.target_entropy)
-        log_alpha, alpha_opt = adam_step(config, p.log_alpha, g_alpha, opt.log_alpha)
+        log_alpha, alpha_opt = adam_step(config.learning_rate, p.log_alpha, g_alpha, opt.log_alpha)
 
     info = {"critic_loss": j_q, "q": q, "entropy": -jnp.mean(log_pi), "temperature": alpha}
     state = State(

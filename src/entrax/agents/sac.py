@@ -23,7 +23,6 @@ Departs from the paper:
 """
 
 from functools import partial
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -35,14 +34,16 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 from entrax import fields
 from entrax.agents.base import continuous_size
 from entrax.fields import DERIVED, Settings, at_least, field, resolved
-from entrax.nets import Encoded, TwinQ, on_observations, polyak_update
+from entrax.nets import Encoded, TwinQ, adam_step, on_observations, polyak_update
 from entrax.policies.gaussian import GaussianPolicy
 from entrax.policies.images import augmented, check_augment, check_features, encoded_size, with_encoder
+from entrax.policies.learned_temperature import initial_log_alpha
+from entrax.policies.learned_temperature import temperature as temperature
+from entrax.policies.learned_temperature import with_temperature as with_temperature
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-P = TypeVar("P")
 Critics = TwinQ | Encoded
 FEATURES = 50
 """Features of an image by default (Yarats et al. 2021, arXiv:1910.01741)."""
@@ -114,7 +115,6 @@ def resolve(config: Config, spec: Spec) -> Resolved:
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     """Return the initial state; the targets equal the critics."""
     policy_key, critics_key = jr.split(key)
-    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
 
     def create(size: int, key: PRNGKeyArray) -> TwinQ:
         return TwinQ(size, spec.action.size, config.hidden, key, layer_norm=config.layer_norm)
@@ -123,8 +123,7 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     params = Params(
         policy=GaussianPolicy(encoded_size(critics, spec), spec.action.size, config.hidden, policy_key),
         critics=critics,
-        # Temperature 0 is the smallest normal number, so that every parameter is finite.
-        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
+        log_alpha=initial_log_alpha(config),
     )
     adam = optax.adam(config.learning_rate)
     opt_state = OptState(
@@ -141,18 +140,6 @@ def policy(config: Resolved, state: State) -> GaussianPolicy | Encoded:
 def data(config: Resolved) -> Uniform:
     """Return uniform batches of a replay."""
     return Uniform(batch_size=config.batch_size, capacity=config.replay_size)
-
-
-def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
-    """Return α; None if it is learned and there is no state."""
-    if state is not None:
-        return jnp.exp(state.params.log_alpha)
-    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
-
-
-def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
-    """Return the same configuration, and the state with another α."""
-    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
 
 
 def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:
@@ -201,12 +188,6 @@ def temperature_loss(log_alpha: Scalar, entropy: Scalar, target_entropy: Scalar)
     return jnp.exp(log_alpha) * (entropy - target_entropy)
 
 
-def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    """Take one step of Adam."""
-    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
-
-
 def update_policy_and_temperature(
     config: Resolved, state: State, obs: Num[Array, "batch obs"], key: PRNGKeyArray
 ) -> tuple[GaussianPolicy, Scalar, optax.OptState, optax.OptState]:
@@ -214,11 +195,11 @@ def update_policy_and_temperature(
     p, opt = state.params, state.opt_state
     gradient = jax.grad(policy_loss, has_aux=True)
     g_policy, entropy = gradient(p.policy, p.critics, jnp.exp(p.log_alpha), obs, key)
-    actor, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
+    actor, policy_opt = adam_step(config.learning_rate, p.policy, g_policy, opt.policy)
     if not isinstance(config.temperature, str):
         return actor, p.log_alpha, policy_opt, opt.log_alpha
     g_alpha = jax.grad(temperature_loss)(p.log_alpha, entropy, config.target_entropy)
-    log_alpha, alpha_opt = adam_step(config, p.log_alpha, g_alpha, opt.log_alpha)
+    log_alpha, alpha_opt = adam_step(config.learning_rate, p.log_alpha, g_alpha, opt.log_alpha)
     return actor, log_alpha, policy_opt, alpha_opt
 
 
@@ -233,7 +214,7 @@ def update(
     p, opt = state.params, state.opt_state
     y, log_pi = td_target(config, state, batch, target_key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
-    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+    critics, critics_opt = adam_step(config.learning_rate, p.critics, g_critics, opt.critics)
 
     unchanged = (p.policy, p.log_alpha, opt.policy, opt.log_alpha)
     improve = partial(update_policy_and_temperature, config, state, batch.obs, policy_key)

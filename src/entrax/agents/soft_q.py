@@ -36,7 +36,6 @@ Departs from the paper:
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -50,7 +49,7 @@ from entrax.agents.base import continuous_size, vectors_only
 from entrax.errors import UsageError, require
 from entrax.estimators import stein_direction
 from entrax.fields import DERIVED, POSITIVE, UNIT, Settings, at_least, field, one_of, resolved
-from entrax.nets import polyak_update
+from entrax.nets import adam_step, polyak_update
 from entrax.nets.distributions import log_det_tanh, log_integral, uniform_draws
 from entrax.nets.late_action import SharedTrunkMLP, SharedTrunkQ
 from entrax.policies.base import Memoryless
@@ -61,7 +60,6 @@ from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-P = TypeVar("P")
 Critics = Callable[[Array, Array], Array]
 """Values [critic] of an observation and an action."""
 
@@ -317,11 +315,6 @@ def sampler_gradient(
     return gradient
 
 
-def adam_step(config: Resolved, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
-
-
 def update(
     config: Resolved, state: State, batch: Transition, progress: Progress, key: PRNGKeyArray
 ) -> tuple[State, dict[str, Scalar]]:
@@ -336,9 +329,9 @@ def update(
     p, opt = state.params, state.opt_state
     y, value_info = td_target(config, state, batch, value_key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
-    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+    critics, critics_opt = adam_step(config.learning_rate, p.critics, g_critics, opt.critics)
     g_policy = sampler_gradient(config, p.policy, p.critics, batch.obs, particle_key)
-    policy, policy_opt = adam_step(config, p.policy, g_policy, opt.policy)
+    policy, policy_opt = adam_step(config.learning_rate, p.policy, g_policy, opt.policy)
 
     info = {"critic_loss": unit**2 * j_q, "q": unit * q, "temperature": unit * relative}
     state = State(

@@ -18,7 +18,6 @@ Departs from the paper: batches have 256 transitions, as in the authors' later c
 """
 
 from functools import partial
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -30,14 +29,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.fields import Settings, as_arrays, at_least, field
-from entrax.nets import TwinQ, polyak_update
+from entrax.nets import TwinQ, adam_step, polyak_update
 from entrax.policies.base import Policy
 from entrax.policies.deterministic import DeterministicPolicy, noisy_policy
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
-
-P = TypeVar("P")
 
 
 class Config(Settings):
@@ -134,17 +131,12 @@ def policy_loss(policy: DeterministicPolicy, critics: TwinQ, obs: Float[Array, "
     return -jnp.mean(jax.vmap(lambda s: first(jnp.concatenate([s, policy(s)]))[0])(obs))
 
 
-def adam_step(config: Config, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
-    step, opt_state = optax.adam(config.learning_rate).update(gradient, opt_state)
-    return optax.apply_updates(params, step), opt_state
-
-
 def improve_policy(
     config: Config, state: State, critics: TwinQ, obs: Float[Array, "batch obs"]
 ) -> tuple[DeterministicPolicy, optax.OptState, Params]:
     """Take one gradient step on J_μ. Return the policy, its optimiser's state, and the updated targets."""
     gradient = jax.grad(policy_loss)(state.params.policy, critics, obs)
-    policy, policy_opt = adam_step(config, state.params.policy, gradient, state.opt_state.policy)
+    policy, policy_opt = adam_step(config.learning_rate, state.params.policy, gradient, state.opt_state.policy)
     targets = polyak_update(state.targets, Params(policy=policy, critics=critics), config.target_rate)
     return policy, policy_opt, targets
 
@@ -156,7 +148,7 @@ def update(
     p, opt, updates = state.params, state.opt_state, state.updates + 1
     y = td_target(config, state.targets, batch, key)
     (j_q, q), g_critics = jax.value_and_grad(critic_loss, has_aux=True)(p.critics, batch, y)
-    critics, critics_opt = adam_step(config, p.critics, g_critics, opt.critics)
+    critics, critics_opt = adam_step(config.learning_rate, p.critics, g_critics, opt.critics)
 
     improve = partial(improve_policy, config, state, critics, batch.obs)
     unchanged = (p.policy, opt.policy, state.targets)

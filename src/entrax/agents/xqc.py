@@ -58,6 +58,9 @@ from entrax.nets.normalised import (
     with_unit_weights,
 )
 from entrax.policies.gaussian import NormalisedGaussian, in_batch
+from entrax.policies.learned_temperature import initial_log_alpha
+from entrax.policies.learned_temperature import temperature as temperature
+from entrax.policies.learned_temperature import with_temperature as with_temperature
 from entrax.policies.schedule import Anneal
 from entrax.replay import Uniform
 from entrax.soft import soft_bellman_backup
@@ -158,7 +161,6 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     """Return the initial state; the targets equal the critics."""
     policy_key, critics_key = jr.split(key)
     obs_size, action_size = spec.obs_size, continuous_size(spec, "xqc")
-    initial_alpha = config.initial_temperature if isinstance(config.temperature, str) else config.temperature
 
     def critic(key: PRNGKeyArray) -> NormalisedMLP:
         return constrained(config, NormalisedMLP(obs_size + action_size, config.critic_hidden, config.atoms, key))
@@ -167,8 +169,7 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     params = Params(
         policy=constrained(config, NormalisedMLP(obs_size, config.hidden, 2 * action_size, policy_key)),
         critics=critics,
-        # Temperature 0 is the smallest normal number, so that every parameter is finite.
-        log_alpha=jnp.log(jnp.maximum(jnp.asarray(initial_alpha, jnp.float32), jnp.finfo(jnp.float32).tiny)),
+        log_alpha=initial_log_alpha(config),
     )
     running = critics.initial_running()
     adam = optax.adam(config.learning_rate)
@@ -197,18 +198,6 @@ def data(config: Resolved) -> Uniform:
 def loop_defaults(config: Resolved, spec: Spec) -> dict[str, int | float | bool]:
     """Make two updates per step, and scale rewards, in whose unit the temperature then is."""
     return {"updates_per_step": 2.0, "normalise_rewards": True}
-
-
-def temperature(config: Resolved, state: State | None, progress: Progress) -> Scalar | None:
-    """Return α; None if it is learned and there is no state."""
-    if state is not None:
-        return jnp.exp(state.params.log_alpha)
-    return None if isinstance(config.temperature, str) else jnp.asarray(config.temperature)
-
-
-def with_temperature(config: Resolved, state: State, temperature: Scalar) -> tuple[Resolved, State]:
-    """Return the same configuration, and the state with another α."""
-    return config, eqx.tree_at(lambda s: s.params.log_alpha, state, jnp.log(temperature))
 
 
 def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool) -> tuple[str, ...]:

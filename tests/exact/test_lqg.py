@@ -209,3 +209,19 @@ def test_gradients_of_the_evidence(data):
 def test_mistakes(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_smoothing_needs_no_noise_of_the_process():
+    """The state is known at first and nothing moves it: observations change no belief."""
+    problem = LinearQuadratic(A=1, B=1, Q=1, R=1, C=1, V=1)
+    smoothed = smooth(problem, np.array([[1.0], [2.0], [-1.0]]))
+    np.testing.assert_array_equal(smoothed.mean, np.zeros((3, 1)))
+    np.testing.assert_array_equal(smoothed.covariance, np.zeros((3, 1, 1)))
+
+
+def test_smoothing_an_unknown_constant_is_the_mean_of_its_observations():
+    """x does not change: with the prior N(0, 4) and noise of variance 1 its posterior precision is 1/4 + 3."""
+    problem = LinearQuadratic(A=1, B=1, Q=1, R=1, C=1, V=1, initial_covariance=[[4.0]])
+    smoothed = smooth(problem, np.array([[1.0], [2.0], [-1.0]]))
+    np.testing.assert_allclose(smoothed.mean, np.full((3, 1), 2.0 / 3.25), rtol=1e-13)
+    np.testing.assert_allclose(smoothed.covariance, np.full((3, 1, 1), 1 / 3.25), rtol=1e-13)

@@ -235,6 +235,10 @@ def test_usage_errors():
         PathIntegral(lookahead, 1.0)
     with pytest.raises(UsageError, match="temperature"):
         PathIntegral(lookahead, -1.0, std=1.0)
+    with pytest.raises(UsageError, match="above 0 with `action_cost`"):
+        PathIntegral(lookahead, 0.0, action_cost=1.0)
+    with pytest.raises(UsageError, match="discount"):
+        replace(lookahead, discount=2.0)
     with pytest.raises(UsageError, match="every direction"):
         PathIntegral(lookahead, 1.0, action_cost=1.0, noise=Splines(3))
     with pytest.raises(UsageError, match="positive definite"):

@@ -27,7 +27,7 @@ REGISTRY = {
         module="entrax.agents.xqc",
         actions=("Box",),
         paper="Palenicek et al. 2025, arXiv:2509.25174",
-        use="fewer steps than `sac` for the same return, from larger networks and two updates per step",
+        use="published as needing fewer steps than `sac`; large networks and two updates per step cost time",
     ),
     "recurrent-sac": Entry(
         module="entrax.agents.recurrent_sac",

@@ -122,8 +122,3 @@ def live_part(equation: Equation, weight: Float[np.ndarray, " entry"], states: i
     kept = column >= 0
     shape = (len(equation.live), len(equation.live))
     return sparse.csr_array((weight[kept], (equation.row[kept], column[kept])), shape=shape)
-
-
-def next_mean(equation: Equation, control: Float[np.ndarray, " entry"], x: ByState) -> ByLive:
-    """Return Σ_j u(j|i) x(j)."""
-    return np.add.reduceat(control * x[equation.target], equation.start)

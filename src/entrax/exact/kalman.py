@@ -6,10 +6,15 @@ With y_t = C x_t + v_t observed before the decision u_t, beliefs about x_t are G
     x_t | y_{≤t} ~ N(μ + L(y − Cμ), (I − LC)Π(I − LC)ᵀ + LVLᵀ)            filtered                                (2)
     Π' = A Π_f Aᵀ + W                                                    the next prediction                     (3)
     log p(y) = Σ_t log N(y_t; Cμ_t, CΠ_tCᵀ + V)                          the log evidence                        (4)
+    x_t | y_{<T} ~ N(μ + Πλ, Π − ΠΛΠ)                                    smoothed                                (5)
+
+where λ and Λ are the score and the information of later observations: with S = CΠCᵀ + V and F = A(I − LC),
+λ = CᵀS⁻¹(y − Cμ) + Fᵀλ' and Λ = CᵀS⁻¹C + FᵀΛ'F, from 0 at the end. Π may be singular.
 
 **Duality.** (1) to (3) for Π are the Riccati equation of the regulator with A, B, Q, R replaced by Aᵀ, Cᵀ, W, V, so
 `stationary_filter` is `regulator` of that problem, with its certificate. Smoothing is the exact posterior of a problem
-without control whose cost is −α log p(y|x): `smooth` returns the state marginals of that `gaussian_posterior`.
+without control whose cost is −α log p(y|x): the result of `smooth` equals the state marginals of that
+`gaussian_posterior`.
 
 **Separation.** With expected outcomes the best policy is that of the observed state at the filtered mean, and its
 return is lower by Σ_t γᵗ tr(KᵀMKΠ_f), the cost of uncertainty. It holds for the variational form only: the exact
@@ -18,6 +23,7 @@ posterior believes in measurement noise that helps.
 References:
     Kalman (1960), A new approach to linear filtering and prediction problems.
     Rauch, Tung and Striebel (1965), Maximum likelihood estimates of linear dynamic systems.
+    Bryson and Frazier (1963), Smoothing for linear and nonlinear dynamic systems, for (5).
 """
 
 from typing import Any
@@ -271,21 +277,22 @@ def _predicted(problem: Any, now: Gaussian, u: Array) -> Gaussian:
 
 @eqx.filter_jit
 def _smooth(problem: Any, y: Array, u: Array) -> Gaussian:
-    beliefs = _filter(problem, y, u)
-    ahead = jax.tree.map(lambda a: a[1:], beliefs.predicted)
-    here = jax.tree.map(lambda a: a[:-1], beliefs.filtered)
-    last = jax.tree.map(lambda a: a[-1], beliefs.filtered)
+    """Return the smoothed beliefs, equation (5)."""
+    n = problem.states
 
-    def step(later: Gaussian, over_time: tuple[Any, Gaussian, Gaussian]) -> tuple[Gaussian, Gaussian]:
-        entries, now, predicted = over_time
-        a = problem.with_entries(entries).A
-        back = jnp.linalg.solve(predicted.covariance, a @ now.covariance).T
-        smoothed = Gaussian(
-            mean=now.mean + back @ (later.mean - predicted.mean),
-            covariance=symmetric(now.covariance + back @ (later.covariance - predicted.covariance) @ back.T),
-        )
-        return smoothed, smoothed
+    def step(
+        later: tuple[Array, Matrix], over_time: tuple[Any, Array, Gaussian]
+    ) -> tuple[tuple[Array, Matrix], Gaussian]:
+        (score, information), (entries, y, now) = later, over_time
+        each = problem.with_entries(entries)
+        gain, _, root = _updated(now.covariance, each.C, each.V)
+        scaled = solve_triangular(root, jnp.column_stack([each.C, y - each.C @ now.mean]), lower=True)
+        c, surprise = scaled[:, :n], scaled[:, n]
+        passed = each.A @ (jnp.eye(n) - gain @ each.C)
+        score = c.T @ surprise + passed.T @ score
+        information = symmetric(c.T @ c + passed.T @ information @ passed)
+        covariance = symmetric(now.covariance - now.covariance @ information @ now.covariance)
+        return (score, information), Gaussian(mean=now.mean + now.covariance @ score, covariance=covariance)
 
-    entries = jax.tree.map(lambda a: a[:-1], problem.varying)
-    _, before = jax.lax.scan(step, last, (entries, here, ahead), reverse=True)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last)
+    over_time = problem.varying, y, _filter(problem, y, u).predicted
+    return jax.lax.scan(step, (jnp.zeros(n), jnp.zeros((n, n))), over_time, reverse=True)[1]

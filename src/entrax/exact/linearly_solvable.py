@@ -204,6 +204,7 @@ def _finite_horizon(problem: LinearlySolvable, temperature: float, tolerance: fl
     equation = make_equation(problem, temperature, np.zeros(problem.states, bool))
     value = np.empty((problem.horizon + 1, problem.states))
     value[-1] = np.where(problem.forbidden & ~problem.exits, np.inf, problem.final_cost)
+    ended = problem.exits | problem.forbidden
     policy, bound = [], 0.0
     y = value[-1] / temperature
     for t in reversed(range(problem.horizon)):
@@ -211,7 +212,7 @@ def _finite_horizon(problem: LinearlySolvable, temperature: float, tolerance: fl
         step = evaluate(equation.with_cost(cost / temperature), y)
         y = cost / temperature  # of exits and forbidden states
         y[equation.live] = step.value
-        value[t] = np.where(problem.exits | problem.forbidden, cost, temperature * y)
+        value[t] = np.where(ended, cost, temperature * y)
         policy.append(controlled_matrix(equation, step.control, problem.states))
         bound = problem.discount * bound + float(np.max(step.rounding + 2 * _EPS * np.abs(_finite(step.value))))
     bound *= temperature * (1 + problem.horizon * _EPS)
@@ -256,8 +257,8 @@ def compose(solutions: Sequence[OptimalControl], weights: ArrayLike) -> OptimalC
         )
     for number, other in enumerate(solutions[1:], 1):
         _check_same(first, other, number)
-    with np.errstate(divide="ignore"):
-        logs = np.log(weight)[:, None] - np.stack([one.value for one in solutions]) / first.temperature
+    solutions = [one for one, w in zip(solutions, weight, strict=True) if w > 0]
+    logs = np.log(weight[weight > 0])[:, None] - np.stack([one.value for one in solutions]) / first.temperature
     best = logs.max(axis=0)
     shares = np.exp(logs - np.where(np.isfinite(best), best, 0.0))
     total = shares.sum(axis=0)
@@ -265,7 +266,7 @@ def compose(solutions: Sequence[OptimalControl], weights: ArrayLike) -> OptimalC
         value = -first.temperature * (np.where(np.isfinite(best), best, 0.0) + np.log(total))
     mixing = shares / np.where(total > 0, total, 1.0)
     inside = ~(first.problem.exits | np.isposinf(value))
-    bounds = np.max([_bound_of(one) for one, w in zip(solutions, weight, strict=True) if w > 0], axis=0)
+    bounds = np.max([_bound_of(one) for one in solutions], axis=0)
     units = 2 * len(solutions) + 24 + 3 * np.abs(_finite(value)) / first.temperature
     bounds = bounds + first.temperature * _EPS * units
     return OptimalControl(

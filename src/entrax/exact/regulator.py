@@ -119,7 +119,7 @@ def regulator(
         temperature: α ≥ 0, in units of cost; 0 for the classical regulator.
         outcomes: how the value averages over the noise. 'expected' is E V, which is maximum-entropy control.
             'optimistic' is α log E exp(V/α), the backup of the exact posterior, and 'pessimistic' −α log E exp(−V/α),
-            its risk-averse twin; both require a positive temperature and discount 1.
+            its risk-averse twin; both require a positive temperature and, for 'discounted', discount 1 and a horizon.
         objective: 'discounted' uses the problem's discount; 'average' is the average reward per step and ignores it.
         horizon: the number of decisions; by default the problem's own. With a horizon, the result depends on time.
         method: with a horizon, 'scan' is one decision after another, and 'associative' takes 2√T steps of √T decisions
@@ -145,7 +145,7 @@ def regulator(
     alpha = jnp.asarray(temperature, jnp.float64)
     full = as_arrays(with_horizon(problem, horizon))
     if horizon is not None:
-        return _over_time(full, alpha, outcomes, _scan_method(full, method), tolerance)
+        return _over_time(full, alpha, outcomes, _scan_method(full, alpha, method), tolerance)
     require_one_of("method", method, ("auto", "newton"))
     return _stationary(full, alpha, outcomes, objective == "average", tolerance)
 
@@ -163,22 +163,23 @@ def _check_outcomes(problem: LinearQuadratic, temperature: ScalarLike, outcomes:
     if objective == "discounted" and not is_traced(problem.discount) and float(problem.discount) != 1:
         raise UsageError(
             f"`discount` must be 1 for `outcomes={outcomes}`, got {problem.discount}: with a discount the exact "
-            "posterior is not Gaussian. Use a `horizon` or `objective=average`."
+            "posterior is not Gaussian. Use discount 1 with a `horizon`, or `objective=average`."
         )
 
 
-def _scan_method(problem: LinearQuadratic, method: str) -> str:
+def _scan_method(problem: LinearQuadratic, alpha: Scalar, method: str) -> str:
     if method == "newton":
         raise UsageError("`method` must be auto, scan or associative with a horizon, got newton.")
     if method == "auto":
-        return "scan" if jax.default_backend() == "cpu" or not _invertible(problem) else "associative"
-    if method == "associative" and not is_traced(problem) and not _invertible(problem):
+        return "scan" if jax.default_backend() == "cpu" or not _invertible(problem, alpha) else "associative"
+    if method == "associative" and not is_traced(problem) and not _invertible(problem, alpha):
         raise UsageError("`method=associative` requires a positive definite `R`. Use `method=scan`.")
     return method
 
 
-def _invertible(problem: LinearQuadratic) -> bool:
-    if problem.prior is not None:
+def _invertible(problem: LinearQuadratic, alpha: Scalar) -> bool:
+    """Return whether R, to which a prior adds ½αΣ⁻¹, is known to be positive definite."""
+    if problem.prior is not None and (is_traced(alpha) or float(alpha) > 0):
         return True
     if is_traced(problem.R):
         return False

@@ -10,7 +10,7 @@ costs become part of A, Q and N, so that one Riccati equation covers them all:
     P' = Q − NK − KᵀNᵀ + KᵀRK + γ(A − BK)ᵀP̃(A − BK)          and the constant increases by κ + η               (4)
     η = −½α (m log πα − log det M)                         so that V' = α log ∫ exp(Q(x,u)/α) du
 
-A prior N(u; −K₀z, Σ₀) adds −α log π₀ to the cost. P(I + SP)⁻¹ is what P becomes if the noise is one more action, with
+A prior N(u; −K₀z, Σ₀) adds −α log π₀ to the cost. P becomes P(I + SP)⁻¹ if the noise is one more action, with
 the cost ½ασ wᵀW⁻¹w: optimism is control over the noise.
 
 **Associative scan.** Several decisions in a row, without κ and η, are determined by (A, C, J). One decision has
@@ -64,8 +64,8 @@ class BackedUp(NamedTuple):
     Attributes:
         value: P' with all constants.
         gain: K of z.
-        M: the second derivative of the cost by the action.
-        closed_loop: (I + SP)⁻¹(A − BK), which maps z to what the value assumes as the mean of the next z.
+        M: half the second derivative of the cost, with that of what follows, by the action.
+        closed_loop: (I + SP)⁻¹(A − BK), which maps z to the mean of the next z that the value assumes.
         constant: κ + η.
     """
 

@@ -79,12 +79,18 @@ class TwinQ(eqx.Module):
         return eqx.filter_vmap(lambda network: network(inputs)[0])(self.networks)
 
 
+def orthogonal_linear(in_size: int, out_size: int, gain: float, key: PRNGKeyArray) -> Linear:
+    """Return a layer whose weights are orthogonal, times `gain`; its biases are 0."""
+    weight = jax.nn.initializers.orthogonal(gain)(key, (in_size, out_size), jnp.float32)
+    return eqx.tree_at(lambda layer: layer.weight, Linear(in_size, out_size, key), weight)
+
+
 def adam_step(rate: ScalarLike, params: P, gradient: P, opt_state: optax.OptState) -> tuple[P, optax.OptState]:
     """Take one step of Adam at this learning rate. Return the parameters and the optimiser's state."""
     step, opt_state = optax.adam(rate).update(gradient, opt_state)
     return optax.apply_updates(params, step), opt_state
 
 
-def polyak_update(target: PyTree, source: PyTree, rate: Float[Array, ""] | float) -> PyTree:
+def polyak_update(target: PyTree, source: PyTree, rate: ScalarLike) -> PyTree:
     """Move target parameters towards their source: (1 - rate)·target + rate·source."""
     return jax.tree.map(lambda t, s: t + rate * (s - t), target, source)

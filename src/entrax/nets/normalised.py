@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, ScalarLike
 
-from entrax.nets.mlp import Linear
+from entrax.nets.mlp import Linear, orthogonal_linear, polyak_update
 
 EPSILON = 1e-3
 """What is added to variances, as in the authors' code."""
@@ -36,10 +36,6 @@ class Moments(eqx.Module):
     def deviation(self) -> Float[Array, "*stack n"]:
         """√(variance + ε)."""
         return jnp.sqrt(self.variance + EPSILON)
-
-    def mixed(self, new: "Moments", rate: ScalarLike) -> "Moments":
-        """Return these moments, moved towards `new` by the share `rate`."""
-        return jax.tree.map(lambda old, new: old + rate * (new - old), self, new)
 
 
 class Scale(eqx.Module):
@@ -78,7 +74,7 @@ def by_batch(
         rate: the share by which they move to the batch's.
     """
     y, own = _standardised(x, scale.gain, scale.offset)
-    return y, running.mixed(own, rate)
+    return y, polyak_update(running, own, rate)
 
 
 def by_both(
@@ -98,7 +94,7 @@ def by_both(
     r = jnp.clip(own.deviation / running.deviation, 1.0 / ratio_limit, ratio_limit)
     d = jnp.clip((own.mean - running.mean) / running.deviation, -jnp.asarray(shift_limit), shift_limit)
     y, _ = _standardised(x, scale.gain * r, scale.offset + scale.gain * d)
-    return y, running.mixed(own, rate)
+    return y, polyak_update(running, own, rate)
 
 
 def in_training(
@@ -183,8 +179,7 @@ class NormalisedMLP(eqx.Module):
         widths = zip((in_size, *hidden[:-1]), hidden, keys, strict=True)
         self.gain = jnp.ones(in_size)
         self.layers = tuple(NormalisedLinear(i, o, k) for i, o, k in widths)
-        weight = jax.nn.initializers.orthogonal(2.0**0.5)(out_key, (hidden[-1], out_size), jnp.float32)
-        self.out = eqx.tree_at(lambda layer: layer.weight, Linear(hidden[-1], out_size, out_key), weight)
+        self.out = orthogonal_linear(hidden[-1], out_size, 2.0**0.5, out_key)
 
     def __call__(
         self, x: Float[Array, "*batch in"], running: Running, normalise: Normalise

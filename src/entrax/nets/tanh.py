@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from entrax.nets.mlp import Linear
+from entrax.nets.mlp import Linear, orthogonal_linear
 
 
 class TanhMLP(eqx.Module):
@@ -26,15 +25,10 @@ class TanhMLP(eqx.Module):
         keys = jr.split(key, len(sizes) - 1)
         gains = (*(math.sqrt(2.0) for _ in hidden), gain)
         self.layers = tuple(
-            _orthogonal(i, o, g, k) for i, o, g, k in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
+            orthogonal_linear(i, o, g, k) for i, o, g, k in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
         )
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         for layer in self.layers[:-1]:
             x = jnp.tanh(layer(x))
         return self.layers[-1](x)
-
-
-def _orthogonal(in_size: int, out_size: int, gain: float, key: PRNGKeyArray) -> Linear:
-    weight = jax.nn.initializers.orthogonal(gain)(key, (in_size, out_size), jnp.float32)
-    return eqx.tree_at(lambda layer: layer.weight, Linear(in_size, out_size, key), weight)

@@ -20,6 +20,7 @@ References:
     Tassa, Erez and Todorov (2012), Synthesis and stabilization of complex behaviors, for steps 3 and 4.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -32,6 +33,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, ScalarLike
 from entrax.errors import UsageError, require
 from entrax.exact.checks import check_temperature
 from entrax.exact.riccati import back_up, decision, over_decisions, policy_of, values_by_scan
+from entrax.exact.small_matrices import cholesky
 from entrax.planning.base import Improved, Planner
 from entrax.planning.lookahead import Lookahead, Plan, Scalar, as_scalar
 from entrax.problems.linear_quadratic import LinearPolicy, LinearQuadratic
@@ -81,9 +83,10 @@ class _Search(NamedTuple):
 
 
 class IterativeLQR(Planner):
-    """Iterative LQR as a `Policy`: a greedy decision takes the mean of the local policy, others draw from it.
+    """Iterative LQR as a `Policy`.
 
-    Its info has `value`, the plan's return; `iterations`; and `converged`.
+    A greedy decision takes the first action u_0 of the plan, others are draws from N(u_0, ½α M_0⁻¹). The info has
+    `value`, the plan's return; `iterations`; and `converged`.
 
     Args:
         lookahead: a deterministic model that does not terminate, whose state is a vector, with bounds 'none': clipping
@@ -121,10 +124,9 @@ class IterativeLQR(Planner):
         result = optimise(
             self.lookahead, state, plan, self.temperature, iterations=self.iterations, tolerance=self.tolerance
         )
-        plan, first = result.trajectory.plan, result.policy
-        normal = jr.normal(key, first.offset[0].shape)
-        eigenvalues, vectors = jnp.linalg.eigh(jnp.asarray(first.covariance[0]))
-        drawn = plan[0] + vectors @ (jnp.sqrt(jnp.maximum(eigenvalues, 0.0)) * normal)
+        plan, warm = result.trajectory.plan, self.temperature > 0
+        root = cholesky(jnp.where(warm, result.policy.at(0).covariance, jnp.eye(plan.shape[1])))
+        drawn = plan[0] + jnp.where(warm, root @ jr.normal(key, plan[0].shape), 0.0)
         return Improved(
             plan=plan,
             candidates=drawn[None],
@@ -160,10 +162,10 @@ def optimise(
         UsageError: the lookahead bounds actions, or the state is no vector.
     """
     check_unbounded(lookahead)
-    if not isinstance(state, jax.Array) or state.ndim != 1:
+    if not isinstance(state, jax.Array | np.ndarray) or state.ndim != 1:
         raise UsageError("Iterative LQR requires a state that is a vector. Use `state_of` to flatten it.")
     first = _Search(
-        trajectory=rolled_out(lookahead, state, plan),
+        trajectory=rolled_out(lookahead, jnp.asarray(state), lambda x, u: u, plan),
         mu=jnp.zeros((), plan.dtype),
         last_valid=jnp.zeros((), plan.dtype),
         iterations=jnp.zeros((), jnp.int32),
@@ -226,37 +228,33 @@ def local_policy(problem: LinearQuadratic, temperature: Scalar) -> LinearPolicy:
     return policy
 
 
-def rolled_out(lookahead: Lookahead, state: Float[Array, " state"], plan: Plan) -> Trajectory:
-    """Return the trajectory of a plan."""
-    step, _, _ = smooth_functions(lookahead)
+def rolled_out(
+    lookahead: Lookahead, state: Float[Array, " state"], action: Callable[[Array, Any], Array], over_time: Any
+) -> Trajectory:
+    """Return the trajectory of the actions u_t = action(x_t, entry t of `over_time`), with its discounted cost."""
+    key = jr.key(0)
 
-    def forward(x: Array, u: Array) -> tuple[Array, Array]:
-        return step(x, u), x
+    def forward(x: Array, each: Any) -> tuple[Array, tuple[Array, Array, Array]]:
+        u = action(x, each)
+        after, reward, _ = lookahead.model(x, u, key)
+        return after, (x, u, jnp.asarray(reward))
 
-    last, states = jax.lax.scan(forward, state, plan)
-    return with_cost(lookahead, jnp.concatenate([states, last[None]]), plan)
+    last, (states, plan, rewards) = jax.lax.scan(forward, state, over_time)
+    factors = jnp.asarray(lookahead.discount, plan.dtype) ** jnp.arange(len(plan) + 1)
+    cost = -jnp.sum(factors[:-1] * rewards) - factors[-1] * lookahead.final_reward(last)
+    return Trajectory(states=jnp.concatenate([states, last[None]]), plan=plan, cost=cost)
 
 
 def followed(lookahead: Lookahead, around: Trajectory, policy: LinearPolicy, size: Scalar) -> Trajectory:
     """Return the trajectory of u_t + s k_t − K_t δx_t."""
-    step, _, _ = smooth_functions(lookahead)
 
-    def forward(x: Array, each: Any) -> tuple[Array, tuple[Array, Array]]:
+    def action(x: Array, each: Any) -> Array:
         x_bar, u_bar, gain, offset = each
-        u = u_bar + size * offset - gain @ (x - x_bar)
-        return step(x, u), (x, u)
+        moved: Array = u_bar + size * offset - gain @ (x - x_bar)
+        return moved
 
-    each = (around.states[:-1], around.plan, policy.gain, policy.offset)
-    last, (states, plan) = jax.lax.scan(forward, around.states[0], each)
-    return with_cost(lookahead, jnp.concatenate([states, last[None]]), plan)
-
-
-def with_cost(lookahead: Lookahead, states: States, plan: Plan) -> Trajectory:
-    """Return a trajectory with its discounted cost."""
-    _, cost, final_cost = smooth_functions(lookahead)
-    factors = jnp.asarray(lookahead.discount, plan.dtype) ** jnp.arange(len(states))
-    total = jnp.sum(factors[:-1] * jax.vmap(cost)(states[:-1], plan)) + factors[-1] * final_cost(states[-1])
-    return Trajectory(states=states, plan=plan, cost=total)
+    over_time = (around.states[:-1], around.plan, policy.gain, policy.offset)
+    return rolled_out(lookahead, around.states[0], action, over_time)
 
 
 def smooth_functions(lookahead: Lookahead) -> Any:

@@ -19,7 +19,9 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, ScalarLike
 
 from entrax.errors import UsageError, require, require_one_of
+from entrax.exact.checks import is_traced
 from entrax.problems import LinearQuadratic
+from entrax.problems.checks import check_discount
 
 Model = Callable[[PyTree, Array, PRNGKeyArray], tuple[PyTree, Array, Array]]
 Plan = Float[Array, "time action"]
@@ -67,6 +69,7 @@ class Lookahead(eqx.Module):
         require(self.horizon >= 1, "horizon", "at least 1", self.horizon)
         require(self.particles >= 1, "particles", "at least 1", self.particles)
         require_one_of("bounds", self.bounds, BOUNDS)
+        check_discount(self.discount)
 
     def bounded(self, plan: Float[Array, "*time action"]) -> Float[Array, "*time action"]:
         """Return the actions of a plan."""
@@ -150,7 +153,7 @@ def linear_quadratic_lookahead(problem: LinearQuadratic, horizon: int, **options
 
 def _root(covariance: Any) -> Any:
     """Return a square root of a covariance; None if it is 0."""
-    if not isinstance(covariance, jax.core.Tracer) and not jnp.any(covariance):
+    if not is_traced(covariance) and not jnp.any(covariance):
         return None
     eigenvalues, vectors = jnp.linalg.eigh(covariance)
     return vectors * jnp.sqrt(jnp.maximum(eigenvalues, 0.0))

@@ -12,15 +12,15 @@ this Σ, −α log of the reference policy π₀ = N(0, C ⊗ Σ) is the action 
 
     Q_i = G(U_i) + α log π₀(U_i)/q(U_i) = G(U_i) − 2 Ūᵀ(C⁻¹ ⊗ R)ε_i − Ūᵀ(C⁻¹ ⊗ R)Ū                              (3)
 
-contains the ratio to the proposal q = N(Ū, C ⊗ Σ). So (1) is an importance-sampling estimate of the posterior mean of
-U, and (2) of the soft value in the KL convention, from any Ū; the error falls as N^−½. In the usual notation with cost
-½uᵀR'u and temperature λ this is R' = λΣ⁻¹.
+contains the ratio to the proposal q = N(Ū, C ⊗ Σ). The action cost is not discounted. So (1) is an importance-sampling
+estimate of the posterior mean of U, and (2) of the soft value in the KL convention, from any Ū; the error falls as
+N^−½. In the usual notation with cost ½uᵀR'u and temperature λ this is R' = λΣ⁻¹.
 
 **Free.** With `std` the covariance is chosen freely, the model's reward contains all costs, and Q_i = G(U_i). The
 reference is then the plan so far, and one decision is a step of mirror descent.
 
-α → 0 selects the best sample, α → ∞ gives the mean of the proposals. If the model is deterministic and α positive, the
-weighted samples of u_0 in the tied form are draws from the maximum-entropy policy.
+In the free form α → 0 selects the best sample and α → ∞ gives the mean of the proposals. If the model is deterministic,
+the weighted samples of u_0 in the tied form are draws from the maximum-entropy policy.
 
 References:
     Kappen (2005), Linear theory for control of nonlinear stochastic systems.
@@ -59,7 +59,7 @@ class PathIntegral(Planner):
 
     Args:
         lookahead: the model and the horizon.
-        temperature: α ≥ 0, in units of reward.
+        temperature: α ≥ 0, in units of reward; above 0 for the tied form, whose noise is proportional to it.
         samples: N.
         action_cost: R, [action, action], positive definite, or a number for R times the identity; for the tied form.
         std: the standard deviation of the noise, [action] or a number, in units of the plan; for the free form.
@@ -97,6 +97,8 @@ class PathIntegral(Planner):
         require(iterations >= 1, "iterations", "at least 1", iterations)
         if (action_cost is None) == (std is None):
             raise UsageError("Give either `action_cost`, which ties the noise to it, or `std`.")
+        if action_cost is not None and not is_traced(temperature):
+            require(float(np.asarray(temperature)) > 0, "temperature", "above 0 with `action_cost`", temperature)
         if action_cost is not None and isinstance(noise, Splines):
             raise UsageError("`action_cost` requires noise in every direction: use `White()`, `Coloured()`, or `std`.")
         self.lookahead, self.temperature = lookahead, as_scalar(temperature)

@@ -12,6 +12,8 @@ from entrax.report.collapse_figure import PANELS as COLLAPSE_PANELS
 from entrax.report.collapse_figure import sampled_collapse
 from entrax.report.composition_figures import composition
 from entrax.report.curve import COLOURS, INK
+from entrax.report.delayed_choice_figure import PANELS as DELAYED_CHOICE_PANELS
+from entrax.report.delayed_choice_figure import delayed_choice
 from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
 from entrax.report.gait_figures import PANELS as GAIT_PANELS
@@ -270,6 +272,7 @@ def run_to_run(axes: Any, numbers: Numbers) -> None:
 FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "temperature-limit": (3, temperature_limit),
     "ties": (2, ties),
+    "delayed-choice": (DELAYED_CHOICE_PANELS, delayed_choice),
     "policy-gradient-is-soft-q": (3, policy_gradient_is_soft_q),
     "variance": (2, variance),
     "certainty-equivalence": (2, certainty_equivalence),

@@ -2,6 +2,7 @@
 
 from entrax import xla as xla
 from entrax.planning.ilqr import IterativeLQR, Optimised, Trajectory, optimise
+from entrax.planning.learned import TrajectorySampling, ensemble_lookahead
 from entrax.planning.lookahead import Lookahead, linear_quadratic_lookahead, model_of
 from entrax.planning.noise import Coloured, Splines, White
 from entrax.planning.path_integral import PathIntegral
@@ -17,7 +18,9 @@ __all__ = [
     "RandomShooting",
     "Splines",
     "Trajectory",
+    "TrajectorySampling",
     "White",
+    "ensemble_lookahead",
     "linear_quadratic_lookahead",
     "model_of",
     "optimise",

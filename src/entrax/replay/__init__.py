@@ -3,6 +3,17 @@
 from entrax import xla as xla
 from entrax.replay.data import Data, Rollout, Sequences, Uniform, shared_by_envs
 from entrax.replay.sources import MixedSource, Source
+from entrax.replay.split import Split
 from entrax.replay.uniform import UniformReplay
 
-__all__ = ["Data", "MixedSource", "Rollout", "Sequences", "Source", "Uniform", "UniformReplay", "shared_by_envs"]
+__all__ = [
+    "Data",
+    "MixedSource",
+    "Rollout",
+    "Sequences",
+    "Source",
+    "Split",
+    "Uniform",
+    "UniformReplay",
+    "shared_by_envs",
+]

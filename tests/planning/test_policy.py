@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from entrax.agents.check import check_agent
+from entrax.environments.simulator import simulator_of
 from entrax.environments.spaces import spec_of
 from entrax.planning import (
     Coloured,
@@ -20,8 +21,10 @@ from entrax.planning import (
     Lookahead,
     PathIntegral,
     RandomShooting,
+    Simulated,
     Splines,
     model_of,
+    simulated_lookahead,
 )
 from entrax.planning.base import shifted
 from entrax.policies.base import Policy
@@ -53,12 +56,37 @@ def lookahead(horizon: int = 20, bounds: str = "clip") -> Lookahead:
     return Lookahead(model_of(swing, cost), 1, horizon, state_of=state_of, bounds=bounds)
 
 
+def simulated() -> Lookahead:
+    """The same, computed by NumPy."""
+
+    def simulate(states, actions, seeds):
+        (angle, velocity), rewards = states.T, []
+        for u in actions[:, :, 0].T:
+            near = (angle + np.pi) % (2 * np.pi) - np.pi
+            rewards.append(-(near**2) - 0.1 * velocity**2 - 0.004 * u**2)
+            velocity = np.clip(velocity + (15 * np.sin(angle) + 6 * u) * 0.05, -8, 8)
+            angle = angle + 0.05 * velocity
+        return np.stack(rewards, axis=1), np.zeros(actions.shape[:2], bool)
+
+    return Lookahead(Simulated(simulate), 1, 20, state_of=lookahead().state_of)
+
+
+def on_copies() -> Lookahead:
+    """Copies of an environment, whose plans begin at its state and not at the observation."""
+    env = gymnasium.make("Pendulum-v1")
+    env.reset(seed=0)
+    return simulated_lookahead(simulator_of(env), 10, 1)
+
+
 PLANNERS: dict[str, Any] = {
     "tied": lambda: PathIntegral(lookahead(), 0.5, action_cost=1.0, samples=64, noise=Coloured(1.0)),
     "free": lambda: PathIntegral(lookahead(), 0.1, std=0.7, samples=128, noise=Splines(5)),
     "cross-entropy": lambda: CrossEntropy(lookahead(), samples=64, elites=8, iterations=3),
     "shooting": lambda: RandomShooting(lookahead(), samples=256, noise=Splines(4)),
     "ilqr": lambda: IterativeLQR(lookahead(10, bounds="none"), 0.1, iterations=3),
+    "simulated": lambda: PathIntegral(simulated(), 0.1, std=0.7, samples=64, noise=Splines(5)),
+    "simulated-cross-entropy": lambda: CrossEntropy(simulated(), samples=64, elites=8, iterations=3),
+    "copies": lambda: RandomShooting(on_copies(), samples=16),
 }
 
 
@@ -116,7 +144,7 @@ def test_the_plan_is_shifted_and_greedy_noise_follows_from_the_step():
     np.testing.assert_array_equal(carry.plan, carry_again.plan)
 
 
-@pytest.mark.parametrize("name", ["free", "cross-entropy"])
+@pytest.mark.parametrize("name", ["free", "cross-entropy", "simulated"])
 def test_the_pendulum_is_swung_up_without_training(name, pendulum):
     planner = PLANNERS[name]()
     act = jax.jit(lambda carry, obs: planner.act(carry, obs, FINISHED, None, True)[:2])

@@ -19,6 +19,7 @@ __all__ = [
     "check_environment",
     "episode_seed",
     "make_pool",
+    "simulator_of",
     "spec_of",
 ]
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from entrax.environments.perturb import FAMILIES
     from entrax.environments.pool import Pool
     from entrax.environments.seeds import episode_seed
+    from entrax.environments.simulator import simulator_of
     from entrax.environments.source import EnvSource, as_source
     from entrax.environments.spaces import spec_of
 
@@ -42,6 +44,7 @@ _MODULES = {
     "check_environment": "check",
     "episode_seed": "seeds",
     "make_pool": "make",
+    "simulator_of": "simulator",
     "spec_of": "spaces",
 }
 

@@ -3,10 +3,11 @@
 from entrax import xla as xla
 from entrax.planning.ilqr import IterativeLQR, Optimised, Trajectory, optimise
 from entrax.planning.learned import TrajectorySampling, ensemble_lookahead
-from entrax.planning.lookahead import Lookahead, linear_quadratic_lookahead, model_of
+from entrax.planning.lookahead import Lookahead, linear_quadratic_lookahead, model_of, simulated_lookahead
 from entrax.planning.noise import Coloured, Splines, White
 from entrax.planning.path_integral import PathIntegral
 from entrax.planning.shooting import CrossEntropy, RandomShooting
+from entrax.planning.simulated import Simulated
 
 __all__ = [
     "Coloured",
@@ -16,6 +17,7 @@ __all__ = [
     "Optimised",
     "PathIntegral",
     "RandomShooting",
+    "Simulated",
     "Splines",
     "Trajectory",
     "TrajectorySampling",
@@ -24,4 +26,5 @@ __all__ = [
     "linear_quadratic_lookahead",
     "model_of",
     "optimise",
+    "simulated_lookahead",
 ]

@@ -36,6 +36,7 @@ from entrax.exact.riccati import back_up, decision, over_decisions, policy_of, v
 from entrax.exact.small_matrices import cholesky
 from entrax.planning.base import Improved, Planner
 from entrax.planning.lookahead import Lookahead, Plan, Scalar, as_scalar
+from entrax.planning.simulated import Simulated
 from entrax.problems.linear_quadratic import LinearPolicy, LinearQuadratic
 from entrax.problems.linearise import expanded
 
@@ -275,6 +276,8 @@ def smooth_functions(lookahead: Lookahead) -> Any:
 
 
 def check_unbounded(lookahead: Lookahead) -> None:
-    """Check that the actions of a lookahead have no bounds."""
+    """Check that a lookahead has a model of JAX operations, and actions without bounds."""
+    if isinstance(lookahead.model, Simulated):
+        raise UsageError("Iterative LQR requires derivatives of the model, which a simulator does not have.")
     if lookahead.bounds != "none":
         raise UsageError(f"`bounds` must be none for iterative LQR, got {lookahead.bounds!r}.")

@@ -1,8 +1,8 @@
 """What a planner maximises: the return of a plan from a state, under a model that is handed in.
 
 A model is a function `model(state, action, key) → (next_state, reward, terminated)` for one state and one action. The
-state is any pytree. A deterministic model ignores the key. A plan is an array [time, action] of numbers without limits,
-which `bounded` maps to actions:
+state is any pytree. A deterministic model ignores the key. A model outside of JAX is a `Simulated` instead. A plan is
+an array [time, action] of numbers without limits, which `bounded` maps to actions:
 
     none     the plan itself
     clip     each entry limited to [-1, 1]; what a planner averages are the limited entries
@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, ScalarLike
 
 from entrax.errors import UsageError, require, require_one_of
 from entrax.exact.checks import is_traced
+from entrax.planning.simulated import Simulated, discounted
 from entrax.problems import LinearQuadratic
 from entrax.problems.checks import check_discount
 
@@ -44,11 +45,11 @@ class Lookahead(eqx.Module):
     """The return of a plan: G = Σ_t γᵗ r_t + γᵀ final_reward(s_T), where rewards after termination are 0.
 
     Args:
-        model: the dynamics and the reward, for one state and one action; JAX operations only.
+        model: the dynamics and the reward, for one state and one action, of JAX operations only; or a `Simulated`.
         action_size: the number of entries of an action.
         horizon: T, the number of actions of a plan.
         discount: γ in [0, 1].
-        final_reward: a function of the last state, such as a learned value; by default 0.
+        final_reward: a function of the last state, such as a learned value; by default 0. A `Simulated` has none.
         state_of: the model's state from an observation; by default the observation itself.
         bounds: 'none', 'clip' or 'squash', see the module. The last two keep actions in [-1, 1].
         particles: the number of returns that are averaged for each plan. More than one is for models with noise: with
@@ -70,6 +71,8 @@ class Lookahead(eqx.Module):
         require(self.particles >= 1, "particles", "at least 1", self.particles)
         require_one_of("bounds", self.bounds, BOUNDS)
         check_discount(self.discount)
+        if isinstance(self.model, Simulated) and self.final_reward is not _nothing:
+            raise UsageError("`final_reward` requires a model of JAX operations: a simulator returns no last state.")
 
     def bounded(self, plan: Float[Array, "*time action"]) -> Float[Array, "*time action"]:
         """Return the actions of a plan."""
@@ -87,6 +90,9 @@ class Lookahead(eqx.Module):
         return jnp.mean(jax.vmap(lambda key: self._return(state, plan, key))(keys))
 
     def _return(self, state: PyTree, plan: Plan, key: PRNGKeyArray) -> Scalar:
+        if isinstance(self.model, Simulated):
+            return discounted(*self.model.rewards(state, self.bounded(plan), key), self.discount)
+
         def step(carry: Any, each: tuple[Array, PRNGKeyArray]) -> tuple[Any, None]:
             state, alive, factor, total = carry
             state, reward, terminated = self.model(state, *each)
@@ -119,6 +125,25 @@ def model_of(
         return after, -jnp.asarray(cost(x, u)), ended
 
     return model
+
+
+def simulated_lookahead(simulate: Any, horizon: int, action_size: int, **options: Any) -> Lookahead:
+    """Return the return of plans in a simulator that watches an environment.
+
+    The planner ignores observations: its plans begin at the environment's present state.
+
+    Args:
+        simulate: the simulator, as `entrax.environments.simulator_of` makes it.
+        horizon: the number of decisions.
+        action_size: the number of entries of an action.
+        **options: further arguments of `Lookahead`.
+    """
+    given = {"state_of": _no_state} | options
+    return Lookahead(Simulated(simulate), action_size=action_size, horizon=horizon, **given)
+
+
+def _no_state(obs: Array) -> tuple[()]:
+    return ()
 
 
 def linear_quadratic_lookahead(problem: LinearQuadratic, horizon: int, **options: Any) -> Lookahead:

@@ -1,5 +1,7 @@
 """Policy evaluation, visits and the exact policy gradient, against dense linear algebra and autodiff through it."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -118,3 +120,24 @@ def test_a_policy_that_never_ends_is_refused():
     with pytest.raises(EntraxError, match=r"`policy`.*state 0"):
         evaluate(costly, up)
     assert evaluate(lake, up).value[0] == 0.0  # all its rewards are 0
+
+
+EIGHT_BATCHES = """
+import jax
+jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp
+from entrax.exact import evaluate
+from entrax.problems import garnet
+mdp = garnet(64, 3, 2, seed=0, discount=0.9)
+policies = jax.nn.softmax(jax.random.normal(jax.random.key(0), (8, 64, 64, 3)))
+values = jax.jit(jax.vmap(lambda *each: jnp.stack([evaluate(mdp, policy).value for policy in each])))
+for _ in range(20):
+    batched = jax.block_until_ready(values(*policies))
+print(jnp.max(jnp.abs(batched[5, 7] - evaluate(mdp, policies[7, 5]).value)))
+"""
+
+
+def test_batches_of_evaluations_side_by_side_end():
+    # batches of LAPACK's calls wait for each other for ever in jaxlib 0.10 on two cores
+    run = subprocess.run([sys.executable, "-c", EIGHT_BATCHES], capture_output=True, text=True, timeout=240, check=True)
+    assert float(run.stdout) < 1e-12

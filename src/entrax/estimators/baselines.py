@@ -13,6 +13,7 @@ References:
     Kool et al. (2019), for leaving one sample out.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike
@@ -68,7 +69,7 @@ def fit_linear_baseline(
     """
     features = jnp.asarray(features)
     gram = features.T @ features / features.shape[0] + ridge * jnp.eye(features.shape[1], dtype=features.dtype)
-    return jnp.linalg.solve(gram, features.T @ returns / features.shape[0])
+    return jax.scipy.linalg.solve(gram, features.T @ returns / features.shape[0], assume_a="pos")
 
 
 def _sample_count(returns: Returns) -> int:

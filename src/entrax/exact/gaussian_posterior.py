@@ -161,7 +161,7 @@ def _chain(problem: LinearQuadratic, alpha: Array, value: QuadraticValue, exact:
     if not exact:
         expected = first(start.mean) - jnp.sum(first.P * start.covariance)
         return over_decisions(problem, believed, after), start, expected / alpha
-    tilt = jnp.linalg.inv(jnp.eye(len(start.mean)) + 2 / alpha * start.covariance @ first.P)
+    tilt = inverse(jnp.eye(len(start.mean)) + 2 / alpha * start.covariance @ first.P)
     initial = Gaussian(
         mean=tilt @ (start.mean - 2 / alpha * start.covariance @ first.p), covariance=symmetric(tilt @ start.covariance)
     )

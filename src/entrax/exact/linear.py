@@ -90,6 +90,10 @@ def stationary(rows: PolicyTransitions) -> ByState:
     return _solve(_transposed(lambda x: relative_operator(rows, x), first), first)
 
 
+_solve_dense = jax.custom_batching.sequential_vmap(jnp.linalg.solve)
+"""One system after another under `vmap`: small_matrices.py tells why."""
+
+
 def _transposed(operator: Operator, like: ByState) -> Operator:
     transpose = jax.linear_transpose(operator, like)
     return lambda x: transpose(x)[0]
@@ -102,7 +106,7 @@ def _solve(operator: Operator, b: ByState) -> ByState:
 def _solve_values(operator: Operator, b: ByState) -> ByState:
     if b.shape[0] <= _DENSE:
         matrix = jax.vmap(operator, out_axes=1)(jnp.eye(b.shape[0]))
-        return jnp.linalg.solve(matrix, b)
+        return _solve_dense(matrix, b)
     tolerance = _DIGITS * jnp.max(jnp.abs(b))
     x = bicgstab(operator, b, tolerance, _MAX_PRODUCTS).x
     for _ in range(_REFINEMENTS):  # iterative refinement, because the recurrence drifts from the true residual

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from entrax.errors import UsageError
 from entrax.exact.riccati import BackedUp, Decision, Element, Matrix, Scalar, add, back_up, combine, element
+from entrax.exact.small_matrices import solve
 
 _MAX_DOUBLINGS = 60
 _MAX_NEWTON = 50
@@ -52,7 +53,7 @@ def solve_stationary(now: Decision, sign: int) -> Stationary:
     alone = jnp.zeros_like(now.A).at[:n, :n].set(p)
     first = back_up(now, alone, sign)
     loop = now.discount * first.closed_loop[:n, :n]
-    linear = jnp.linalg.solve(jnp.eye(n) - loop.T, first.value[:n, n])
+    linear = solve(jnp.eye(n) - loop.T, first.value[:n, n:])[:, 0]
     value = alone.at[:n, n].set(linear).at[n, :n].set(linear)
     return Stationary(value=value, backed_up=back_up(now, value, sign), iterations=iterations)
 

@@ -38,6 +38,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, ScalarLike, Shaped
 
 from entrax.errors import UsageError, require
 from entrax.exact.checks import check_temperature, is_traced
+from entrax.exact.small_matrices import cholesky, inverse
 from entrax.planning.base import Improved, Planner
 from entrax.planning.lookahead import Lookahead, Numbers, Plan, Scalar, as_scalar
 from entrax.planning.noise import Noise, Splines, White, draw
@@ -151,7 +152,7 @@ def scale(planner: PathIntegral) -> Float[Array, "action action"]:
     """Return a square root of Σ."""
     if planner.std is not None:
         return jnp.diag(planner.std)
-    return jnp.linalg.cholesky(planner.temperature / 2 * jnp.linalg.inv(planner.action_cost))
+    return cholesky(planner.temperature / 2 * inverse(planner.action_cost))
 
 
 def precision(basis: Float[np.ndarray, "time rank"]) -> Float[Array, "time time"]:

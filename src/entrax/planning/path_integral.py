@@ -152,7 +152,7 @@ def scale(planner: PathIntegral) -> Float[Array, "action action"]:
     """Return a square root of Σ."""
     if planner.std is not None:
         return jnp.diag(planner.std)
-    return cholesky(planner.temperature / 2 * inverse(planner.action_cost))
+    return cholesky(planner.temperature / 2 * inverse(jnp.asarray(planner.action_cost)))
 
 
 def precision(basis: Float[np.ndarray, "time rank"]) -> Float[Array, "time time"]:

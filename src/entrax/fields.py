@@ -5,7 +5,7 @@ The command line takes its flags and their help from the fields. Ranges are chec
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeVar
@@ -220,6 +220,28 @@ def batch_size(default: int, *, of: str = "transitions") -> Any:
 def replay_size(default: int) -> Any:
     """The capacity of the replay."""
     return field(default, "Number of transitions kept; the oldest are dropped.", at_least(1), static=True)
+
+
+def members(default: int, *, symbol: str = "") -> Any:
+    """The size of an ensemble that models the environment."""
+    return field(default, "Networks that model the environment.", at_least(1), symbol=symbol, static=True)
+
+
+def held_out(default: int) -> Any:
+    """The batch that an ensemble is judged by."""
+    text = "Transitions, of the tenth that the model does not learn from, to judge it by at each fit."
+    return field(default, text, at_least(1), static=True)
+
+
+def bootstrap(default: bool) -> Any:
+    """Whether the networks of an ensemble have data of their own."""
+    return field(default, "Give each network of the model a resample of the transitions.", static=True)
+
+
+def termination(choices: Sequence[str]) -> Any:
+    """How a model knows where episodes end."""
+    text = "Where episodes end: learned, never, or by the known formula of a Gymnasium task."
+    return field("learned", text, one_of(*choices), static=True)
 
 
 def rollout_steps(default: int | None, *, derived: str = "") -> Any:

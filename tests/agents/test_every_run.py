@@ -24,9 +24,14 @@ COMMON: dict[str, Any] = {
     "workers": 0,
 }
 OFF_POLICY = COMMON | {"batch_size": 8, "learning_starts": 16, "chunk": 8}
+MODEL: dict[str, Any] = {"members": 2, "held_out": 4, "updates_per_step": 1.0}
 SETTINGS = {
     "recurrent-sac": OFF_POLICY | {"memory": 4, "length": 4, "burn_in": 2, "envs": 2},
     "soft-q": OFF_POLICY | {"hidden": (8, 8, 8), "particles": 4, "value_particles": 4},
+    "pets": OFF_POLICY | MODEL | {"plans": 8, "best_plans": 4, "iterations": 1, "plan_length": 3},
+    "mbpo": OFF_POLICY
+    | MODEL
+    | {"elites": 2, "model_hidden": (8,), "model_batch_size": 8, "starts": 4, "final_length": 3},
     "dqn": OFF_POLICY | {"n_step": 2},
     "ppo": COMMON | {"rollout_steps": 16, "batch_size": 8, "envs": 2},
     "reinforce": COMMON | {"rollout_steps": 16, "memory": 4, "envs": 2},

@@ -27,8 +27,8 @@ def softplus(x):
     return np.logaddexp(0.0, x)
 
 
-def loss64(arrays, x, y, terminated):
-    """J of equation (2), from the flat parameters of one network."""
+def loss64(arrays, x, y, terminated, beta, constant=None):
+    """J of equation (2) of one network, from its flat parameters, and (μ̄, log σ̄²), if they are not given."""
     *layers, lowest, highest = arrays
     pairs = list(zip(layers[::2], layers[1::2], strict=True))
     for weight, bias in pairs[:-1]:
@@ -39,21 +39,26 @@ def loss64(arrays, x, y, terminated):
     mean, raw, log_odds = out[:, :size], out[:, size : 2 * size], out[:, -1]
     clamped = highest - softplus(highest - raw)
     log_variance = lowest + softplus(clamped - lowest)
-    gaussian = 0.5 * ((y - mean) ** 2 / np.exp(log_variance) + log_variance).sum(axis=1)
+    constant = (mean, log_variance) if constant is None else constant
+    of_mean = np.exp((beta - 1) * constant[1]) * (y - mean) ** 2
+    gaussian = 0.5 * (of_mean + (y - constant[0]) ** 2 / np.exp(log_variance) + log_variance).sum(axis=1)
     entropy = -np.where(terminated, np.log(1 / (1 + np.exp(-log_odds))), np.log(1 / (1 + np.exp(log_odds))))
-    return gaussian.mean() + entropy.mean() + 0.01 * (highest - lowest).sum()
+    return gaussian.mean() + entropy.mean() + 0.01 * (highest - lowest).sum(), constant
 
 
-def test_the_loss_and_its_gradient_are_those_of_the_equations():
+@pytest.mark.parametrize("beta", [0.5, 0.0])
+def test_the_loss_and_its_gradient_are_those_of_the_equations(beta, monkeypatch):
+    monkeypatch.setattr(nets, "BETA", beta)
     network = jax.tree.map(lambda x: x[1], created(3).networks)
     leaves = jax.tree.leaves(network)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, ref.OBS + ref.ACTION)), rng.normal(size=(12, ref.OBS + 1))
     terminated = np.arange(12) % 3 == 0
     given = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(terminated)
-    value, gradient = eqx.filter_jit(jax.value_and_grad(nets.training_loss))(network, *given)
+    value, gradient = jax.jit(jax.value_and_grad(nets.training_loss))(network, *given)
     exact = [np.asarray(leaf, np.float64) for leaf in leaves]
-    np.testing.assert_allclose(value, loss64(exact, x, y, terminated), rtol=1e-5)
+    expected, constant = loss64(exact, x, y, terminated, beta)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
     slopes = jax.tree.leaves(gradient)
     for place, leaf in enumerate(exact):
         for index in rng.permutation(leaf.size)[:4]:
@@ -61,8 +66,19 @@ def test_the_loss_and_its_gradient_are_those_of_the_equations():
             for sign in (1, -1):
                 moved = [each.copy() for each in exact]
                 moved[place].flat[index] += sign * 1e-5
-                ends.append(loss64(moved, x, y, terminated))
+                ends.append(loss64(moved, x, y, terminated, beta, constant)[0])
             np.testing.assert_allclose(slopes[place].ravel()[index], (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=1e-5)
+
+
+def test_without_beta_the_gradient_is_that_of_the_likelihood(monkeypatch):
+    monkeypatch.setattr(nets, "BETA", 0.0)
+    monkeypatch.setattr(nets, "BOUNDS_WEIGHT", 0.0)
+    network, rng = jax.tree.map(lambda x: x[0], created(5).networks), np.random.default_rng(1)
+    shapes = (12, ref.OBS + ref.ACTION), (12, ref.OBS + 1)
+    given = *(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes), jnp.arange(12) % 3 == 0
+    mine, exact = (jax.jit(jax.grad(loss))(network, *given) for loss in (nets.training_loss, nets.likelihood_loss))
+    for x, y in zip(jax.tree.leaves(mine), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
 
 
 def test_running_moments_of_equal_weights_are_those_of_all_rows():
@@ -112,7 +128,7 @@ def test_the_mean_and_variance_of_a_linear_gaussian_system_are_recovered():
     assert abs(info["inside_50"][-1] - 0.5) < 0.03
     assert abs(info["inside_90"][-1] - 0.9) < 0.02
 
-    ensemble, fresh = learning.ensemble, linear_gaussian(2000, 7)
+    ensemble, fresh = learning.params, linear_gaussian(2000, 7)
     best = ensemble.best()
     rows = jax.vmap(ensemble.predict, (None, 0, 0))
     prediction = jax.vmap(lambda network: rows(network, fresh.obs, fresh.action))(best)
@@ -172,11 +188,11 @@ def test_elites_are_the_members_with_the_smallest_held_out_loss():
     worse = eqx.tree_at(lambda e: e.networks.layers[-1].bias, ensemble, replace_fn=lambda b: b.at[0].add(9.0))
     training = jax.tree.map(lambda x: jnp.stack([x[:32]] * 4), data)
     learning, _ = fit(nets.start_learning(worse), training, data, 1e-3)
-    assert 0 not in learning.ensemble.elites
+    assert 0 not in learning.params.elites
     order = np.argsort(learning.losses)
-    assert np.array_equal(learning.ensemble.elites, order[:2])
-    chosen = learning.ensemble.best().layers[0].bias
-    assert np.array_equal(chosen, np.asarray(learning.ensemble.networks.layers[0].bias)[order[:2]])
+    assert np.array_equal(learning.params.elites, order[:2])
+    chosen = learning.params.best().layers[0].bias
+    assert np.array_equal(chosen, np.asarray(learning.params.networks.layers[0].bias)[order[:2]])
 
 
 def test_rows_must_divide_among_elites():

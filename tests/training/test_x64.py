@@ -13,10 +13,13 @@ from tests.marks import long_except
 LOOP: dict[str, Any] = {"workers": 0, "steps": 48, "eval_every": 0, "log_every": 24, "hidden": (4,)}
 REPLAY = {"learning_starts": 16, "chunk": 8, "batch_size": 8}
 ROLLOUTS = {"rollout_steps": 16, "envs": 1}
+MODEL = {"members": 2, "held_out": 4, "updates_per_step": 1.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUTS | {"batch_size": 16},
     "reinforce": ROLLOUTS,
     "recurrent-sac": REPLAY | {"length": 6, "burn_in": 2},
+    "pets": REPLAY | MODEL | {"plans": 8, "best_plans": 4, "iterations": 1, "plan_length": 3},
+    "mbpo": REPLAY | MODEL | {"elites": 2, "model_hidden": (4,), "model_batch_size": 8, "starts": 4},
     "pcl": {"path_length": 2, "window": 4, "batch_size": 4, "envs": 1},
 }
 CASES = [

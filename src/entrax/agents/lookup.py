@@ -16,7 +16,8 @@ def get_agent(agent: str | Any) -> ModuleType:
 
     Args:
         agent: a name of the registry, `module:name`, a file (`my_sac.py`, or `my_sac.py:name`), or any object with the
-            names of `Agent`, such as a module. Or a pair of these: an agent that wraps another, and that one.
+            names of `Agent`, such as a module. Or a pair of these: an agent that wraps another, and that one, which has
+            a default for those of the registry.
 
     Raises:
         EntraxError: for an unknown name, with the closest one, or for an agent that lacks a function.
@@ -25,6 +26,8 @@ def get_agent(agent: str | Any) -> ModuleType:
         outer, inner = agent
         return _wrapped(_module_of(outer), get_agent(inner))
     module = _module_of(agent)
+    if isinstance(agent, str) and agent in REGISTRY and REGISTRY[agent].inner:
+        return _wrapped(module, get_agent(REGISTRY[agent].inner))
     if optional(module, "wrap") is not None:
         raise UsageError(
             f"Agent {agent_name(agent)!r} wraps another agent: name that one too, by `inner`, or as the second of a "

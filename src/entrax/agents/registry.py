@@ -13,6 +13,7 @@ class Entry(NamedTuple):
     paper: str
     use: str
     images: bool = False  # also observes images, besides vectors
+    inner: str = ""  # of an agent that wraps another: the one that it wraps by default
 
 
 REGISTRY = {
@@ -46,6 +47,19 @@ REGISTRY = {
         actions=("Box",),
         paper="Haarnoja et al. 2017, arXiv:1702.08165",
         use="a policy that keeps every good way, with several peaks if need be, at the `temperature` you choose",
+    ),
+    "pets": Entry(
+        module="entrax.agents.pets",
+        actions=("Box",),
+        paper="Chua et al. 2018, arXiv:1805.12114",
+        use="few steps: learns a model and plans with it in each step; decisions are slow and see `plan_length` steps",
+    ),
+    "mbpo": Entry(
+        module="entrax.agents.mbpo",
+        actions=("Box",),
+        paper="Janner et al. 2019, arXiv:1906.08253",
+        use="few steps: another agent, by default `sac`, learns from short rollouts of a learned model",
+        inner="sac",
     ),
     "td3": Entry(
         module="entrax.agents.td3",

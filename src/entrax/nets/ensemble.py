@@ -5,13 +5,18 @@ covariance, and to the log-odds l of termination. With inputs and targets in uni
 network has the loss
 
     log σ² = softly clamped between `lowest` and `highest`, which are learned                               (1)
-    J = E Σ_i ½ [(y_i − μ_i)²/σ_i² + log σ_i²] + w Σ_i (highest_i − lowest_i)                               (2)
-      + E [softplus(l) − l · terminated]
+    J = E Σ_i ½ [σ̄_i^(2β−2) (y_i − μ_i)² + (y_i − μ̄_i)²/σ_i² + log σ_i²]                                      (2)
+      + E [softplus(l) − l · terminated] + w Σ_i (highest_i − lowest_i)
+
+where bars mark what is held constant. With β = 0 the gradient is that of the likelihood: then the means of the targets
+with the smallest deviations have such large gradients that others are hardly learned, which β = ½ avoids (after Seitzer
+et al. 2022, arXiv:2203.09168, who weight the gradient of the variance, too).
 
 The ensemble predicts a mixture with equal weights of its elites, the networks with the smallest running loss on a
 held-out part of the data. Its quantiles are compared with that part (`calibration`).
 
-Departs from the paper: elites, from Janner et al. (2019, arXiv:1906.08253); the termination; no weight decay.
+Departs from the paper: β = ½ in (2); elites, from Janner et al. (2019, arXiv:1906.08253); the termination; and no
+weight decay.
 """
 
 import math
@@ -35,6 +40,8 @@ FIRST_LOWEST, FIRST_HIGHEST = -10.0, 0.5
 """The bounds of log σ² before they are learned, in units of the targets' deviation; from the authors' code."""
 BOUNDS_WEIGHT = 0.01
 """w of equation (2), from the authors' code."""
+BETA = 0.5
+"""β of equation (2)."""
 SLOWEST = 0.01
 """The smallest weight of a batch in the running means and losses."""
 
@@ -128,6 +135,11 @@ class Ensemble(eqx.Module):
         std = scale * jnp.exp(0.5 * log_variance)
         return Prediction(mean=self.targets.mean + scale * mean, std=std, log_odds=log_odds)
 
+    @property
+    def action_size(self) -> int:
+        """The number of entries of an action."""
+        return len(self.inputs.mean) - len(self.targets.mean) + 1
+
     def best(self) -> GaussianMLP:
         """Return the networks of the elites, stacked."""
         if len(self.elites) == len(self.networks.lowest):
@@ -188,7 +200,7 @@ def create_ensemble(
 class Learning(eqx.Module):
     """An ensemble with what its fit needs besides: Adam's state, the running held-out losses, the number of fits."""
 
-    ensemble: Ensemble
+    params: Ensemble
     opt_state: optax.OptState
     losses: Float[Array, " member"]
     fits: Int[Array, ""]
@@ -197,7 +209,7 @@ class Learning(eqx.Module):
 def start_learning(ensemble: Ensemble) -> Learning:
     """Return the state before the first fit."""
     return Learning(
-        ensemble=ensemble,
+        params=ensemble,
         opt_state=optax.adam(1.0).init(ensemble.networks),
         losses=jnp.zeros(ensemble.networks.lowest.shape[0]),
         fits=jnp.zeros((), jnp.int32),
@@ -220,10 +232,10 @@ def likelihood_loss(
     y: Float[Array, "row target"],
     terminated: Bool[Array, " row"],
 ) -> Scalar:
-    """Return J of equation (2) without its term of w, in standardised units."""
+    """Return the negative log-likelihood, without the constant, in standardised units."""
     mean, log_variance, log_odds = jax.vmap(network)(x)
     gaussian = 0.5 * jnp.sum((y - mean) ** 2 * jnp.exp(-log_variance) + log_variance, axis=1)
-    return jnp.mean(gaussian) + jnp.mean(jax.nn.softplus(log_odds) - log_odds * terminated)
+    return jnp.mean(gaussian + crossentropy(log_odds, terminated))
 
 
 def training_loss(
@@ -232,9 +244,19 @@ def training_loss(
     y: Float[Array, "row target"],
     terminated: Bool[Array, " row"],
 ) -> Scalar:
-    """Return J of equation (2)."""
+    """Return J of equation (2), in standardised units."""
+    mean, log_variance, log_odds = jax.vmap(network)(x)
+    constant_mean, constant = jax.lax.stop_gradient((mean, log_variance))
+    of_mean = (y - mean) ** 2 * jnp.exp((BETA - 1) * constant)
+    of_variance = (y - constant_mean) ** 2 * jnp.exp(-log_variance) + log_variance
+    gaussian = 0.5 * jnp.sum(of_mean + of_variance, axis=1)
     bounds = BOUNDS_WEIGHT * jnp.sum(network.highest - network.lowest)
-    return likelihood_loss(network, x, y, terminated) + bounds
+    return jnp.mean(gaussian + crossentropy(log_odds, terminated)) + bounds
+
+
+def crossentropy(log_odds: Float[Array, " row"], terminated: Bool[Array, " row"]) -> Float[Array, " row"]:
+    """Return the negative log-likelihood of termination."""
+    return jax.nn.softplus(log_odds) - log_odds * terminated
 
 
 def fit(
@@ -251,7 +273,7 @@ def fit(
     Returns:
         The next state, and the loss with the calibration on the held-out batch.
     """
-    ensemble, weight = learning.ensemble, jnp.maximum(1.0 / (learning.fits + 1.0), SLOWEST)
+    ensemble, weight = learning.params, jnp.maximum(1.0 / (learning.fits + 1.0), SLOWEST)
     x, y = inputs_of(training), targets_of(training)
     inputs = ensemble.inputs.advanced(x.reshape(-1, x.shape[-1]), weight)
     targets = ensemble.targets.advanced(y.reshape(-1, y.shape[-1]), weight)
@@ -266,7 +288,7 @@ def fit(
     elites = jax.lax.top_k(-losses, len(ensemble.elites))[1].astype(jnp.int32)
     ensemble = Ensemble(networks=networks, inputs=inputs, targets=targets, elites=elites)
     info = {"model_loss": jnp.mean(values)} | calibration(ensemble, held_out)
-    return Learning(ensemble=ensemble, opt_state=opt_state, losses=losses, fits=learning.fits + 1), info
+    return Learning(params=ensemble, opt_state=opt_state, losses=losses, fits=learning.fits + 1), info
 
 
 def calibration(ensemble: Ensemble, data: Transition) -> dict[str, Scalar]:

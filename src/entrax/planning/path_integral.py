@@ -191,10 +191,9 @@ def cost_matrix(cost: Numbers, size: int) -> Float[Array, "action action"]:
 
 def deviations(std: Numbers, size: int) -> Float[Array, " action"]:
     """Return one standard deviation for each entry; raise UsageError if one is not positive."""
-    given = jnp.asarray(std, float)
-    if given.shape not in ((), (size,)):
-        raise UsageError(f"`std` must be a number or have shape ({size},), got shape {given.shape}.")
-    if not is_traced(given):
-        positive = bool(jnp.all((given > 0) & jnp.isfinite(given)))
-        require(positive, "std", "positive and finite", np.asarray(given).tolist())
-    return jnp.broadcast_to(given, (size,))
+    if np.shape(std) not in ((), (size,)):
+        raise UsageError(f"`std` must be a number or have shape ({size},), got shape {np.shape(std)}.")
+    if not is_traced(std):
+        given = np.asarray(std, float)
+        require(bool(np.all((given > 0) & np.isfinite(given))), "std", "positive and finite", given.tolist())
+    return jnp.broadcast_to(jnp.asarray(std, float), (size,))

@@ -63,7 +63,7 @@ def check_shapes(given: dict[str, tuple[tuple[int, ...], Any]]) -> None:
 
 def check_discount(discount: Any) -> None:
     """Check a discount, unless it is traced and has no value."""
-    if not isinstance(discount, jax.core.Tracer) and not 0 <= discount <= 1:
+    if not isinstance(discount, jax.core.Tracer) and not 0 <= float(np.asarray(discount)) <= 1:
         raise UsageError(f"`discount` must lie in [0, 1], got {discount}.")
 
 

@@ -43,6 +43,7 @@ class Leaf:
 
 
 IMAGE_DTYPES = ("uint8", "bool")
+MASK = "action_mask"
 
 
 class Image(NamedTuple):
@@ -105,6 +106,13 @@ class MultiDiscrete:
         return len(self.nvec)
 
 
+def options_of(action: Continuous | Discrete | MultiDiscrete) -> tuple[int, ...]:
+    """Return the number of options of each entry of a discrete action; of a continuous one, an empty tuple."""
+    if isinstance(action, Continuous):
+        return ()
+    return (action.n,) if isinstance(action, Discrete) else action.nvec
+
+
 @dataclass(frozen=True)
 class Spec:
     """The observations and actions of an environment.
@@ -131,6 +139,20 @@ class Spec:
             return None
         height, width, channels = leaf.shape
         return Image(height, width, channels, greatest=leaf.high[0])
+
+    @property
+    def mask(self) -> tuple[int, int] | None:
+        """Where the flat observation says which actions are allowed: entries [start, stop), 1 for an allowed option.
+
+        This is the part that is named `action_mask`, with an entry for each option of each entry of a discrete action.
+        None if there is none, or if actions are continuous.
+        """
+        start = 0
+        for leaf in self.observation:
+            if leaf.name.split("/")[-1] == MASK and not isinstance(self.action, Continuous):
+                return start, start + leaf.size
+            start += leaf.size
+        return None
 
     @property
     def scaled_size(self) -> int:
@@ -177,6 +199,10 @@ def _check_sizes(spec: Spec) -> None:
         entries = 1 if leaf.is_image and len(leaf.low) == 1 and leaf.size == math.prod(leaf.shape) else leaf.size
         if not len(leaf.low) == len(leaf.high) == entries:
             raise ValueError(f"{leaf.name!r} has {leaf.size} entries and {len(leaf.low)} and {len(leaf.high)} bounds")
+    if spec.mask is not None and spec.mask[1] - spec.mask[0] != sum(options_of(spec.action)):
+        raise ValueError(
+            f"the {MASK} has {spec.mask[1] - spec.mask[0]} entries for {sum(options_of(spec.action))} options"
+        )
     if isinstance(spec.action, Continuous):
         entries, bounds = math.prod(spec.action.shape), (len(spec.action.low), len(spec.action.high))
         if bounds != (entries, entries):

@@ -169,6 +169,7 @@ CALL = {"env": "subprocess:check_output", "env_args": {"args": ["touch", "PWNED"
     [
         CALL,
         {"env": "entrax/Perturbed-v0", "env_args": CALL},
+        {"env": "entrax/ActionMask-v0", "env_args": CALL},
         {"env": "Pendulum-v1", "env_args": {"g": "stranger:E"}},
         {"env": "stranger.py"},
     ],
@@ -183,6 +184,8 @@ def test_a_perturbed_environment_cannot_name_code(room, verb, kwargs):
 def test_arguments_under_a_name_that_the_user_gave_are_checked_too(room):
     with pytest.raises(EntraxError, match="--env-arg env="):
         recorded_source({"id": "x", "kwargs": CALL, "travels": True}, "entrax/Perturbed-v0")
+    with pytest.raises(EntraxError, match="--env-arg env="):
+        recorded_source({"id": "entrax/ActionMask-v0", "kwargs": CALL, "travels": True})
 
 
 @pytest.mark.parametrize("text", ["./ant.xml", "ant.xml", "/dev/zero", "~/x", "..\\x", "CartPole-v1", "tcp://1.2.3.4"])
@@ -200,6 +203,7 @@ def test_what_entrax_and_gymnasium_registered_is_made_without_asking():
         ("Pendulum", {}),
         ("FrozenLake-v1", {"desc": ["SF", "FG"]}),
         ("entrax/TwoPassage-v0", {"closed": "left"}),
+        ("entrax/ActionMask-v0", {"env": "Taxi-v4"}),
         ("entrax/Perturbed-v0", {"env": "entrax/Perturbed-v0", "env_args": PERTURBED | {"env_args": {"g": 9.0}}}),
     ]:
         recorded_source({"id": name, "kwargs": kwargs, "travels": True}).make().close()

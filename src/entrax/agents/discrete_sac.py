@@ -54,6 +54,7 @@ from entrax.policies.images import augmented, check_augment, encoded_size, with_
 from entrax.policies.learned_temperature import initial_log_alpha
 from entrax.policies.learned_temperature import temperature as temperature
 from entrax.policies.learned_temperature import with_temperature as with_temperature
+from entrax.policies.masks import Masked, masked
 from entrax.policies.reference import check_prior, probabilities
 from entrax.policies.schedule import Anneal
 from entrax.replay import Uniform
@@ -96,11 +97,12 @@ class Resolved(Config):
     target_entropy: float = DERIVED
 
 
-Critics = TwinActionValues | Encoded
+Critics = TwinActionValues | Encoded | Masked
+PolicyNetwork = ActionValues | Masked
 
 
 class Params(eqx.Module):
-    policy: ActionValues  # of an image, on the critics' encoder
+    policy: PolicyNetwork  # of an image, on the critics' encoder
     critics: Critics
     log_alpha: Scalar
 
@@ -116,7 +118,7 @@ class State(eqx.Module):
 class CategoricalPolicy(Memoryless):
     """π(a|s) = softmax of the network's outputs, weighed by π₀ if there is one. Satisfies `Policy` and `Prior`."""
 
-    network: ActionValues | Encoded
+    network: PolicyNetwork | Encoded
     choices: Choices = eqx.field(static=True)
     prior: Any = None
 
@@ -163,12 +165,13 @@ def resolve(config: Config, spec: Spec) -> Resolved:
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
     policy_key, critics_key = jr.split(key)
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
-    critics: Critics = on_observations(
+    critics = on_observations(
         spec, lambda size, k: TwinActionValues(size, choices.shape, config.hidden, k), critics_key
     )
+    network = ActionValues(encoded_size(critics, spec), choices.shape, config.hidden, policy_key)
     params = Params(
-        policy=ActionValues(encoded_size(critics, spec), choices.shape, config.hidden, policy_key),
-        critics=critics,
+        policy=masked(network, spec, choices),
+        critics=masked(critics, spec, choices),
         log_alpha=initial_log_alpha(config),
     )
     opt_state = optax.adam(config.learning_rate).init(params)
@@ -251,7 +254,7 @@ def critic_loss(
 
 
 def policy_loss(
-    network: ActionValues,
+    network: PolicyNetwork,
     config: Resolved,
     critics: Critics,
     choices: Choices,

@@ -54,13 +54,14 @@ from entrax.policies.choices import Choices, choices_of
 from entrax.policies.composed import TablePart
 from entrax.policies.controller import FINISHED, Scaling
 from entrax.policies.images import augmented, check_augment
+from entrax.policies.masks import Masked, masked, uniform
 from entrax.policies.reference import check_prior, probabilities
 from entrax.policies.schedule import Anneal
 from entrax.replay import Sequences, Uniform
 from entrax.soft import soft_bellman_backup
 from entrax.spec import Progress, Spec, Transition
 
-Network = ActionValues | DuelingQ | Encoded
+Network = ActionValues | DuelingQ | Encoded | Masked
 
 
 class Config(Settings):
@@ -138,7 +139,7 @@ class ValuePolicy(Memoryless):
         epsilon = self.exploration(progress)
         q, pi_0 = self.critic(obs), probabilities(self.prior, obs)
         boltzmann = self.choices.policy(q, self.temperature(progress), pi_0)
-        return (1.0 - epsilon) * boltzmann + epsilon * self.choices.uniform()
+        return (1.0 - epsilon) * boltzmann + epsilon * uniform(self.critic, self.choices, obs)
 
     def sample(
         self, obs: Num[Array, " obs"], progress: Progress, key: PRNGKeyArray
@@ -185,7 +186,7 @@ def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:
             return DuelingQ(size, choices.sizes, config.hidden, key)
         return ActionValues(size, choices.shape, config.hidden, key)
 
-    critic: Network = on_observations(spec, create, key)
+    critic: Network = masked(on_observations(spec, create, key), spec, choices)
     params = Params(critic=critic)
     return State(
         params=params,

@@ -11,6 +11,7 @@ from entrax.environments.names import register_names
 
 __all__ = [
     "FAMILIES",
+    "ActionMask",
     "CheckedEnvironment",
     "EnvSource",
     "EnvironmentFault",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from entrax.environments.action_mask import ActionMask
     from entrax.environments.check import CheckedEnvironment, check_environment
     from entrax.environments.faults import EnvironmentFault
     from entrax.environments.make import make_pool
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from entrax.environments.spaces import spec_of
 
 _MODULES = {
+    "ActionMask": "action_mask",
     "CheckedEnvironment": "check",
     "EnvSource": "source",
     "EnvironmentFault": "faults",

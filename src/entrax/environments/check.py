@@ -8,7 +8,7 @@ from entrax.environments.make import make_pool
 from entrax.environments.pool import Pool, PoolStep
 from entrax.environments.seeds import episode_seed
 from entrax.environments.source import EnvSource
-from entrax.environments.spaces import random_actions, rescale
+from entrax.environments.spaces import random_allowed_actions, rescale
 from entrax.spec import Spec
 
 MOST_STEPS = 200
@@ -52,11 +52,9 @@ def check_environment(
 
 def _warnings(pool: Pool, seed: int) -> list[str]:
     episode = episode_seed(seed, 0, 0, stream="check")
-    rng = np.random.default_rng(seed)
-    actions = rescale(pool.spec.action, random_actions(pool.spec.action, rng, MOST_STEPS))
-    first, steps = _episode(pool, episode, actions)
+    first, steps = _episode(pool, episode, np.random.default_rng(seed), MOST_STEPS)
     again = pool.reset_many({0: episode})[0]
-    _, repeated = _episode(pool, episode, actions[: min(REPEATED_STEPS, len(steps))])
+    _, repeated = _episode(pool, episode, np.random.default_rng(seed), min(REPEATED_STEPS, len(steps)))
     warnings = []
     if pool.traits.learners:
         warnings.append(
@@ -82,11 +80,13 @@ def _warnings(pool: Pool, seed: int) -> list[str]:
     return warnings
 
 
-def _episode(pool: Pool, seed: int, actions: np.ndarray) -> tuple[np.ndarray, list[PoolStep]]:
-    """Return the first observation of the episode of `seed`, and its steps under these actions until it ends."""
-    first, steps = pool.reset_many({0: seed})[0], []
-    for action in actions:
-        steps.append(pool.step(action[None]))
+def _episode(pool: Pool, seed: int, rng: np.random.Generator, most_steps: int) -> tuple[np.ndarray, list[PoolStep]]:
+    """Return the first observation of the episode of `seed`, and its steps under random actions until it ends."""
+    first = pool.reset_many({0: seed})[0]
+    steps: list[PoolStep] = []
+    for _ in range(most_steps):
+        obs = steps[-1].next_obs if steps else first[None]
+        steps.append(pool.step(rescale(pool.spec.action, random_allowed_actions(pool.spec, rng, obs))))
         if steps[-1].terminated[0] or steps[-1].truncated[0]:
             break
     return first, steps

@@ -5,6 +5,7 @@ from typing import Any
 from gymnasium.envs.registration import register, registry
 
 NAMES: dict[str, dict[str, Any]] = {
+    "entrax/ActionMask-v0": {"entry_point": "entrax.environments.action_mask:action_mask"},
     "entrax/MultiGoal-v0": {"entry_point": "entrax.environments.multigoal:MultiGoal", "max_episode_steps": 30},
     "entrax/Perturbed-v0": {"entry_point": "entrax.environments.perturb:perturbed"},
     "entrax/PointAnyDirection-v0": {

@@ -22,7 +22,7 @@ from entrax.references import absolute, import_named, is_file, reference_of
 Factory = Callable[..., gymnasium.Env]
 
 
-NESTED = {"entrax/Perturbed-v0": ("env", "env_args")}
+NESTED = dict.fromkeys(("entrax/Perturbed-v0", "entrax/ActionMask-v0"), ("env", "env_args"))
 """Ids whose arguments describe an inner environment: the names of the arguments for its id and its arguments."""
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int32, Num
 from entrax.environments.observations import Flattener, ObsVector
 from entrax.environments.traits import time_limit_of
 from entrax.errors import UsageError
-from entrax.spec import IMAGE_DTYPES, Continuous, Discrete, Leaf, MultiDiscrete, Spec
+from entrax.spec import IMAGE_DTYPES, MASK, Continuous, Discrete, Leaf, MultiDiscrete, Spec, options_of
 
 EXACT_INTEGERS = 2**24
 """The largest integer up to which all are exact in float32."""
@@ -31,7 +31,13 @@ def spec_of(env: gymnasium.Env) -> Spec:
             "The observation has an image among other parts. It must be one image, or vectors only: choose by "
             "gymnasium.wrappers.FilterObservation."
         )
-    return Spec(observation=leaves, action=_action(env.action_space, _clips(env)), time_limit=time_limit_of(env))
+    spec = Spec(observation=leaves, action=_action(env.action_space, _clips(env)), time_limit=time_limit_of(env))
+    if spec.mask is not None and spec.mask[1] - spec.mask[0] != (options := sum(options_of(spec.action))):
+        raise UsageError(
+            f"The observation's `{MASK}` has {spec.mask[1] - spec.mask[0]} entries. It must have one for each of the "
+            f"{options} options of the action space {env.action_space}."
+        )
+    return spec
 
 
 def flattener(space: spaces.Space) -> Callable[[Any], ObsVector]:
@@ -108,6 +114,23 @@ def random_actions(
             return rng.integers(action.n, size=(count, 1), dtype=np.int32)
         case MultiDiscrete():
             return rng.integers(action.nvec, size=(count, len(action.nvec)), dtype=np.int32)
+
+
+def random_allowed_actions(
+    spec: Spec, rng: np.random.Generator, obs: Num[np.ndarray, "count obs"]
+) -> Num[np.ndarray, "count action"]:
+    """Draw actions of an agent, uniformly among those that the mask in `obs` allows; without a mask, among all."""
+    if spec.mask is None:
+        return random_actions(spec.action, rng, len(obs))
+    chosen, start = [], spec.mask[0]
+    for options in options_of(spec.action):
+        allowed = obs[:, start : start + options] > 0.5
+        allowed |= ~allowed.any(axis=1, keepdims=True)
+        counted = np.cumsum(allowed, axis=1)
+        number = np.floor(rng.random((len(obs), 1)) * counted[:, -1:])
+        chosen.append(np.argmax(counted > number, axis=1))
+        start += options
+    return np.stack(chosen, axis=1).astype(np.int32)
 
 
 def rescale(

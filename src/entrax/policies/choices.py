@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.errors import UsageError
 from entrax.soft import entropy, kl_divergence, log_soft_policy, soft_max, soft_value
-from entrax.spec import Continuous, Discrete, Spec
+from entrax.spec import Continuous, Spec, options_of
 
 Table = Float[Array | np.ndarray, "choice option"]
 
@@ -42,6 +42,14 @@ class Choices:
     def mask(self) -> Bool[np.ndarray, "choice option"]:
         """True where an option exists."""
         return np.arange(max(self.sizes)) < np.array(self.sizes)[:, None]
+
+    def allowed(self, mask: Num[Array | np.ndarray, " option_of_any_entry"]) -> Bool[Array, "choice option"]:
+        """The options that an action mask allows, which has an entry for each option of each entry of the action.
+
+        A combination is allowed if all its parts are. A choice of which nothing is allowed is free, as after an end.
+        """
+        allowed = jnp.all(jnp.asarray(mask)[self._parts()] > 0.5, axis=-1) & self.mask
+        return jnp.where(jnp.any(allowed, axis=1, keepdims=True), allowed, self.mask)
 
     @property
     def most_entropy(self) -> float:
@@ -96,6 +104,14 @@ class Choices:
         """The action of the greatest Q, the first of those that tie."""
         return self.to_action(jnp.argmax(jnp.where(self.mask, q, -jnp.inf), axis=1))
 
+    def _parts(self) -> Int[np.ndarray, "choice option part"]:
+        """Where in an action mask each option has its parts."""
+        starts = np.cumsum([0, *self.nvec[:-1]])
+        if len(self.sizes) == len(self.nvec):
+            within = np.minimum(np.arange(max(self.sizes)), np.array(self.sizes)[:, None] - 1)
+            return (starts[:, None] + within)[..., None]
+        return (starts + np.arange(self.sizes[0])[:, None] // self._strides() % np.array(self.nvec))[None]
+
     def _strides(self) -> Int[np.ndarray, " action"]:
         following = np.array([*self.nvec[1:], 1])
         return np.cumprod(following[::-1])[::-1].astype(np.int32)
@@ -110,7 +126,7 @@ def choices_of(spec: Spec, agent: str, joint_limit: int) -> Choices:
         raise UsageError(
             f"Agent {agent!r} needs discrete actions. For this environment's Box use an agent of `entrax agents`."
         )
-    nvec = (spec.action.n,) if isinstance(spec.action, Discrete) else spec.action.nvec
+    nvec = options_of(spec.action)
     combinations = math.prod(nvec)
     joint = len(nvec) > 1 and combinations <= joint_limit
     return Choices(nvec=nvec, sizes=(combinations,) if joint else nvec)

@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Scalar
 
+from entrax.errors import UsageError
 from entrax.nets import Encoded, TanhMLP, on_observations
 from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
+from entrax.policies.masks import Masked, masked
 from entrax.soft import log_soft_policy
 from entrax.spec import Continuous, Progress, Spec
 
@@ -54,7 +56,7 @@ class Normal(Memoryless):
 class Softmax(Memoryless):
     """π(a|s), a softmax for each choice."""
 
-    logits: TanhMLP | Encoded
+    logits: TanhMLP | Encoded | Masked
     choices: Choices = eqx.field(static=True)
 
     def __call__(self, obs: Num[Array, " obs"]) -> Float[Array, "choice option"]:
@@ -100,8 +102,10 @@ def create_policy(
         mean = _network(spec, hidden, spec.action.size, LAST_GAIN, key, inputs)
         return Normal(mean=mean, log_std=jnp.full(spec.action.size, log_std, jnp.float32))
     choices = choices_of(spec, agent, joint_limit)
+    if inputs is not None and spec.mask is not None:
+        raise UsageError("A policy with memory cannot follow an action mask: use one without.")
     logits = _network(spec, hidden, math.prod(choices.shape), LAST_GAIN, key, inputs)
-    return Softmax(logits=logits, choices=choices)
+    return Softmax(logits=masked(logits, spec, choices), choices=choices)
 
 
 def create_value(spec: Spec, hidden: tuple[int, ...], key: PRNGKeyArray, inputs: int | None = None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from entrax.environments.pool import Pool
-from entrax.environments.spaces import random_actions, rescale
+from entrax.environments.spaces import random_allowed_actions, rescale
 from entrax.errors import UsageError
 from entrax.policies.controller import Scaling
 from entrax.replay import Data, MixedSource, Rollout, Source, Uniform, UniformReplay
@@ -157,7 +157,7 @@ class HostRollouts:
         """Take the chunk's steps by the packed policy, or at random, and log them."""
         if self.offline:
             return
-        action, options = self.task.spec.action, self.task.options
+        options = self.task.options
         rng = np.random.default_rng((self.task.seed, RANDOM, chunk.index))
         if packed is not None:
             self.actor.hand_over(packed, chunk_key(self.key, ACT, chunk.index), self._recent())
@@ -165,8 +165,7 @@ class HostRollouts:
         carry = self.actor.carry_used if self.data.carry else None
         for t in range(chunk.steps_per_env):
             if packed is None:
-                drawn = random_actions(action, rng, options.envs)
-                self.collector.step(lambda obs, drawn=drawn: (drawn, rescale(action, drawn)))  # type: ignore[misc]
+                self.collector.step(partial(self._draw, rng))
             else:
                 self.collector.step(partial(self._act, t), carry)
         if options.shares_envs and evaluates_after(options, chunk):
@@ -248,6 +247,10 @@ class HostRollouts:
         if self.log is None:
             raise RuntimeError("begin or restore comes first.")
         return self.log
+
+    def _draw(self, rng: np.random.Generator, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        drawn = random_allowed_actions(self.task.spec, rng, obs)
+        return drawn, rescale(self.task.spec.action, drawn)
 
     def _act(self, t: int, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.actor(obs, t, self.collector.lengths == 0)

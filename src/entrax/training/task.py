@@ -136,6 +136,8 @@ def complete(
     options = _with_agent_defaults(options, agent, config, spec, existing, settings, preset)
     if options.normalise_obs and spec.image is not None:
         raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
+    if options.normalise_obs and spec.mask is not None:
+        raise UsageError("An action mask is not to be scaled: remove `normalise_obs`.")
     if offline:
         options = offline_options(options, agent.data(config), settings)
     return apply_data_constraints(options, agent.data(config), settings)

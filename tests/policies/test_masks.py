@@ -1,6 +1,7 @@
 """Action masks in networks and policies, against enumeration over the allowed actions."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from entrax.agents import discrete_sac, dqn
 from entrax.policies.choices import choices_of
 from entrax.policies.controller import FINISHED
+from entrax.policies.masks import Masked
 from entrax.policies.stochastic import create_policy
 from entrax.spec import Discrete, Leaf, MultiDiscrete, Spec, Transition
 
@@ -50,6 +52,7 @@ def test_values_of_dqn_are_those_over_the_allowed_actions(temperature):
     state = dqn.init(config, FOUR, jr.key(0))
     mask = np.array([0, 1, 0, 1])
     obs = observed(mask)
+    assert isinstance(state.targets, Masked)
     q = np.asarray(state.targets.network(obs))[0][mask == 1]
     v = q.max() if temperature == 0 else temperature * np.log(np.sum(np.exp(q / temperature)))
     np.testing.assert_allclose(dqn.next_value(config, state, jnp.float32(temperature), obs), v, rtol=1e-5)
@@ -67,6 +70,8 @@ def test_soft_values_and_entropies_of_discrete_sac_leave_out_what_is_forbidden()
     state = discrete_sac.init(config, FOUR, jr.key(1))
     mask = np.array([1, 0, 1, 1])
     obs = observed(mask)
+    assert isinstance(state.params.policy, Masked)
+    assert isinstance(state.params.critics, Masked)
     logits = np.asarray(state.params.policy.network(obs), np.float64)[0][mask == 1]
     p = np.exp(logits) / np.exp(logits).sum()
     q = np.asarray(state.params.critics.network(obs), np.float64).mean(axis=0)[0][mask == 1]
@@ -76,8 +81,11 @@ def test_soft_values_and_entropies_of_discrete_sac_leave_out_what_is_forbidden()
     np.testing.assert_allclose([value, entropy], [p @ q + 0.3 * h, h], rtol=1e-5)
 
 
+AGENTS: tuple[Any, ...] = (dqn, discrete_sac)
+
+
 def test_an_update_after_an_episode_with_nothing_allowed_is_finite():
-    for agent in (dqn, discrete_sac):
+    for agent in AGENTS:
         config = agent.resolve(agent.Config(hidden=(8,)), FOUR)
         state = agent.init(config, FOUR, jr.key(0))
         batch = Transition(

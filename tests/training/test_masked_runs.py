@@ -1,5 +1,7 @@
 """Runs in an environment that forbids actions: none is ever tried, and what is allowed is learned."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -34,9 +36,16 @@ class Shut(gymnasium.Env):
         return {"action_mask": shown.astype(np.int8), "t": np.full(1, self.t / 10, np.float32)}
 
 
-SMALL = {"steps": 800, "hidden": (16,), "discount": 0.0, "eval_every": 0, "checkpoint_every": 0, "workers": 0}
-ON_POLICY = {"rollout_steps": 80, "envs": 2}
-CASES = {
+SMALL: dict[str, Any] = {
+    "steps": 800,
+    "hidden": (16,),
+    "discount": 0.0,
+    "eval_every": 0,
+    "checkpoint_every": 0,
+    "workers": 0,
+}
+ON_POLICY: dict[str, Any] = {"rollout_steps": 80, "envs": 2}
+CASES: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 100, "batch_size": 16},
     "discrete-sac": {"learning_starts": 100, "batch_size": 16},
     "ppo": ON_POLICY | {"batch_size": 40},

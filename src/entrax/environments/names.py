@@ -36,6 +36,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "max_episode_steps": 200,
     },
     "entrax/Stacking-v0": {"entry_point": "entrax.environments.stacking:Stacking", "max_episode_steps": 100},
+    "entrax/LinearQuadratic-v0": {
+        "entry_point": "entrax.environments.linear_quadratic:LinearQuadratic",
+        "max_episode_steps": 20,
+    },
     "entrax/Pusher-v0": {"entry_point": "entrax.environments.pusher:Pusher", "max_episode_steps": 100},
 }
 """The arguments of `gymnasium.register` by id."""

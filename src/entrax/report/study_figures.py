@@ -18,6 +18,7 @@ from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
 from entrax.report.gait_figures import PANELS as GAIT_PANELS
 from entrax.report.gait_figures import gaits, write_gait_film
+from entrax.report.lq_figures import OPTIMISM_PANELS, lq_optimism
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
@@ -273,6 +274,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "temperature-limit": (3, temperature_limit),
     "ties": (2, ties),
     "delayed-choice": (DELAYED_CHOICE_PANELS, delayed_choice),
+    "lq-optimism": (OPTIMISM_PANELS, lq_optimism),
     "policy-gradient-is-soft-q": (3, policy_gradient_is_soft_q),
     "variance": (2, variance),
     "certainty-equivalence": (2, certainty_equivalence),

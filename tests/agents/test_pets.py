@@ -11,7 +11,7 @@ import pytest
 
 from entrax.agents import pets
 from entrax.errors import UsageError
-from entrax.nets.ensemble import fit
+from entrax.nets.ensemble_fit import fit
 from entrax.planning import CrossEntropy, PathIntegral, ensemble_lookahead
 from entrax.policies.controller import FINISHED
 from tests.agents import reference64 as ref

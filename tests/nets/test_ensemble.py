@@ -10,11 +10,12 @@ from scipy.stats import norm
 
 from entrax.errors import UsageError
 from entrax.nets import ensemble as nets
+from entrax.nets import ensemble_fit
 from entrax.replay import Split, UniformReplay
 from entrax.spec import Transition
 from tests.agents import reference64 as ref
 
-fit = eqx.filter_jit(nets.fit)
+fit = eqx.filter_jit(ensemble_fit.fit)
 
 
 def created(seed=0, *, members=3, elites=2, hidden=(5, 4)):
@@ -28,7 +29,7 @@ def softplus(x):
 
 
 def loss64(arrays, x, y, terminated, beta, constant=None):
-    """J of equation (2) of one network, from its flat parameters, and (μ̄, log σ̄²), if they are not given."""
+    """J of equation (1) of one network, from its flat parameters, and (μ̄, log σ̄²), if they are not given."""
     *layers, lowest, highest = arrays
     pairs = list(zip(layers[::2], layers[1::2], strict=True))
     for weight, bias in pairs[:-1]:
@@ -48,14 +49,14 @@ def loss64(arrays, x, y, terminated, beta, constant=None):
 
 @pytest.mark.parametrize("beta", [0.5, 0.0])
 def test_the_loss_and_its_gradient_are_those_of_the_equations(beta, monkeypatch):
-    monkeypatch.setattr(nets, "BETA", beta)
+    monkeypatch.setattr(ensemble_fit, "BETA", beta)
     network = jax.tree.map(lambda x: x[1], created(3).networks)
     leaves = jax.tree.leaves(network)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, ref.OBS + ref.ACTION)), rng.normal(size=(12, ref.OBS + 1))
     terminated = np.arange(12) % 3 == 0
     given = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(terminated)
-    value, gradient = jax.jit(jax.value_and_grad(nets.training_loss))(network, *given)
+    value, gradient = jax.jit(jax.value_and_grad(ensemble_fit.training_loss))(network, *given)
     exact = [np.asarray(leaf, np.float64) for leaf in leaves]
     expected, constant = loss64(exact, x, y, terminated, beta)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -71,12 +72,14 @@ def test_the_loss_and_its_gradient_are_those_of_the_equations(beta, monkeypatch)
 
 
 def test_without_beta_the_gradient_is_that_of_the_likelihood(monkeypatch):
-    monkeypatch.setattr(nets, "BETA", 0.0)
-    monkeypatch.setattr(nets, "BOUNDS_WEIGHT", 0.0)
+    monkeypatch.setattr(ensemble_fit, "BETA", 0.0)
+    monkeypatch.setattr(ensemble_fit, "BOUNDS_WEIGHT", 0.0)
     network, rng = jax.tree.map(lambda x: x[0], created(5).networks), np.random.default_rng(1)
     shapes = (12, ref.OBS + ref.ACTION), (12, ref.OBS + 1)
     given = *(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes), jnp.arange(12) % 3 == 0
-    mine, exact = (jax.jit(jax.grad(loss))(network, *given) for loss in (nets.training_loss, nets.likelihood_loss))
+    mine, exact = (
+        jax.jit(jax.grad(loss))(network, *given) for loss in (ensemble_fit.training_loss, ensemble_fit.likelihood_loss)
+    )
     for x, y in zip(jax.tree.leaves(mine), jax.tree.leaves(exact), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
 
@@ -115,7 +118,7 @@ def fitted(learning, data, split, steps, key):
         rows = jr.randint(key, (split.members, split.batch_size), 0, end)
         training = jax.tree.map(lambda x: x[rows], data)
         held_out = jax.tree.map(lambda x: x[end:], data)
-        return nets.fit(learning, training, held_out, 3e-3)
+        return ensemble_fit.fit(learning, training, held_out, 3e-3)
 
     return jax.lax.scan(one, learning, jr.split(key, steps))
 
@@ -123,7 +126,7 @@ def fitted(learning, data, split, steps, key):
 def test_the_mean_and_variance_of_a_linear_gaussian_system_are_recovered():
     ensemble = nets.create_ensemble(2, 1, members=3, elites=2, hidden=(16,), key=jr.key(1))
     split = Split(batch_size=64, members=3, held_out=1, capacity=1000)
-    learning, info = fitted(nets.start_learning(ensemble), linear_gaussian(5000, 0), split, 1500, jr.key(2))
+    learning, info = fitted(ensemble_fit.start_learning(ensemble), linear_gaussian(5000, 0), split, 1500, jr.key(2))
     assert info["held_out_nll"][-1] < info["held_out_nll"][0] - 0.5
     assert abs(info["inside_50"][-1] - 0.5) < 0.03
     assert abs(info["inside_90"][-1] - 0.9) < 0.02
@@ -139,14 +142,14 @@ def test_the_mean_and_variance_of_a_linear_gaussian_system_are_recovered():
     np.testing.assert_allclose(np.mean(prediction.std, axis=(0, 1)), std, rtol=0.1)
     right = (prediction.log_odds > 0) == np.asarray(fresh.terminated)
     assert right.mean() > 0.97
-    coverage = eqx.filter_jit(nets.calibration)(ensemble, fresh)
+    coverage = eqx.filter_jit(nets.report)(ensemble, fresh)
     assert abs(coverage["inside_50"] - 0.5) < 0.03
     assert abs(coverage["inside_90"] - 0.9) < 0.02
     entropy = 0.5 * np.log(2 * np.pi * np.e) + np.log(std / ensemble.targets.scale()).mean()
     assert abs(coverage["held_out_nll"] - entropy) < 0.05
 
 
-def test_calibration_is_that_of_the_mixture_of_elites():
+def test_the_report_is_that_of_the_mixture_of_elites():
     """Two elites with means ±1 and deviation 1 in every entry: the 50 % interval ends where F = 1/4 and 3/4."""
     ensemble = known([0.0, 0.0], [1.0, 1.0], shift=(1.0, -1.0))
     grid = np.linspace(-4, 4, 1601)
@@ -155,7 +158,7 @@ def test_calibration_is_that_of_the_mixture_of_elites():
     data = Transition(
         zero, zero, jnp.asarray(grid, jnp.float32), jnp.asarray(grid[:, None], jnp.float32), zero[:, 0], zero[:, 0]
     )
-    found = eqx.filter_jit(nets.calibration)(ensemble, data)
+    found = eqx.filter_jit(nets.report)(ensemble, data)
     density = np.log(0.5 * norm.pdf(grid - 1) + 0.5 * norm.pdf(grid + 1))
     np.testing.assert_allclose(found["inside_50"], np.mean(abs(below - 0.5) < 0.25), atol=2e-3)
     np.testing.assert_allclose(found["inside_90"], np.mean(abs(below - 0.5) < 0.45), atol=2e-3)
@@ -182,12 +185,33 @@ def known(slopes, stds, *, gain=0.0, shift=None):
     return eqx.tree_at(where, ensemble, values)
 
 
+def test_held_out_data_calibrates_the_deviations():
+    """Members have deviations 1 and 1 for targets with 0.25 and 3; the corrections are log 0.25 and log 3."""
+    rng, count = np.random.default_rng(2), 4000
+    zero = jnp.zeros((count, 1))
+    change, reward = 0.25 * rng.normal(size=(count, 1)), 3.0 * rng.normal(size=count)
+    data = Transition(
+        zero, zero, jnp.asarray(reward, jnp.float32), jnp.asarray(change, jnp.float32), zero[:, 0], zero[:, 0]
+    )
+    ensemble = known([0.0, 0.0], [1.0, 1.0])
+    many = eqx.filter_jit(
+        lambda e: jax.lax.scan(lambda e, _: (ensemble_fit.calibrated(e, data), None), e, None, 1500)[0]
+    )
+    ensemble = many(ensemble)
+    np.testing.assert_allclose(ensemble.corrections, np.log([0.25, 3.0]), atol=0.06)
+    prediction = ensemble.predict(jax.tree.map(lambda x: x[0], ensemble.networks), jnp.zeros(1), jnp.zeros(1))
+    np.testing.assert_allclose(prediction.std, [0.25, 3.0], rtol=0.07)
+    found = eqx.filter_jit(nets.report)(ensemble, data)
+    assert abs(found["inside_50"] - 0.5) < 0.03
+    assert abs(found["inside_90"] - 0.9) < 0.02
+
+
 def test_elites_are_the_members_with_the_smallest_held_out_loss():
     data = linear_gaussian(400, 3)
     ensemble = nets.create_ensemble(2, 1, members=4, elites=2, hidden=(8,), key=jr.key(4))
     worse = eqx.tree_at(lambda e: e.networks.layers[-1].bias, ensemble, replace_fn=lambda b: b.at[0].add(9.0))
     training = jax.tree.map(lambda x: jnp.stack([x[:32]] * 4), data)
-    learning, _ = fit(nets.start_learning(worse), training, data, 1e-3)
+    learning, _ = fit(ensemble_fit.start_learning(worse), training, data, 1e-3)
     assert 0 not in learning.params.elites
     order = np.argsort(learning.losses)
     assert np.array_equal(learning.params.elites, order[:2])
@@ -208,6 +232,6 @@ def test_the_replay_hands_each_member_its_batch():
     replay.appended = 200
     split = Split(batch_size=16, members=3, held_out=8, capacity=200, bootstrap=True)
     batch = jax.tree.map(lambda x: jnp.asarray(x[0]), split.draw(replay, rng, 1))
-    learning, info = fit(nets.start_learning(created()), *split.parts(batch), 1e-3)
+    learning, info = fit(ensemble_fit.start_learning(created()), *split.parts(batch), 1e-3)
     assert info.keys() == {"model_loss", "inside_50", "inside_90", "held_out_nll", "held_out_rmse"}
     assert int(learning.fits) == 1

@@ -135,8 +135,8 @@ class Wraps(Protocol):
     def wrap(self, inner: ModuleType) -> Any:
         """Return an agent that contains another one, such as `wrapping(inner, update=…)`.
 
-        A wrapping module needs no other name. The user names the inner agent with `--inner`. Its `Config` should
-        subclass `inner.Config`.
+        A wrapping module needs no other name. The user names the inner agent with `--inner`; those of the registry
+        have a default. Its `Config` should subclass `inner.Config`.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 It wraps another agent, the inner one, by default soft actor-critic (`--inner` names another). An update does this:
 
-    1. one step of Adam for each network of a probabilistic ensemble, on the replay     (`entrax.nets.ensemble`)
+    1. one step of Adam for each network of a probabilistic ensemble, on the replay     (`entrax.nets.ensemble_fit`)
     2. from states of the replay, k steps of the inner agent's policy in the ensemble   (`branched`)
     3. one update of the inner agent, on a batch with a share of real transitions and the rest from 2   (`mixed`)
 
@@ -36,7 +36,8 @@ from entrax import fields
 from entrax.agents.base import TRANSFERRED, continuous_size, optional, vectors_only, wrapping
 from entrax.errors import UsageError
 from entrax.fields import UNIT, Settings, at_least, field
-from entrax.nets.ensemble import Ensemble, Learning, create_ensemble, fit, start_learning
+from entrax.nets.ensemble import Ensemble, create_ensemble
+from entrax.nets.ensemble_fit import Learning, fit, start_learning
 from entrax.planning.termination import CHOICES, terminated, termination_named
 from entrax.policies.base import Policy
 from entrax.policies.controller import act, initial_carries

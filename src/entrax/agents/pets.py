@@ -2,7 +2,7 @@
 
 Two steps alternate:
 
-    fit     a step of Adam on the likelihood of the replay, for each of E networks (`entrax.nets.ensemble`)
+    fit     a step of Adam on the likelihood of the replay, for each of E networks (`entrax.nets.ensemble_fit`)
     plan    from each observation maximise the mean return of H actions over particles, each of which follows a network
             (`entrax.planning.learned`), by the cross-entropy method or by path integral control; take the first action
 
@@ -25,7 +25,8 @@ from entrax import fields
 from entrax.agents.base import continuous_size, vectors_only
 from entrax.errors import UsageError
 from entrax.fields import POSITIVE, Settings, as_arrays, at_least, field, one_of
-from entrax.nets.ensemble import Learning, create_ensemble, fit, start_learning
+from entrax.nets.ensemble import create_ensemble
+from entrax.nets.ensemble_fit import Learning, fit, start_learning
 from entrax.planning import Coloured, CrossEntropy, PathIntegral, White, ensemble_lookahead
 from entrax.planning.learned import SAMPLING
 from entrax.planning.termination import CHOICES, termination_named

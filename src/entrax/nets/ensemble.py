@@ -1,22 +1,13 @@
 """A probabilistic ensemble: a learned model of an environment (Chua et al. 2018, arXiv:1805.12114).
 
 Each of E networks maps an observation s and an action a to a Gaussian over the targets y = (s' − s, r), with a diagonal
-covariance, and to the log-odds l of termination. With inputs and targets in units of their running deviations, a
-network has the loss
+covariance, and to the log-odds of termination. Inputs and targets are in units of their running deviations. With x the
+output of a network for a log-variance,
 
-    log σ² = softly clamped between `lowest` and `highest`, which are learned                               (1)
-    J = E Σ_i ½ [σ̄_i^(2β−2) (y_i − μ_i)² + (y_i − μ̄_i)²/σ_i² + log σ_i²]                                      (2)
-      + E [softplus(l) − l · terminated] + w Σ_i (highest_i − lowest_i)
+    log σ² = x, softly clamped between `lowest` and `highest`, which are learned                            (1)
 
-where bars mark what is held constant. With β = 0 the gradient is that of the likelihood: then the means of the targets
-with the smallest deviations have such large gradients that others are hardly learned, which β = ½ avoids (after Seitzer
-et al. 2022, arXiv:2203.09168, who weight the gradient of the variance, too).
-
-The ensemble predicts a mixture with equal weights of its elites, the networks with the smallest running loss on a
-held-out part of the data. Its quantiles are compared with that part (`calibration`).
-
-Departs from the paper: β = ½ in (2); elites, from Janner et al. (2019, arXiv:1906.08253); the termination; and no
-weight decay.
+The ensemble predicts a mixture with equal weights of its elites, the best networks (Janner et al. 2019,
+arXiv:1906.08253), in which each σ_i is multiplied by e^{c_i}. `entrax.nets.ensemble_fit` learns all of these.
 """
 
 import math
@@ -27,23 +18,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Scalar, ScalarLike
 
 from entrax.errors import UsageError
-from entrax.nets.mlp import Linear, adam_step
+from entrax.nets.mlp import Linear
 from entrax.spec import Transition
 
 Targets = Float[Array, " target"]
 
 FIRST_LOWEST, FIRST_HIGHEST = -10.0, 0.5
 """The bounds of log σ² before they are learned, in units of the targets' deviation; from the authors' code."""
-BOUNDS_WEIGHT = 0.01
-"""w of equation (2), from the authors' code."""
-BETA = 0.5
-"""β of equation (2)."""
-SLOWEST = 0.01
-"""The smallest weight of a batch in the running means and losses."""
 
 
 class Moments(eqx.Module):
@@ -127,12 +111,13 @@ class Ensemble(eqx.Module):
     inputs: Moments
     targets: Moments
     elites: Int[Array, " elite"]
+    corrections: Targets  # c of equation (3)
 
     def predict(self, network: GaussianMLP, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Prediction:
         """Return what one of the networks predicts."""
         mean, log_variance, log_odds = network(self.inputs.standardised(jnp.concatenate([obs, action])))
         scale = self.targets.scale()
-        std = scale * jnp.exp(0.5 * log_variance)
+        std = scale * jnp.exp(0.5 * log_variance + self.corrections)
         return Prediction(mean=self.targets.mean + scale * mean, std=std, log_odds=log_odds)
 
     @property
@@ -194,25 +179,7 @@ def create_ensemble(
         inputs=first_moments(obs_size + action_size),
         targets=first_moments(obs_size + 1),
         elites=jnp.arange(elites, dtype=jnp.int32),
-    )
-
-
-class Learning(eqx.Module):
-    """An ensemble with what its fit needs besides: Adam's state, the running held-out losses, the number of fits."""
-
-    params: Ensemble
-    opt_state: optax.OptState
-    losses: Float[Array, " member"]
-    fits: Int[Array, ""]
-
-
-def start_learning(ensemble: Ensemble) -> Learning:
-    """Return the state before the first fit."""
-    return Learning(
-        params=ensemble,
-        opt_state=optax.adam(1.0).init(ensemble.networks),
-        losses=jnp.zeros(ensemble.networks.lowest.shape[0]),
-        fits=jnp.zeros((), jnp.int32),
+        corrections=jnp.zeros(obs_size + 1),
     )
 
 
@@ -226,72 +193,35 @@ def targets_of(data: Transition) -> Float[Array, "*row target"]:
     return jnp.concatenate([data.next_obs - data.obs, data.reward[..., None]], axis=-1)
 
 
-def likelihood_loss(
-    network: GaussianMLP,
-    x: Float[Array, "row input"],
-    y: Float[Array, "row target"],
-    terminated: Bool[Array, " row"],
-) -> Scalar:
-    """Return the negative log-likelihood, without the constant, in standardised units."""
-    mean, log_variance, log_odds = jax.vmap(network)(x)
-    gaussian = 0.5 * jnp.sum((y - mean) ** 2 * jnp.exp(-log_variance) + log_variance, axis=1)
-    return jnp.mean(gaussian + crossentropy(log_odds, terminated))
+class Mixture(NamedTuple):
+    """The mixture of the elites beside data, in standardised units."""
+
+    below: Float[Array, "row target"]
+    """The distribution function at the targets."""
+    log_density: Float[Array, "row target"]
+    error: Float[Array, "row target"]
+
+    def inside(self, share: float) -> Bool[Array, "row target"]:
+        """Return which targets lie in the central interval of this probability."""
+        return jnp.abs(self.below - 0.5) < 0.5 * share
 
 
-def training_loss(
-    network: GaussianMLP,
-    x: Float[Array, "row input"],
-    y: Float[Array, "row target"],
-    terminated: Bool[Array, " row"],
-) -> Scalar:
-    """Return J of equation (2), in standardised units."""
-    mean, log_variance, log_odds = jax.vmap(network)(x)
-    constant_mean, constant = jax.lax.stop_gradient((mean, log_variance))
-    of_mean = (y - mean) ** 2 * jnp.exp((BETA - 1) * constant)
-    of_variance = (y - constant_mean) ** 2 * jnp.exp(-log_variance) + log_variance
-    gaussian = 0.5 * jnp.sum(of_mean + of_variance, axis=1)
-    bounds = BOUNDS_WEIGHT * jnp.sum(network.highest - network.lowest)
-    return jnp.mean(gaussian + crossentropy(log_odds, terminated)) + bounds
+def mixture(ensemble: Ensemble, data: Transition) -> Mixture:
+    """Return the mixture of the elites at the targets of data, [row, ...]."""
+    x, y = jax.vmap(ensemble.inputs.standardised)(inputs_of(data)), targets_of(data)
+    y = jax.vmap(ensemble.targets.standardised)(y)
+    mean, log_variance, _ = jax.vmap(lambda network: jax.vmap(network)(x))(ensemble.best())  # [elite, row, target]
+    log_variance = log_variance + 2 * ensemble.corrections
+    z = (y - mean) * jnp.exp(-0.5 * log_variance)
+    log_density = -0.5 * (z**2 + log_variance + math.log(2 * math.pi))
+    return Mixture(
+        below=jnp.mean(jax.scipy.stats.norm.cdf(z), axis=0),
+        log_density=jax.nn.logsumexp(log_density, axis=0) - math.log(len(z)),
+        error=y - jnp.mean(mean, axis=0),
+    )
 
 
-def crossentropy(log_odds: Float[Array, " row"], terminated: Bool[Array, " row"]) -> Float[Array, " row"]:
-    """Return the negative log-likelihood of termination."""
-    return jax.nn.softplus(log_odds) - log_odds * terminated
-
-
-def fit(
-    learning: Learning, training: Transition, held_out: Transition, rate: ScalarLike
-) -> tuple[Learning, dict[str, Scalar]]:
-    """Take one step of Adam on the loss of every member, then rank them.
-
-    Args:
-        learning: the state.
-        training: a batch for each member, [member, row, ...].
-        held_out: a batch that no member learns from, [row, ...].
-        rate: Adam's learning rate.
-
-    Returns:
-        The next state, and the loss with the calibration on the held-out batch.
-    """
-    ensemble, weight = learning.params, jnp.maximum(1.0 / (learning.fits + 1.0), SLOWEST)
-    x, y = inputs_of(training), targets_of(training)
-    inputs = ensemble.inputs.advanced(x.reshape(-1, x.shape[-1]), weight)
-    targets = ensemble.targets.advanced(y.reshape(-1, y.shape[-1]), weight)
-    on_rows = jax.vmap(inputs.standardised), jax.vmap(targets.standardised)
-    gradient = jax.vmap(jax.value_and_grad(training_loss))
-    values, g = gradient(ensemble.networks, jax.vmap(on_rows[0])(x), jax.vmap(on_rows[1])(y), training.terminated)
-    networks, opt_state = adam_step(rate, ensemble.networks, g, learning.opt_state)
-
-    x, y = on_rows[0](inputs_of(held_out)), on_rows[1](targets_of(held_out))
-    losses = jax.vmap(likelihood_loss, (0, None, None, None))(networks, x, y, held_out.terminated)
-    losses = learning.losses + weight * (losses - learning.losses)
-    elites = jax.lax.top_k(-losses, len(ensemble.elites))[1].astype(jnp.int32)
-    ensemble = Ensemble(networks=networks, inputs=inputs, targets=targets, elites=elites)
-    info = {"model_loss": jnp.mean(values)} | calibration(ensemble, held_out)
-    return Learning(params=ensemble, opt_state=opt_state, losses=losses, fits=learning.fits + 1), info
-
-
-def calibration(ensemble: Ensemble, data: Transition) -> dict[str, Scalar]:
+def report(ensemble: Ensemble, data: Transition) -> dict[str, Scalar]:
     """Compare the mixture of the elites with data, [row, ...], entry by entry of the targets.
 
     Returns:
@@ -299,16 +229,10 @@ def calibration(ensemble: Ensemble, data: Transition) -> dict[str, Scalar]:
         model; the mean negative log-likelihood of an entry in nats, in standardised units; and the root of the mean
         square error of the mixture's mean, also in standardised units.
     """
-    x, y = jax.vmap(ensemble.inputs.standardised)(inputs_of(data)), targets_of(data)
-    y = jax.vmap(ensemble.targets.standardised)(y)
-    mean, log_variance, _ = jax.vmap(lambda network: jax.vmap(network)(x))(ensemble.best())  # [elite, row, target]
-    z = (y - mean) * jnp.exp(-0.5 * log_variance)
-    below = jnp.mean(jax.scipy.stats.norm.cdf(z), axis=0)
-    log_density = -0.5 * (z**2 + log_variance + math.log(2 * math.pi))
-    mixture = jax.nn.logsumexp(log_density, axis=0) - math.log(len(z))
+    found = mixture(ensemble, data)
     return {
-        "inside_50": jnp.mean(jnp.abs(below - 0.5) < 0.25),
-        "inside_90": jnp.mean(jnp.abs(below - 0.5) < 0.45),
-        "held_out_nll": -jnp.mean(mixture),
-        "held_out_rmse": jnp.sqrt(jnp.mean((y - jnp.mean(mean, axis=0)) ** 2)),
+        "inside_50": jnp.mean(found.inside(0.5)),
+        "inside_90": jnp.mean(found.inside(0.9)),
+        "held_out_nll": -jnp.mean(found.log_density),
+        "held_out_rmse": jnp.sqrt(jnp.mean(found.error**2)),
     }

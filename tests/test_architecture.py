@@ -23,8 +23,8 @@ _BASE = {"spec", "soft"}
 _LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
 _PLANNERS = _LEARNERS | _EXACT | {"policies"}
-_TRAINING = _LEARNERS | {"policies", "agents", "environments", "problems", "evaluation", "foreign", "runs"}
-_STUDIES = _TRAINING | _EXACT | {"training", "tabular", "planning"}
+_TRAINING = _LEARNERS | {"policies", "planning", "agents", "environments", "problems", "evaluation", "foreign", "runs"}
+_STUDIES = _TRAINING | _EXACT | {"training", "tabular"}
 _ROOMS = _STUDIES | {"studies", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),

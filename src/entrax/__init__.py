@@ -4,9 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["EntraxError", "Run", "compose", "finetune", "load", "perturb", "resume", "train", "transitions"]
+__all__ = ["EntraxError", "Run", "compose", "control", "finetune", "load", "perturb", "resume", "train", "transitions"]
 
 if TYPE_CHECKING:
+    from entrax.api import control as control
     from entrax.api import finetune as finetune
     from entrax.api import resume as resume
     from entrax.api import train as train
@@ -23,7 +24,7 @@ _HOMES = {
     "compose": "entrax.training.compose",
     "load": "entrax.training.run",
     "perturb": "entrax.environments.perturb",
-} | dict.fromkeys(("finetune", "resume", "train", "transitions"), "entrax.api")
+} | dict.fromkeys(("control", "finetune", "resume", "train", "transitions"), "entrax.api")
 
 
 def __getattr__(name: str) -> Any:

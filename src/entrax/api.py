@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from entrax.runs.directory import RunDirectory
     from entrax.runs.metrics import Logger
     from entrax.spec import Transition
+    from entrax.training.control import ControlRun
     from entrax.training.request import Hook
     from entrax.training.run import Run
 
@@ -192,6 +193,65 @@ def finetune(
             ),
             resume=resume,
             session=_session(hook, loggers, start_time),
+        )
+    )
+
+
+def control(
+    env: str | Callable[..., gymnasium.Env],
+    planner: str = "mppi",
+    *,
+    episodes: int = 1,
+    seed: int = 0,
+    run: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    simulator: str = "auto",
+    reward: Callable[..., Any] | str | None = None,
+    sample: bool = False,
+    resume: bool = False,
+    hook: Callable[[dict[str, Any]], Any] = lambda row: None,
+    **settings: Any,
+) -> ControlRun:
+    """Play episodes of a planner in the environment's own simulator, without training, and return the run.
+
+    Args:
+        env: as for `train`; its state must be restorable, and its actions continuous.
+        planner: "mppi" (path integral control), "cem" (cross-entropy method) or "shooting" (random shooting).
+        episodes: their number.
+        seed: everything random follows from it. The episodes are those of an evaluation with this seed.
+        run: the run's directory, which must not exist yet; by default `runs/<env>_<planner>_<seed>_<n>`.
+        env_args: keyword arguments of the environment.
+        max_episode_steps: steps after which an episode ends, in addition to the environment's own limit.
+        simulator: "model" for the environment's MuJoCo model, "copies" for copies of the environment, or "auto" for the
+            first that applies; see `entrax.environments.simulator_of`.
+        reward: the batched reward of a MuJoCo environment of your own, or its name as module:function.
+        sample: draw among the plans by their weights instead of taking the best action.
+        resume: continue `run` if it exists, and start it if not; only missing episodes are played.
+        hook: called with the row of every finished episode.
+        **settings: of the planner, such as `samples`, `horizon` and `temperature`; see `entrax.planning.settings`.
+
+    Raises EntraxError, in one sentence, for an unknown name or setting, an environment that cannot be simulated, or a
+    reward that differs from the environment's.
+    """
+    from entrax.training.control import ControlRequest
+    from entrax.training.control import control as run_request
+
+    return run_request(
+        ControlRequest(
+            env=env,
+            planner=planner,
+            settings=settings,
+            episodes=episodes,
+            seed=seed,
+            run=run,
+            env_args=env_args,
+            max_episode_steps=max_episode_steps,
+            simulator=simulator,
+            reward=reward,
+            sample=sample,
+            resume=resume,
+            hook=hook,
         )
     )
 

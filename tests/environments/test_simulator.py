@@ -80,7 +80,7 @@ def assert_predicted(env: gymnasium.Env, simulator: Any) -> int:
 @pytest.mark.parametrize(("name", "arguments"), [*TABLE.items(), *OTHERS])
 def test_the_model_predicts_the_rewards_of_the_environment(name, arguments):
     env = make(name, **arguments)
-    simulator = simulator_of(env, kind="model", threads=2)
+    simulator = simulator_of(env, simulator="model", threads=2)
     ends = assert_predicted(env, simulator)
     may_end = name not in ("Reacher-v5", "HalfCheetah-v5") and arguments.get("terminate_when_unhealthy", True)
     assert (ends > 0) == may_end or name == "Ant-v5"
@@ -96,7 +96,7 @@ def test_model_and_copies_agree(name):
     env = make(name)
     walk(env, 4, 5)
     several, seeds = plans(env, 7), np.zeros(7, np.uint64)
-    model, copies = (simulator_of(env, kind=kind, threads=2) for kind in ("model", "copies"))
+    model, copies = (simulator_of(env, simulator=kind, threads=2) for kind in ("model", "copies"))
     (first, first_ends), (second, second_ends) = (each(None, several, seeds) for each in (model, copies))
     alive = np.cumsum(first_ends, axis=1) - first_ends == 0
     np.testing.assert_allclose(first[alive], second[alive], rtol=1e-12, atol=1e-12)
@@ -109,7 +109,7 @@ def test_model_and_copies_agree(name):
 )
 def test_copies_predict_the_rewards_and_leave_the_environment_alone(name):
     env, untouched = make(name), make(name)
-    simulator = simulator_of(env, kind="copies", threads=2)
+    simulator = simulator_of(env, simulator="copies", threads=2)
     assert_predicted(env, simulator)
     walk(env, 5, 6)
     walk(untouched, 5, 6)
@@ -201,17 +201,17 @@ def test_a_wrapper_that_changes_rewards_or_actions_leads_to_copies():
         assert simulator.kind == "copies"
         assert_predicted(wrapped, simulator)
         with pytest.raises(UsageError, match="does not predict"):
-            simulator_of(wrapped, kind="model")
+            simulator_of(wrapped, simulator="model")
 
 
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
         ("CartPole-v1", {}, "continuous"),
-        ("Pendulum-v1", {"kind": "model"}, "no Gymnasium MuJoCo"),
-        ("Swimmer-v5", {"kind": "model"}, "not known"),
-        ("HalfCheetah-v5", {"kind": "rollout"}, "kind"),
-        ("HalfCheetah-v5", {"kind": "copies", "reward": half_cheetah}, "Remove"),
+        ("Pendulum-v1", {"simulator": "model"}, "no Gymnasium MuJoCo"),
+        ("Swimmer-v5", {"simulator": "model"}, "not known"),
+        ("HalfCheetah-v5", {"simulator": "rollout"}, "simulator"),
+        ("HalfCheetah-v5", {"simulator": "copies", "reward": half_cheetah}, "Remove"),
         ("HalfCheetah-v5", {"reward": "half_cheetah"}, "module:function"),
         ("HalfCheetah-v5", {"reward": "entrax.environments.mujoco_rewards:half_chetah"}, "half_cheetah"),
     ],

@@ -154,7 +154,7 @@ def test_a_linear_system_in_mujoco_gives_the_plans_of_its_equations(kind, tmp_pa
     path = tmp_path / "cart.xml"
     path.write_text(XML)
     env = Cart(str(path))
-    options = {"reward": cart_reward} if kind == "model" else {"kind": "copies"}
+    options = {"reward": cart_reward} if kind == "model" else {"simulator": "copies"}
     simulator = simulator_of(env, make=lambda: Cart(str(path)), **options)
     assert simulator.kind == kind
     start, _ = env.reset(seed=5)

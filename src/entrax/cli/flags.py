@@ -18,6 +18,7 @@ from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli.values import AgentName, Integer, Number, Real, Widths
 from entrax.fields import described
+from entrax.planning.settings import PLANNERS
 from entrax.training.options import TrainingOptions
 
 
@@ -55,11 +56,12 @@ def _kind(hint: Any) -> Any:
 
 def agent_named(arguments: Sequence[str]) -> AgentName | None:
     """Return the value of --agent, with that of --inner, before the arguments are parsed."""
-    agent, inner = (_value(arguments, flag) for flag in ("--agent", "--inner"))
+    agent, inner = (argument_of(arguments, flag) for flag in ("--agent", "--inner"))
     return agent if agent is None or inner is None else (agent, inner)
 
 
-def _value(arguments: Sequence[str], flag: str) -> str | None:
+def argument_of(arguments: Sequence[str], flag: str) -> str | None:
+    """Return the value of a flag before the arguments are parsed; None if it is not given."""
     for place, argument in enumerate(arguments):
         if argument.startswith(f"{flag}="):
             return argument.removeprefix(f"{flag}=")
@@ -133,11 +135,11 @@ def _json(value: Any) -> str:
 @functools.cache
 def _parameters() -> set[str]:
     """Return every parameter of the API's functions and every setting."""
-    functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load)
+    functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load, entrax.control)
     elsewhere = {"out", "score", "inner"}  # of studies, comparisons, and wrapping agents
     elsewhere |= {"trust_table", "method", "convention", "objective", "tolerance"}  # of planning
     elsewhere |= {"slip", "step_reward", "goal_reward", "pit_reward"}
-    classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY))
+    classes = (TrainingOptions, *(get_agent(name).Config for name in REGISTRY), *PLANNERS.values())
     return (
         elsewhere
         | {name for function in functions for name in inspect.signature(function).parameters}

@@ -64,7 +64,7 @@ def simulator_of(
     env: gymnasium.Env,
     *,
     make: Make | None = None,
-    kind: str = "auto",
+    simulator: str = "auto",
     reward: Function | str | None = None,
     threads: int | None = None,
 ) -> Simulator:
@@ -73,7 +73,7 @@ def simulator_of(
     Args:
         env: the environment that is acted in. It is not changed.
         make: makes another one like it, for tests and copies; by default from Gymnasium's registration of it.
-        kind: 'model', 'copies', or 'auto' for the first that applies.
+        simulator: 'model', 'copies', or 'auto' for the first that applies.
         reward: for a MuJoCo environment of your own: `function(before, after, action, env) → (reward, terminated)` for
             many plans at once, or its name as module:function. See `entrax.environments.mujoco_rewards`; a function
             with an attribute `reads`, names of arrays of mjData, finds those in `before.read` and `after.read`.
@@ -83,26 +83,26 @@ def simulator_of(
         UsageError: actions are not continuous, the reward differs from the environment's, or the environment's state
             cannot be restored.
     """
-    require_one_of("kind", kind, KINDS)
+    require_one_of("simulator", simulator, KINDS)
     name = _name(env)
     if not isinstance(spec_of(env).action, Continuous):
         raise UsageError(f"Planning requires continuous actions, and {name} has {type(env.action_space).__name__}.")
     make = _maker(env) if make is None else make
     threads = usable_cores() if threads is None else threads
-    if kind == "copies" and reward is not None:
-        raise UsageError("`reward` is for `kind='model'`: copies of the environment return their own. Remove it.")
+    if simulator == "copies" and reward is not None:
+        raise UsageError("`reward` is for `simulator='model'`: copies of the environment return their own. Remove it.")
+    required = simulator == "model" or reward is not None
+    if required and mujoco_body(env) is None:
+        remedy = "Use `simulator='copies'`." if reward is None else "Remove `reward`."
+        raise UsageError(f"{name} is no Gymnasium MuJoCo environment. {remedy}")
     formula = formula_of(env) if reward is None else _formula(reward)
-    if kind == "model" or reward is not None:
-        body = mujoco_body(env)
-        if body is None:
-            raise UsageError(f"{name} is no Gymnasium MuJoCo environment. Use `kind='copies'`.")
-        if formula is None:
-            raise UsageError(f"The reward of {name} is not known. Give `reward`, or use `kind='copies'`.")
-    if formula is not None and kind != "copies":
+    if required and formula is None:
+        raise UsageError(f"The reward of {name} is not known. Give `reward`, or use `simulator='copies'`.")
+    if formula is not None and simulator != "copies":
         reason = mismatch(make, formula, threads)
         if reason is None:
             return ModelSimulator(env, formula, threads)
-        if kind == "model" or reward is not None:
+        if required:
             raise UsageError(f"The model of {name} does not predict the environment: {reason}.")
     way, failed = exact_way(make)
     if way is None:

@@ -43,13 +43,10 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
     config = run.config
     title = f"{config['environment']['id']} · {config['agent']} · seed {config['seed']}"
     events = run.events()
-    parts = [f"<h1>{html.escape(title)}</h1>", _origin(events), _table(_numbers(run), "big"), f"<p>{TERMS}</p>"]
+    parts = [f"<h1>{html.escape(title)}</h1>", origin(events), table(_numbers(run), "big"), f"<p>{TERMS}</p>"]
     if run.figure.is_file():
         parts += [f'<img alt="learning curve" src="{embedded(run.figure)}">', f"<p>{CURVE}</p>"]
-    if run.video.is_file():
-        parts.append(f'<video controls muted loop playsinline src="{embedded(run.video)}"></video>')
-    elif no_video is not None:
-        parts.append(f"<p>No video: {html.escape(no_video)}.</p>")
+    parts.append(film(run, no_video))
     for heading, values in (
         ("Training", config["training"] | {"preset": config["preset"]}),
         ("Agent", config["agent_config"]),
@@ -57,20 +54,25 @@ def write_report(run: RunDirectory, *, no_video: str | None = None) -> Path:
         ("Versions", config["versions"]),
     ):
         if values:
-            parts += [f"<h2>{heading}</h2>", _table(values)]
+            parts += [f"<h2>{heading}</h2>", table(values)]
     messages = [f"step {e.get('step') or 0:,}: {e['message']}" for e in events if "message" in e]
     parts += [
         "<h2>Events</h2>",
         *(f"<p>{html.escape(event)}</p>" for event in messages or ["No warning and no fault."]),
     ]
+    return publish_page(run.report, title, parts)
+
+
+def publish_page(path: Path, title: str, parts: Sequence[str]) -> Path:
+    """Write a page of parts that are HTML, and return its path."""
     head = (
         f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
     )
     page = (
         f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
     )
-    publish_bytes(run.report, plain(page).encode())
-    return run.report
+    publish_bytes(path, plain(page).encode())
+    return path
 
 
 def embedded(path: Path) -> str:
@@ -83,12 +85,19 @@ def embedded(path: Path) -> str:
     return f"data:{'video/mp4' if path.suffix == '.mp4' else 'image/png'};base64,{content}"
 
 
-def _origin(events: Sequence[Mapping[str, Any]]) -> str:
+def film(run: RunDirectory, no_video: str | None) -> str:
+    """Return the film of a run, or why there is none; empty if neither is known."""
+    if run.video.is_file():
+        return f'<video controls muted loop playsinline src="{embedded(run.video)}"></video>'
+    return "" if no_video is None else f"<p>No video: {html.escape(no_video)}.</p>"
+
+
+def origin(events: Sequence[Mapping[str, Any]], verb: str = "Trained") -> str:
     """Return the command that started the run, and when; empty for older runs."""
     for event in events:
         if event.get("kind") == "started":
             date = str(event["time"]["date"]).replace("T", " ").replace("+00:00", " UTC")
-            return f"<p>Trained by <code>{html.escape(event['command'])}</code>, started on {html.escape(date)}.</p>"
+            return f"<p>{verb} by <code>{html.escape(event['command'])}</code>, started on {html.escape(date)}.</p>"
     return ""
 
 
@@ -110,7 +119,8 @@ def _numbers(run: RunDirectory) -> dict[str, Any]:
     return numbers
 
 
-def _table(values: Mapping[str, Any], style: str = "") -> str:
+def table(values: Mapping[str, Any], style: str = "") -> str:
+    """Return names and values as an HTML table."""
     rows = (
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(_text(value))}</td></tr>" for name, value in values.items()
     )

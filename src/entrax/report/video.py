@@ -1,11 +1,12 @@
 """Film a policy, rendered without a screen."""
 
 import errno
+import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def record(
     seed: int,
     max_seconds: float = 20.0,
     step_timeout: float | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> str | None:
     """Film episodes of a policy as an MP4.
 
@@ -47,6 +49,7 @@ def record(
         seed: seed of the episodes.
         max_seconds: length of the film.
         step_timeout: seconds that a reset, a step or a picture may take; the environment is then in a worker process.
+        seeds: replaces the seeds of the episodes, of which no more are filmed.
 
     Returns:
         The reason why there is no film, such as missing OpenGL; None if there is one.
@@ -62,7 +65,7 @@ def record(
             _environment_variables(backend),
             make_pool(source, 1, 0 if step_timeout is None else 1, step_timeout, render_mode="rgb_array") as pool,
         ):
-            _film(pool, act, path, seed, max_seconds)
+            _film(pool, act, path, max_seconds, _video_seeds(seed) if seeds is None else iter(seeds))
     except CannotWrite:
         raise
     except EntraxError as error:
@@ -136,20 +139,27 @@ def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _film(pool: Pool, act: Callable[..., Any], path: Path, seed: int, max_seconds: float) -> None:
+def _video_seeds(seed: int) -> Iterator[int]:
+    """Yield the seeds of the episodes of a film."""
+    return (episode_seed(seed, 0, episode, stream="video") for episode in itertools.count())
+
+
+def _film(pool: Pool, act: Callable[..., Any], path: Path, max_seconds: float, seeds: Iterator[int]) -> None:
     steps_per_second = pool.traits.render_fps or PICTURES_PER_SECOND
     every = max(1, round(steps_per_second / PICTURES_PER_SECOND))
     steps = max(1, round(max_seconds * steps_per_second))
-    encode_film(_pictures(pool, act, seed, steps, every), steps_per_second / every, path)
+    encode_film(_pictures(pool, act, seeds, steps, every), steps_per_second / every, path)
 
 
-def _pictures(pool: Pool, act: Callable[..., Any], seed: int, steps: int, every: int) -> Iterator[Picture]:
+def _pictures(pool: Pool, act: Callable[..., Any], seeds: Iterator[int], steps: int, every: int) -> Iterator[Picture]:
     """Yield a picture of every `every`-th of `steps` steps, over as many episodes as they last."""
     obs, episode, t, ended = np.zeros(0), -1, 0, True
     for step in range(steps):
         if ended:
+            if (seed := next(seeds, None)) is None:
+                return
             episode, t = episode + 1, 0
-            obs = pool.reset_many({0: episode_seed(seed, 0, episode, stream="video")})[0]
+            obs = pool.reset_many({0: seed})[0]
         if step % every == 0:
             yield pool.render(0)
         result = pool.step(np.asarray(act(obs[None], np.full(1, episode, np.int32), np.full(1, t, np.int32))))

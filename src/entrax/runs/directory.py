@@ -76,11 +76,15 @@ class RunDirectory:
         return cls(path=path, config=to_json({"format": FORMAT, **config}))
 
     @classmethod
-    def open(cls, path: str | Path) -> "RunDirectory":
+    def open(cls, path: str | Path, *, control: bool = False) -> "RunDirectory":
         """Open the run in `path`.
 
+        Args:
+            path: the directory.
+            control: whether a run of `entrax control` is expected, which trains no policy and has no checkpoints.
+
         Raises:
-            UsageError: if there is no run.
+            UsageError: if there is no run, or one of the other kind.
             EntraxError: if config.json is damaged or its format is newer than this version.
         """
         if not isinstance(path, str | Path):
@@ -93,6 +97,9 @@ class RunDirectory:
         _refuse_links(path)
         config = read_json(path / "config.json", CONFIG)
         check_format(config, path / "config.json", FORMAT)
+        if ("control" in config) != control:
+            other = "control`, which trains no policy" if "control" in config else "train`, not of `entrax control`"
+            raise UsageError(f"{path} is a run of `entrax {other}.")
         return cls(path=path, config=config)
 
     @staticmethod

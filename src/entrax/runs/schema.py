@@ -166,6 +166,12 @@ START: dict[str, Schema] = {
     "keep_optimiser": FLAG,
     "temperature": {"start": TEXT, "ancestor": Nullable(NUMBER), "learned": FLAG, "anneal": Nullable(ANNEAL)},
 }
+CONTROL: dict[str, Schema] = {
+    "simulator": TEXT,
+    "reward": Nullable(TEXT),
+    "sample": FLAG,
+    "max_episode_steps": Nullable(POSITIVE),
+}
 CONFIG: dict[str, Schema] = {
     "versions": OBJECT,
     "environment": ENVIRONMENT,
@@ -173,6 +179,7 @@ CONFIG: dict[str, Schema] = {
     "inner": TEXT,
     "agent_config": OBJECT,
     "training": TRAINING,
+    "control": CONTROL,
     "preset": TEXT,
     "seed": COUNT,
     "spec": {"observation": [LEAF], "action": ACTION, "time_limit": Nullable(POSITIVE)},

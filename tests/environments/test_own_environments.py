@@ -47,7 +47,7 @@ def rollout(env, seed, actions):
 
 
 def test_every_name_is_tested():
-    elsewhere = {"entrax/MultiGoal-v0", "entrax/Corridor-v0", "entrax/Perturbed-v0"}
+    elsewhere = {"entrax/MultiGoal-v0", "entrax/Corridor-v0", "entrax/Perturbed-v0", "entrax/BitFlip-v0"}
     elsewhere |= {"entrax/ReacherPixels-v0", "entrax/Atari-v0", "entrax/ActionMask-v0", "entrax/LinearQuadratic-v0"}
     elsewhere |= {name for name in NAMES if name.startswith("MinAtar/")}
     assert {name for name, _ in EVERY} == NAMES.keys() - elsewhere

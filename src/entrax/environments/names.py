@@ -29,6 +29,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "kwargs": {"pixels": True},
         "max_episode_steps": 25,
     },
+    "entrax/BitFlip-v0": {"entry_point": "entrax.environments.bit_flip:BitFlip"},
     "entrax/Corridor-v0": {"entry_point": "entrax.environments.corridor:Corridor", "max_episode_steps": 200},
     "entrax/Atari-v0": {"entry_point": "entrax.environments.atari:Atari", "max_episode_steps": 27_000},
     "entrax/PendulumNoVelocity-v0": {

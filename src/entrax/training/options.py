@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from entrax.errors import UsageError, require_one_of
-from entrax.fields import POSITIVE, at_least, check_ranges, field
+from entrax.fields import POSITIVE, UNIT, at_least, check_ranges, field
 from entrax.runs.schema import LARGEST_STEP
 
 
@@ -37,6 +37,12 @@ class TrainingOptions:
         None, "Random steps before the first update.", at_least(0), derived="a tenth of the horizon, at most 10,000"
     )
     chunk: int = field(16, "Steps of every environment between two updates of the policy that acts.", at_least(1))
+    hindsight: float = field(
+        0.0,
+        "Share of the transitions of each batch whose goal is replaced by one that was reached later in the episode, "
+        "for goal environments; 0.8 is usual.",
+        UNIT,
+    )
     normalise_obs: bool = field(
         False,
         "Normalise observations by running mean and deviation. Some agents have another default (docs/agents.md).",

@@ -26,6 +26,7 @@ from entrax.training.actor import Actor
 from entrax.training.chunks import Chunk, evaluates_after
 from entrax.training.collector import Collector
 from entrax.training.devices import put
+from entrax.training.goals import hindsight
 from entrax.training.initial_state import InitialState
 from entrax.training.learner import ACT, RANDOM, SAMPLE, chunk_key
 from entrax.training.stopwatch import Stopwatch
@@ -131,7 +132,9 @@ class HostRollouts:
         if sources and not isinstance(self.data, Uniform):
             raise UsageError("Several sources require an agent that learns from single transitions.")
         share = 1.0 - sum(share for _, share in sources)
-        self.sources = MixedSource([(self.replay, share), *sources]) if sources else None
+        self.goal_env = task.source.make() if options.hindsight > 0 else None
+        own = self.replay if self.goal_env is None else hindsight(task, self.replay, self.goal_env)
+        self.source: Source = MixedSource([(own, share), *sources]) if sources else own
         self.actor = Actor(task.spec.action, device, options.envs)
         self.key = put(jr.key(task.seed), device)
         self._inexact: list[str] = []
@@ -186,8 +189,8 @@ class HostRollouts:
     def draw(self, chunk: Chunk, updates: int) -> Transition:
         """Return batches for `updates` updates."""
         rng = np.random.default_rng((self.task.seed, SAMPLE, chunk.index))
-        if self.sources is not None and isinstance(self.data, Uniform):
-            return self.data.draw(self.sources, rng, updates)
+        if isinstance(self.data, Uniform):
+            return self.data.draw(self.source, rng, updates)
         return self.data.draw(self.replay, rng, updates)
 
     def last(self, times: int) -> Transition:
@@ -239,9 +242,11 @@ class HostRollouts:
         self.collector.restore(subtree("collector", dict(arrays)), meta["collector"])
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and the environment that computes the outcomes of other goals."""
         if self.log is not None:
             self.log.close()
+        if self.goal_env is not None:
+            self.goal_env.close()
 
     def _open_log(self) -> TransitionLog:
         if self.log is None:

@@ -12,10 +12,11 @@ from entrax.agents.check import check_agent
 from entrax.agents.lookup import agent_names, get_agent
 from entrax.agents.registry import default_agent, is_registered
 from entrax.environments.check import CheckedEnvironment, check_environment
+from entrax.environments.goals import goal_places
 from entrax.environments.source import EnvSource, as_source
 from entrax.errors import UsageError
 from entrax.foreign import unknown
-from entrax.replay import Data
+from entrax.replay import Data, Uniform
 from entrax.runs.directory import RunDirectory
 from entrax.runs.versions import versions
 from entrax.spec import Spec
@@ -138,6 +139,10 @@ def complete(
         raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
     if options.normalise_obs and spec.mask is not None:
         raise UsageError("An action mask is not to be scaled: remove `normalise_obs`.")
+    if options.hindsight > 0:
+        goal_places(spec)
+        if not isinstance(agent.data(config), Uniform):
+            raise UsageError("`hindsight` requires an agent that learns from single transitions, such as dqn or sac.")
     if offline:
         options = offline_options(options, agent.data(config), settings)
     return apply_data_constraints(options, agent.data(config), settings)

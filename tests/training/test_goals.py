@@ -44,8 +44,14 @@ def test_goals_are_required_and_agents_of_single_transitions(tmp_path):
 @pytest.mark.long
 def test_hindsight_learns_what_is_not_learned_without(tmp_path):
     success = {}
+    settings: dict[str, Any] = {
+        "steps": 12_000,
+        "hidden": (128,),
+        "discount": 0.98,
+        "env_args": {"bits": 12},
+        "eval_every": 0,
+    }
     for share in (0.0, 0.8):
-        settings = {"steps": 12_000, "hidden": (128,), "discount": 0.98, "env_args": {"bits": 12}, "eval_every": 0}
         run = entrax.train("entrax/BitFlip-v0", "dqn", run=tmp_path / f"{share}", hindsight=share, **settings)
         success[share] = np.mean(np.array(run.evaluate(episodes=50).returns) > -12)
     assert success[0.8] > 0.9

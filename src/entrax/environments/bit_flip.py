@@ -17,7 +17,7 @@ from entrax.errors import UsageError
 Bits = np.ndarray
 
 
-class BitFlip(gymnasium.Env[dict[str, Bits], np.int64]):
+class BitFlip(gymnasium.Env[Any, np.int64]):
     """Observes the bits, twice (`observation` and `achieved_goal`), and the goal (`desired_goal`).
 
     Episodes start from random bits with a random other goal, and are truncated after `bits` steps. `info["success"]` is

@@ -80,7 +80,8 @@ class _Rowwise:
     def __call__(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         if self._at_once is None:
             some = achieved[:TRIED], desired[:TRIED]
-            self._at_once = np.array_equal(self._tried(*some), self._each(*some))
+            tried = self._tried(*some)
+            self._at_once = tried is not None and np.array_equal(tried, self._each(*some))
         return self._all(achieved, desired) if self._at_once else self._each(achieved, desired)
 
     def _tried(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray | None:

@@ -18,7 +18,14 @@ from entrax.report.direction_film import write_direction_film
 from entrax.report.files import save_figure
 from entrax.report.gait_figures import PANELS as GAIT_PANELS
 from entrax.report.gait_figures import gaits, write_gait_film
-from entrax.report.lq_figures import OPTIMISM_PANELS, lq_optimism
+from entrax.report.lq_figures import (
+    LEARNED_PANELS,
+    MOTOR_PANELS,
+    OPTIMISM_PANELS,
+    learned_regulator,
+    lq_optimism,
+    motor_variability,
+)
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
@@ -275,6 +282,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "ties": (2, ties),
     "delayed-choice": (DELAYED_CHOICE_PANELS, delayed_choice),
     "lq-optimism": (OPTIMISM_PANELS, lq_optimism),
+    "motor-variability": (MOTOR_PANELS, motor_variability),
     "policy-gradient-is-soft-q": (3, policy_gradient_is_soft_q),
     "variance": (2, variance),
     "certainty-equivalence": (2, certainty_equivalence),
@@ -292,6 +300,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "stacking": (STACKING_PANELS, stacking),
     "composition": (3, composition),
     "z-learning": (Z_LEARNING_PANELS, z_learning),
+    "learned-regulator": (LEARNED_PANELS, learned_regulator),
     "performance": (PERFORMANCE_PANELS, performance),
 }
 """By study, the number of panels of its figure and the function that draws them."""

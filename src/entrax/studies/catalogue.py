@@ -22,14 +22,14 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Inference in the graphical model of control yields a soft maximum in place of the maximum, and the "
         "exponentiated advantage as policy. Both become classical optimality as the temperature falls or the reward "
         "grows.",
-        ("temperature-limit", "ties", "delayed-choice", "lq-optimism"),
+        ("temperature-limit", "ties", "delayed-choice", "lq-optimism", "motor-variability"),
     ),
     Chapter(
         "Gradients and values",
         "The same objective can be climbed by a policy gradient or fitted by soft Q-learning, whose gradients are "
         "closely related. From samples, much depends on the variance of estimates and on what the data say about the "
         "model.",
-        ("policy-gradient-is-soft-q", "variance", "certainty-equivalence", "z-learning"),
+        ("policy-gradient-is-soft-q", "variance", "certainty-equivalence", "z-learning", "learned-regulator"),
     ),
     Chapter(
         "Exploration that keeps several hypotheses",

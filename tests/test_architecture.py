@@ -24,7 +24,7 @@ _LEARNERS = _BASE | {"estimators", "fields", "nets", "replay"}
 _EXACT = _BASE | {"problems", "exact"}
 _PLANNERS = _LEARNERS | _EXACT | {"policies"}
 _TRAINING = _LEARNERS | {"policies", "planning", "agents", "environments", "problems", "evaluation", "foreign", "runs"}
-_STUDIES = _TRAINING | _EXACT | {"training", "tabular"}
+_STUDIES = _TRAINING | _EXACT | {"training", "tabular", "inverse"}
 _ROOMS = _STUDIES | {"studies", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "environments": {"spec", "problems"},
     "exact": _BASE | {"problems"},
     "tabular": _BASE | {"problems"},
+    "inverse": _EXACT,
     "runs": {"spec"},
     "evaluation": _BASE | {"environments", "problems"},
     "training": _TRAINING,

@@ -3,8 +3,8 @@
     python benchmarks/run.py NAME [options of the benchmark]
 
 NAME is one of speed, startup, saving, stress, discrete, tabular, soft-q, acting, policy, minutes, sample-efficiency,
-deterministic, coverage, linearly-solvable, regulator or all. Without a name: speed and startup. Installs the rivals'
-environment first if it is needed and missing.
+deterministic, coverage, linearly-solvable, regulator, simulating or all. Without a name: speed and startup. Installs
+the rivals' environment first if it is needed and missing.
 """
 
 import argparse
@@ -29,6 +29,7 @@ BENCHMARKS = {
     "deterministic": "deterministic.py",
     "coverage": "coverage.py",
     "regulator": "regulator.py",
+    "simulating": "simulating.py",
     "linearly-solvable": "linearly_solvable.py",
 }
 NEED_RIVALS = {"speed", "discrete", "tabular", "minutes", "deterministic"}

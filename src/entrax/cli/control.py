@@ -10,13 +10,12 @@ from entrax.cli.flags import argument_of, field_options, given_settings, with_fl
 from entrax.cli.output import print_json
 from entrax.cli.shared_options import OUTPUT, env_arg
 from entrax.cli.values import Integer, complete, complete_environments
+from entrax.environments.simulator import KINDS
 from entrax.errors import show
 from entrax.planning.settings import PLANNERS
 
 if TYPE_CHECKING:
     from entrax.training.control import ControlRun
-
-SIMULATORS = ("auto", "model", "copies")
 
 
 @click.command("control")
@@ -37,7 +36,7 @@ SIMULATORS = ("auto", "model", "copies")
     "--simulator",
     default="auto",
     show_default=True,
-    shell_complete=complete(SIMULATORS),
+    shell_complete=complete(KINDS),
     help="model (the environment's MuJoCo model), copies (of the environment), or auto for the first that applies.",
 )
 @click.option("--reward", metavar="MODULE:FUNCTION", help="Batched reward of a MuJoCo environment of your own.")

@@ -30,7 +30,15 @@ from entrax.runs.lock import writing
 from entrax.runs.records import to_json
 from entrax.runs.versions import provenance, versions
 from entrax.spec import Continuous
-from entrax.training.control_episode import Episode, Guarded, Player, quantiles, read_episode, save_episode, seed_of
+from entrax.training.control_episode import (
+    Episode,
+    EpisodePlayer,
+    Guarded,
+    quantiles,
+    read_episode,
+    save_episode,
+    seed_of,
+)
 from entrax.training.devices import set_up
 from entrax.training.options import checked_types
 from entrax.training.precision import in_32_bits
@@ -158,12 +166,12 @@ def control(request: ControlRequest) -> ControlRun:
             if not rows:
                 directory.append_event({"kind": "started", "step": 0, **provenance()})
             if len(rows) < request.episodes:
-                player = Player(slot, guarded, planner, sample=request.sample, seed=request.seed)
+                player = EpisodePlayer(slot, guarded, planner, sample=request.sample, seed=request.seed)
                 _play(player, directory, rows, request)
     return run
 
 
-def _play(player: Player, directory: RunDirectory, rows: list[dict[str, Any]], request: ControlRequest) -> None:
+def _play(player: EpisodePlayer, directory: RunDirectory, rows: list[dict[str, Any]], request: ControlRequest) -> None:
     """Play the episodes that are missing; each is saved before its row is written."""
     for number in range(len(rows), request.episodes):
         episode = player.play(number)

@@ -76,7 +76,7 @@ def seed_of(seed: int, number: int) -> int:
     return episode_seed(seed, number, 0, "evaluation")
 
 
-class Player:
+class EpisodePlayer:
     """Plays episodes; the first decision is made once before the first episode, since it compiles.
 
     Args:

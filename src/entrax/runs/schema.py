@@ -91,6 +91,7 @@ TEXT = Value("a text", lambda value: isinstance(value, str))
 FLAG = Value("true or false", lambda value: isinstance(value, bool))
 OBJECT = Value("an object", lambda value: isinstance(value, dict))
 NUMBER = Value("a number", lambda value: type(value) in (int, float) and abs(value) < 1e300)
+SHARE = Value("a number from 0 to 1", lambda value: NUMBER.holds(value) and 0 <= value <= 1)
 NOT_NEGATIVE = Value("a number of at least 0", lambda value: NUMBER.holds(value) and value >= 0)
 ABOVE_0 = Value("a number above 0", lambda value: NUMBER.holds(value) and value > 0)
 DIGEST = Value("a SHA-256", lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None)
@@ -114,6 +115,7 @@ TRAINING: dict[str, Schema] = {
     "updates_per_step": ABOVE_0,
     "learning_starts": Nullable(COUNT),
     "chunk": STEPS,
+    "hindsight": SHARE,
     "normalise_obs": FLAG,
     "normalise_rewards": FLAG,
     "log_every": Nullable(POSITIVE),

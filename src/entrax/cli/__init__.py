@@ -17,6 +17,7 @@ VERBS = {
     "verify": "check a run's files for damage",
     "fingerprint": "print hashes of a run's contents",
     "plan": "solve a finite problem exactly",
+    "infer": "infer a reward from demonstrations",
     "control": "act by planning in a simulator, untrained",
     "study": "test a claim about soft optimality",
     "agents": "list the agents and when to use which",

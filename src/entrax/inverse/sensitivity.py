@@ -32,13 +32,16 @@ from scipy import sparse
 from entrax.errors import UsageError
 from entrax.exact import Solution, plan
 from entrax.exact.bellman import PolicyTransitions
-from entrax.exact.linear import solve_policy, solve_policy_transposed
+from entrax.exact.krylov import bicgstab
+from entrax.exact.linear import residual_operator, solve_policy_transposed
 from entrax.inverse.demonstrations import UNKNOWN, Demonstrations, allowed_actions
 from entrax.problems import FiniteMDP
 from entrax.problems.graph import cannot_terminate
 
 OBJECTIVES = ("likelihood", "moments")
 _DENSE = 1500  # the most states for dense linear solves
+_DIGITS = 1e-11  # of an iterative solve for the value of a feature, relative to the right-hand side
+_MAX_PRODUCTS = 100_000
 
 ByState = Float[np.ndarray, "*time state"]
 Table = Float[np.ndarray, "*time state action"]
@@ -242,7 +245,11 @@ def _flow_of_many(rows: PolicyTransitions, discount: Array, c: Array) -> Array:
 
 @eqx.filter_jit
 def _values_of_many(rows: PolicyTransitions, discount: Array, b: Array) -> Array:
-    return jax.lax.map(lambda column: solve_policy(rows, discount, column), b)
+    def solve_one(column: Array) -> Array:  # only the Hessian needs these, so they need fewer digits than the gradient
+        tolerance = _DIGITS * jnp.max(jnp.abs(column))
+        return bicgstab(lambda x: residual_operator(rows, discount, x), column, tolerance, _MAX_PRODUCTS).x
+
+    return jax.lax.map(solve_one, b)
 
 
 def reward_gradient(model: Model, terms: Terms, solution: Solution) -> Float[np.ndarray, "state action"]:

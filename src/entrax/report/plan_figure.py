@@ -75,12 +75,23 @@ def plan_figure(
 
     On a grid the area of an arrow is its action's probability. Without one, states run along the axis.
     """
+    draw_panels(path, title, subtitle, panels_of(answer, terminal), terminal, grid)
+
+
+def draw_panels(
+    path: Path,
+    title: str,
+    subtitle: str,
+    panels: Sequence[Panel],
+    terminal: Bool[np.ndarray, " state"],
+    grid: Grid | None = None,
+) -> None:
+    """Draw panels from left to right on a grid, or one above the other along the states."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    panels = panels_of(answer, terminal)
     width, height = size(panels, grid)
     with pyplot.rc_context(STYLE):
         figure = pyplot.figure(figsize=(width, height), layout="constrained")

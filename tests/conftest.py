@@ -23,9 +23,10 @@ os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("entrax", "beartype.beartype")
+from tests.checking import install_checks  # noqa: E402
+
+install_checks("entrax")
 import entrax.xla  # noqa: E402, F401  (before a test file uses JAX)
 
 # The time of an example is mostly compilation, so a deadline would measure that; the same examples each time.

@@ -1,4 +1,4 @@
-"""Check annotations at run time: beartype for every function, equal axes for those whose annotations have arrays."""
+"""Check annotations at run time: types by beartype, axes of arrays by jaxtyping."""
 
 import dataclasses
 import inspect
@@ -25,7 +25,7 @@ def _checked(target: Any = None, *, typechecker: Any) -> Any:
         return lambda decorated: _checked(decorated, typechecker=typechecker)
     if inspect.isclass(target):
         if dataclasses.is_dataclass(target) and "__init__" in vars(target):
-            target.__init__ = _checked(target.__init__, typechecker=typechecker)  # type: ignore[misc]
+            target.__init__ = _checked(target.__init__, typechecker=typechecker)  # type: ignore[method-assign]
         return target
     if not inspect.isfunction(target) or inspect.isgeneratorfunction(target):
         return _with_scope(target, typechecker=typechecker)

@@ -9,7 +9,7 @@ import pytest
 
 from entrax.errors import UsageError
 from entrax.exact import plan
-from entrax.inverse import Demonstrations, demonstrate, fit, mean_features, on_arrival, one_for_each_state
+from entrax.inverse import Demonstrations, demonstrate, fit, mean_features, on_arrival, one_for_each_state, sensitivity
 from entrax.inverse.certificate import certified_log_likelihood
 from entrax.inverse.sensitivity import (
     count_decisions,
@@ -85,6 +85,19 @@ def test_derivatives_equal_finite_differences_of_their_own_objective(objective, 
     np.testing.assert_allclose(np.einsum("sa,saf->f", slope, phi), at.gradient, atol=1e-12 * size)
     curvature = central(lambda t: derivatives(t).gradient, theta)
     np.testing.assert_allclose(at.hessian, curvature, atol=1e-8 * np.abs(curvature).max(), rtol=0)
+
+
+def test_iterative_solves_of_many_states_agree_with_dense_ones(monkeypatch):
+    mdp, phi = problem(), features()
+    demos = shown(mdp, phi)
+    model = make_model(mdp, demos, 0.7, "kl", 1e-13)
+    terms, counts = likelihood_terms(model, demos), count_decisions(model, demos, 1.0)
+    solution = solved(model, phi @ WEIGHTS)
+    dense = differentiate(model, terms, counts, phi, solution)
+    monkeypatch.setattr(sensitivity, "_DENSE", 0)
+    iterative = differentiate(model, terms, counts, phi, solution)
+    for one, other in zip(dense, iterative, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9 * np.abs(one).max())
 
 
 def test_the_likelihood_is_the_sum_of_log_policies_and_its_gradient_the_oracles_sum():

@@ -13,7 +13,7 @@ trajectory that was cut off before the horizon; without it F is concave.
 
 (1) conditions the outcomes of actions on success: it explains demonstrations by luck that the demonstrator chose. Under
 deterministic dynamics without a discount it equals the causal model (`causal`) in the KL convention. Otherwise it is
-another model, and its weights are not those of a soft-optimal demonstrator.
+another model, and its weights are not those of a soft-optimal demonstrator (study `lucky-demonstrations`).
 
 **Derivatives.** The posterior is a Markov chain with policy π_t and dynamics p̂_t. With U_t the expected sum of features
 from decision t on, d_t = φ + U_{t+1}(s') − U_t(s), and x_t the flow of the signed ends of (2) through the chain,

@@ -26,6 +26,8 @@ from entrax.report.lq_figures import (
     lq_optimism,
     motor_variability,
 )
+from entrax.report.lucky_demonstrations_figure import PANELS as LUCKY_PANELS
+from entrax.report.lucky_demonstrations_figure import lucky_demonstrations
 from entrax.report.passage_figures import two_passages, write_film
 from entrax.report.performance_figure import PANELS as PERFORMANCE_PANELS
 from entrax.report.performance_figure import performance
@@ -283,6 +285,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "delayed-choice": (DELAYED_CHOICE_PANELS, delayed_choice),
     "lq-optimism": (OPTIMISM_PANELS, lq_optimism),
     "motor-variability": (MOTOR_PANELS, motor_variability),
+    "lucky-demonstrations": (LUCKY_PANELS, lucky_demonstrations),
     "policy-gradient-is-soft-q": (3, policy_gradient_is_soft_q),
     "variance": (2, variance),
     "certainty-equivalence": (2, certainty_equivalence),

@@ -22,7 +22,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Inference in the graphical model of control yields a soft maximum in place of the maximum, and the "
         "exponentiated advantage as policy. Both become classical optimality as the temperature falls or the reward "
         "grows.",
-        ("temperature-limit", "ties", "delayed-choice", "lq-optimism", "motor-variability"),
+        ("temperature-limit", "ties", "delayed-choice", "lq-optimism", "motor-variability", "lucky-demonstrations"),
     ),
     Chapter(
         "Gradients and values",

@@ -151,7 +151,6 @@ def test_help_names_every_verb_and_loads_nothing_heavy(tmp_path: Path) -> None:
 OWN = """
 import gymnasium
 import numpy as np
-from entrax.agents.sac import Config, data, init, policy, resolve, update
 
 
 class Line(gymnasium.Env):
@@ -182,16 +181,18 @@ def test_an_environment_and_an_agent_of_ones_own(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "__init__.py").write_text("")
-    (tmp_path / "own" / "things.py").write_text(OWN)
-    flags = ["--agent", "own:things", "--env-arg", "length=7", "--envs", "2", "--no-video", "--run", "run"]
+    (tmp_path / "own" / "things.py").write_text(OWN)  # without JAX, which every worker would import with it
+    names = "Config, data, init, policy, resolve, update"
+    (tmp_path / "own" / "learner.py").write_text(f"from entrax.agents.sac import {names}")
+    flags = ["--agent", "own:learner", "--env-arg", "length=7", "--envs", "2", "--no-video", "--run", "run"]
     main(["train", env, *SMALL, *flags])
     with pytest.raises(SystemExit):
         main(["evaluate", "run"])
-    assert "--agent own:things" in capsys.readouterr().err
+    assert "--agent own:learner" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["evaluate", "run", "--agent", "own:things"])
+        main(["evaluate", "run", "--agent", "own:learner"])
     assert f"--env {env}" in capsys.readouterr().err
-    main(["evaluate", "run", "--agent", "own:things", "--env", env, "--episodes", "2", "--json"])
+    main(["evaluate", "run", "--agent", "own:learner", "--env", env, "--episodes", "2", "--json"])
     assert json.loads(capsys.readouterr().out)["lengths"] == [7, 7]
 
 

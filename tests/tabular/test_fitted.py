@@ -79,7 +79,7 @@ def test_any_regressor_with_fit_and_predict_works():
     assert table.iterations == other.iterations
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.1])
+@pytest.mark.parametrize("temperature", [pytest.param(0.0, marks=pytest.mark.long), 0.1])
 def test_a_network_comes_near_value_iteration_on_the_estimated_model(temperature):
     """The network could represent the table exactly, but each fit stops before the least error."""
     network = NetworkRegressor((32,), steps=100)

@@ -15,6 +15,8 @@ from entrax.report.curve import COLOURS, INK
 from entrax.report.delayed_choice_figure import PANELS as DELAYED_CHOICE_PANELS
 from entrax.report.delayed_choice_figure import delayed_choice
 from entrax.report.direction_film import write_direction_film
+from entrax.report.exact_composition_figure import PANELS as EXACT_COMPOSITION_PANELS
+from entrax.report.exact_composition_figure import exact_composition
 from entrax.report.files import save_figure
 from entrax.report.gait_figures import PANELS as GAIT_PANELS
 from entrax.report.gait_figures import gaits, write_gait_film
@@ -302,6 +304,7 @@ FIGURES: dict[str, tuple[int, Callable[[Any, Numbers], None]]] = {
     "reward-robustness": (4, reward_robustness),
     "stacking": (STACKING_PANELS, stacking),
     "composition": (3, composition),
+    "exact-composition": (EXACT_COMPOSITION_PANELS, exact_composition),
     "z-learning": (Z_LEARNING_PANELS, z_learning),
     "learned-regulator": (LEARNED_PANELS, learned_regulator),
     "performance": (PERFORMANCE_PANELS, performance),

@@ -9,7 +9,7 @@ from entrax.report.curve import COLOURS, INK, steps_text
 
 Numbers = Mapping[str, Any]
 PANELS = 3
-SMALLEST = 1e-7  # errors that 32-bit floats do not resolve
+SMALLEST = 1e-7  # the end of the logarithmic axis: 32-bit floats do not resolve less
 STYLES = {
     "z-learning": (0, "-", "Z-learning"),
     "q-learning": (1, "-", "Q-learning, random moves"),
@@ -30,12 +30,10 @@ def z_learning(axes: Any, numbers: Numbers) -> None:
         axis.xaxis.set_major_formatter(lambda at, _: steps_text(at))
         axis.set_title(f"error of the cost to the goal, {name}\n(median and middle half of mazes)", loc="left")
     axes[0].legend(frameon=False, fontsize=8)
-    errors = numbers["errors"]["slips"]
-    pairs = (("z-learning", "q-learning"), ("greedy z-learning", "greedy q-learning"))
-    for place, (ours, theirs) in enumerate(pairs):
-        ratio = np.maximum(errors[theirs], SMALLEST)[:, -1] / np.maximum(errors[ours], SMALLEST)[:, -1]
+    for place, summary in enumerate(numbers["ratios"].values()):
+        ratio = np.array(summary["values"])
         axes[2].plot(ratio, place + np.linspace(-0.2, 0.2, len(ratio)), ".", color=COLOURS[0], alpha=0.6)
-        axes[2].plot(np.median(ratio), place, "|", color=COLOURS[1], markersize=26, markeredgewidth=2.5)
+        axes[2].plot(summary["median"], place, "|", color=COLOURS[1], markersize=26, markeredgewidth=2.5)
     axes[2].axvline(1.0, color=INK, linewidth=0.8, linestyle=":")
     axes[2].set(xscale="log", yticks=range(2), yticklabels=["random", "greedy"], ylim=(-0.6, 1.6))
     axes[2].set_title("final error of Q-learning over Z-learning's,\nslips (dots: mazes, bar: median)", loc="left")

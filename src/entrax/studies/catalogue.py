@@ -49,7 +49,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Pretraining, fine-tuning and composition",
         "Pretrained in a task that leaves much open, a soft policy learns to solve it in many ways. To specialise, it "
         "only has to remove the wrong ones, and its Q-functions can be combined without learning.",
-        ("any-direction", "fine-tuning", "composition"),
+        ("any-direction", "fine-tuning", "composition", "exact-composition"),
     ),
     Chapter(
         "Robustness",

@@ -25,9 +25,11 @@ from jaxtyping import Bool, Float
 from entrax.exact import linearly_solvable, plan
 from entrax.problems import FiniteMDP, Layout, LinearlySolvable
 from entrax.problems.layout import GOAL
+from entrax.studies.mazes import random_layout
 from entrax.studies.power import ControlResult, median_power
 from entrax.studies.study import MIN_SEEDS, Numbers, Study, Verdict, decide, summarise_seeds
 from entrax.tabular import EpsilonGreedy, StepSize, q_learning, z_learning
+from entrax.tabular.simulator import allowed_actions
 
 SIDE, FREE = 10, 80  # cells of a side, and of all that are not walls
 SLIPS = {"slips": 0.2, "no slips": 0.0}
@@ -75,7 +77,7 @@ class Maze(NamedTuple):
 
 def make_maze(seed: int, slip: float) -> Maze:
     """Build a random maze in which every cell can reach the goal."""
-    classical = moves_between_cells(random_layout(seed), slip)
+    classical = moves_between_cells(random_layout(seed, SIDE, FREE), slip)
     embedded = LinearlySolvable.embed(classical, TEMPERATURE)
     with jax.enable_x64(True):
         hard = -np.asarray(plan(classical, 0.0).value)
@@ -101,32 +103,10 @@ def moves_between_cells(layout: Layout, slip: float) -> FiniteMDP:
     return FiniteMDP.from_transitions(rows, states=len(goal), actions=len(layout.moves), terminal=goal)
 
 
-def random_layout(seed: int) -> Layout:
-    """Return a map on which random cells became walls, as long as the others stay connected."""
-    rng = np.random.default_rng(seed)
-    free = np.ones((SIDE, SIDE), bool)
-    for place in rng.permutation(SIDE * SIDE):
-        if free.sum() == FREE:
-            break
-        free.flat[place] = False
-        free.flat[place] = not connected(free)
-    goal = rng.choice(np.flatnonzero(free))
-    letters = np.where(free, ".", "#")
-    letters.flat[goal] = "G"
-    return Layout.parse("\n".join("".join(row) for row in letters))
-
-
-def connected(free: Bool[np.ndarray, "row column"]) -> bool:
-    """Return whether all free cells can reach each other."""
-    from scipy import ndimage
-
-    return int(ndimage.label(free)[1]) == 1
-
-
 def learners(maze: Maze, steps: int, key: Any) -> dict[str, Callable[[StepSize], Course]]:
     """Return functions from a step size to the error (1) along training."""
     recorded = {"steps": steps, "key": key, "records": RECORDS}
-    allowed = np.asarray(maze.classical.probability).any(axis=-1)
+    allowed = allowed_actions(maze.classical)
 
     def error(cost: Float[np.ndarray, "record state"], truth: Float[np.ndarray, " state"]) -> Course:
         apart = np.abs(cost - truth)[:, maze.live].mean(axis=1)
@@ -168,10 +148,9 @@ def tune(steps: int = FULL) -> dict[str, dict[str, dict[str, float]]]:
 def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
     """Train every learner in the maze of each seed, with and without slips."""
     steps = QUICK if quick else FULL
-    return {
-        "transitions": np.arange(1, RECORDS + 1) * steps / RECORDS,
-        "errors": {name: measure(slip, STEP_SIZES[name], seeds, steps) for name, slip in SLIPS.items()},
-    }
+    errors = {name: measure(slip, STEP_SIZES[name], seeds, steps) for name, slip in SLIPS.items()}
+    transitions = np.arange(1, RECORDS + 1) * steps / RECORDS
+    return {"transitions": transitions, "errors": errors, "ratios": ratios(errors["slips"])}
 
 
 def measure(slip: float, sizes: Mapping[str, StepSize], seeds: range, steps: int) -> dict[str, Any]:

@@ -84,6 +84,11 @@ def test_every_verb_prints_json(name):
     assert "--json" in [flag for parameter in verb(name).params for flag in parameter.opts]
 
 
+def test_the_page_of_the_command_line_has_every_verb():
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+    assert set(re.findall(r"^\| `([a-z]+)", page, re.MULTILINE)) == set(VERBS)
+
+
 def test_verbs_without_a_run_print_json(capsys):
     for arguments in (["agents", "--json"], ["study", "--json"]):
         main(arguments)

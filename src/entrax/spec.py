@@ -145,7 +145,7 @@ class Spec:
         """Where the flat observation says which actions are allowed: entries [start, stop), 1 for an allowed option.
 
         This is the part that is named `action_mask`, with an entry for each option of each entry of a discrete action.
-        None if there is none, or if actions are continuous.
+        None without such a part, and for continuous actions.
         """
         start = 0
         for leaf in self.observation:

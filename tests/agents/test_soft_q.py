@@ -14,7 +14,7 @@ from entrax.agents import soft_q
 from entrax.errors import EntraxError
 from entrax.nets import adam_step
 from entrax.nets.distributions import log_det_tanh
-from entrax.policies.controller import FINISHED
+from entrax.policies.controller import FINISHED, identity_scaling
 from entrax.spec import Continuous, Leaf, Progress, Spec
 from tests.agents import reference64 as ref
 
@@ -271,6 +271,15 @@ def test_the_mode_is_the_best_of_fixed_draws():
     np.testing.assert_array_equal(mode, eqx.filter_jit(policy.mode)(obs))
     q = jax.jit(soft_q.lowest_q)(state.params.critics, obs, jnp.concatenate([mode[None], drawn]))
     assert q[0] > np.quantile(q[1:], 0.9)
+
+
+def test_action_values_are_in_units_of_the_reward():
+    config = configured(temperature=0.3)
+    state = soft_q.init(config, ref.SPEC, jr.key(3))
+    obs, actions = jnp.full(ref.SPEC.obs_size, 0.2), jr.uniform(jr.key(4), (5, ref.SPEC.action.size), minval=-1.0)
+    part = soft_q.soft_q(config, state, identity_scaling(ref.SPEC))
+    each = [soft_q.action_value(config, state, obs, action) for action in actions]
+    np.testing.assert_allclose(each, part.q(obs, actions), rtol=1e-6)
 
 
 def test_a_fixed_bandwidth_takes_the_place_of_the_median():

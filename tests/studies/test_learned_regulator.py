@@ -11,16 +11,16 @@ MIDDLE = len(GRID) // 2
 
 
 def test_the_value_of_soft_q_learning_is_the_soft_maximum_of_q_over_the_box():
-    exact, x = optimum("soft-q"), GRID[MIDDLE]
+    exact, x = optimum(independent=False), GRID[MIDDLE]
     every = exact.q(x, LIMIT * np.asarray(cells(), float)) / ALPHA
     log_integral = np.log(np.sum(np.exp(every - every.max()))) + every.max() + 2 * np.log(2 / CELLS)
     assert ALPHA * log_integral == pytest.approx(exact.value(x), abs=2e-3)  # of the box that cuts off the tails
 
 
-@pytest.mark.parametrize("agent", learned_regulator.QUICK)
-def test_value_and_policy_satisfy_the_soft_bellman_equation(agent):
+@pytest.mark.parametrize("independent", [False, True])
+def test_value_and_policy_satisfy_the_soft_bellman_equation(independent):
     """V = E[Q − α log π] at the policy, whose density is that of actions divided by the limit."""
-    exact, x = optimum(agent), GRID[0]
+    exact, x = optimum(independent), GRID[0]
     draws = np.random.default_rng(0).normal(size=(200_000, 2)) @ np.linalg.cholesky(exact.covariance).T
     log_pi = -0.5 * np.einsum("di,ij,dj->d", draws, np.linalg.inv(exact.covariance), draws)
     log_pi = log_pi - 0.5 * np.linalg.slogdet(2 * np.pi * exact.covariance)[1] + 2 * np.log(LIMIT)
@@ -29,15 +29,15 @@ def test_value_and_policy_satisfy_the_soft_bellman_equation(agent):
 
 
 def test_independent_entries_cost_their_mutual_information_in_every_step():
-    whole, apart = optimum("soft-q"), optimum("sac")
+    whole, apart = optimum(independent=False), optimum(independent=True)
     precision = np.linalg.inv(whole.covariance)
     np.testing.assert_allclose(apart.covariance, np.diag(1 / np.diag(precision)), rtol=1e-8)
     lost = 0.5 * np.log(np.prod(np.diag(precision)) / np.linalg.det(precision))
     assert whole.value(GRID[3]) - apart.value(GRID[3]) == pytest.approx(ALPHA * lost / (1 - GAMMA), rel=1e-6)
 
 
-def exact_draws(agent, gain=1.0, widening=1.0, shift=0.0):
-    exact = optimum(agent)
+def exact_draws(gain=1.0, widening=1.0, shift=0.0):
+    exact = optimum(independent=False)
     noise = np.random.default_rng(1).normal(size=(len(GRID), 2000, 2))
     actions = noise @ np.linalg.cholesky(widening * exact.covariance).T - gain * (GRID @ exact.gain.T)[:, None]
     q = exact.q(GRID[:, None], actions) + shift
@@ -45,7 +45,7 @@ def exact_draws(agent, gain=1.0, widening=1.0, shift=0.0):
 
 
 def test_errors_are_relative_and_a_shift_of_the_values_is_reported_apart():
-    found = exact_draws("soft-q", gain=0.5, widening=1.5, shift=-2.0)
+    found = exact_draws(gain=0.5, widening=1.5, shift=-2.0)
     assert found["errors"]["gain"] == pytest.approx(0.5, abs=0.02)
     assert found["errors"]["covariance"] == pytest.approx(0.5, abs=0.02)
     assert found["errors"]["value"] == pytest.approx(0.0, abs=1e-9)

@@ -121,6 +121,12 @@ class HasSoftQ(Protocol):
         ...
 
 
+class HasActionValue(Protocol):
+    def action_value(self, config: Any, state: Any, obs: Any, action: Any) -> Scalar:
+        """Return the Q(s, a) that the policy learns from, in units of the reward; of one continuous action."""
+        ...
+
+
 class HasFinitePart(Protocol):
     def finite(self, state: Any) -> PyTree:
         """Return the state with None in place of the arrays that may hold infinities or NaN.
@@ -150,6 +156,7 @@ OPTIONAL: dict[str, type] = {
     "continued": Continues,
     "transferred_paths": Transfers,
     "soft_q": HasSoftQ,
+    "action_value": HasActionValue,
     "finite": HasFinitePart,
     "wrap": Wraps,
 }

@@ -98,6 +98,7 @@ LIFTED: dict[str, Callable[..., Any]] = {
     "with_temperature": lambda own, config, state, alpha: _replaced(state, *own(config, state.inner, alpha)),
     "continued": lambda own, *arguments: own(*arguments),
     "soft_q": lambda own, config, state, scaling: own(config, state.inner, scaling),
+    "action_value": lambda own, config, state, obs, action: own(config, state.inner, obs, action),
     "finite": lambda own, state: replace(state, inner=own(state.inner)),
 }
 """The optional names of an inner agent that this one has, too, as functions of the inner agent's own."""

@@ -148,6 +148,11 @@ def transferred_paths(config: Resolved, source: Resolved, keep_temperature: bool
     return "params/critics", "params/policy", "targets", *kept
 
 
+def action_value(config: Resolved, state: State, obs: Num[Array, " obs"], action: Float[Array, " action"]) -> Scalar:
+    """Return min_i Q_i(s, a)."""
+    return jnp.min(state.params.critics(obs, action))
+
+
 def soft_value(
     actor: GaussianPolicy | Encoded, critics: Critics, alpha: Scalar, obs: Num[Array, " obs"], key: PRNGKeyArray
 ) -> tuple[Scalar, Scalar]:

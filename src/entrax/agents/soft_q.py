@@ -227,6 +227,11 @@ def soft_q(config: Resolved, state: State, scaling: Scaling) -> EnergyPart:
     return EnergyPart(scaling=scaling, temperature=config.temperature, critics=p.critics, sampler=p.policy)
 
 
+def action_value(config: Resolved, state: State, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Scalar:
+    """Return min_i Q_i(s, a), in units of the reward."""
+    return config.temperature * lowest_q(state.params.critics, obs, action[None])[0]
+
+
 def lowest_q(
     critics: Critics, obs: Float[Array, " obs"], actions: Float[Array, "draw action"]
 ) -> Float[Array, " draw"]:

@@ -91,7 +91,7 @@ def stationary(rows: PolicyTransitions) -> ByState:
 
 
 _solve_dense = jax.custom_batching.sequential_vmap(jnp.linalg.solve)
-"""One system after another under `vmap`: small_matrices.py tells why."""
+"""Solve one system after another under `vmap`, for the reason that small_matrices.py gives."""
 
 
 def _transposed(operator: Operator, like: ByState) -> Operator:

@@ -86,7 +86,7 @@ def embedded(path: Path) -> str:
 
 
 def film(run: RunDirectory, no_video: str | None) -> str:
-    """Return the film of a run, or why there is none; empty if neither is known."""
+    """Return the film of a run, or the reason why it has no film; empty if neither is known."""
     if run.video.is_file():
         return f'<video controls muted loop playsinline src="{embedded(run.video)}"></video>'
     return "" if no_video is None else f"<p>No video: {html.escape(no_video)}.</p>"

@@ -249,7 +249,7 @@ def judge(numbers: Numbers) -> Verdict:
 
 
 def control() -> ControlResult:
-    """Find the time of the choice where it is known; with one target in the middle there is none.
+    """Find the time of the choice where it is known, and no such time for one target in the middle.
 
     With the noise of the formula doubled, the grid must be seen to differ from it.
     """

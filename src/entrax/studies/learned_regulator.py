@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from entrax.exact import regulator
+from entrax.policies.controller import FINISHED
 from entrax.problems import LinearQuadratic
 from entrax.studies.power import ControlResult, median_power
 from entrax.studies.runs import trained_run
@@ -61,6 +62,8 @@ SOFT_Q: dict[str, Any] = LEARNING | {"hidden": (64, 64, 64), "target_rate": 0.05
 QUICK = {"sac": SAC | {"steps": 15_000}, "soft-q": SOFT_Q | {"steps": 10_000}}
 FULL = {"sac": SAC | {"steps": 60_000}, "soft-q": SOFT_Q | {"steps": 60_000}}
 """By agent, the settings, chosen on seed 10."""
+INDEPENDENT = {"sac": True, "soft-q": False}
+"""By agent, whether the entries of its policy's actions are independent in a state."""
 ENOUGH = {"gain": 0.1, "covariance": 0.2, "value": 0.15, "q": 0.3}
 TOO_LARGE = 2.0  # times `ENOUGH`
 
@@ -82,15 +85,15 @@ class Learned(NamedTuple):
     q: Float[np.ndarray, "state draw"]
 
 
-def optimum(agent: str) -> Optimum:
-    """Return the exact soft optimum, for soft actor-critic with independent entries of an action."""
+def optimum(independent: bool) -> Optimum:
+    """Return the exact soft optimum, or the best Gaussian policy with independent entries of an action."""
     problem = LinearQuadratic(**MATRICES, discount=GAMMA)
     with jax.enable_x64(True):
         solution = regulator(problem, ALPHA)
         p, c, m = (np.asarray(each) for each in (solution.value.P, solution.value.c, solution.curvature))
         gain, covariance = np.asarray(solution.policy.gain), np.asarray(solution.policy.covariance)
     lost = 2 * ALPHA * np.log(LIMIT)
-    if agent == "sac":
+    if independent:
         covariance = np.diag(ALPHA / 2 / np.diag(m))
         lost += ALPHA / 2 * np.log(np.prod(np.diag(m)) / np.linalg.det(m))
     constant = float(c) + lost / (1 - GAMMA)
@@ -110,24 +113,21 @@ def learned(agent: str, seed: int, settings: Mapping[str, Any], out: Path) -> Le
     """Train an agent, and return what it has learned at the states of `GRID`."""
     arguments = MATRICES | {"start": START, "limit": LIMIT}
     run = trained_run(ENV, agent, settings, seed, out, env_args=arguments)
-    state: Any = load_source_checkpoint(run.path, "latest", None).load_state()
-    unit = ALPHA if agent == "soft-q" else 1.0  # of the critics
-
-    def q(x: Array, action: Array) -> Array:
-        return unit * jnp.min(state.params.critics(x, action))
+    source = load_source_checkpoint(run.path, "latest", None)
+    state: Any = source.load_state()
+    policy: Any = source.agent.policy(source.config, state)
+    q = jax.vmap(partial(source.agent.action_value, source.config, state), (None, 0))
 
     @eqx.filter_jit
     @partial(jax.vmap, in_axes=(0, 0))
     def at(x: Array, key: PRNGKeyArray) -> tuple[Array, Array, Array]:
-        keys = jr.split(key, DRAWS)
-        if agent == "sac":
-            actions, log_pi = jax.vmap(state.params.policy(x).sample_and_log_prob)(keys)
-            values = jax.vmap(q, (None, 0))(x, actions)
-            return actions, jnp.mean(values - ALPHA * log_pi), values
-        actions = jnp.tanh(state.params.policy.draw(x, DRAWS, key))
-        every = jax.vmap(q, (None, 0))(x, cells())
-        value = ALPHA * (jax.nn.logsumexp(every / ALPHA) + 2 * jnp.log(2.0 / CELLS))
-        return actions, value, jax.vmap(q, (None, 0))(x, actions)
+        actions, info = jax.vmap(partial(policy.sample, x, FINISHED))(jr.split(key, DRAWS))
+        values = q(x, actions)
+        if "log_prob" in info:
+            return actions, jnp.mean(values - ALPHA * info["log_prob"]), values
+        # A policy without a density stands for exp(Q/α), whose V is the soft maximum of Q over the box.
+        value = ALPHA * (jax.nn.logsumexp(q(x, cells()) / ALPHA) + 2 * jnp.log(2.0 / CELLS))
+        return actions, value, values
 
     actions, value, values = (np.asarray(each, float) for each in at(jnp.asarray(GRID, jnp.float32), keys_of(seed)))
     return Learned(actions=LIMIT * actions, value=value, q=values)
@@ -185,7 +185,7 @@ def run(quick: bool, seeds: range, out: Path) -> dict[str, Any]:
 
 def measure(agent: str, settings: Mapping[str, Any], seeds: range, out: Path) -> dict[str, Any]:
     """Return the errors of one agent over the seeds, and what the figure shows."""
-    exact = optimum(agent)
+    exact = optimum(INDEPENDENT[agent])
     found = [learned(agent, seed, settings, out) for seed in seeds]
     rows = [compare(each, exact) for each in found]
     return {
@@ -215,7 +215,7 @@ def control() -> ControlResult:
     for name, widening in (("exact", 1.0), ("twice as warm", 2.0)):
         agents = {}
         for agent in QUICK:
-            exact, rng = optimum(agent), np.random.default_rng(0)
+            exact, rng = optimum(INDEPENDENT[agent]), np.random.default_rng(0)
             noise = rng.normal(size=(len(GRID), DRAWS, 2)) @ np.linalg.cholesky(widening * exact.covariance).T
             actions = noise - (GRID @ exact.gain.T)[:, None]
             found = Learned(actions=actions, value=exact.value(GRID), q=exact.q(GRID[:, None], actions))

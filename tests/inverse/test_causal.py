@@ -236,6 +236,8 @@ def test_a_fitted_temperature_is_that_of_the_joint_problem():
     fitted = fit(mdp, demos, phi[..., 1:], temperature="fit", known_reward=phi[..., 0])
     assert abs(fitted.temperature - 0.4) < 4 * fitted.temperature_error
     assert np.all(np.abs(fitted.weights - WEIGHTS[1:]) < 4 * fitted.errors)
+    planned = plan(replace(mdp, reward=fitted.reward), fitted.temperature)
+    np.testing.assert_allclose(fitted.solution.value, planned.value, rtol=1e-6)
 
     def likelihood(log_alpha):
         alpha = float(np.exp(log_alpha[0]))

@@ -25,6 +25,7 @@ References:
     Ng and Russell (2000), Algorithms for inverse reinforcement learning; Ng, Harada and Russell (1999) for shaping.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,10 +205,10 @@ def _result(question: _Question, demos: Demonstrations, best: Maximum, fitted: b
         scores = squared_scores(question.model, demos, question.features, solution)
     covariance = covariance_of(at, theta, question.scale, question.penalty, scores)
     errors = standard_errors(covariance, unidentified, not question.penalty.none)
-    reward, value = (
-        question.reward(theta),
-        objective_value(question.model, question.terms, question.reward(theta), solution),
-    )
+    reward = question.reward(theta)
+    value = objective_value(question.model, question.terms, reward, solution)
+    features = question.features[..., 1:] if fitted else question.features
+    seen = observe(question.model, demos, features, reward, solution)
     alpha, alpha_error = question.model.temperature, 0.0
     if fitted:  # (1/α, η) → (α, θ) = (1/α, η α), with the derivatives of that
         alpha = 1 / float(theta[0])
@@ -217,19 +218,21 @@ def _result(question: _Question, demos: Demonstrations, best: Maximum, fitted: b
         errors = np.where(np.isfinite(errors), np.sqrt(np.diag(covariance)), errors)
         alpha_error = float(errors[0])
         theta, covariance, errors, unidentified = alpha * theta[1:], covariance[1:, 1:], errors[1:], unidentified[:, 1:]
-    features = question.features[..., 1:] if fitted else question.features
+        reward = alpha * reward
+        in_units = replace(question.model, temperature=alpha, tolerance=alpha * question.model.tolerance)
+        seen["solution"] = solve(in_units, reward, alpha * solution.value)
     return InferredReward(
         weights=theta,
         errors=errors,
         covariance=covariance,
         temperature=alpha,
         temperature_error=alpha_error,
-        reward=np.where(question.model.allowed, alpha * reward if fitted else reward, 0.0),
+        reward=np.where(question.model.allowed, reward, 0.0),
         objective=question.objective,
         objective_value=value,
         unidentified=unidentified,
         decrement=best.decrement,
         converged=best.converged,
         iterations=best.iterations,
-        **observe(question.model, demos, features, reward, solution),
+        **seen,
     )

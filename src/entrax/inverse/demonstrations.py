@@ -46,7 +46,7 @@ class Demonstrations(eqx.Module):
         """Build demonstrations from pairs (states, actions).
 
         Args:
-            trajectories: one pair for each trajectory. Of T actions, `states` has T + 1 entries, or T if the outcome
+            trajectories: one pair for each trajectory. With T actions, `states` has T + 1 entries, or T if the outcome
                 of the last action is unknown.
             weight: one number above 0 for each trajectory; by default 1.
 

@@ -27,6 +27,16 @@ def mean_features(mdp: FiniteMDP, features: Any) -> Features:
     Raises:
         UsageError: another shape, no features, too many, or numbers that are not finite.
     """
+    array, probability = checked_features(mdp, features), np.asarray(mdp.probability, float)
+    if array.ndim == 4:
+        return np.einsum("sak,sakf->saf", probability, array)
+    live = probability.sum(2) > 0
+    by_action = array[:, None] if array.ndim == 2 else array
+    return np.where(live[..., None], by_action, 0.0)
+
+
+def checked_features(mdp: FiniteMDP, features: Any) -> Float[np.ndarray, "*part feature"]:
+    """Return features as they are, with 0 for transitions of probability 0. Raises as `mean_features` does."""
     array = np.asarray(features)
     shape = (mdp.states, mdp.actions, mdp.branches)
     if array.dtype.kind not in "biuf" or array.ndim not in (2, 3, 4) or array.shape[:-1] != shape[: array.ndim - 1]:
@@ -40,17 +50,11 @@ def mean_features(mdp: FiniteMDP, features: Any) -> Features:
             f"`features` must be at least 1 and at most {MOST_NUMBERS // (mdp.states * mdp.actions)} for a problem of "
             f"this size, got {count}."
         )
-    probability = np.asarray(mdp.probability, float)
     if array.ndim == 4:
-        real = probability > 0
-        if not np.all(np.isfinite(array[real])):
-            raise UsageError("`features` must hold finite numbers.")
-        return np.einsum("sak,sakf->saf", probability, np.where(real[..., None], array, 0.0))
+        array = np.where((np.asarray(mdp.probability) > 0)[..., None], array, 0.0)
     if not np.all(np.isfinite(array)):
         raise UsageError("`features` must hold finite numbers.")
-    live = probability.sum(2) > 0
-    by_action = array[:, None] if array.ndim == 2 else array
-    return np.where(live[..., None], by_action.astype(float), 0.0)
+    return array.astype(float)
 
 
 def on_arrival(mdp: FiniteMDP, features: Any) -> Float[np.ndarray, "state action branch feature"]:

@@ -37,7 +37,7 @@ from entrax.exact import Posterior, posterior
 from entrax.exact.checks import check_precision
 from entrax.inverse.demonstrations import UNKNOWN, Demonstrations, allowed_actions
 from entrax.inverse.errors import covariance_of, standard_errors
-from entrax.inverse.features import mean_features
+from entrax.inverse.features import checked_features, mean_features
 from entrax.inverse.identification import direction_of_separation, refuse_separable
 from entrax.inverse.newton import Penalty, maximise, unidentified_directions
 from entrax.inverse.result import DECREMENT, Weights
@@ -108,10 +108,7 @@ def fit_trajectories(
     demos.check(mdp)
     if np.any(demos.next_state == UNKNOWN):
         raise UsageError("Every trajectory must have one more state than actions: this model depends on the outcomes.")
-    phi = mean_features(mdp, features) if np.ndim(features) < 4 else np.asarray(features, float)
-    if phi.ndim == 4:
-        mean_features(mdp, phi)  # for its checks
-        phi = np.where((np.asarray(mdp.probability) > 0)[..., None], phi, 0.0)
+    phi = checked_features(mdp, features) if np.ndim(features) == 4 else mean_features(mdp, features)
     count = phi.shape[-1]
     penalty = Penalty(np.zeros(count), by_feature("l2", l2, count), by_feature("centre", centre, count, signed=True))
     base = replace(mdp, reward=np.where(allowed_actions(mdp), 0.0, np.asarray(mdp.reward)), outcome_reward=None)
@@ -119,7 +116,8 @@ def fit_trajectories(
     start, size = np.zeros(count), np.abs(phi).reshape(-1, count).max(0)
     scale = np.where(size > 0, size, 1.0)
     _, first = dual.evaluate(start)
-    spread = -dual.differentiate(first).hessian
+    from_starts = replace(dual, ends=np.minimum(dual.ends, 0.0))  # what was cut off varies from its start on, too
+    spread = -from_starts.differentiate(first).hessian
     best = maximise(
         lambda theta, _: dual.evaluate(theta),
         lambda model: dual.differentiate(model)._replace(spread=spread),

@@ -19,7 +19,7 @@ from entrax.errors import UsageError, require_one_of
 from entrax.exact import CONVENTIONS
 from entrax.exact.checks import check_precision
 from entrax.inverse.demonstrations import Demonstrations
-from entrax.inverse.features import mean_features
+from entrax.inverse.features import checked_features
 from entrax.inverse.result import Table, observe
 from entrax.inverse.sensitivity import (
     OBJECTIVES,
@@ -98,12 +98,12 @@ def fit_network(
     require_one_of("objective", objective, OBJECTIVES)
     require_one_of("convention", convention, CONVENTIONS)
     alpha, rate = check_positive("temperature", temperature), float(by_feature("l2", l2, 1)[0])
-    mean_features(mdp, features)  # for its checks
+    inputs = jnp.asarray(checked_features(mdp, features), jnp.float64)
     model = make_model(mdp, demos, alpha, convention, _RELATIVE_TOLERANCE * alpha)
     terms = likelihood_terms(model, demos) if objective == "likelihood" else moment_terms(model, demos)
     parameters, static = eqx.partition(network, eqx.is_inexact_array)
     flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), parameters))
-    inputs, chance = jnp.asarray(features, jnp.float64), jnp.asarray(mdp.probability)
+    chance = jnp.asarray(mdp.probability)
 
     def rewards(theta: Array) -> Array:
         function = eqx.combine(unravel(theta), static)

@@ -4,7 +4,7 @@
 
 A step maximises the quadratic model of (1) with the absolute values of the curvature's eigenvalues, so that it is an
 ascent direction also where F is not concave. With l1 the model keeps its corners and is maximised by coordinate descent
-(proximal Newton). Directions that `spread` shows to be unidentified are left out, unless a penalty determines them.
+(proximal Newton). Directions that `spread` shows to be unidentified are excluded, unless a penalty determines them.
 Steps are halved until the objective rises; −∞ means that the weights are infeasible.
 
 References:

@@ -26,7 +26,7 @@ class InferredReward:
         weights: θ; empty if only the temperature was fitted.
         errors: the standard error of each weight; ∞ if it can be shifted freely, NaN if l1 has set it to 0 or if the
             objective is not strictly concave at the estimate.
-        covariance: that of the weights; of unidentified directions it has nothing.
+        covariance: that of the weights, without unidentified directions.
         temperature: α.
         temperature_error: its standard error; 0 if it was given.
         reward: r(s,a) = r₀ + Σ θ φ; 0 for excluded actions.

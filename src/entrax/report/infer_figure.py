@@ -39,5 +39,5 @@ def infer_figure(
 def mean_over_actions(
     reward: Float[np.ndarray, "state action"], allowed: Bool[np.ndarray, "state action"]
 ) -> Float[np.ndarray, " state"]:
-    """Return the mean reward of the allowed actions of each state; 0 where there are none."""
+    """Return the mean reward of the allowed actions of each state; 0 for a state without any."""
     return np.asarray(np.sum(np.where(allowed, reward, 0.0), axis=1) / np.maximum(allowed.sum(1), 1))

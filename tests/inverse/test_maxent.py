@@ -109,6 +109,28 @@ def test_a_cut_demonstration_has_the_probability_of_its_beginning():
     assert result.objective_value == pytest.approx(total, rel=1e-10)
 
 
+def test_demonstrations_cut_off_where_much_can_still_happen_do_not_hide_what_is_identified():
+    """From the cuts on the feature varies more than from the starts, where half of the trajectories avoid it."""
+    mdp = FiniteMDP(
+        successor=np.array([[[1], [2]], [[1], [1]], [[2], [2]]]),
+        probability=np.ones((3, 2, 1)),
+        reward=np.zeros((3, 2)),
+        initial=np.eye(3)[0],
+        terminal=np.zeros(3, bool),
+        horizon=2,
+    )
+    phi = np.array([[[0.0], [0.0]], [[3.0], [-3.0]], [[0.0], [0.0]]])
+    whole, cut = [([0, 1, 1], [0, 0])] * 2 + [([0, 1, 1], [0, 1])], [([0, 1], [0])] * 6
+    result = fit_trajectories(mdp, Demonstrations.from_trajectories(whole + cut), phi)
+    assert result.unidentified.shape == (0, 1)
+
+    def objective(theta):
+        return 3 * theta - 9 * np.log(0.5 + 0.5 * np.cosh(3 * theta)) + 6 * np.log(np.cosh(3 * theta))
+
+    grid = np.linspace(-2, 2, 400_001)
+    assert result.weights[0] == pytest.approx(grid[np.argmax(objective(grid))], abs=1e-5)
+
+
 def test_safe_or_risky_is_explained_by_luck():
     """A soft-optimal demonstrator at reward 2 or −4 risks with .2689; the non-causal model infers another reward.
 

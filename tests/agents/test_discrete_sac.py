@@ -138,10 +138,10 @@ def test_updates_equal_the_float64_reference(case):
 def test_default_target_entropy_is_that_of_a_policy_that_slips(n):
     policy = np.r_[0.9, np.full(n - 1, 0.1 / (n - 1))]
     expected = -(policy * np.log(policy)).sum()
-    np.testing.assert_allclose(discrete_sac.default_target_entropy(Choices((n,), (n,)), 0.1), expected)
-    assert discrete_sac.default_target_entropy(Choices((n,), (n,)), 0.9999) <= np.log(n) + 1e-12
+    np.testing.assert_allclose(discrete_sac.default_target_entropy((n,), 0.1), expected)
+    assert discrete_sac.default_target_entropy((n,), 0.9999) <= np.log(n) + 1e-12
     twice = Choices((n, n), (n, n))
-    np.testing.assert_allclose(discrete_sac.default_target_entropy(twice, 0.1), 2 * expected)
+    np.testing.assert_allclose(discrete_sac.default_target_entropy(twice.sizes, 0.1), 2 * expected)
 
 
 def test_a_single_option_has_no_entropy():

@@ -97,27 +97,32 @@ def test_without_a_rule_of_termination_it_stays():
 class OneByOne(gymnasium.Wrapper):
     """Computes outcomes for one goal only, and for several raises, or returns nonsense."""
 
-    nonsense = False
+    form = "raises"
 
     def compute_reward(self, achieved, desired, info):
-        if not self.nonsense:
+        if self.form == "raises":
             return -float(sum(bool(a != d) for a, d in zip(achieved, desired, strict=True)))
-        return -float(np.sum(achieved != desired))  # of many goals, the sum over all
+        if self.form == "sum":
+            return -float(np.sum(achieved != desired))  # of many goals, the sum over all
+        return -float(np.linalg.norm(achieved - desired) > 0.5)  # of many goals, whether any is missed
 
     def compute_terminated(self, achieved, desired, info):
         return False
 
 
-@pytest.mark.parametrize("nonsense", [False, True])
-def test_outcomes_are_computed_at_once_where_that_is_right_and_else_one_by_one(nonsense):
+@pytest.mark.parametrize("form", ["raises", "sum", "missed"])
+def test_outcomes_are_computed_at_once_where_that_is_right_and_else_one_by_one(form):
     env = OneByOne(gymnasium.make("entrax/BitFlip-v0", bits=3))
-    env.nonsense = nonsense
+    env.form = form
     leaf = goal_places(spec_of(env))[2]
     rng = np.random.default_rng(0)
-    for rows in (5, 9):
+    outcome = Outcome(env, leaf)
+    for rows in (1, 5, 9):
         achieved, desired = rng.integers(2, size=(2, rows, 3)).astype(np.float32)
-        reward, terminated = Outcome(env, leaf)(achieved, desired)
-        np.testing.assert_array_equal(reward, -np.sum(achieved != desired, axis=1))
+        desired[0] = 1 - achieved[0]
+        reward, terminated = outcome(achieved, desired)
+        missed = np.sum(achieved != desired, axis=1)
+        np.testing.assert_array_equal(reward, -np.minimum(missed, 1) if form == "missed" else -missed)
         np.testing.assert_array_equal(terminated, np.zeros(rows, bool))
 
 

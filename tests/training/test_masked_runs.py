@@ -8,6 +8,8 @@ import pytest
 from gymnasium import spaces
 
 import entrax
+from entrax.agents import discrete_sac
+from entrax.environments.spaces import spec_of
 from entrax.errors import UsageError
 
 
@@ -60,9 +62,15 @@ def test_agents_never_try_what_is_forbidden(agent, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("agent", ["reinforce", "pcl"])
-def test_the_other_agents_of_discrete_actions_neither(agent, tmp_path):
-    entrax.train(Shut, agent, run=tmp_path / "run", **SMALL).evaluate(episodes=5)
+@pytest.mark.parametrize(("agent", "settings"), [("reinforce", {}), ("pcl", {}), ("pcl", {"unified": True})])
+def test_the_other_agents_of_discrete_actions_neither(agent, settings, tmp_path):
+    entrax.train(Shut, agent, run=tmp_path / "run", **SMALL, **settings).evaluate(episodes=5)
+
+
+def test_the_target_entropy_of_discrete_sac_is_within_reach_where_two_actions_are_allowed():
+    config = discrete_sac.resolve(discrete_sac.Config(), spec_of(Shut()))
+    assert 0 < float(config.target_entropy) < np.log(2)
+    assert float(config.initial_entropy_share) == 0
 
 
 def test_settings_that_masks_do_not_allow_are_named(tmp_path):

@@ -18,6 +18,9 @@ therefore means the same for every |A|: the entropy of a policy that takes one a
 any other otherwise, h(slip) + slip log(|A| - 1), summed over the choices of a MultiDiscrete. It is annealed from
 `initial_entropy_share` of the largest entropy, as in Xu et al. 2021, arXiv:2112.02852.
 
+Where the environment observes an action mask, few options may be allowed. The default H̄ is then that of two options,
+from the start.
+
 **With a prior policy** π₀ the network's softmax is weighted by it, π = π₀ exp(f)/Σ π₀ exp(f), and -KL(π(·|s) ‖ π₀)
 replaces H(π(·|s)). The temperature is then fixed, or learned for H̄ = -`target_kl`, a mean divergence in nats.
 
@@ -32,6 +35,7 @@ Departs from the paper:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -139,13 +143,13 @@ class CategoricalPolicy(Memoryless):
         return self.choices.best(self.network(obs) if self.prior is None else self(obs))
 
 
-def default_target_entropy(choices: Choices, slip: float) -> float:
-    """Return Σ_i h(slip) + slip log(n_i - 1), the entropy of taking another option with probability `slip`.
+def default_target_entropy(sizes: Sequence[int], slip: float) -> float:
+    """Return Σ_i h(slip) + slip log(n_i - 1), the entropy of taking another of n_i options with probability `slip`.
 
     A choice of n options is at most uniform, however large the slip.
     """
     total = 0.0
-    for n in choices.sizes:
+    for n in sizes:
         p = min(slip, 1.0 - 1.0 / n)
         spread = 0.0 if p == 0 else -p * math.log(p / (n - 1)) - (1.0 - p) * math.log1p(-p)
         total += spread
@@ -156,10 +160,13 @@ def resolve(config: Config, spec: Spec) -> Resolved:
     """Fill the target entropy. Raises UsageError for an environment that the agent does not take."""
     choices = choices_of(spec, "discrete-sac", config.joint_limit)
     check_augment(config.augment, spec)
-    target = default_target_entropy(choices, config.slip) if config.target_entropy is None else config.target_entropy
+    masked_out = spec.mask is not None and config.target_entropy is None
+    sizes = [min(n, 2) for n in choices.sizes] if masked_out else choices.sizes
+    target = default_target_entropy(sizes, config.slip) if config.target_entropy is None else config.target_entropy
     most = choices.most_entropy
     require(target <= most * (1 + 1e-6), "target_entropy", f"at most {most:.4g}, the greatest there is", target)
-    return resolved(Resolved, config, target_entropy=target)
+    share = 0.0 if masked_out else config.initial_entropy_share
+    return resolved(Resolved, config, target_entropy=target, initial_entropy_share=share)
 
 
 def init(config: Resolved, spec: Spec, key: PRNGKeyArray) -> State:

@@ -94,7 +94,7 @@ def _bound(function: Callable[..., Any], first: Any) -> Callable[..., Any]:
 
 
 LIFTED: dict[str, Callable[..., Any]] = {
-    "temperature": lambda own, config, state, progress: own(config, state and state.inner, progress),
+    "temperature": lambda own, config, state, progress: own(config, None if state is None else state.inner, progress),
     "with_temperature": lambda own, config, state, alpha: _replaced(state, *own(config, state.inner, alpha)),
     "continued": lambda own, *arguments: own(*arguments),
     "soft_q": lambda own, config, state, scaling: own(config, state.inner, scaling),
@@ -146,7 +146,7 @@ def data(inner: ModuleType, config: Any) -> Split:
         batch_size=config.model_batch_size,
         members=config.members,
         held_out=config.held_out,
-        capacity=config.replay_size,
+        capacity=inner.data(config).capacity,
         bootstrap=config.bootstrap,
     )
 

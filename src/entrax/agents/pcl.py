@@ -24,6 +24,7 @@ Departs from the paper:
 
 import math
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -40,6 +41,7 @@ from entrax.fields import POSITIVE, Settings, as_arrays, at_least, field
 from entrax.nets import TanhMLP
 from entrax.policies.base import Memoryless
 from entrax.policies.choices import Choices, choices_of
+from entrax.policies.masks import Masked, masked
 from entrax.policies.stochastic import Stochastic, create_policy, create_value
 from entrax.replay import Sequences
 from entrax.spec import Progress, Spec, Transition
@@ -65,7 +67,7 @@ class Config(Settings):
 class Unified(Memoryless):
     """Q(s, ·), read as π of equation 3."""
 
-    q: TanhMLP
+    q: TanhMLP | Masked
     temperature: Scalar
     choices: Choices = eqx.field(static=True)
 
@@ -96,7 +98,7 @@ class Unified(Memoryless):
 
 
 class Params(eqx.Module):
-    policy: Stochastic | TanhMLP  # the latter is Q
+    policy: Any  # a Stochastic, or the network of Q
     value: TanhMLP | None  # of its own, unless Q gives it
 
 
@@ -126,9 +128,8 @@ def init(config: Config, spec: Spec, key: PRNGKeyArray) -> State:
     if config.unified:
         choices: Choices | None = choices_of(spec, "pcl", config.joint_limit)
         assert choices is not None
-        params = Params(
-            policy=TanhMLP(spec.obs_size, config.hidden, math.prod(choices.shape), 1.0, policy_key), value=None
-        )
+        network = TanhMLP(spec.obs_size, config.hidden, math.prod(choices.shape), 1.0, policy_key)
+        params = Params(policy=masked(network, spec, choices), value=None)
     else:
         choices, log_std = None, jnp.asarray(config.initial_log_std)
         params = Params(
@@ -155,9 +156,9 @@ def loop_defaults(config: Config, spec: Spec) -> dict[str, int | bool]:
 
 def acting(config: Config, params: Params, choices: Choices | None) -> Stochastic | Unified:
     """Return π, of its own network or of Q."""
-    if not isinstance(params.policy, TanhMLP):
-        return params.policy
-    assert choices is not None
+    if choices is None:
+        stochastic: Stochastic = params.policy
+        return stochastic
     return Unified(q=params.policy, temperature=jnp.asarray(config.temperature), choices=choices)
 
 

@@ -18,7 +18,6 @@ from entrax.agents.lookup import get_agent
 from entrax.agents.registry import REGISTRY
 from entrax.cli.values import AgentName, Integer, Number, Real, Widths
 from entrax.fields import described
-from entrax.planning.settings import PLANNERS
 from entrax.training.options import TrainingOptions
 
 
@@ -135,6 +134,8 @@ def _json(value: Any) -> str:
 @functools.cache
 def _parameters() -> set[str]:
     """Return every parameter of the API's functions and every setting."""
+    from entrax.planning.settings import PLANNERS
+
     functions = (entrax.train, entrax.resume, entrax.finetune, entrax.compose, entrax.load, entrax.control)
     elsewhere = {"out", "score", "inner"}  # of studies, comparisons, and wrapping agents
     elsewhere |= {"trust_table", "method", "convention", "objective", "tolerance"}  # of planning

@@ -18,7 +18,7 @@ class ActionMask(gymnasium.Wrapper):
 
     The mask is `info["action_mask"]`, as in Taxi-v3, or what the environment's method `action_masks()` returns, as
     sb3-contrib's MaskablePPO expects. It is an array with an entry for each action, or for each option of each entry
-    of a MultiDiscrete or MultiBinary action, one entry after the other. After the end of an episode it may be missing.
+    of a MultiDiscrete or MultiBinary action, one entry after the other. After a termination it may be missing.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -33,16 +33,16 @@ class ActionMask(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(seed=seed, options=options)
-        return self._with_mask(obs, info, ended=False), info
+        return self._with_mask(obs, info, terminated=False), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action)
         return self._with_mask(obs, info, bool(terminated)), reward, terminated, truncated, info
 
-    def _with_mask(self, obs: Any, info: Mapping[str, Any], ended: bool) -> dict[str, Any]:
+    def _with_mask(self, obs: Any, info: Mapping[str, Any], terminated: bool) -> dict[str, Any]:
         given = self.env.get_wrapper_attr(self._method)() if self._method else info.get(MASK)
         if given is None:
-            if not ended:
+            if not terminated:
                 raise UsageError(f"The environment gave no mask: neither info[{MASK!r}] nor a method `action_masks`.")
             given = np.ones(self._options)
         parts = given if isinstance(given, tuple | list) and np.ndim(given[0]) else (given,)

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from entrax.errors import UsageError
+from entrax.errors import EntraxError, UsageError
 from entrax.spec import Leaf, Spec
 
 ACHIEVED, DESIRED = "achieved_goal", "desired_goal"
@@ -35,7 +35,7 @@ def goal_places(spec: Spec) -> tuple[tuple[int, int], tuple[int, int], Leaf]:
             f"one has {', '.join(leaves)}."
         )
     achieved, desired = leaves[ACHIEVED], leaves[DESIRED]
-    if achieved.size != desired.size or achieved.shape != desired.shape or desired.options:
+    if achieved.size != desired.size or achieved.shape != desired.shape or achieved.options or desired.options:
         raise UsageError(f"{ACHIEVED} and {DESIRED} must be of one shape, and each a Box or MultiBinary.")
     return places[ACHIEVED], places[DESIRED], desired
 
@@ -79,19 +79,23 @@ class _Rowwise:
 
     def __call__(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         if self._at_once is None:
-            some = achieved[:TRIED], desired[:TRIED]
-            tried = self._tried(*some)
-            self._at_once = tried is not None and np.array_equal(tried, self._each(*some))
-        return self._all(achieved, desired) if self._at_once else self._each(achieved, desired)
-
-    def _tried(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray | None:
+            self._at_once = self._works_at_once(achieved[:TRIED], desired[:TRIED])
         try:
-            return self._all(achieved, desired)
-        except Exception:  # a function for one goal can raise anything when it is given several
-            return None
+            if self._at_once:
+                return np.asarray(self._function(achieved, desired, {}))
+            return self._each(achieved, desired)
+        except Exception as error:
+            name = getattr(self._function, "__name__", "compute_reward")
+            raise EntraxError(f"The environment's {name} raised {type(error).__name__}: {error}") from error
 
-    def _all(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(np.asarray(self._function(achieved, desired, {})), len(achieved))
+    def _works_at_once(self, achieved: np.ndarray, desired: np.ndarray) -> bool:
+        """Compare on pairs that the first rows may miss: a goal that is reached is among them."""
+        some = np.concatenate([achieved, achieved[:1]]), np.concatenate([desired, achieved[:1]])
+        try:
+            tried = np.asarray(self._function(*some, {}))
+        except Exception:  # a function for one goal can raise anything when it is given several
+            return False
+        return tried.shape == (len(some[0]),) and np.array_equal(tried, self._each(*some))
 
     def _each(self, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
         return np.array([self._function(a, d, {}) for a, d in zip(achieved, desired, strict=True)])

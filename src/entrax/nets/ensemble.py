@@ -111,7 +111,7 @@ class Ensemble(eqx.Module):
     inputs: Moments
     targets: Moments
     elites: Int[Array, " elite"]
-    corrections: Targets  # c of equation (3)
+    corrections: Targets  # c of equation (2) in ensemble_fit.py
 
     def predict(self, network: GaussianMLP, obs: Float[Array, " obs"], action: Float[Array, " action"]) -> Prediction:
         """Return what one of the networks predicts."""

@@ -26,14 +26,14 @@ class PlannerSettings(Settings):
 
 
 class PathIntegralSettings(PlannerSettings):
-    """Of `PathIntegral`, in its free form."""
+    """Settings of `PathIntegral`, in its free form."""
 
     temperature: float = field(1.0, "Temperature of the weights of plans, in units of reward.", at_least(0), symbol="α")
     iterations: int = field(1, "Updates of a decision.", at_least(1))
 
 
 class CrossEntropySettings(PlannerSettings):
-    """Of `CrossEntropy`."""
+    """Settings of `CrossEntropy`."""
 
     elites: int | None = field(
         None, "Best plans that the Gaussian is fitted to.", at_least(2), derived="an eighth of the samples, at least 2"
@@ -44,7 +44,7 @@ class CrossEntropySettings(PlannerSettings):
 
 
 class ShootingSettings(PlannerSettings):
-    """Of `RandomShooting`."""
+    """Settings of `RandomShooting`."""
 
 
 PLANNERS: dict[str, type[PlannerSettings]] = {

@@ -225,7 +225,7 @@ class RunDirectory:
 
 def _refuse_links(path: Path) -> None:
     """Raise EntraxError for a link: in a run from a stranger it could lead writes elsewhere."""
-    inside = [path / name for name in ("checkpoints", "replay", "faults")]
+    inside = [path / name for name in ("checkpoints", "replay", "faults", "episodes")]
     for entry in [*path.iterdir(), *(entry for folder in inside if folder.is_dir() for entry in folder.iterdir())]:
         if entry.is_symlink():
             raise EntraxError(f"{entry} is a link. A run's files must be in its own directory.")

@@ -25,6 +25,7 @@ from entrax.planning.lookahead import simulated_lookahead
 from entrax.planning.path_integral import COLLAPSED
 from entrax.planning.settings import PLANNERS, PlannerSettings, build, resolved
 from entrax.programs import release_programs
+from entrax.references import absolute
 from entrax.runs.directory import RunDirectory
 from entrax.runs.lock import writing
 from entrax.runs.records import to_json
@@ -143,6 +144,8 @@ class ControlRun:
 def control(request: ControlRequest) -> ControlRun:
     """Play what is asked for and return the run; see `entrax.api.control`."""
     runs = Path("runs").absolute()  # before an environment changes the working directory
+    if isinstance(request.reward, str):
+        request = replace(request, reward=absolute(request.reward))
     settings = _settings(request)
     source = replace(as_source(request.env, request.env_args or {}), max_episode_steps=request.max_episode_steps)
     set_up("cpu", None)
@@ -162,6 +165,7 @@ def control(request: ControlRequest) -> ControlRun:
         directory = _directory(request, record, runs / f"{source.stem}_{request.planner}_{request.seed}")
         run = ControlRun(directory, source)
         with writing(directory.path):
+            (directory.path / "episodes").mkdir(exist_ok=True)
             rows = _whole_rows(directory)
             if not rows:
                 directory.append_event({"kind": "started", "step": 0, **provenance()})
@@ -224,9 +228,7 @@ def _directory(request: ControlRequest, record: dict[str, Any], unnamed: Path) -
                 raise UsageError(f"{directory.path} has another {name} in its config.json. Choose another `run`.")
         return directory
     path = RunDirectory.unused_path(unnamed.parent, unnamed.name) if request.run is None else Path(request.run)
-    directory = RunDirectory.create(path, record, again=request.resume)
-    (directory.path / "episodes").mkdir(exist_ok=True)
-    return directory
+    return RunDirectory.create(path, record, again=request.resume)
 
 
 def _whole_rows(directory: RunDirectory) -> list[dict[str, Any]]:

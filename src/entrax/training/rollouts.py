@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +133,12 @@ class HostRollouts:
         if sources and not isinstance(self.data, Uniform):
             raise UsageError("Several sources require an agent that learns from single transitions.")
         share = 1.0 - sum(share for _, share in sources)
-        self.goal_env = task.source.make() if options.hindsight > 0 else None
-        own = self.replay if self.goal_env is None else hindsight(task, self.replay, self.goal_env)
+        self._open = ExitStack()
+        own: Source = self.replay
+        if options.hindsight > 0:
+            if initial.transitions and not initial.offline:
+                raise UsageError("`hindsight` requires a replay whose episodes are known: remove `keep_replay`.")
+            own = self._open.enter_context(hindsight(task, self.replay))
         self.source: Source = MixedSource([(own, share), *sources]) if sources else own
         self.actor = Actor(task.spec.action, device, options.envs)
         self.key = put(jr.key(task.seed), device)
@@ -245,8 +250,7 @@ class HostRollouts:
         """Close the log, and the environment that computes the outcomes of other goals."""
         if self.log is not None:
             self.log.close()
-        if self.goal_env is not None:
-            self.goal_env.close()
+        self._open.close()
 
     def _open_log(self) -> TransitionLog:
         if self.log is None:

@@ -139,6 +139,8 @@ def complete(
         raise UsageError("An image is scaled by its own range: remove `normalise_obs`.")
     if options.normalise_obs and spec.mask is not None:
         raise UsageError("An action mask is not to be scaled: remove `normalise_obs`.")
+    if options.normalise_obs and vars(config).get("termination", "learned") not in ("learned", "never"):
+        raise UsageError("`termination` is a rule for observations in their units: remove `normalise_obs`.")
     if options.hindsight > 0:
         goal_places(spec)
         if not isinstance(agent.data(config), Uniform):
